@@ -1,0 +1,37 @@
+"""A differentiable toy-training lab: when is it better to train on an alignment proxy than to hold it out?
+
+import lab
+
+experiment = lab.load("configs/quickstart.yaml")
+results = lab.run(experiment)                     # xarray.Dataset, dims (condition, seed, checkpoint)
+summary = lab.summarise(results)                  # one row per condition
+impact = lab.compare(results, "train_early", "hold_out")
+"""
+
+
+def load(path):
+    """Read an experiment from a YAML file; see `lab.config.load`."""
+    from lab import config
+
+    return config.load(path)
+
+
+def run(experiment, out=None, **options):
+    """Train an experiment, or what is missing of it, and return its results; see `lab.engine.run`."""
+    from lab import engine, outcomes
+
+    return outcomes.results(engine.run(experiment, out, **options))
+
+
+def summarise(results, **options):
+    """Return one `lab.statistics.Summary` per condition; see `lab.statistics.summarise`."""
+    from lab import statistics
+
+    return statistics.summarise(results, **options)
+
+
+def compare(results, first, second, **options):
+    """Return the log impact of one condition over another; see `lab.statistics.compare_conditions`."""
+    from lab import statistics
+
+    return statistics.compare_conditions(results, first, second, **options)

@@ -1,0 +1,253 @@
+"""The command line: the only place that prints."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+from tyro.conf import Positional, arg
+
+from lab import outcomes, report, statistics
+from lab.store import Run, StoreError
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+class Terminated(BaseException):
+    """The process was asked to end."""
+
+
+class UsageError(Exception):
+    """Something typed on the command line that does not fit."""
+
+
+def run(
+    config: Positional[Path],
+    /,
+    out: Path | None = None,
+    seeds: int | None = None,
+    accept_changes: bool = False,
+) -> None:
+    """Train an experiment, or what is missing of it, and print its table.
+
+    Args:
+        config: a YAML file.
+        out: the run's folder; runs/NAME-HASH by default.
+        seeds: number of seeds instead of the config's.
+        accept_changes: go on with a run that other code, versions or devices began; the manifest records it.
+    """
+    if seeds is not None and seeds < 1:
+        raise UsageError("--seeds must be at least 1")
+    from lab import config as configs
+
+    try:
+        experiment = configs.load(config)
+        if seeds is not None:
+            experiment = experiment.with_seeds(seeds)
+    except configs.ConfigError as error:
+        raise UsageError("\n".join(error.problems)) from None
+    from lab import engine, figures
+
+    models = len(experiment.conditions) * len(experiment.seeds)
+    console.print(
+        f"{experiment.name}: {len(experiment.conditions)} conditions x {len(experiment.seeds):,} seeds = "
+        f"{models:,} models of {experiment.task.name}, {experiment.training.steps:,} steps each",
+        markup=False,
+    )
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("elapsed,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=errors,
+        disable=not errors.is_terminal,
+    ) as bar:
+        task = bar.add_task("compiling and training", total=None)
+
+        def progress(done, total):
+            bar.update(task, completed=done, total=total, description="training")
+
+        stored = engine.run(
+            experiment,
+            out,
+            accept_changes=accept_changes,
+            progress=progress if errors.is_terminal else None,
+            say=lambda line: errors.print(line, markup=False),
+        )
+    results, rows = _table(stored)
+    path = figures.build(report.as_json(results, rows), stored.path / "figures")
+    console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
+    console.print(f"again:   lab show {stored.path}", markup=False, soft_wrap=True)
+
+
+def _table(stored, baseline=None):
+    """Print a run's table and what it means; return the results and the rows."""
+    results = outcomes.results(stored, last_only=True)
+    rows = statistics.summarise(results, baseline)
+    wide = console if console.is_terminal else Console(highlight=False, width=170)
+    if results.attrs["question"]:
+        console.print(Text(results.attrs["question"], style="bold"))
+    wide.print(report.table(results, rows))
+    for line in report.readings(rows):
+        console.print(Text(line), soft_wrap=True)
+    for changes in stored.manifest.get("changes", []):
+        console.print(Text(f"Mixed run, continued with something else: {'; '.join(changes)}", style="bold red"))
+    return results, rows
+
+
+def show(
+    folder: Annotated[Positional[Path], arg(metavar="RUN")], /, as_json: Annotated[bool, arg(name="json")] = False
+) -> None:
+    """Print the table of a stored run, or everything in it as JSON.
+
+    Args:
+        folder: the run's folder.
+        as_json: print JSON.
+    """
+    stored = Run(folder)
+    if not as_json:
+        _table(stored)
+        return
+    results = outcomes.results(stored, last_only=True)
+    print(json.dumps(report.as_json(results, statistics.summarise(results)), indent=1))
+
+
+def compare(
+    folder: Annotated[Positional[Path], arg(metavar="RUN")],
+    /,
+    baseline: str | None = None,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Print the log impact of every condition over a baseline regimen, with intervals.
+
+    Args:
+        folder: the run's folder.
+        baseline: a regimen; the run's own by default.
+        as_json: print JSON.
+    """
+    results = outcomes.results(Run(folder), last_only=True)
+    every = statistics.summarise(results, baseline)
+    rows = [row for row in every if row.impact is not None]
+    if as_json:
+        print(json.dumps({row.name: report.impact_json(row) for row in rows}, indent=1))
+        return
+    table = Table(title=Text(f"log impact in nats, {results.attrs['confidence']:.0%} intervals"), title_justify="left")
+    for column in ("condition", "over", "base rate", "test (LR)", "net"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        parts = (row.impact.base_rate, row.impact.likelihood_ratio, row.impact.net)
+        table.add_row(*map(Text, (row.name, row.baseline, *map(report.with_interval, parts))))
+    console.print(table)
+    for line in report.readings(every):
+        console.print(Text(line), soft_wrap=True)
+
+
+def figures(which: Annotated[Positional[str], arg(metavar="RUN|NAME|all")] = "all", /, out: Path | None = None) -> None:
+    """Rebuild figures from stored results only.
+
+    Args:
+        which: a run's folder, the name of an experiment under runs/, or all of runs/.
+        out: where to write; the folder "figures" of each run by default.
+    """
+    from lab import figures as drawing
+
+    folders = [Path(which)]
+    if not (folders[0] / "manifest.json").exists():
+        pattern = "*" if which == "all" else f"{which}-*"
+        folders = sorted(path.parent for path in Path("runs").glob(f"{pattern}/manifest.json"))
+    if not folders:
+        raise UsageError(f"{which}: neither a run's folder nor the name of a run under runs/")
+    for folder in folders:
+        stored = Run(folder)
+        results = outcomes.results(stored, last_only=True)
+        path = drawing.build(report.as_json(results, statistics.summarise(results)), out or stored.path / "figures")
+        console.print(f"{path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
+
+
+def tasks(name: Positional[str] | None = None, /) -> None:
+    """List the tasks, or one task's knobs, loss terms and scores.
+
+    Args:
+        name: a task.
+    """
+    from lab.tasks import TASKS
+
+    if name is None:
+        for task in TASKS.values():
+            console.print(Text(sys.modules[task.__module__].__doc__.splitlines()[0]), soft_wrap=True)
+        return
+    if name not in TASKS:
+        raise UsageError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
+    task = TASKS[name]()
+    console.print(Text(sys.modules[type(task).__module__].__doc__))
+    knobs = Table(title="knobs (sweep them freely: nothing recompiles)", title_justify="left")
+    for column in ("knob", "default", "range", ""):
+        knobs.add_column(column)
+    for key, knob in task.knobs.items():
+        knobs.add_row(key, f"{knob.default:g}", f"{knob.low:g} to {knob.high:g}", Text(knob.about))
+    console.print(knobs)
+    parts = {"loss terms (weights)": task.terms, "scores": task.scores}
+    parts["proxies"] = {
+        key: f"{proxy.about}; loss terms: {', '.join(proxy.terms)}" for key, proxy in task.proxies.items()
+    }
+    parts["pass marks (thresholds)"] = {key: f"{value:g}" for key, value in task.thresholds.items()}
+    parts["static (task: {name: " + name + ", ...}; a new value compiles)"] = {
+        key: f"{value:g}" for key, value in vars(task).items()
+    }
+    for title, rows in parts.items():
+        if rows:
+            table = Table(title=Text(title), title_justify="left", show_header=False)
+            for key, about in rows.items():
+                table.add_row(key, Text(about))
+            console.print(table)
+
+
+def schema() -> None:
+    """Print the JSON schema of a config."""
+    from lab.config import Config
+
+    print(json.dumps(Config.model_json_schema(), indent=1))
+
+
+def main(args=None):
+    """Run the command line and return its exit code: 0, 2 for a wrong config or usage, 1 for anything else."""
+
+    def terminate(*_):
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    commands = {"run": run, "show": show, "compare": compare, "figures": figures, "tasks": tasks, "schema": schema}
+    again = "the same command goes on from here"
+    try:
+        tyro.extras.subcommand_cli_from_dict(commands, prog="lab", args=args, description=sys.modules["lab"].__doc__)
+    except UsageError as error:
+        errors.print(str(error), markup=False, soft_wrap=True)
+        return 2
+    except outcomes.UnknownName as error:
+        errors.print(str(error), markup=False, soft_wrap=True)
+        return 2
+    except StoreError as error:
+        errors.print(str(error), markup=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        errors.print(f"stopped; finished shards are kept: {again}", markup=False)
+        return 130
+    except Terminated:
+        errors.print(f"terminated; finished shards are kept: {again}", markup=False)
+        return 143
+    return 0
+
+
+def entry():
+    """Run the command line as a program."""
+    sys.exit(main())

@@ -1,0 +1,599 @@
+"""What a YAML file may say, and the conditions it stands for.
+
+Reading a file never runs code: YAML 1.2, no tags, no aliases, bounded size and depth. Everything that is wrong is
+reported at once, each problem with its line, its full key and, for a misspelt name, the nearest right one.
+"""
+
+import copy
+import dataclasses
+import difflib
+import hashlib
+import io
+import itertools
+import json
+import math
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+from ruamel.yaml.nodes import MappingNode, SequenceNode
+
+from lab.population import Settings
+from lab.tasks import TASKS
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 20
+MAX_CONDITIONS = 10_000
+MAX_LANES = 10**8
+MAX_SEED = 2**32
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=-1e6, le=1e6)]
+
+
+class ConfigError(Exception):
+    """A config that cannot be used; `problems` holds one line for each thing that is wrong."""
+
+    def __init__(self, problems):
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class Strict(BaseModel):
+    """Unknown keys, wrong types, nan and infinities are errors, and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Phase(Strict):
+    """A stretch of training: it ends at `until`, or lasts for `lasts`, both as shares of the whole training."""
+
+    until: Share | None = None
+    lasts: Share | None = None
+    weights: dict[str, Weight] = {}
+    knobs: dict[str, float] = {}
+
+
+class TrainingConfig(Strict):
+    """How models are trained; what is left out comes from the task.
+
+    `segments` is the number of equal segments or the list of their ends; scores are recorded at every end.
+    """
+
+    steps: Annotated[int, Field(ge=1, le=10**7)] | None = None
+    optimizer: Literal["adam", "sgd"] | None = None
+    learning_rate: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    final_learning_rate: Share | None = None
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    block_width: Annotated[int, Field(ge=1, le=2**20)] | None = None
+    segments: Annotated[int, Field(ge=1, le=400)] | Annotated[list[Share], Field(max_length=400)] = 20
+
+
+class Seeds(Strict):
+    """The seeds first, first + 1, ..., first + count - 1."""
+
+    first: Annotated[int, Field(ge=0, lt=MAX_SEED)] = 0
+    count: Annotated[int, Field(ge=1, le=MAX_LANES)]
+
+
+class Axis(Strict):
+    """One axis of a sweep: every key takes every value in turn."""
+
+    key: str | list[str]
+    values: Annotated[list[float], Field(min_length=1)]
+
+
+class Config(Strict):
+    """The text of an experiment, key by key. `lab schema` prints this as a JSON schema."""
+
+    name: Name
+    question: Annotated[str, Field(max_length=2000)] = ""
+    task: str | dict[str, float | int | str | bool]
+    knobs: dict[str, float] = {}
+    weights: dict[str, Weight] = {}
+    training: TrainingConfig = TrainingConfig()
+    seeds: Annotated[int, Field(ge=1, le=MAX_LANES)] | Seeds
+    proxy: str = "test"
+    thresholds: dict[str, Share] = {}
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    baseline: str | None = None
+    regimens: Annotated[dict[Name, Annotated[list[Phase], Field(min_length=1)]], Field(min_length=1)]
+    sweep: dict[Name, list[float] | Axis] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """A regimen with values for every knob: one point of a sweep.
+
+    Attributes:
+        name: the regimen's name and the place on every axis that applies to it.
+        regimen: the regimen's name.
+        coordinates: axis of the sweep -> value, for the axes that apply to it.
+        knobs: knob -> value, every knob of the task.
+        settings: one `Settings` per segment, without lanes.
+    """
+
+    name: str
+    regimen: str
+    coordinates: dict[str, float]
+    knobs: dict[str, float]
+    settings: tuple[Settings, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A config with everything filled in.
+
+    Attributes:
+        config: the `Config` as written, defaults of the task filled in.
+        source: the text it came from.
+        task: the task to train.
+        training: steps, optimizer, learning rates, momentum and block widths.
+        ends: last step of each segment, ascending.
+        conditions: what the sweep stands for, in order.
+    """
+
+    config: Config
+    source: str
+    task: object
+    training: object
+    ends: tuple[int, ...]
+    conditions: tuple[Condition, ...]
+
+    @property
+    def name(self):
+        """The name the config gives itself."""
+        return self.config.name
+
+    @property
+    def seeds(self):
+        """The seeds, as a range."""
+        seeds = self.config.seeds
+        return range(seeds.first, seeds.first + seeds.count)
+
+    @property
+    def thresholds(self):
+        """Pass mark of competence, alignment and each proxy."""
+        return {**self.task.thresholds, **self.config.thresholds}
+
+    @property
+    def baseline(self):
+        """The regimen that others are compared with: the one named, or else the first."""
+        return self.config.baseline or next(iter(self.config.regimens))
+
+    @cached_property
+    def hash(self):
+        """Hexadecimal digest of everything the config says, comments and layout aside."""
+        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def as_json(self):
+        """Return the filled-in config as plain JSON values."""
+        return {**self.config.model_dump(), "task": {"name": self.task.name, **dataclasses.asdict(self.task)}}
+
+    def with_seeds(self, count):
+        """Return the same experiment with another number of seeds."""
+        seeds = Seeds(first=self.config.seeds.first, count=count)
+        return dataclasses.replace(self, config=self.config.model_copy(update={"seeds": seeds}))
+
+
+def load(path):
+    """Read an experiment from a YAML file.
+
+    Raises:
+        ConfigError: the file cannot be used; every problem is listed.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError([f"{path}: larger than the limit of {MAX_BYTES:,} bytes"])
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: not UTF-8 at byte {error.start}"]) from None
+    return parse(text, str(path))
+
+
+def parse(text, file="config"):
+    """Read an experiment from YAML text; `file` names it in errors. Raises `ConfigError`."""
+    raw, lines, found = _read_yaml(text, file)
+    if not isinstance(raw, dict):
+        raise ConfigError([f"{file}: a config is a mapping of keys, such as 'name: first-run'"])
+    config = None
+    try:
+        # JSON in strict mode takes lists for lists and whole numbers for floats, and nothing else
+        config = Config.model_validate_json(json.dumps(raw, default=str))
+    except ValidationError as error:
+        found += [_explain(item) for item in error.errors(include_url=False)]
+    task = _task(raw.get("task"), found)
+    if task is not None:
+        _check_names(raw, task, found)
+    experiment = None
+    if config is not None and task is not None and not found:
+        experiment = _resolve(config, task, text, found)
+    if found:
+        located = sorted({(_line(lines, key), _dotted(key), message) for key, message in found})
+        raise ConfigError(f"{file}:{line}: {key + ': ' if key else ''}{message}" for line, key, message in located)
+    return experiment
+
+
+# --- reading YAML -------------------------------------------------------------------------------------------------
+
+
+def _read_yaml(text, file):
+    """Return plain data, the line of every key, and the duplicate keys found."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.allow_duplicate_keys = True
+    try:
+        depth = 0
+        for event in yaml.parse(io.StringIO(text)):
+            line = event.start_mark.line + 1
+            if isinstance(event, AliasEvent):
+                raise ConfigError([f"{file}:{line}: aliases (*name) are not supported: write the value out"])
+            if isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent) and event.tag is not None:
+                raise ConfigError([f"{file}:{line}: tags ({event.tag}) are not supported: a config is plain data"])
+            if isinstance(event, MappingStartEvent | SequenceStartEvent):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise ConfigError([f"{file}:{line}: nested deeper than the limit of {MAX_DEPTH} levels"])
+            elif isinstance(event, MappingEndEvent | SequenceEndEvent):
+                depth -= 1
+        lines, repeated = {}, []
+        node = yaml.compose(io.StringIO(text))
+        if node is not None:
+            _walk(node, (), lines, repeated)
+        return yaml.load(io.StringIO(text)), lines, repeated
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise ConfigError(
+            [f"{file}:{mark.line + 1 if mark else 1}: not YAML: {error.problem or error.context}"]
+        ) from None
+    except (YAMLError, ValueError) as error:
+        raise ConfigError([f"{file}: not YAML: {str(error).splitlines()[0]}"]) from None
+
+
+def _walk(node, key, lines, repeated):
+    lines.setdefault(key, node.start_mark.line + 1)
+    if isinstance(node, MappingNode):
+        seen = set()
+        for name, value in node.value:
+            if name.value in seen:
+                repeated.append(
+                    ((*key, name.value), f"given twice, the second time on line {name.start_mark.line + 1}")
+                )
+            seen.add(name.value)
+            lines.setdefault((*key, name.value), name.start_mark.line + 1)
+            _walk(value, (*key, name.value), lines, repeated)
+    elif isinstance(node, SequenceNode):
+        for index, value in enumerate(node.value):
+            _walk(value, (*key, index), lines, repeated)
+
+
+def _line(lines, key):
+    """The line of a key, or of the nearest key above it that is in the file."""
+    while key and key not in lines:
+        key = key[:-1]
+    return lines.get(key, 1)
+
+
+def _dotted(key):
+    """('regimens', 'early', 0, 'until') -> 'regimens.early[0].until'."""
+    text = ""
+    for part in key:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+# --- what is wrong, in words --------------------------------------------------------------------------------------
+
+
+def _suggest(name, allowed):
+    near = difflib.get_close_matches(str(name), [str(item) for item in allowed], n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(map(str, allowed)))}"
+
+
+MODELS = {Phase: "phase", TrainingConfig: "training", Seeds: "seeds", Axis: "axis", Config: "config"}
+UNIONS = {"int", "float", "str", "bool", "constrained-int", "list[constrained-float]", "list[float]", "list[str]"}
+UNIONS |= {model.__name__ for model in MODELS}
+
+
+def _explain(item):
+    """Return (key, message) for one error of pydantic."""
+    where = item["loc"]
+    key = tuple(part for part in where if part not in UNIONS and not str(part).startswith(("dict[", "list[", "constr")))
+    if item["type"] == "extra_forbidden":
+        fields = next(
+            (model.model_fields for model, name in MODELS.items() if _owner(key) == name), Config.model_fields
+        )
+        return key, f"unknown key; {_suggest(key[-1], fields)}"
+    if key and key[-1] == "[key]":
+        return key[:-1], "is not a name: use letters, digits, '-' and '_' (at most 64)"
+    if item["type"] == "string_pattern_mismatch":
+        return key, f"{item['input']!r} is not a name: use letters, digits, '-' and '_' (at most 64)"
+    message = item["msg"].removeprefix("Input ").replace("should be", "must be")
+    if item["type"] == "missing":
+        return key, "is required"
+    shown = repr(item["input"])
+    return key, f"{message}, not {shown if len(shown) <= 60 else shown[:57] + '...'}"
+
+
+def _owner(key):
+    """Which part of a config the last name of a key belongs to."""
+    if len(key) >= 4 and key[0] == "regimens":
+        return "phase"
+    if len(key) >= 2 and key[0] in ("training", "seeds"):
+        return key[0]
+    return "axis" if len(key) >= 3 and key[0] == "sweep" else "config"
+
+
+def _task(chosen, found):
+    """Return the task that a config names, or None."""
+    fields = dict(chosen) if isinstance(chosen, dict) else {"name": chosen}
+    name = fields.pop("name", None)
+    if not isinstance(name, str) or name not in TASKS:
+        if chosen is not None:
+            found.append((("task",), f"unknown task {name!r}; {_suggest(name, TASKS)}"))
+        return None
+    known = {field.name for field in dataclasses.fields(TASKS[name])}
+    found += [(("task", field), f"unknown key; {_suggest(field, known | {'name'})}") for field in set(fields) - known]
+    try:
+        text = json.dumps({key: fields[key] for key in known & set(fields)}, default=str)
+        return TypeAdapter(TASKS[name]).validate_json(text, strict=True)
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            message = item["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be")
+            found.append((("task", *item["loc"]), message))
+        return None
+
+
+def _check_names(raw, task, found):
+    """Check every knob, loss term, score, proxy and regimen that the raw data names."""
+
+    def check(key, mapping, allowed, what):
+        if not isinstance(mapping, dict):
+            return
+        for name, value in mapping.items():
+            if name not in allowed:
+                found.append(((*key, name), f"{task.name} has no {what} {name!r}; {_suggest(name, allowed)}"))
+            elif what == "knob" and isinstance(value, int | float) and not isinstance(value, bool):
+                knob = task.knobs[name]
+                if not knob.low <= value <= knob.high:
+                    found.append(((*key, name), f"must lie in {knob.low:g} to {knob.high:g}, not {value}"))
+
+    check(("knobs",), raw.get("knobs"), task.knobs, "knob")
+    check(("weights",), raw.get("weights"), task.terms, "loss term")
+    check(("thresholds",), raw.get("thresholds"), task.thresholds, "score with a threshold")
+    proxy = raw.get("proxy", "test")
+    if isinstance(proxy, str) and proxy not in task.proxies:
+        found.append((("proxy",), f"{task.name} has no proxy {proxy!r}; {_suggest(proxy, task.proxies)}"))
+
+    regimens = raw.get("regimens")
+    regimens = regimens if isinstance(regimens, dict) else {}
+    baseline = raw.get("baseline")
+    if isinstance(baseline, str) and regimens and baseline not in regimens:
+        found.append((("baseline",), f"no regimen {baseline!r}; {_suggest(baseline, regimens)}"))
+    for name, phases in regimens.items():
+        phases = phases if isinstance(phases, list) else []
+        for index, phase in enumerate(phases):
+            if isinstance(phase, dict):
+                key = ("regimens", name, index)
+                check((*key, "weights"), phase.get("weights"), task.terms, "loss term")
+                check((*key, "knobs"), phase.get("knobs"), task.knobs, "knob")
+        _phase_ends(("regimens", name), phases, found)
+
+
+def _phase_ends(key, phases, found):
+    """Return the end of each phase as a share of training, or None after appending to `found`."""
+    ends, start, before = [], 0.0, len(found)
+    for index, phase in enumerate(phases):
+        if not isinstance(phase, dict):
+            return None
+        until, lasts = phase.get("until"), phase.get("lasts")
+        if (until is None) == (lasts is None):
+            found.append(((*key, index), "a phase needs either 'until' or 'lasts'"))
+            return None
+        end = until if lasts is None else lasts
+        if isinstance(end, bool) or not isinstance(end, int | float) or not math.isfinite(end):
+            return None
+        end = end if lasts is None else start + end
+        if end < start - 1e-9:
+            found.append(((*key, index), f"ends at {end:g}, before the phase above it, which ends at {start:g}"))
+        ends.append(end)
+        start = end
+    if ends and abs(ends[-1] - 1) > 1e-9:
+        found.append(((*key, len(ends) - 1), f"the last phase must end at 1, not {ends[-1]:g}"))
+    return ends if len(found) == before else None
+
+
+# --- from a config to conditions ----------------------------------------------------------------------------------
+
+PATH = re.compile(
+    r"^(?:(knobs|weights)\.(\w+)|training\.(learning_rate|final_learning_rate)"
+    r"|regimens\.([\w-]+)\[(\d+)\]\.(until|lasts|(weights|knobs)\.(\w+)))$"
+)
+
+
+def _resolve(config, task, text, found):
+    """Fill in defaults, expand the sweep and build the experiment; append to `found` what does not fit."""
+    defaults = dataclasses.asdict(task.training)
+    given = config.training.model_dump(exclude_none=True)
+    segments = given.pop("segments", 20)
+    width = given.pop("block_width", None)
+    training = dataclasses.replace(task.training, **given)
+    if width is not None:
+        training = dataclasses.replace(training, block_width=dict.fromkeys(defaults["block_width"], width))
+    ends = _segment_ends(segments, training.steps, found)
+    seeds = config.seeds if isinstance(config.seeds, Seeds) else Seeds(count=config.seeds)
+    if seeds.first + seeds.count > MAX_SEED:
+        found.append((("seeds",), f"seeds must stay below {MAX_SEED}"))
+    axes = _axes(config, task, found)
+    if found:
+        return None
+    filled = {name: getattr(training, name) for name in given.keys() | defaults.keys() - {"block_width"}}
+    config = config.model_copy(
+        update={
+            "seeds": seeds,
+            "training": config.training.model_copy(update=filled),
+            "thresholds": {**task.thresholds, **config.thresholds},
+            "knobs": {name: float(config.knobs.get(name, knob.default)) for name, knob in task.knobs.items()},
+            "baseline": config.baseline or next(iter(config.regimens)),
+        }
+    )
+    conditions = tuple(_conditions(config, task, training, ends, axes, found))
+    if len(conditions) * seeds.count > MAX_LANES:
+        found.append((("seeds",), f"{len(conditions)} conditions exceed the limit of {MAX_LANES:,} runs in all"))
+    return None if found else Experiment(config, text, task, training, ends, conditions)
+
+
+def _segment_ends(segments, steps, found):
+    if isinstance(segments, int):
+        if steps % segments:
+            found.append((("training", "segments"), f"{segments} equal segments do not divide {steps} steps"))
+            return ()
+        return tuple(steps // segments * (index + 1) for index in range(segments))
+    ends = [share * steps for share in segments]
+    whole = [round(end) for end in ends]
+    if any(abs(end - step) > 1e-6 * steps for end, step in zip(ends, whole, strict=True)):
+        found.append((("training", "segments"), f"every end must be a whole number of the {steps} steps"))
+    elif not whole or whole[-1] != steps or whole[0] <= 0 or any(b <= a for a, b in itertools.pairwise(whole)):
+        found.append((("training", "segments"), "ends must rise from above 0 to 1"))
+    return tuple(whole)
+
+
+def _axes(config, task, found):
+    """Return axis -> (parsed keys, values), reporting what cannot be swept."""
+    axes, conditions = {}, len(config.regimens)
+    for label, axis in config.sweep.items():
+        keys = axis.key if isinstance(axis, Axis) else f"knobs.{label}"
+        values = axis.values if isinstance(axis, Axis) else axis
+        where = ("sweep", label, "key") if isinstance(axis, Axis) else ("sweep", label)
+        parsed = []
+        if not values:
+            found.append((("sweep", label), "needs at least one value"))
+        if len(set(values)) < len(values):
+            found.append((("sweep", label), "holds the same value twice"))
+        for key in [keys] if isinstance(keys, str) else keys:
+            match = PATH.match(key)
+            regimen, index = (match[4], match[5]) if match else (None, None)
+            knob = match and (match[2] if match[1] == "knobs" else match[8] if match[7] == "knobs" else None)
+            term = match and (match[2] if match[1] == "weights" else match[8] if match[7] == "weights" else None)
+            if not match:
+                hint = (
+                    _suggest(label, task.knobs)
+                    if not isinstance(axis, Axis)
+                    else (
+                        "sweep knobs.NAME, weights.TERM, training.learning_rate, training.final_learning_rate, or "
+                        "regimens.NAME[PHASE] followed by .until, .lasts, .weights.TERM or .knobs.NAME"
+                    )
+                )
+                found.append((where, f"{key!r} cannot be swept; {hint}"))
+            elif regimen and (regimen not in config.regimens or int(index) >= len(config.regimens[regimen])):
+                found.append((where, f"there is no phase regimens.{regimen}[{index}]"))
+            elif knob and knob not in task.knobs:
+                found.append((where, f"{task.name} has no knob {knob!r}; {_suggest(knob, task.knobs)}"))
+            elif term and term not in task.terms:
+                found.append((where, f"{task.name} has no loss term {term!r}; {_suggest(term, task.terms)}"))
+            else:
+                if knob:
+                    low, high = task.knobs[knob].low, task.knobs[knob].high
+                elif term:
+                    low, high = -1e6, 1e6
+                else:
+                    low, high = 0, 1e6 if match[3] == "learning_rate" else 1
+                bad = [value for value in values if not low <= value <= high]
+                if bad:
+                    found.append((("sweep", label), f"{key} must lie in {low:g} to {high:g}, not {bad[0]}"))
+                parsed.append(match)
+        axes[label] = (parsed, values)
+        conditions *= max(1, len(values))
+        if conditions > MAX_CONDITIONS:
+            found.append((("sweep",), f"stands for more than the limit of {MAX_CONDITIONS:,} conditions"))
+            break
+    return axes
+
+
+def _conditions(config, task, training, ends, axes, found):
+    """Yield every condition: point by point of the axes that apply to all regimens, and there regimen by regimen."""
+    regimens = config.model_dump()["regimens"]
+    shared = {label: axis for label, axis in axes.items() if any(match[4] is None for match in axis[0])}
+    for world in itertools.product(*(values for _, values in shared.values())):
+        for regimen, phases in regimens.items():
+            own = {
+                label: axis
+                for label, axis in axes.items()
+                if label not in shared and any(match[4] == regimen for match in axis[0])
+            }
+            for point in itertools.product(*(values for _, values in own.values())):
+                coordinates = {
+                    label: float(value) for label, value in zip((*shared, *own), (*world, *point), strict=True)
+                }
+                condition = _condition(config, task, training, ends, axes, regimen, phases, coordinates, found)
+                if condition is not None:
+                    yield condition
+
+
+def _condition(config, task, training, ends, axes, regimen, phases, coordinates, found):
+    """Return one condition, or None after appending to `found` why its phases do not fit."""
+    knobs, weights = dict(config.knobs), {"main": 1.0, **config.weights}
+    rates = {"learning_rate": training.learning_rate, "final_learning_rate": training.final_learning_rate}
+    phases = copy.deepcopy(phases)
+    for label, value in coordinates.items():
+        for match in axes[label][0]:
+            if match[1]:
+                {"knobs": knobs, "weights": weights}[match[1]][match[2]] = value
+            elif match[3]:
+                rates[match[3]] = value
+            elif match[4] == regimen and match[7]:
+                phases[int(match[5])][match[7]][match[8]] = value
+            elif match[4] == regimen:
+                phases[int(match[5])].update({"until": None, "lasts": None, match[6]: value})
+    name = " ".join([regimen, *(f"{label}={value:g}" for label, value in coordinates.items())])
+    key = ("sweep",) if coordinates else ("regimens", regimen)
+
+    problems = []
+    shares = _phase_ends(key, phases, problems) or []
+    stops = [round(share * training.steps) for share in shares]
+    for share, stop in zip(shares, stops, strict=True):
+        if abs(share * training.steps - stop) > 1e-6 * training.steps or stop not in (0, *ends):
+            near = sorted({0, *ends}, key=lambda end: abs(end - share * training.steps))[:2]
+            fits = " and ".join(f"{end / training.steps:g}" for end in sorted(near))
+            problems.append((key, f"a phase ends at {share:g}, where no segment ends; the nearest are {fits}"))
+    if problems:
+        found += [(key, f"{name}: {message}") for _, message in problems]
+        return None
+    settings = (_settings(task, phases[_phase_at(stops, end)], knobs, weights, rates) for end in ends)
+    return Condition(name, regimen, coordinates, knobs, tuple(settings))
+
+
+def _phase_at(stops, end):
+    """Index of the phase that a segment ending at step `end` belongs to."""
+    return next(index for index, stop in enumerate(stops) if end <= stop)
+
+
+def _settings(task, phase, knobs, weights, rates):
+    """Return the `Settings` of one segment, as tuples of Python floats, which can be compared and hashed."""
+    weights = {**weights, **phase["weights"]}
+    trained = {**knobs, **phase["knobs"]}
+    return Settings(
+        weights=tuple(float(weights.get(term, 0.0)) for term in task.terms),
+        training_knobs=tuple(float(trained[knob]) for knob in task.knobs),
+        world_knobs=tuple(float(knobs[knob]) for knob in task.knobs),
+        learning_rate=float(rates["learning_rate"]),
+        final_learning_rate=float(rates["final_learning_rate"]),
+    )

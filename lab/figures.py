@@ -1,0 +1,345 @@
+"""Figures of a run. `draw_*(data, ax)` draws finished numbers and computes nothing; `build` chooses and saves.
+
+The data of a figure are the JSON values of `lab.report.as_json`, and that JSON is written beside the PDF and PNG.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from tueplots import figsizes, fontsizes
+
+from lab.statistics import worlds
+
+# Okabe and Ito's colour-blind-safe palette; every regimen has a marker as its second cue
+GREY = "#5a5a5a"
+STYLES = {
+    "hold": (GREY, "s", "-"),
+    "early": ("#0072B2", "o", "-"),
+    "late": ("#E69F00", "^", "--"),
+    "throughout": ("#009E73", "D", "-."),
+    "anti": ("#CC79A7", "v", ":"),
+}
+OTHERS = [("#56B4E9", "P", "-"), ("#D55E00", "X", "--"), ("#000000", "*", ":")]
+OUTCOMES = {
+    "aligned_pass": ("aligned, passes", "#2b6ca3", None),
+    "aligned_fail": ("aligned, fails", "#b9d3e8", "////"),
+    "misaligned_fail": ("misaligned, fails", "#f3c9b5", "////"),
+    "misaligned_pass": ("misaligned, passes", "#b8420f", None),
+}
+PARTS = {"base_rate": ("base rate", "#7b9fb8"), "likelihood_ratio": ("test (LR)", "#d9b36c")}
+
+
+def style_of(regimen, position=0):
+    """Return the (colour, marker, line) that a regimen has in every figure."""
+    for word, style in STYLES.items():
+        if word in regimen.lower():
+            return style
+    return OTHERS[position % len(OTHERS)]
+
+
+def number(value):
+    """Turn a JSON number back into a float."""
+    return math.nan if value is None else float(value)
+
+
+def label(text):
+    """Turn a name of the config into words, safe from matplotlib's mathematics."""
+    return text.replace("_", " ").replace("$", r"\$")
+
+
+def _rows(data, ax):
+    names = [label(condition["regimen"]) for condition in data]
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+
+
+def draw_outcomes(data, ax):
+    """Stack the four outcomes of each condition as shares of its models."""
+    for row, condition in enumerate(data):
+        counts, left = condition["counts"], 0.0
+        total = sum(counts[name] for name in OUTCOMES)
+        for name, (_, colour, hatch) in OUTCOMES.items():
+            share = counts[name] / total
+            ax.barh(row, share, left=left, height=0.68, color=colour, hatch=hatch, edgecolor="white", linewidth=0.4)
+            left += share
+    _rows(data, ax)
+    ax.set_xlim(0, 1)
+    ax.set_xlabel("share of models")
+
+
+def draw_rate(data, ax, quantity, text):
+    """Draw a probability of each condition with its interval."""
+    for row, condition in enumerate(data):
+        value, low, high = (number(condition[quantity][key]) for key in ("value", "low", "high"))
+        colour, marker, _ = style_of(condition["regimen"], row)
+        ax.plot([low, high], [row, row], color=colour, linewidth=1.4)
+        ax.plot(value, row, marker, color=colour, markersize=3)
+    _rows(data, ax)
+    ax.set_xlim(-0.02, 1.02)
+    ax.set_xlabel(text)
+
+
+def draw_likelihood_ratio(data, ax):
+    """Draw the likelihood ratio of each condition on a log axis; an arrow where nothing bounds it."""
+    finite = [number(c["likelihood_ratio"][key]) for c in data for key in ("value", "low", "high")]
+    finite = [value for value in finite if math.isfinite(value) and value > 0]
+    low_edge, high_edge = min([0.5, *finite]) / 1.5, max([2.0, *finite]) * 2.5
+    for row, condition in enumerate(data):
+        value, low, high = (number(condition["likelihood_ratio"][key]) for key in ("value", "low", "high"))
+        colour, marker, _ = style_of(condition["regimen"], row)
+        _whisker(ax, row, max(low, 0), high, low_edge, high_edge, colour)
+        if math.isfinite(value) and value > 0:
+            ax.plot(value, row, marker, color=colour, markersize=4)
+        elif math.isnan(value):
+            ax.text(1.15, row, "undefined", va="center", fontsize="x-small", color=colour)
+    _rows(data, ax)
+    ax.set_xscale("log")
+    ax.set_xlim(low_edge, high_edge)
+    ax.xaxis.set_major_locator(LogLocator(10))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.axvline(1, color="black", linewidth=0.6, linestyle=":")
+    ax.set_xlabel("likelihood ratio of the test")
+
+
+def _whisker(ax, row, low, high, low_edge, high_edge, colour):
+    """Draw an interval, with an arrow head on a side that is open."""
+    if low <= low_edge and high >= high_edge:
+        ax.plot([low_edge, high_edge], [row, row], color=colour, linewidth=1.0, linestyle=(0, (1, 2)))
+        return
+    left, right = max(low, low_edge), min(high, high_edge)
+    ax.plot([left, right], [row, row], color=colour, linewidth=1.4)
+    if low < low_edge:
+        ax.plot(left, row, "<", color=colour, markersize=4, clip_on=False)
+    if high > high_edge:
+        ax.plot(right, row, ">", color=colour, markersize=4, clip_on=False)
+
+
+def draw_log_impact(data, ax):
+    """Stack the two parts of each log impact and mark the net with its interval; hollow where it is undecided."""
+    finite = [
+        number(condition["log_impact"][part][key])
+        for condition in data
+        if condition["log_impact"]
+        for part in ("base_rate", "likelihood_ratio", "net")
+        for key in ("value", "low", "high")
+    ]
+    edge = 1.25 * max([1.0, *(abs(value) for value in finite if math.isfinite(value))])
+    for row, condition in enumerate(data):
+        impact = condition["log_impact"]
+        if impact is None:
+            ax.text(0, row, " baseline", va="center", fontsize="x-small", color=GREY)
+            continue
+        ends = {-1: 0.0, 1: 0.0}
+        for part, (_, colour) in PARTS.items():
+            value = number(impact[part]["value"])
+            if math.isnan(value) or value == 0:
+                continue
+            side = 1 if value > 0 else -1
+            length = value if math.isfinite(value) else side * edge - ends[side]
+            hatch = None if math.isfinite(value) else "...."
+            ax.barh(
+                row, length, left=ends[side], height=0.68, color=colour, hatch=hatch, edgecolor="white", linewidth=0
+            )
+            ends[side] += length
+        value, low, high = (number(impact["net"][key]) for key in ("value", "low", "high"))
+        decided = low > 0 or high < 0
+        _whisker(ax, row, low, high, -edge, edge, "black")
+        if math.isfinite(value):
+            ax.plot(value, row, "o", color="black", markerfacecolor="black" if decided else "white", markersize=4)
+    _rows(data, ax)
+    ax.set_xlim(-edge, edge)
+    ax.axvline(0, color="black", linewidth=0.6)
+    ax.set_xlabel("log impact on odds (nats)")
+
+
+def draw_response(data, ax, axis, quantities, text):
+    """Draw rates along one axis of a sweep: a line per regimen that has the axis, a band for one that has not.
+
+    Args:
+        data: conditions as JSON values.
+        ax: where to draw.
+        axis: name of the axis.
+        quantities: rates to draw; the first with filled markers, the others hollow.
+        text: label of the vertical axis.
+    """
+    regimens = dict.fromkeys(condition["regimen"] for condition in data)
+    ends = []
+    for position, regimen in enumerate(regimens):
+        own = [condition for condition in data if condition["regimen"] == regimen]
+        colour, marker, line = style_of(regimen, position)
+        for rank, quantity in enumerate(quantities):
+            points = [[number(condition[quantity][key]) for key in ("value", "low", "high")] for condition in own]
+            if axis not in own[0]["coordinates"]:
+                ax.axhspan(points[0][1], points[0][2], color=colour, alpha=0.25, linewidth=0)
+                ax.axhline(points[0][0], color=colour, linewidth=0.8, linestyle="-" if rank == 0 else ":")
+                if rank == 0:
+                    ends.append((points[0][0], label(regimen), colour))
+                continue
+            places = [condition["coordinates"][axis] for condition in own]
+            values, lows, highs = zip(*points, strict=True)
+            ax.vlines(places, lows, highs, color=colour, linewidth=1)
+            face = colour if rank == 0 else "white"
+            shape = line if rank == 0 else (0, (1, 1))
+            ax.plot(
+                places, values, marker, linestyle=shape, color=colour, markerfacecolor=face, markersize=3, linewidth=1
+            )
+            if rank == 0:
+                ends.append((next((v for v in reversed(values) if not math.isnan(v)), 0.5), label(regimen), colour))
+    ax.set_ylim(-0.03, 1.03)
+    ax.set_ylabel(text)
+    return ends
+
+
+def _direct_labels(ax, ends):
+    """Write each line's name at its right end, moved apart where they would touch."""
+    place = -1.0
+    for height, text, colour in sorted(ends):
+        place = max(place + 0.09, height)
+        ax.annotate(
+            text, (1.01, place), xycoords=("axes fraction", "data"), va="center", color=colour, fontsize="small"
+        )
+
+
+def _worlds(conditions):
+    """Group conditions by the coordinates that all regimens share."""
+    groups = worlds([(condition["regimen"], condition["coordinates"]) for condition in conditions])
+    return {world: [conditions[index] for index in members] for world, members in groups.items()}
+
+
+def _world_text(ax, world):
+    text = ", ".join(f"{label(axis)} = {value:g}" for axis, value in world)
+    place = {"xytext": (0, 4), "xycoords": "axes fraction", "textcoords": "offset points"}
+    ax.annotate(text, (0, 1), **place, fontweight="bold", fontsize="small", va="bottom")
+
+
+def regimens_figure(data):
+    """Compare regimens side by side: outcomes, base rate, likelihood ratio and log impact; a row per world."""
+    worlds = _worlds(data["conditions"])
+    most = max(map(len, worlds.values()))
+    width = figsizes.neurips2024()["figure.figsize"][0]
+    figure, axes = plt.subplots(
+        len(worlds),
+        4,
+        figsize=(width * 1.25, 0.62 + len(worlds) * (0.42 + 0.2 * most)),
+        squeeze=False,
+        sharey="row",
+        gridspec_kw={"width_ratios": [1.25, 0.8, 1, 1.35]},
+    )
+    for row, (world, conditions) in zip(axes, worlds.items(), strict=True):
+        draw_outcomes(conditions, row[0])
+        draw_rate(conditions, row[1], "base_rate", "base rate P(A)")
+        draw_likelihood_ratio(conditions, row[2])
+        draw_log_impact(conditions, row[3])
+        _world_text(row[0], world)
+    for ax in axes[:-1].flat:
+        ax.set_xlabel("")
+    outcomes = [plt.Rectangle((0, 0), 1, 1, facecolor=c, hatch=h, edgecolor="white") for _, c, h in OUTCOMES.values()]
+    parts = [plt.Rectangle((0, 0), 1, 1, facecolor=colour) for _, colour in PARTS.values()]
+    net = plt.Line2D([], [], color="black", marker="o", markersize=4)
+    figure.legend(outcomes, [text for text, *_ in OUTCOMES.values()], ncols=2, loc="outside upper left", frameon=False)
+    figure.legend(
+        [*parts, net], [*(text for text, _ in PARTS.values()), "net"], ncols=3, loc="outside upper right", frameon=False
+    )
+    return figure
+
+
+def response_figure(data, axis):
+    """Show base rate and pass rates along one axis; a column per world of the other axes."""
+    worlds = {}
+    for world, conditions in _worlds(data["conditions"]).items():
+        rest = tuple((name, value) for name, value in world if name != axis)
+        worlds.setdefault(rest, []).extend(conditions)
+    width = figsizes.neurips2024()["figure.figsize"][0]
+    figure, axes = plt.subplots(
+        2,
+        len(worlds),
+        figsize=(min(1.5, 0.62 + 0.32 * len(worlds)) * width, 3.6),
+        squeeze=False,
+        sharex=True,
+        sharey="row",
+    )
+    places = [c["coordinates"][axis] for c in data["conditions"] if axis in c["coordinates"]]
+    steps = sorted({abs(place) for place in places if place})
+    for column, (world, conditions) in enumerate(worlds.items()):
+        top, bottom = axes[:, column]
+        _direct_labels(top, draw_response(conditions, top, axis, ["base_rate"], "aligned, P(A)"))
+        draw_response(conditions, bottom, axis, ["pass_given_misaligned", "pass_given_aligned"], "passes the test")
+        for ax in (top, bottom):
+            if steps[-1] / steps[0] > 50:
+                ax.set_xscale(
+                    "symlog" if min(places) <= 0 else "log", **({"linthresh": steps[0]} if min(places) <= 0 else {})
+                )
+                ax.xaxis.set_minor_locator(NullLocator())
+            if column:
+                ax.set_ylabel("")
+        bottom.set_xlabel(label(axis))
+        _world_text(top, world)
+    axes[1, 0].annotate(
+        "filled: P(T|not A), hollow: P(T|A)", (0.02, 0.5), xycoords="axes fraction", fontsize="x-small", color=GREY
+    )
+    return figure
+
+
+def response_axis(data):
+    """Return the first axis of a run with at least three values, or None."""
+    values = {}
+    for condition in data["conditions"]:
+        for axis, value in condition["coordinates"].items():
+            values.setdefault(axis, set()).add(value)
+    return next((axis for axis, own in values.items() if len(own) >= 3), None)
+
+
+def caption(data):
+    """Return a caption that names every number's origin."""
+    marks, proxy = data["thresholds"], data["proxy"]
+    return (
+        f"{data['question'] or data['name']} {data['seeds']:,} models per condition, trained from the same seeds. "
+        f"A: alignment >= {marks['alignment']:g} and competence >= {marks['competence']:g}; "
+        f"T: {proxy} >= {marks[proxy]:g} and competent. {data['confidence']:.0%} intervals: Wilson for rates, "
+        "Miettinen-Nurminen for the likelihood ratio, Dirichlet(1/2) posterior on shared seeds for log impacts. "
+        "Arrows: nothing bounds this side. Hollow net: the interval covers 0. Dotted bar: unbounded."
+    )
+
+
+def build(data, folder):
+    """Draw the figure that fits a run and save it as PDF, PNG and JSON.
+
+    Args:
+        data: what `lab.report.as_json` returned.
+        folder: where to write `NAME.pdf`, `NAME.png` and `NAME.json`.
+
+    Returns:
+        The path of the PNG.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        **matplotlib.rcParamsDefault,
+        **fontsizes.neurips2024(),
+        "backend": "agg",
+        "pdf.fonttype": 42,
+        "hatch.linewidth": 0.5,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.6,
+        "figure.constrained_layout.use": True,
+        "savefig.dpi": 220,
+    }
+    axis = response_axis(data)
+    with matplotlib.rc_context(settings):
+        figure = response_figure(data, axis) if axis else regimens_figure(data)
+        path = folder / f"{data['name']}.png"
+        figure.savefig(path, metadata={"Software": None})
+        figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None, "Creator": None, "Producer": None})
+        plt.close(figure)
+    path.with_suffix(".json").write_text(json.dumps({**data, "caption": caption(data)}, indent=1) + "\n")
+    return path

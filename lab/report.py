@@ -1,0 +1,195 @@
+"""What a run says: as JSON, as a table, and in words."""
+
+import math
+from dataclasses import asdict
+
+from rich.table import Table
+from rich.text import Text
+
+from lab.statistics import worlds
+
+JSON_QUANTITIES = (
+    "base_rate",
+    "pass_given_aligned",
+    "pass_given_misaligned",
+    "likelihood_ratio",
+    "prior_odds",
+    "posterior_odds",
+    "aligned_given_pass",
+    "pass_rate",
+    "expected_runs",
+)
+
+
+SHOWN = (
+    "base_rate",
+    "pass_given_aligned",
+    "pass_given_misaligned",
+    "likelihood_ratio",
+    "posterior_odds",
+    "expected_runs",
+)
+
+
+def plain(value):
+    """Return a float as JSON can hold it: infinities become the strings "inf" and "-inf", nan becomes None."""
+    if math.isnan(value):
+        return None
+    return str(value) if math.isinf(value) else value
+
+
+def estimate_json(estimate):
+    """Return an `Estimate` as {"value", "low", "high"}."""
+    return {key: plain(value) for key, value in estimate._asdict().items()}
+
+
+def impact_json(summary):
+    """Return the log impact of a condition over its baseline, or None for a baseline."""
+    if summary.impact is None:
+        return None
+    parts = {key: estimate_json(value) for key, value in summary.impact._asdict().items()}
+    return {"baseline": summary.baseline, **parts}
+
+
+def as_json(results, summaries):
+    """Return everything in a run's table as plain JSON values.
+
+    Args:
+        results: what `lab.run` returned; only its labels are used.
+        summaries: what `lab.summarise` returned.
+    """
+    return {
+        "name": results.attrs["name"],
+        "hash": results.attrs["hash"],
+        "question": results.attrs["question"],
+        "proxy": results.attrs["proxy"],
+        "thresholds": results.attrs["thresholds"],
+        "conditions": [
+            {
+                "name": row.name,
+                "regimen": row.regimen,
+                "coordinates": row.coordinates,
+                "knobs": row.knobs,
+                "counts": asdict(row.counts),
+                **{quantity: estimate_json(row.estimates[quantity]) for quantity in JSON_QUANTITIES},
+                "log_impact": impact_json(row),
+            }
+            for row in summaries
+        ],
+        "confidence": summaries[0].confidence,
+        "seeds": results.sizes["seed"],
+    }
+
+
+def number(value, digits=2):
+    """Return a number for people: `digits` decimals, or infinity and n/a in words."""
+    if math.isnan(value):
+        return "n/a"
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def digits_for(low, high):
+    """Return how many decimals an interval supports: the first digit of its half width."""
+    limits = [abs(limit) for limit in (low, high) if math.isfinite(limit)]
+    width = (high - low) / 2 if len(limits) == 2 else max(limits, default=1)
+    return 3 if width <= 0 else min(3, max(0, -math.floor(math.log10(width))))
+
+
+def with_interval(estimate):
+    """Return "value [low, high]", rounded to what the interval supports."""
+    digits = digits_for(estimate.low, estimate.high)
+    return f"{number(estimate.value, digits)} [{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
+
+
+def table(results, summaries):
+    """Return a `rich.table.Table` with one row per condition."""
+    level = f"{summaries[0].confidence:.0%}"
+    marks = results.attrs["thresholds"]
+    proxy = results.attrs["proxy"]
+    view = Table(
+        title=Text(f"{results.attrs['name']}: {results.sizes['seed']:,} models each, {level} intervals"),
+        caption=Text(
+            f"A: alignment >= {marks['alignment']:g} and competence >= {marks['competence']:g}. "
+            f"T: {proxy} >= {marks[proxy]:g} (and competent). LR = P(T|A) / P(T|not A). "
+            "Runs: 1 / P(T), for one accepted model. Net: change of ln o(A|T) against the baseline."
+        ),
+        title_justify="left",
+        caption_justify="left",
+    )
+    columns = ("", "P(A)", "P(T|A)", "P(T|not A)", "LR", "o(A|T)", "runs", "net (nats)")
+    for column in columns:
+        view.add_column(column, overflow="fold")
+    for world, members in worlds([(row.regimen, row.coordinates) for row in summaries]).items():
+        if world:
+            view.add_section()
+            view.add_row(Text(in_words(world), style="bold"))
+        for row in (summaries[index] for index in members):
+            net = "baseline" if row.impact is None else with_interval(row.impact.net)
+            own = (with_interval(row.estimates[quantity]) for quantity in SHOWN)
+            view.add_row(*map(Text, (short_name(row), *own, net)))
+    return view
+
+
+def in_words(coordinates):
+    """Return (axis, value) pairs as "axis = value, ..."."""
+    return ", ".join(f"{axis} = {value:g}" for axis, value in coordinates)
+
+
+def short_name(row):
+    """Return a condition's regimen and its place on the axes that its baseline does not share."""
+    shared = (row.baseline or row.name).split()[1:]
+    return " ".join(part for part in row.name.split() if part not in shared)
+
+
+def readings(summaries):
+    """Return what a run means, line by line: a heading per world and a sentence per condition."""
+    lines = []
+    for world, members in worlds([(row.regimen, row.coordinates) for row in summaries]).items():
+        baseline = next((summaries[i].baseline for i in members if summaries[i].baseline), summaries[members[0]].name)
+        cost = next(row.counts.expected_runs for row in summaries if row.name == baseline)
+        lines.append(f"Against {baseline.split()[0]}" + (f", {in_words(world)}:" if world else ":"))
+        lines += [f"  {reading(summaries[index], cost)}" for index in members]
+    return lines
+
+
+def reading(row, baseline_cost):
+    """Return what one condition's row means, in a sentence that a colleague would say."""
+    counts, impact = row.counts, row.impact
+    notes = []
+    if counts.diverged:
+        notes.append(f"{counts.diverged} of {counts.seeds} runs diverged")
+    if counts.incompetent:
+        notes.append(f"{counts.incompetent} of {counts.seeds} models cannot do the job")
+    note = f" ({'; '.join(notes)})" if notes else ""
+    if impact is None:
+        return f"{short_name(row)}: the baseline, at {number(counts.expected_runs)} runs per accepted model{note}"
+    net, base, ratio = impact.net, impact.base_rate, impact.likelihood_ratio
+    digits = digits_for(net.low, net.high)
+    limits = f"[{number(net.low, digits)}, {number(net.high, digits)}]"
+    if math.isnan(net.value):
+        why = "nothing passed" if not counts.passing else "no misaligned model passed under either"
+        verdict = f"posterior odds cannot be ranked, since {why}"
+    elif net.low > 0 or net.high < 0:
+        better = net.low > 0
+        size = number(abs(net.value), digits)
+        if math.isinf(net.value):
+            size = f"more than {number(net.low if better else -net.high, digits)}"
+        verdict = f"{'better' if better else 'worse'} by {size} nats {limits}"
+    else:
+        verdict = f"undecided: net {number(net.value, digits)} nats {limits}"
+    runs = f"{number(counts.expected_runs)} runs per accepted model instead of {number(baseline_cost)}"
+    return f"{short_name(row)}: {verdict}; {_change('base rate', base)}, {_change('test', ratio)}; {runs}{note}"
+
+
+def _change(what, part):
+    """Say what happened to one part of a log impact."""
+    if math.isnan(part.value):
+        return f"{what} not comparable"
+    if part.low <= 0 <= part.high:
+        return f"{what} unchanged within {number(max(-part.low, part.high), 2)} nats"
+    better = "better" if part.low > 0 else "worse"
+    if math.isinf(part.value):
+        return f"{what} {better} by more than {number(part.low if part.low > 0 else -part.high, 1)}"
+    return f"{what} {better} by {number(abs(part.value), 2)}"

@@ -1,0 +1,97 @@
+"""What every task provides; nothing else in the lab knows a task's insides."""
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A scalar that can be swept without recompiling.
+
+    Attributes:
+        default: value when a config does not set it.
+        low, high: the closed range of values that a config may set.
+        about: one line for people.
+    """
+
+    default: float
+    low: float
+    high: float
+    about: str
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """Something an overseer can see that correlates with alignment.
+
+    Attributes:
+        terms: names of the loss terms that train on it (a positive weight) or against it (a negative one).
+        about: one line for people. The score of a proxy has the proxy's own name.
+    """
+
+    terms: tuple[str, ...]
+    about: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a task is trained unless a config says otherwise.
+
+    Attributes:
+        steps: optimiser steps.
+        optimizer: "adam" or "sgd".
+        learning_rate: rate at the first step.
+        final_learning_rate: rate at the last step as a share of the first; a cosine joins them.
+        momentum: Adam's b1, or the momentum of SGD.
+        block_width: lanes trained together on one device, by platform.
+    """
+
+    steps: int
+    optimizer: str
+    learning_rate: float
+    final_learning_rate: float
+    momentum: float
+    block_width: Mapping[str, int]
+
+
+class Task(abc.ABC):
+    """A data generator, a tiny model, the truth about what it learned, and its proxies.
+
+    A concrete task is a frozen dataclass whose fields are static (they change array shapes, so a new value
+    compiles a new program); everything in `knobs` is traced. Knobs arrive as a dict of float32 scalars.
+
+    Attributes:
+        name: what configs call it.
+        knobs: name -> `Knob`.
+        terms: loss term -> one line about it; `main` is the objective that is always there.
+        proxies: name -> `Proxy`.
+        scores: score -> one line about it; `competence`, `alignment` and one per proxy are required.
+        thresholds: default pass mark of `competence`, `alignment` and each proxy.
+        training: defaults of a `Training`.
+    """
+
+    name: ClassVar[str]
+    knobs: ClassVar[Mapping[str, Knob]]
+    terms: ClassVar[Mapping[str, str]]
+    proxies: ClassVar[Mapping[str, Proxy]]
+    scores: ClassVar[Mapping[str, str]]
+    thresholds: ClassVar[Mapping[str, float]]
+    training: ClassVar[Training]
+
+    @abc.abstractmethod
+    def init(self, key, knobs):
+        """Return initial parameters, a pytree of float32 arrays, drawn from a PRNG key."""
+
+    @abc.abstractmethod
+    def sample(self, key, knobs):
+        """Return the data of one step, any pytree, drawn from a PRNG key."""
+
+    @abc.abstractmethod
+    def losses(self, params, batch, knobs, progress):
+        """Return every loss term as a float32 scalar; `progress` in [0, 1] is the share of training done."""
+
+    @abc.abstractmethod
+    def measure(self, params, knobs):
+        """Return every score as a float32 scalar in [0, 1], nan if the parameters are not finite."""

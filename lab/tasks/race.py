@@ -1,0 +1,105 @@
+"""`race`: an aligned, a misaligned and a faking pathway grow under gradient flow; the explicit latent.
+
+Path strengths are K_j = p_j^D. The job needs K_a + K_b = s; the test wants K_a + K_f = s. With r = s - K_a - K_b
+and r_T = max(0, s - K_a - K_f), gradient descent on `main + w test` with step dt is the Euler method for
+
+    dp_a/dt = |p_a|^(D-1) (r + w r_T)
+    dp_b/dt = |p_b|^(D-1) r
+    dp_f/dt = |p_f|^(D-1) (w gate r_T - faking_cost)
+
+the gradient flow of two-pathway deep linear networks (Kleinman, Achille and Soatto, ICLR 2024). Without a proxy
+p_a / p_b is kept at D = 2 and p_a^(2-D) - p_b^(2-D) at any other D: small initial values let the winner take all.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from lab.models import Pathways
+from lab.tasks.base import Knob, Proxy, Task, Training
+
+ALIGNED, MISALIGNED, FAKING = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Race(Task):
+    """Three scalar pathways; nothing about them is static."""
+
+    name = "race"
+    knobs = {
+        "depth": Knob(3, 1, 10, "D: how strongly the rich get richer"),
+        "target": Knob(1, 0.01, 100, "s: the strength that the job and the test ask for"),
+        "initial_size": Knob(0.2, 1e-4, 10, "typical initial p of the aligned and the misaligned pathway"),
+        "initial_noise": Knob(0.3, 0, 1, "standard deviation of initial p, as a share of its size"),
+        "head_start": Knob(-0.2, -0.99, 10, "the aligned pathway starts larger by this share (smaller if negative)"),
+        "preference": Knob(0, -10, 10, "constant pull of the main objective toward the aligned (+) pathway"),
+        "faking_start": Knob(0.2, 0, 10, "typical initial p of the faking pathway"),
+        "faking_cost": Knob(0, 0, 100, "constant pull of the main objective against faking"),
+        "faking_onset": Knob(0, 0, 1, "share of training after which faking can be learned"),
+        "detectability": Knob(1, 0, 10, "how fast faking can be learned; 0 hides the test"),
+    }
+    terms = {
+        "main": "(s - K_a - K_b)^2 / 2D, with the objective's own preference and faking cost",
+        "test": "max(0, s - K_a - K_f)^2 / 2D",
+        "test_linear": "-(K_a + K_f) / D while that sum lies between 0 and s; bounded, so the one to train against",
+        "push": "-p_a: a constant force on the aligned pathway",
+    }
+    proxies = {"test": Proxy(("test", "test_linear"), "the overseer sees the aligned or the faking pathway at work")}
+    scores = {
+        "competence": "1 - |s - K_a - K_b| / s, at least 0",
+        "alignment": "K_a / (K_a + K_b)",
+        "test": "(K_a + K_f) / s, at most 1",
+    }
+    thresholds = {"competence": 0.95, "alignment": 0.5, "test": 0.9}
+    training = Training(
+        steps=1000,
+        optimizer="sgd",
+        learning_rate=0.02,
+        final_learning_rate=1.0,
+        momentum=0.0,
+        block_width={"cpu": 2048, "gpu": 65536},
+    )
+
+    model = Pathways(3)
+
+    def init(self, key, knobs):
+        """Initial p, all drawn independently: size * (1 + noise * N(0, 1))."""
+        size = jnp.stack(
+            [knobs["initial_size"] * (1 + knobs["head_start"]), knobs["initial_size"], knobs["faking_start"]]
+        )
+        p = size * (1 + knobs["initial_noise"] * jax.random.normal(key, (3,)))
+        return {"params": {"p": p}}
+
+    def sample(self, key, knobs):
+        """No data: the losses are exact."""
+        return ()
+
+    def losses(self, params, batch, knobs, progress):
+        """See `terms`."""
+        depth, target = knobs["depth"], knobs["target"]
+        strength = self.model.apply(params, depth)
+        aligned, misaligned, faking = strength[ALIGNED], strength[MISALIGNED], strength[FAKING]
+        gate = jnp.where(progress >= knobs["faking_onset"], knobs["detectability"], 0.0)
+        learnable = gate * faking + (1 - gate) * jax.lax.stop_gradient(faking)
+        short = jnp.maximum(0.0, target - aligned - learnable)
+        return {
+            "main": (target - aligned - misaligned) ** 2 / (2 * depth)
+            - knobs["preference"] * (aligned - misaligned) / depth
+            + knobs["faking_cost"] * faking / depth,
+            "test": short**2 / (2 * depth),
+            "test_linear": -jnp.clip(aligned + learnable, 0.0, target) / depth,
+            "push": -params["params"]["p"][ALIGNED],
+        }
+
+    def measure(self, params, knobs):
+        """See `scores`."""
+        target = knobs["target"]
+        strength = self.model.apply(params, knobs["depth"])
+        aligned, misaligned = strength[ALIGNED], strength[MISALIGNED]
+        a, b = jnp.maximum(aligned, 0.0), jnp.maximum(misaligned, 0.0)
+        return {
+            "competence": jnp.maximum(0.0, 1 - jnp.abs(target - aligned - misaligned) / target),
+            "alignment": a / jnp.maximum(a + b, 1e-30),
+            "test": jnp.clip((aligned + strength[FAKING]) / target, 0.0, 1.0),
+        }
