@@ -43,8 +43,6 @@ def run(
         seeds: number of seeds instead of the config's.
         accept_changes: go on with a run that other code, versions or devices began; the manifest records it.
     """
-    if seeds is not None and seeds < 1:
-        raise UsageError("--seeds must be at least 1")
     from lab import config as configs
 
     try:

@@ -184,9 +184,21 @@ class Experiment:
         return {**self.config.model_dump(), "task": {"name": self.task.name, **dataclasses.asdict(self.task)}}
 
     def with_seeds(self, count):
-        """Return the same experiment with another number of seeds."""
+        """Return the same experiment with another number of seeds. Raises `ConfigError` beyond the limits."""
+        problem = _too_many(self.config.seeds.first, count, len(self.conditions))
+        if count < 1 or problem:
+            raise ConfigError([f"seeds: {problem or 'must be at least 1'}"])
         seeds = Seeds(first=self.config.seeds.first, count=count)
         return dataclasses.replace(self, config=self.config.model_copy(update={"seeds": seeds}))
+
+
+def _too_many(first, count, conditions):
+    """Return what is wrong with that many seeds, or None."""
+    if first + count > MAX_SEED:
+        return f"seeds must stay below {MAX_SEED}"
+    if conditions * count > MAX_LANES:
+        return f"{conditions} conditions x {count:,} seeds exceed the limit of {MAX_LANES:,} runs"
+    return None
 
 
 def load(path):
@@ -220,13 +232,18 @@ def parse(text, file="config"):
         # JSON in strict mode takes lists for lists and whole numbers for floats, and nothing else
         config = Config.model_validate_json(json.dumps(raw, default=str))
     except ValidationError as error:
-        found += [_explain(item) for item in error.errors(include_url=False)]
+        alternatives = {}
+        for item in error.errors(include_url=False):
+            key, message = _explain(item)
+            alternatives.setdefault(key, []).append(message)
+        found += [(key, ", or ".join(dict.fromkeys(messages))) for key, messages in alternatives.items()]
     task = _task(raw.get("task"), found)
     if task is not None:
         _check_names(raw, task, found)
+        axes = _axes(raw, task, found)
     experiment = None
-    if config is not None and task is not None and not found:
-        experiment = _resolve(config, task, text, found)
+    if config is not None and not found:
+        experiment = _resolve(config, task, axes, text, found)
     if found:
         located = sorted({(_line(lines, key), _dotted(key), message) for key, message in found})
         raise ConfigError(f"{file}:{line}: {key + ': ' if key else ''}{message}" for line, key, message in located)
@@ -343,7 +360,7 @@ def _owner(key):
 
 
 def _task(chosen, found):
-    """Return the task that a config names, or None."""
+    """Return the task that a config names, with default sizes if its own are wrong, or None if there is no such."""
     fields = dict(chosen) if isinstance(chosen, dict) else {"name": chosen}
     name = fields.pop("name", None)
     if not isinstance(name, str) or name not in TASKS:
@@ -359,7 +376,7 @@ def _task(chosen, found):
         for item in error.errors(include_url=False):
             message = item["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be")
             found.append((("task", *item["loc"]), message))
-        return None
+        return TASKS[name]()
 
 
 def _check_names(raw, task, found):
@@ -429,7 +446,7 @@ PATH = re.compile(
 )
 
 
-def _resolve(config, task, text, found):
+def _resolve(config, task, axes, text, found):
     """Fill in defaults, expand the sweep and build the experiment; append to `found` what does not fit."""
     defaults = dataclasses.asdict(task.training)
     given = config.training.model_dump(exclude_none=True)
@@ -440,9 +457,6 @@ def _resolve(config, task, text, found):
         training = dataclasses.replace(training, block_width=dict.fromkeys(defaults["block_width"], width))
     ends = _segment_ends(segments, training.steps, found)
     seeds = config.seeds if isinstance(config.seeds, Seeds) else Seeds(count=config.seeds)
-    if seeds.first + seeds.count > MAX_SEED:
-        found.append((("seeds",), f"seeds must stay below {MAX_SEED}"))
-    axes = _axes(config, task, found)
     if found:
         return None
     filled = {name: getattr(training, name) for name in given.keys() | defaults.keys() - {"block_width"}}
@@ -456,8 +470,8 @@ def _resolve(config, task, text, found):
         }
     )
     conditions = tuple(_conditions(config, task, training, ends, axes, found))
-    if len(conditions) * seeds.count > MAX_LANES:
-        found.append((("seeds",), f"{len(conditions)} conditions exceed the limit of {MAX_LANES:,} runs in all"))
+    if problem := _too_many(seeds.first, seeds.count, len(conditions)):
+        found.append((("seeds",), problem))
     return None if found else Experiment(config, text, task, training, ends, conditions)
 
 
@@ -476,56 +490,61 @@ def _segment_ends(segments, steps, found):
     return tuple(whole)
 
 
-def _axes(config, task, found):
+def _axes(raw, task, found):
     """Return axis -> (parsed keys, values), reporting what cannot be swept."""
-    axes, conditions = {}, len(config.regimens)
-    for label, axis in config.sweep.items():
-        keys = axis.key if isinstance(axis, Axis) else f"knobs.{label}"
-        values = axis.values if isinstance(axis, Axis) else axis
-        where = ("sweep", label, "key") if isinstance(axis, Axis) else ("sweep", label)
-        parsed = []
+    try:
+        sweep = TypeAdapter(dict[Name, list[float] | Axis]).validate_json(json.dumps(raw.get("sweep", {}), default=str))
+    except ValidationError:
+        return {}  # reported with the rest of the config
+    regimens = raw.get("regimens") if isinstance(raw.get("regimens"), dict) else {}
+    phases = {name: len(own) for name, own in regimens.items() if isinstance(own, list)}
+    axes, conditions = {}, len(regimens)
+    for label, axis in sweep.items():
+        short = not isinstance(axis, Axis)
+        where = ("sweep", label) if short else ("sweep", label, "key")
+        values = axis if short else axis.values
+        keys = [f"knobs.{label}"] if short else [axis.key] if isinstance(axis.key, str) else axis.key
+        matches = []
+        for key in keys:
+            match = PATH.match(key)
+            problem, limits = _sweepable(match, phases, task)
+            if problem:
+                found.append((where, f"{key!r} cannot be swept: {problem}"))
+                continue
+            matches.append(match)
+            if outside := [value for value in values if not limits[0] <= value <= limits[1]]:
+                found.append((("sweep", label), f"{key} must lie in {limits[0]:g} to {limits[1]:g}, not {outside[0]}"))
         if not values:
             found.append((("sweep", label), "needs at least one value"))
         if len(set(values)) < len(values):
             found.append((("sweep", label), "holds the same value twice"))
-        for key in [keys] if isinstance(keys, str) else keys:
-            match = PATH.match(key)
-            regimen, index = (match[4], match[5]) if match else (None, None)
-            knob = match and (match[2] if match[1] == "knobs" else match[8] if match[7] == "knobs" else None)
-            term = match and (match[2] if match[1] == "weights" else match[8] if match[7] == "weights" else None)
-            if not match:
-                hint = (
-                    _suggest(label, task.knobs)
-                    if not isinstance(axis, Axis)
-                    else (
-                        "sweep knobs.NAME, weights.TERM, training.learning_rate, training.final_learning_rate, or "
-                        "regimens.NAME[PHASE] followed by .until, .lasts, .weights.TERM or .knobs.NAME"
-                    )
-                )
-                found.append((where, f"{key!r} cannot be swept; {hint}"))
-            elif regimen and (regimen not in config.regimens or int(index) >= len(config.regimens[regimen])):
-                found.append((where, f"there is no phase regimens.{regimen}[{index}]"))
-            elif knob and knob not in task.knobs:
-                found.append((where, f"{task.name} has no knob {knob!r}; {_suggest(knob, task.knobs)}"))
-            elif term and term not in task.terms:
-                found.append((where, f"{task.name} has no loss term {term!r}; {_suggest(term, task.terms)}"))
-            else:
-                if knob:
-                    low, high = task.knobs[knob].low, task.knobs[knob].high
-                elif term:
-                    low, high = -1e6, 1e6
-                else:
-                    low, high = 0, 1e6 if match[3] == "learning_rate" else 1
-                bad = [value for value in values if not low <= value <= high]
-                if bad:
-                    found.append((("sweep", label), f"{key} must lie in {low:g} to {high:g}, not {bad[0]}"))
-                parsed.append(match)
-        axes[label] = (parsed, values)
+        axes[label] = (matches, values)
         conditions *= max(1, len(values))
         if conditions > MAX_CONDITIONS:
             found.append((("sweep",), f"stands for more than the limit of {MAX_CONDITIONS:,} conditions"))
             break
     return axes
+
+
+def _sweepable(match, phases, task):
+    """Return what is wrong with a key of a sweep, or None, and the range of its values."""
+    if match is None:
+        hint = "knobs.NAME, weights.TERM, training.learning_rate, training.final_learning_rate, or "
+        return hint + "regimens.NAME[PHASE] with .until, .lasts, .weights.TERM or .knobs.NAME can", None
+    section, name = (match[1], match[2]) if match[1] else (match[7], match[8])
+    if match[4] and int(match[5]) >= phases.get(match[4], 0):
+        return f"there is no phase regimens.{match[4]}[{match[5]}]", None
+    if section == "knobs":
+        knob = task.knobs.get(name)
+        return (
+            (None, (knob.low, knob.high))
+            if knob
+            else (f"{task.name} has no knob {name!r}; {_suggest(name, task.knobs)}", None)
+        )
+    if section == "weights":
+        known = name in task.terms
+        return None if known else f"{task.name} has no loss term {name!r}; {_suggest(name, task.terms)}", (-1e6, 1e6)
+    return None, (0, 1e6) if match[3] == "learning_rate" else (0, 1)
 
 
 def _conditions(config, task, training, ends, axes, found):
@@ -575,7 +594,7 @@ def _condition(config, task, training, ends, axes, regimen, phases, coordinates,
             fits = " and ".join(f"{end / training.steps:g}" for end in sorted(near))
             problems.append((key, f"a phase ends at {share:g}, where no segment ends; the nearest are {fits}"))
     if problems:
-        found += [(key, f"{name}: {message}") for _, message in problems]
+        found += [(key, f"{name}: {message}" if coordinates else message) for _, message in problems]
         return None
     settings = (_settings(task, phases[_phase_at(stops, end)], knobs, weights, rates) for end in ends)
     return Condition(name, regimen, coordinates, knobs, tuple(settings))

@@ -124,7 +124,9 @@ class Counts:
 
     @property
     def likelihood_ratio(self):
-        """P(T|A) / P(T|not A)."""
+        """P(T|A) / P(T|not A); nan without models of both kinds."""
+        if not self.aligned or not self.misaligned:
+            return math.nan
         return _ratio(self.pass_given_aligned, self.pass_given_misaligned)
 
     @property
