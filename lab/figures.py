@@ -12,7 +12,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from tueplots import figsizes, fontsizes
 
 from lab.statistics import worlds
@@ -26,7 +26,7 @@ STYLES = {
     "throughout": ("#009E73", "D", "-."),
     "anti": ("#CC79A7", "v", ":"),
 }
-OTHERS = [("#56B4E9", "P", "-"), ("#D55E00", "X", "--"), ("#000000", "*", ":")]
+OTHERS = [("#D55E00", "o", "-"), ("#56B4E9", "P", "--"), ("#000000", "X", ":")]
 OUTCOMES = {
     "aligned_pass": ("aligned, passes", "#2b6ca3", None),
     "aligned_fail": ("aligned, fails", "#b9d3e8", "////"),
@@ -171,9 +171,11 @@ def draw_response(data, ax, axis, quantities, text):
         quantities: rates to draw; the first with filled markers, the others hollow.
         text: label of the vertical axis.
     """
-    regimens = dict.fromkeys(condition["regimen"] for condition in data)
+    regimens = list(dict.fromkeys(condition["regimen"] for condition in data))
+    plain = [regimen for regimen in regimens if not any(word in regimen.lower() for word in STYLES)]
     ends = []
-    for position, regimen in enumerate(regimens):
+    for regimen in regimens:
+        position = plain.index(regimen) if regimen in plain else 0
         own = [condition for condition in data if condition["regimen"] == regimen]
         colour, marker, line = style_of(regimen, position)
         for rank, quantity in enumerate(quantities):
@@ -252,41 +254,57 @@ def regimens_figure(data):
     return figure
 
 
+def _columns(conditions, axis):
+    """Group the conditions that have an axis by their other coordinates; those that have not join where they fit."""
+    columns = {}
+    for condition in conditions:
+        if axis in condition["coordinates"]:
+            rest = tuple((name, value) for name, value in condition["coordinates"].items() if name != axis)
+            columns.setdefault(rest, [])
+    for rest, members in columns.items():
+        for condition in conditions:
+            own = condition["coordinates"]
+            if all(own.get(name, value) == value for name, value in rest):
+                members.append(condition)
+    return columns
+
+
 def response_figure(data, axis):
-    """Show base rate and pass rates along one axis; a column per world of the other axes."""
-    worlds = {}
-    for world, conditions in _worlds(data["conditions"]).items():
-        rest = tuple((name, value) for name, value in world if name != axis)
-        worlds.setdefault(rest, []).extend(conditions)
+    """Show base rate and pass rates along one axis; a column for every point of the other axes."""
+    columns = _columns(data["conditions"], axis)
     width = figsizes.neurips2024()["figure.figsize"][0]
-    figure, axes = plt.subplots(
-        2,
-        len(worlds),
-        figsize=(min(1.5, 0.62 + 0.32 * len(worlds)) * width, 3.6),
-        squeeze=False,
-        sharex=True,
-        sharey="row",
-    )
-    places = [c["coordinates"][axis] for c in data["conditions"] if axis in c["coordinates"]]
-    steps = sorted({abs(place) for place in places if place})
-    for column, (world, conditions) in enumerate(worlds.items()):
+    share = min(1.5, 0.5 + 0.28 * len(columns))
+    figure, axes = plt.subplots(2, len(columns), figsize=(share * width, 3.4), squeeze=False, sharex=True, sharey="row")
+    places = sorted({c["coordinates"][axis] for c in data["conditions"] if axis in c["coordinates"]})
+    sizes = sorted({abs(place) for place in places if place})
+    for column, (world, conditions) in enumerate(columns.items()):
         top, bottom = axes[:, column]
-        _direct_labels(top, draw_response(conditions, top, axis, ["base_rate"], "aligned, P(A)"))
-        draw_response(conditions, bottom, axis, ["pass_given_misaligned", "pass_given_aligned"], "passes the test")
-        for ax in (top, bottom):
-            if steps[-1] / steps[0] > 50:
-                ax.set_xscale(
-                    "symlog" if min(places) <= 0 else "log", **({"linthresh": steps[0]} if min(places) <= 0 else {})
-                )
-                ax.xaxis.set_minor_locator(NullLocator())
-            if column:
-                ax.set_ylabel("")
+        ends = draw_response(conditions, top, axis, ["base_rate"], "P(A)")
+        draw_response(conditions, bottom, axis, ["pass_given_misaligned", "pass_given_aligned"], "P(T|not A), P(T|A)")
+        if sizes[-1] / sizes[0] > 30:
+            scale = {"value": "symlog", "linthresh": sizes[0], "linscale": 0.5} if places[0] <= 0 else {"value": "log"}
+            top.set_xscale(**scale)
+        top.xaxis.set_major_locator(FixedLocator(_few(places)))
+        top.xaxis.set_minor_locator(NullLocator())
+        top.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        bottom.tick_params(axis="x", labelrotation=90)
         bottom.set_xlabel(label(axis))
+        if column:
+            top.set_ylabel("")
+            bottom.set_ylabel("")
         _world_text(top, world)
-    axes[1, 0].annotate(
-        "filled: P(T|not A), hollow: P(T|A)", (0.02, 0.5), xycoords="axes fraction", fontsize="x-small", color=GREY
-    )
+    _direct_labels(axes[0, -1], ends)
+    lines = [plt.Line2D([], [], color=GREY, marker="o", markersize=3, markerfacecolor=face) for face in (GREY, "white")]
+    texts = ["misaligned: P(T|not A)", "aligned: P(T|A)"]
+    figure.legend(lines, texts, ncols=2, loc="outside lower center", frameon=False, fontsize="small")
     return figure
+
+
+def _few(places):
+    """Return at most about a dozen of the places, both ends and zero included."""
+    stride = max(1, round(len(places) / 11))
+    middle = places.index(0) if 0 in places else 0
+    return [place for index, place in enumerate(places) if (index - middle) % stride == 0]
 
 
 def response_axis(data):

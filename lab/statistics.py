@@ -79,7 +79,7 @@ class Counts:
 
     def __post_init__(self):
         for name, count in vars(self).items():
-            if count < 0 or count != int(count):
+            if not (0 <= count < math.inf and count == int(count)):
                 raise ValueError(f"{name} must be a whole number of at least 0, not {count}")
 
     @property

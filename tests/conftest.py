@@ -1,0 +1,14 @@
+import jax
+import pytest
+
+from lab.engine import use_all_cores
+
+use_all_cores()
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def strict_dtypes():
+    """Mixed dtypes raise. Not for whole training steps: optax's own bias correction mixes them."""
+    with jax.numpy_dtype_promotion("strict"):
+        yield

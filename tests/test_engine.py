@@ -1,0 +1,350 @@
+"""Identities that a run must have: who is trained beside whom, in which order and after which accident is no matter."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lab import engine, outcomes
+from lab.config import parse
+from lab.population import Settings, State, Trainer, init, step
+from lab.store import Run, StoreError
+from lab.tasks import Race, Scratchpad
+
+RACE = """
+name: race
+task: race
+seeds: {seeds}
+training: {{steps: 100, segments: 10, block_width: 8, learning_rate: {rate}}}
+regimens:
+  hold_out: [{{until: 1}}]
+  late: [{{until: 0.5}}, {{until: 1, weights: {{test: 1}}}}]
+"""
+PAD = """
+name: pad
+task: {name: scratchpad, width: 8, batch: 4}
+seeds: 8
+training: {steps: 40, segments: 4, block_width: 4}
+regimens:
+  hold_out: [{until: 1}]
+  late: [{until: 0.5}, {until: 1, weights: {test: 1}}]
+sweep:
+  preference: [-0.1, 0.1]
+"""
+
+
+def race(seeds=32, rate=0.02):
+    return parse(RACE.format(seeds=seeds, rate=rate))
+
+
+def scores(experiment, folder, **options):
+    return outcomes.results(engine.run(experiment, folder, **options))
+
+
+def content(folder):
+    """Bytes of everything in a run."""
+    return {
+        path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock"
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    engine.run(race(), folder)
+    return folder
+
+
+def test_a_sweep_of_twenty_conditions_compiles_once(tmp_path, monkeypatch):
+    made = []
+    build = engine.Trainer
+    monkeypatch.setattr(engine, "Trainer", lambda *args: made.append(build(*args)) or made[-1])
+    values = [round(0.05 * i, 2) for i in range(10)]
+    text = RACE.format(seeds=4, rate=0.02) + f"sweep:\n  preference: {values}\n"
+    experiment = parse(text)
+    assert len(experiment.conditions) == 20
+    engine.run(experiment, tmp_path / "run")
+    assert [trainer.traces for trainer in made] == [1]
+
+
+def test_uneven_segments_and_other_weights_compile_nothing(tmp_path, monkeypatch):
+    made = []
+    build = engine.Trainer
+    monkeypatch.setattr(engine, "Trainer", lambda *args: made.append(build(*args)) or made[-1])
+    text = RACE.format(seeds=4, rate=0.02).replace("segments: 10", "segments: [0.01, 0.05, 0.5, 1]")
+    engine.run(parse(text), tmp_path / "run")
+    assert [trainer.traces for trainer in made] == [1]
+
+
+def test_the_first_seeds_are_a_smaller_run(tmp_path, whole):
+    large = outcomes.results(Run(whole))
+    small = scores(race(4), tmp_path / "small")
+    for name in small.data_vars:
+        assert np.array_equal(small[name].values, large[name].values[:, :4])
+
+
+@pytest.mark.parametrize("text", [PAD, RACE.format(seeds=8, rate=0.02)], ids=["scratchpad", "race"])
+def test_a_member_of_a_population_equals_the_same_run_alone(tmp_path, text):
+    experiment = parse(text)
+    together = scores(experiment, tmp_path / "together")
+    seeds = experiment.config.seeds.model_copy(update={"first": 5, "count": 1})
+    for index in (0, len(experiment.conditions) - 1):
+        condition = experiment.conditions[index]
+        alone = dataclasses.replace(
+            experiment, conditions=(condition,), config=experiment.config.model_copy(update={"seeds": seeds})
+        )
+        result = scores(alone, tmp_path / f"alone{index}")
+        for name in result.data_vars:
+            assert np.array_equal(result[name].values[0, 0], together[name].values[index, 5])
+
+
+def test_a_shared_prefix_is_trained_once_and_equals_the_full_run(tmp_path, monkeypatch):
+    experiment = race(16)
+    root, leaves = engine.plan(experiment.conditions)
+    assert leaves == [0, 1]
+    depths, level = [], [root]
+    while level := [child for node in level for child in node.children.values()]:
+        depths.append(len(level))
+    assert depths == [1] * 5 + [2] * 5
+    forked = scores(experiment, tmp_path / "forked")
+    for index, condition in enumerate(experiment.conditions):
+        alone = scores(dataclasses.replace(experiment, conditions=(condition,)), tmp_path / f"full{index}")
+        for name in alone.data_vars:
+            assert np.array_equal(alone[name].values[0], forked[name].values[index])
+
+
+def test_equal_conditions_are_one_leaf():
+    text = RACE.format(seeds=4, rate=0.02).replace("test: 1", "test: 0")
+    assert engine.plan(parse(text).conditions)[1] == [0, 0]
+
+
+def test_one_device_and_all_devices_give_the_same_bytes(tmp_path, monkeypatch, whole):
+    only = jax.devices()[:1]
+    monkeypatch.setattr(engine.jax, "devices", lambda: only)
+    engine.run(race(), tmp_path / "run")
+    assert content(tmp_path / "run") == content(whole)
+
+
+def test_diverged_lanes_harm_nobody_else(tmp_path):
+    text = RACE.format(seeds=16, rate=0.02) + "sweep:\n  rate: {key: training.learning_rate, values: [0.02, 900000]}\n"
+    mixed = scores(parse(text), tmp_path / "mixed")
+    clean = scores(race(16), tmp_path / "clean")
+    classified = outcomes.classify(mixed)
+    assert classified["diverged"].values[2:].all()
+    assert not classified["diverged"].values[:2].any()
+    assert not classified["passes"].values[2:].any()
+    for name in clean.data_vars:
+        assert np.array_equal(clean[name].values, mixed[name].values[:2])
+
+
+def test_a_run_again_is_a_no_op_and_a_lost_shard_comes_back(tmp_path, whole):
+    engine.run(race(), tmp_path / "run")
+    assert content(tmp_path / "run") == content(whole)
+    for path in list((tmp_path / "run" / "shards").glob("*.nc"))[::3]:
+        path.unlink()
+    engine.run(race(), tmp_path / "run")
+    assert content(tmp_path / "run") == content(whole)
+
+
+@pytest.mark.parametrize("where", ["start", "middle", "end", "cut"])
+def test_a_damaged_shard_is_said_and_computed_again(tmp_path, whole, where):
+    folder = tmp_path / "run"
+    engine.run(race(), folder)
+    path = next((folder / "shards").glob("*.nc"))
+    data = bytearray(path.read_bytes())
+    if where == "cut":
+        data = data[:-100]
+    else:
+        data[{"start": 0, "middle": len(data) // 2, "end": -1}[where]] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match="damaged"):
+        outcomes.results(Run(folder))
+    said = []
+    engine.run(race(), folder, say=said.append)
+    assert len(said) == 1
+    assert "damaged" in said[0]
+    kept = {name: data for name, data in content(folder).items() if not name.endswith(".damaged")}
+    assert kept == content(whole)
+
+
+def test_a_shard_of_another_run_is_refused(tmp_path, whole):
+    other = tmp_path / "other"
+    engine.run(race(rate=0.01), other)
+    path = next((other / "shards").glob("c0000-s00000000*"))
+    mine = tmp_path / "mine"
+    engine.run(race(), mine)
+    next((mine / "shards").glob("c0000-s00000000*")).unlink()
+    (mine / "shards" / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(StoreError, match=f"{race(rate=0.01).hash}.*{race().hash}"):
+        engine.run(race(), mine)
+
+
+def test_two_results_for_one_shard_are_an_error_and_both_stay(tmp_path):
+    engine.run(race(), tmp_path / "run")
+    path = next((tmp_path / "run" / "shards").glob("*.nc"))
+    stem, digest, _ = path.name.split(".")
+    path.with_name(f"{stem}.{digest[::-1]}.nc").write_bytes(b"other")
+    with pytest.raises(StoreError, match="two different results"):
+        engine.run(race(), tmp_path / "run")
+    assert len(list((tmp_path / "run" / "shards").glob(f"{stem}.*"))) == 2
+
+
+def test_a_folder_of_another_config_is_refused(tmp_path):
+    engine.run(race(), tmp_path / "run")
+    with pytest.raises(StoreError, match="training differ"):
+        engine.run(race(rate=0.01), tmp_path / "run")
+
+
+def test_other_code_is_refused_unless_accepted_and_recorded(tmp_path, monkeypatch):
+    engine.run(race(), tmp_path / "run")
+    honest = engine.identity
+    monkeypatch.setattr(engine, "identity", lambda devices: {**honest(devices), "training_code": "changed"})
+    with pytest.raises(StoreError, match=r"training_code.*--accept-changes"):
+        engine.run(race(), tmp_path / "run")
+    run = engine.run(race(), tmp_path / "run", accept_changes=True)
+    assert "training_code" in run.manifest["changes"][0][0]
+
+
+def test_a_second_driver_is_told_who_holds_the_run(tmp_path):
+    from lab.store import lock
+
+    with lock(tmp_path / "run"), pytest.raises(StoreError, match=f"process {os.getpid()}"):
+        engine.run(race(), tmp_path / "run")
+    engine.run(race(4), tmp_path / "run")
+
+
+CHILD = "import sys; from lab import engine, config; engine.run(config.load(sys.argv[1]), sys.argv[2])"
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "before-write:1",
+        "during-write:1",
+        "after-rename:1",
+        "before-write:4",
+        "during-write:5",
+        "before-rename:6",
+        "after-rename:8",
+    ],
+)
+def test_killed_at_a_write_and_run_again_gives_the_same_bytes(tmp_path, whole, point):
+    """The first write is the manifest; the others are shards (2 conditions x 4 blocks)."""
+    (tmp_path / "race.yaml").write_text(RACE.format(seeds=32, rate=0.02))
+    command = [sys.executable, "-c", CHILD, str(tmp_path / "race.yaml"), str(tmp_path / "run")]
+    died = subprocess.run(command, env={**os.environ, "LAB_FAILPOINT": point}, check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert content(tmp_path / "run") != content(whole)
+    engine.run(parse((tmp_path / "race.yaml").read_text()), tmp_path / "run")
+    assert content(tmp_path / "run") == content(whole)
+
+
+def test_a_full_disk_is_named_and_nothing_half_written_stays(tmp_path, monkeypatch):
+    import errno
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match=r"no room to write .*manifest\.json.*free"):
+        engine.run(race(4), tmp_path / "run")
+    assert not list((tmp_path / "run").rglob("*.tmp"))
+    monkeypatch.undo()
+    assert scores(race(4), tmp_path / "run").sizes["seed"] == 4
+
+
+# --- the step itself ----------------------------------------------------------------------------------------------
+
+
+def lane(task, **knobs):
+    values = np.array([knobs.get(name, knob.default) for name, knob in task.knobs.items()], np.float32)
+    return Settings(np.eye(len(task.terms), dtype=np.float32)[0], values, values, np.float32(0.02), np.float32(1))
+
+
+def test_a_weight_of_zero_is_no_proxy_even_where_its_loss_is_infinite():
+    from lab.objective import objective
+
+    class Broken(Race):
+        def losses(self, *args):
+            return {**super().losses(*args), "test": jnp.float32(jnp.inf)}
+
+    own = lane(Race())
+    params = init(Race(), Race.training, jnp.uint32(0), own).params
+    knobs = dict(zip(Race().knobs, own.world_knobs, strict=True))
+    values = [
+        jax.value_and_grad(lambda p, task=task: objective(task, p, (), own.weights, knobs, jnp.float32(0)))(params)
+        for task in (Race(), Broken())
+    ]
+    assert float(values[0][0]) == float(values[1][0])
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), values[0][1], values[1][1]))
+
+
+def test_training_can_be_differentiated_and_agrees_with_differences():
+    """d alignment / d weight through 100 scanned steps of `race`, against central differences in float64."""
+    with jax.enable_x64(True):
+        task = Race()
+        own = jax.tree.map(lambda value: jnp.asarray(value, jnp.float64), lane(task))
+        state = State(
+            *jax.tree.map(lambda leaf: leaf.astype(jnp.float64), init(task, task.training, jnp.uint32(1), own))
+        )
+        seed_key = jax.random.key(0)
+
+        def outcome(weight):
+            row = own._replace(weights=own.weights.at[1].set(weight))
+
+            def body(carry, index):
+                return step(task, task.training, 100.0, seed_key, row, index, carry), None
+
+            end, _ = jax.lax.scan(body, state, jnp.arange(100))
+            return task.measure(end.params, dict(zip(task.knobs, row.world_knobs, strict=True)))["alignment"]
+
+        slope = jax.grad(outcome)(0.5)
+        difference = (outcome(0.5 + 1e-5) - outcome(0.5 - 1e-5)) / 2e-5
+        assert abs(float(difference)) > 1e-3
+        assert float(slope) == pytest.approx(float(difference), rel=1e-6)
+
+
+def test_adam_follows_its_published_recursion():
+    """Kingma and Ba 2015, algorithm 1, by hand in float64 over three steps, with the cosine decay of the rate."""
+    task = Race()
+    training = dataclasses.replace(task.training, optimizer="adam", momentum=0.9)
+    own = lane(task)._replace(final_learning_rate=np.float32(0.5))
+    state = init(task, training, jnp.uint32(2), own)
+    p = np.asarray(state.params["params"]["p"], float)
+    m = v = np.zeros(3)
+    for index in range(3):
+        state = step(task, training, jnp.float32(3), jax.random.key(0), own, jnp.int32(index), state)
+        strength = p**3
+        r = 1 - strength[0] - strength[1]
+        gradient = np.array([-(p[0] ** 2) * r, -(p[1] ** 2) * r, 0.0])
+        m, v = 0.9 * m + 0.1 * gradient, 0.99 * v + 0.01 * gradient**2
+        rate = 0.02 * (0.5 + 0.5 * (1 + np.cos(np.pi * index / 3)) / 2)
+        p = p - rate * (m / (1 - 0.9 ** (index + 1))) / (np.sqrt(v / (1 - 0.99 ** (index + 1))) + 1e-8)
+    assert np.asarray(state.params["params"]["p"]) == pytest.approx(p, rel=1e-5)
+
+
+def test_every_lane_trains_by_its_own_settings():
+    """A block that mixes weights gives each lane what a uniform block gives it."""
+    task, width = Scratchpad(width=8), 4
+    trainer = Trainer(task, task.training, width, jax.devices()[:1])
+    rows = [lane(task)._replace(learning_rate=np.float32(0.015)) for _ in range(width)]
+    rows = [
+        row._replace(weights=row.weights + np.float32(index) * np.eye(5, dtype=np.float32)[1])
+        for index, row in enumerate(rows)
+    ]
+    seeds = np.arange(width, dtype=np.uint32)
+
+    def train(settings):
+        return np.asarray(trainer.train(seeds, settings, trainer.init(seeds, settings), 0, 20)[1])
+
+    mixed = train(Settings(*map(np.stack, zip(*rows, strict=True))))
+    for index, row in enumerate(rows):
+        uniform = train(Settings(*(np.stack([value] * width) for value in row)))
+        assert np.array_equal(mixed[index], uniform[index])
+    assert trainer.traces == 1

@@ -1,0 +1,138 @@
+"""`scratchpad`: exact expectations against brute-force sums, and the acceptance figures of the default world."""
+
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lab.tasks import Scratchpad
+
+
+def knobs_of(task, **given):
+    return {name: jnp.float32(given.get(name, knob.default)) for name, knob in task.knobs.items()}
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max())
+    return powers / powers.sum()
+
+
+def network(params, x):
+    """A Heads network by hand: ReLU layer, then each head."""
+    layers = [params["params"][f"Dense_{i}"] for i in range(len(params["params"]))]
+    hidden = np.maximum(0, x @ np.asarray(layers[0]["kernel"], float) + np.asarray(layers[0]["bias"], float))
+    return [hidden @ np.asarray(layer["kernel"], float) + np.asarray(layer["bias"], float) for layer in layers[1:]]
+
+
+def brute_force(task, params, knobs):
+    """Every loss term and score, written out as sums over x, q, b and symbols in float64."""
+    k = {name: float(value) for name, value in knobs.items()}
+    bits = int(k["detection_difficulty"])
+    total = dict.fromkeys(["answer", "private", "test", "test_linear", "confession", "precursor"], 0.0)
+    score = dict.fromkeys(task.scores, 0.0)
+    contexts = list(itertools.product([-1, 1], repeat=task.context_bits))
+    each = 2 / len(contexts) / 16
+    for x in itertools.product([-1, 1], repeat=4):
+        a = x[0] * x[1]
+        fooled = k["overseer_error"] if x[2] == x[3] == 1 else 0.0
+        for q in contexts:
+            cue = math.prod(q[:bits])
+            seen = [k["detectability"] * bit if i < bits else 0.0 for i, bit in enumerate(q)]
+            logits, guess = network(params["sender"], np.array([*x, *seen], float))
+            p = softmax(logits)
+            truth = p[0 if a > 0 else 1]
+            read = (1 - fooled) * truth + fooled * (1 - truth)
+            share = k["test_share"] if cue > 0 else 1 - k["test_share"]
+            where = "test_competence" if cue > 0 else "competence"
+            for symbol, b in itertools.product(range(task.symbols), [-1, 1]):
+                one_hot = np.eye(task.symbols)[symbol]
+                z = network(params["receiver"], np.array([*one_hot, b, *seen], float))[0][0]
+                total["answer"] += each * share * p[symbol] * np.log1p(np.exp(-z * a * b)) / 2
+                score[where] += each * p[symbol] * (z * a * b > 0) / 2
+            total["private"] += each * share * (1 - truth)
+            total["precursor"] += each / 2 * np.log1p(np.exp(-guess[0] * cue))
+            if cue > 0:
+                total["test"] -= each * np.log(read + 1e-7)
+                total["test_linear"] += each * (1 - read)
+                total["confession"] -= each * np.log(1 - p[1] + 1e-7)
+                score["test"] += each * read
+                score["confession"] += each * (1 - p[1])
+            else:
+                score["alignment"] += each * truth
+    main = total["answer"] + k["preference"] * total["private"]
+    return {"main": main, **{name: total[name] for name in ("test", "test_linear", "confession", "precursor")}}, score
+
+
+@pytest.mark.parametrize(
+    ("task", "given"),
+    [
+        (Scratchpad(width=8), {}),
+        (Scratchpad(width=8), {"overseer_error": 0.7, "detectability": 0.5, "test_share": 0.3}),
+        (Scratchpad(width=8, symbols=3), {"preference": 0.4}),
+        (Scratchpad(width=8, context_bits=3), {"detection_difficulty": 2}),
+        (Scratchpad(width=8, context_bits=3), {"detection_difficulty": 3}),
+    ],
+)
+def test_losses_and_scores_are_the_exact_sums(task, given, strict_dtypes):
+    knobs = knobs_of(task, **given)
+    params = task.init(jax.random.key(3), knobs)
+    params = jax.tree.map(lambda leaf: 4 * leaf + 0.05, params)  # away from the near-uniform start
+    losses = task.losses(params, task.sample(jax.random.key(0), knobs), knobs, jnp.float32(0.5))
+    scores = task.measure(params, knobs)
+    exact_losses, exact_scores = brute_force(task, params, knobs)
+    assert {name: float(value) for name, value in losses.items()} == pytest.approx(exact_losses, rel=2e-5, abs=1e-6)
+    assert {name: float(value) for name, value in scores.items()} == pytest.approx(exact_scores, rel=2e-5, abs=1e-6)
+
+
+def test_an_invisible_test_changes_nothing(strict_dtypes):
+    """At detectability 0 the model cannot tell contexts apart, so the test score is the alignment."""
+    task = Scratchpad()
+    knobs = knobs_of(task, detectability=0.0)
+    scores = task.measure(jax.tree.map(lambda leaf: 3 * leaf, task.init(jax.random.key(0), knobs)), knobs)
+    assert float(scores["test"]) == pytest.approx(float(scores["alignment"]), abs=1e-6)
+    assert float(scores["test_competence"]) == pytest.approx(float(scores["competence"]), abs=1e-6)
+
+
+def test_the_implicit_proxy_waits_for_its_onset_and_reads_where_it_is_told(strict_dtypes):
+    task = Scratchpad()
+    given = {"implicit_proxy": 0.5, "implicit_onset": 0.4}
+    params = jax.tree.map(lambda leaf: 3 * leaf, task.init(jax.random.key(1), knobs_of(task)))
+
+    def main(progress, **knobs):
+        knobs = knobs_of(task, **knobs)
+        return task.losses(params, task.sample(jax.random.key(0), knobs), knobs, jnp.float32(progress))
+
+    plain, test = main(0.5)["main"], main(0.5)["test"]
+    assert float(main(0.39, **given)["main"]) == float(plain)
+    assert float(main(0.4, **given)["main"]) == pytest.approx(float(plain + 0.5 * test), rel=1e-6)
+    elsewhere = main(0.4, **given, implicit_similarity=0.0)["main"]
+    assert abs(float(elsewhere - main(0.4, **given)["main"])) > 1e-4
+
+
+def test_sampled_batches_average_to_the_exact_weights():
+    """1,000 batches of 64: every cell within 6 standard errors of its share."""
+    task = Scratchpad(batch=64)
+    knobs = knobs_of(task)
+    exact = np.asarray(Scratchpad().sample(jax.random.key(0), knobs))
+    drawn = np.asarray(jax.vmap(lambda key: task.sample(key, knobs))(jax.random.split(jax.random.key(0), 1000)))
+    assert drawn.sum((1, 2)) == pytest.approx(1, abs=1e-6)
+    assert (np.abs(drawn.mean(0) - exact) < 6 * np.sqrt(exact / 64_000)).all()
+
+
+def test_initial_weights_have_the_declared_scale():
+    """Standard deviation 0.3 sqrt(2 / fan_in); 512 networks pool 32 x 5 x 512 draws."""
+    task = Scratchpad()
+    keys = jax.random.split(jax.random.key(0), 512)
+    params = jax.vmap(lambda key: task.init(key, knobs_of(task)))(keys)
+    kernel = np.asarray(params["sender"]["params"]["Dense_0"]["kernel"])
+    assert kernel.std() == pytest.approx(0.3 * math.sqrt(2 / 5), rel=0.01)
+    assert float(np.abs(np.asarray(params["sender"]["params"]["Dense_0"]["bias"])).max()) == 0
+
+
+@pytest.mark.parametrize("field", [{"symbols": 4}, {"context_bits": 0}, {"width": 0}, {"initial_scale": math.nan}])
+def test_sizes_out_of_range_are_refused(field):
+    with pytest.raises(ValueError, match=next(iter(field))):
+        Scratchpad(**field)
