@@ -6,6 +6,7 @@ device at a time, so memory does not grow with seeds, and publishes each leaf as
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import platform
@@ -172,17 +173,24 @@ def _train(experiment, root, devices, stored, missing, progress):
     manifest, missing = stored.manifest, set(missing)
     width = manifest["block_width"]
     trainer = Trainer(experiment.task, experiment.training, width, devices)
-    starts = sorted({seed for _, seed in missing})
+    needed = {}
+    for leaf, seed in sorted(missing, key=lambda key: key[1]):
+        needed.setdefault(seed, set()).add(leaf)
+    starts = list(needed)
     calls = [starts[i : i + len(devices)] for i in range(0, len(starts), len(devices))]
-    wanted = [{leaf for leaf, seed in missing if seed in call} for call in calls]
+    wanted = [frozenset().union(*(needed[seed] for seed in call)) for call in calls]
     lengths = np.diff([0, *experiment.ends]) * trainer.lanes
 
-    def work(node, leaves):
-        return sum(
-            lengths[child.depth] + work(child, leaves) for child in node.children.values() if child.leaves & leaves
-        )
+    @functools.cache
+    def work(leaves):
+        nodes, steps = [root], 0
+        while nodes:
+            below = [child for child in nodes.pop().children.values() if child.leaves & leaves]
+            steps += sum(int(lengths[child.depth]) for child in below)
+            nodes += below
+        return steps
 
-    total, done = sum(work(root, leaves) for leaves in wanted), 0
+    total, done = sum(map(work, wanted)), 0
 
     def publish(leaf, call, scores):
         table = np.stack([np.asarray(score) for score in scores], axis=1)
@@ -205,10 +213,10 @@ def _train(experiment, root, devices, stored, missing, progress):
             before = trainer.init(seeds, settings) if state is None else state
             first = experiment.ends[child.depth - 1] if child.depth else 0
             after, score = trainer.train(seeds, settings, before, first, experiment.ends[child.depth])
-            done += lengths[child.depth]
+            done += int(lengths[child.depth])
             if progress:
                 score.block_until_ready()
-                progress(int(done), int(total))
+                progress(done, total)
             walk(child, after, [*scores, score], call, seeds, leaves)
 
     for call, leaves in zip(calls, wanted, strict=True):

@@ -186,16 +186,31 @@ def draw_response(data, ax, axis, quantities, text):
                 if rank == 0:
                     ends.append((points[0][0], label(regimen), colour))
                 continue
-            places = [condition["coordinates"][axis] for condition in own]
-            values, lows, highs = zip(*points, strict=True)
+            known = [
+                (condition["coordinates"][axis], *point)
+                for condition, point in zip(own, points, strict=True)
+                if not math.isnan(point[0])
+            ]
+            if not known:
+                continue
+            places, values, lows, highs = zip(*known, strict=True)
             ax.vlines(places, lows, highs, color=colour, linewidth=1)
             face = colour if rank == 0 else "white"
             shape = line if rank == 0 else (0, (1, 1))
+            # lines that coincide stay visible: the first are the largest
+            size = max(2.5, 4.5 - 0.8 * regimens.index(regimen))
             ax.plot(
-                places, values, marker, linestyle=shape, color=colour, markerfacecolor=face, markersize=3, linewidth=1
+                places,
+                values,
+                marker,
+                linestyle=shape,
+                color=colour,
+                markerfacecolor=face,
+                markersize=size,
+                linewidth=1,
             )
             if rank == 0:
-                ends.append((next((v for v in reversed(values) if not math.isnan(v)), 0.5), label(regimen), colour))
+                ends.append((values[-1], label(regimen), colour))
     ax.set_ylim(-0.03, 1.03)
     ax.set_ylabel(text)
     return ends
@@ -273,7 +288,7 @@ def response_figure(data, axis):
     """Show base rate and pass rates along one axis; a column for every point of the other axes."""
     columns = _columns(data["conditions"], axis)
     width = figsizes.neurips2024()["figure.figsize"][0]
-    share = min(1.5, 0.5 + 0.28 * len(columns))
+    share = min(1.5, 0.7 + 0.22 * len(columns))
     figure, axes = plt.subplots(2, len(columns), figsize=(share * width, 3.4), squeeze=False, sharex=True, sharey="row")
     places = sorted({c["coordinates"][axis] for c in data["conditions"] if axis in c["coordinates"]})
     sizes = sorted({abs(place) for place in places if place})
@@ -284,6 +299,7 @@ def response_figure(data, axis):
         if sizes[-1] / sizes[0] > 30:
             scale = {"value": "symlog", "linthresh": sizes[0], "linscale": 0.5} if places[0] <= 0 else {"value": "log"}
             top.set_xscale(**scale)
+        top.margins(x=0.03)
         top.xaxis.set_major_locator(FixedLocator(_few(places)))
         top.xaxis.set_minor_locator(NullLocator())
         top.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

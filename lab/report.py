@@ -93,7 +93,9 @@ def number(value, digits=2):
 def digits_for(low, high):
     """Return how many decimals an interval supports: the first digit of its half width."""
     limits = [abs(limit) for limit in (low, high) if math.isfinite(limit)]
-    width = (high - low) / 2 if len(limits) == 2 else max(limits, default=1)
+    if len(limits) < 2:
+        return 1 if limits and limits[0] < 10 else 0
+    width = (high - low) / 2
     return 3 if width <= 0 else min(3, max(0, -math.floor(math.log10(width))))
 
 

@@ -155,7 +155,7 @@ class Run:
             variables: name -> (dims, array), with dims out of seed and checkpoint.
 
         Raises:
-            StoreError: another result for the same shard is there already, or it cannot be written.
+            StoreError: it cannot be written.
         """
         buffer = io.BytesIO()
         with h5netcdf.File(buffer, "w") as file:
@@ -165,12 +165,8 @@ class Run:
                 file.create_variable(name, dims, data=values)
             file.attrs.update(run=self.manifest["hash"], leaf=leaf, first_seed=seed, format=FORMAT)
         data = buffer.getvalue()
-        stem = self.shard(leaf, seed)
-        path = self.path / "shards" / f"{stem}.{hashlib.sha256(data).hexdigest()}.nc"
-        others = [other for other in self.path.glob(f"shards/{stem}.*.nc") if other != path]
+        path = self.path / "shards" / f"{self.shard(leaf, seed)}.{hashlib.sha256(data).hexdigest()}.nc"
         publish(path, data)
-        if others:
-            raise StoreError(f"two different results for the same shard; both are kept: {others[0]} and {path}")
 
     def read(self, path):
         """Return the variables in one shard, name -> array.

@@ -1,0 +1,1 @@
+"""Commands that produce the project's own figures and numbers."""

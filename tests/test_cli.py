@@ -1,0 +1,155 @@
+"""The command line from outside: exit codes, JSON, figures, signals."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lab import cli, figures, report
+from lab.statistics import Estimate
+
+CONFIG = """
+name: small
+question: Is "<b>this</b>" shown as $text$?
+task: race
+seeds: 64
+training: {steps: 200, segments: 4, block_width: 32, learning_rate: 0.1}
+regimens:
+  hold_out: [{until: 1}]
+  train_early: [{until: 0.25, weights: {test: 1}}, {until: 1}]
+  anti_train: [{until: 1, weights: {test_linear: -0.1}}]
+sweep:
+  faking_onset: [0, 1]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A finished run, made by the command."""
+    place = tmp_path_factory.mktemp("cli")
+    (place / "small.yaml").write_text(CONFIG)
+    assert cli.main(["run", str(place / "small.yaml"), "--out", str(place / "a run, ü")]) == 0
+    return place / "a run, ü"
+
+
+def test_show_prints_the_contract(folder, capsys):
+    assert cli.main(["show", str(folder), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert shown["seeds"] == 64
+    assert shown["confidence"] == 0.95
+    assert len(shown["conditions"]) == 6
+    for condition in shown["conditions"]:
+        counts = condition["counts"]
+        cells = [counts[key] for key in ("aligned_pass", "aligned_fail", "misaligned_pass", "misaligned_fail")]
+        assert sum(cells) == 64
+        assert condition["base_rate"]["value"] == (cells[0] + cells[1]) / 64
+        assert condition["knobs"]["depth"] == 3
+        for quantity in ("pass_given_aligned", "pass_given_misaligned", "likelihood_ratio", "prior_odds"):
+            assert set(condition[quantity]) == {"value", "low", "high"}
+        for quantity in ("posterior_odds", "pass_rate", "expected_runs"):
+            assert set(condition[quantity]) == {"value", "low", "high"}
+
+
+def test_show_and_compare_speak(folder, capsys):
+    assert cli.main(["show", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert 'Is "<b>this</b>" shown as $text$?' in shown
+    assert "Against hold_out, faking_onset = 0:" in shown
+    assert cli.main(["compare", str(folder), "--baseline", "train_early", "--json"]) == 0
+    impacts = json.loads(capsys.readouterr().out)
+    assert {impact["baseline"] for impact in impacts.values()} == {
+        "train_early faking_onset=0",
+        "train_early faking_onset=1",
+    }
+    assert cli.main(["compare", str(folder)]) == 0
+    assert "base rate" in capsys.readouterr().out
+
+
+def test_figures_are_the_same_bytes_in_another_folder(folder, tmp_path, capsys):
+    assert cli.main(["figures", str(folder)]) == 0
+    first = {path.name: path.read_bytes() for path in (folder / "figures").iterdir()}
+    code = "import sys; from lab.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "figures", str(folder), "--out", str(tmp_path / "else")]
+    environment = {**os.environ, "TZ": "Asia/Tokyo", "MPLBACKEND": "", "LC_ALL": "C", "PATH": ""}
+    environment.pop("DISPLAY", None)
+    subprocess.run(command, check=True, env=environment, cwd=tmp_path, capture_output=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "else").iterdir()} == first
+    assert set(first) == {"small.pdf", "small.png", "small.json"}
+    assert b"/FontType 42" in first["small.pdf"] or b"/CIDFontType2" in first["small.pdf"]
+    assert b"/FontType 3" not in first["small.pdf"]
+
+
+def test_the_figure_choice_follows_the_sweep():
+    def data(values):
+        return {"conditions": [{"regimen": "a", "coordinates": {"x": value}} for value in values]}
+
+    assert figures.response_axis(data([0, 1])) is None
+    assert figures.response_axis(data([0, 1, 2])) == "x"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["run", "no-such.yaml"], 2),
+        (["run"], 2),
+        (["fly"], 2),
+        (["tasks", "no-such"], 2),
+        (["show", "no-such"], 1),
+        (["figures", "no-such"], 2),
+        (["tasks"], 0),
+        (["tasks", "scratchpad"], 0),
+        (["schema"], 0),
+    ],
+)
+def test_exit_codes(arguments, code, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    try:
+        got = cli.main(arguments)
+    except SystemExit as ended:  # tyro's own
+        got = ended.code
+    assert got == code
+    if arguments == ["schema"]:
+        assert json.loads(capsys.readouterr().out)["title"] == "Config"
+
+
+def test_a_wrong_config_trains_nothing(tmp_path, capsys):
+    (tmp_path / "bad.yaml").write_text(CONFIG.replace("test: 1", "tset: 1"))
+    assert cli.main(["run", str(tmp_path / "bad.yaml"), "--out", str(tmp_path / "run")]) == 2
+    assert "did you mean 'test'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_baseline_is_a_usage_error(folder, capsys):
+    assert cli.main(["compare", str(folder), "--baseline", "never"]) == 2
+    assert "hold_out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_end_politely(tmp_path, number, code):
+    (tmp_path / "long.yaml").write_text(CONFIG.replace("seeds: 64", "seeds: 3000000"))
+    command = [sys.executable, "-m", "lab", "run", str(tmp_path / "long.yaml"), "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "run" / "shards").glob("*.nc")) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == code
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+
+
+def test_numbers_are_rounded_to_what_the_interval_supports():
+    assert report.with_interval(Estimate(0.32812, 0.3002, 0.3575)) == "0.33 [0.30, 0.36]"
+    assert report.with_interval(Estimate(12.19, 10.01, 15.03)) == "12 [10, 15]"
+    assert report.with_interval(Estimate(math.inf, 180.4, math.inf)) == "inf [180, inf]"
+    assert report.with_interval(Estimate(-math.inf, -math.inf, -5.44)) == "-inf [-inf, -5.4]"
+    assert report.with_interval(Estimate(math.nan, -math.inf, math.inf)) == "n/a [-inf, inf]"
