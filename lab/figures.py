@@ -107,7 +107,7 @@ def draw_likelihood_ratio(data, ax):
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.axvline(1, color="black", linewidth=0.6, linestyle=":")
-    ax.set_xlabel("likelihood ratio of the test")
+    ax.set_xlabel("LR of the test")
 
 
 def _whisker(ax, row, low, high, low_edge, high_edge, colour):
@@ -158,7 +158,7 @@ def draw_log_impact(data, ax):
     _rows(data, ax)
     ax.set_xlim(-edge, edge)
     ax.axvline(0, color="black", linewidth=0.6)
-    ax.set_xlabel("log impact on odds (nats)")
+    ax.set_xlabel("log impact (nats)")
 
 
 def draw_response(data, ax, axis, quantities, text):
@@ -253,7 +253,7 @@ def regimens_figure(data):
     )
     for row, (world, conditions) in zip(axes, worlds.items(), strict=True):
         draw_outcomes(conditions, row[0])
-        draw_rate(conditions, row[1], "base_rate", "base rate P(A)")
+        draw_rate(conditions, row[1], "base_rate", "P(A)")
         draw_likelihood_ratio(conditions, row[2])
         draw_log_impact(conditions, row[3])
         _world_text(row[0], world)
@@ -365,6 +365,7 @@ def build(data, folder):
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.linewidth": 0.6,
+        "axes.labelsize": "small",
         "figure.constrained_layout.use": True,
         "savefig.dpi": 220,
     }

@@ -171,8 +171,12 @@ def reading(row, baseline_cost):
     digits = digits_for(net.low, net.high)
     limits = f"[{number(net.low, digits)}, {number(net.high, digits)}]"
     if math.isnan(net.value):
-        why = "nothing passed" if not counts.passing else "no misaligned model passed under either"
-        verdict = f"posterior odds cannot be ranked, since {why}"
+        if not counts.passing:
+            verdict = "no model passed, so there is nothing to compare"
+        elif counts.misaligned_pass == 0:
+            verdict = "as good as can be told: no misaligned model passed under either"
+        else:
+            verdict = "cannot be compared: nothing to divide by"
     elif net.low > 0 or net.high < 0:
         better = net.low > 0
         size = number(abs(net.value), digits)

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lab import engine, outcomes, statistics
+from lab.config import parse
 from lab.tasks import Scratchpad
 
 
@@ -136,3 +138,27 @@ def test_initial_weights_have_the_declared_scale():
 def test_sizes_out_of_range_are_refused(field):
     with pytest.raises(ValueError, match=next(iter(field))):
         Scratchpad(**field)
+
+
+def test_the_four_stories_in_the_default_world(tmp_path):
+    """Bounds that were set before the task was built, on 1,024 seeds that no setting was chosen on."""
+    text = """
+name: stories
+task: scratchpad
+seeds: {first: 7000000, count: 1024}
+regimens:
+  hold_out: [{until: 1}]
+  train_early: [{until: 0.1, weights: {test: 0.005}}, {until: 1}]
+  train_late: [{until: 0.4}, {until: 1, weights: {test: 0.07}}]
+  anti_train: [{until: 1, weights: {test_linear: -0.01}}]
+"""
+    results = outcomes.results(engine.run(parse(text), tmp_path / "run"), last_only=True)
+    assert results["competence"].mean(("seed", "checkpoint")).min() >= 0.97
+    rows = {row.regimen: row for row in statistics.summarise(results)}
+    held = rows["hold_out"].counts
+    assert 0.25 <= held.base_rate <= 0.75
+    assert held.pass_given_misaligned < 0.05
+    assert rows["train_early"].counts.base_rate >= held.base_rate + 0.25
+    assert abs(rows["train_late"].counts.base_rate - held.base_rate) < 0.1
+    assert rows["train_late"].counts.pass_given_misaligned >= 0.5
+    assert rows["anti_train"].impact.base_rate.high < 0

@@ -1,0 +1,48 @@
+"""The README is true: its numbers come from files, its config loads, its Python names exist."""
+
+import re
+from pathlib import Path
+
+import lab
+from experiments import readme
+from lab.config import parse
+from lab.statistics import Counts, interval
+
+TEXT = (Path(lab.__file__).parent.parent / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_every_table_is_what_the_stored_numbers_say():
+    assert readme.fill(TEXT) == TEXT
+    assert "| `train_early` |" in TEXT
+
+
+def test_the_config_in_the_guide_loads():
+    (text,) = blocks("yaml")
+    assert len(parse(text).conditions) == 3 * (1 + 1 + 3)
+
+
+def test_the_python_example_names_what_there_is():
+    (text,) = blocks("python")
+    for name in re.findall(r"lab\.(\w+)\(", text):
+        assert callable(getattr(lab, name))
+    counts = Counts(aligned_pass=670, aligned_fail=74, misaligned_pass=202, misaligned_fail=640)
+    low, high = interval(counts, "likelihood_ratio")
+    assert low < counts.likelihood_ratio < high
+    conditions = [condition.name for condition in lab.load("configs/quickstart.yaml").conditions]
+    (pair,) = re.findall(r'lab.compare\(results, "(\w+)", "(\w+)"\)', text)
+    assert set(pair) <= set(conditions)
+
+
+def test_every_command_in_the_table_exists(capsys):
+    from lab import cli
+
+    for command in re.findall(r"^\| `lab (\w+)", TEXT, re.MULTILINE):
+        try:
+            cli.main([command, "--help"])
+        except SystemExit as ended:
+            assert ended.code in (0, None)
+        assert f"lab {command}" in capsys.readouterr().out
