@@ -174,7 +174,7 @@ def reading(row, baseline_cost):
         if not counts.passing:
             verdict = "no model passed, so there is nothing to compare"
         elif counts.misaligned_pass == 0:
-            verdict = "as good as can be told: no misaligned model passed under either"
+            verdict = "accepted models are as good, as far as can be told: no misaligned one passed under either"
         else:
             verdict = "cannot be compared: nothing to divide by"
     elif net.low > 0 or net.high < 0:
