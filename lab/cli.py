@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -71,15 +72,21 @@ def run(
         disable=not errors.is_terminal,
     ) as bar:
         task = bar.add_task("compiling and training", total=None)
+        started, said = time.monotonic(), 0
 
         def progress(done, total):
+            nonlocal said
             bar.update(task, completed=done, total=total, description="training")
+            if not errors.is_terminal and done * 10 // total > said:
+                said = done * 10 // total
+                left = (time.monotonic() - started) * (total - done) / done
+                errors.print(f"trained {said * 10}%, about {left:.0f} s left", markup=False)
 
         stored = engine.run(
             experiment,
             out,
             accept_changes=accept_changes,
-            progress=progress if errors.is_terminal else None,
+            progress=progress,
             say=lambda line: errors.print(line, markup=False),
         )
     results, rows = _table(stored)

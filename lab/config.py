@@ -28,7 +28,7 @@ from ruamel.yaml.events import (
     SequenceEndEvent,
     SequenceStartEvent,
 )
-from ruamel.yaml.nodes import MappingNode, SequenceNode
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from lab.population import Settings
 from lab.tasks import TASKS
@@ -290,6 +290,8 @@ def _walk(node, key, lines, repeated):
     if isinstance(node, MappingNode):
         seen = set()
         for name, value in node.value:
+            if not isinstance(name, ScalarNode):
+                raise MarkedYAMLError(problem="a key must be a plain name", problem_mark=name.start_mark)
             if name.value in seen:
                 repeated.append(
                     ((*key, name.value), f"given twice, the second time on line {name.start_mark.line + 1}")
@@ -514,6 +516,8 @@ def _axes(raw, task, found):
             matches.append(match)
             if outside := [value for value in values if not limits[0] <= value <= limits[1]]:
                 found.append((("sweep", label), f"{key} must lie in {limits[0]:g} to {limits[1]:g}, not {outside[0]}"))
+        if label in ("condition", "regimen", "seed", "checkpoint", *task.scores):
+            found.append((("sweep", label), "is the name of something else in the results; choose another"))
         if not values:
             found.append((("sweep", label), "needs at least one value"))
         if len(set(values)) < len(values):
@@ -582,7 +586,7 @@ def _condition(config, task, training, ends, axes, regimen, phases, coordinates,
                 phases[int(match[5])][match[7]][match[8]] = value
             elif match[4] == regimen:
                 phases[int(match[5])].update({"until": None, "lasts": None, match[6]: value})
-    name = " ".join([regimen, *(f"{label}={value:g}" for label, value in coordinates.items())])
+    name = " ".join([regimen, *(f"{label}={value:.12g}" for label, value in coordinates.items())])
     key = ("sweep",) if coordinates else ("regimens", regimen)
 
     problems = []

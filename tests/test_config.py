@@ -1,7 +1,10 @@
+import copy
 import json
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lab import config
 from lab.config import ConfigError, parse
@@ -64,6 +67,7 @@ regimens:
         (("seeds: 8", "seeds: 8\nsweep: {preferense: [0]}"), "sweep.preferense"),
         (("seeds: 8", "seeds: 8\nsweep: {x: {key: 'regimens.late[0].until', values: [0]}}"), "sweep.x.key"),
         (("seeds: 8", "seeds: 8\nsweep: {x: {key: 'training.steps', values: [1]}}"), "sweep.x.key"),
+        (("seeds: 8", "seeds: 8\nsweep: {test: {key: knobs.cue_cost, values: [0]}}"), "sweep.test"),
         (("name: good", "name: ../up"), "name"),
         (("name: good", "name: /etc"), "name"),
         (("name: good", 'name: "a\\nb"'), "name"),
@@ -99,6 +103,7 @@ def test_the_message_says_which_phase_ends_fit():
         ("", "mapping"),
         ("- 1\n", "mapping"),
         ("\x00", "not YAML"),
+        ("? [a, b]\n: 1\n", "plain name"),
     ],
 )
 def test_hostile_yaml_is_refused_quickly(text, word):
@@ -166,6 +171,78 @@ def test_the_hash_sees_content_and_not_layout():
     assert parse(GOOD.replace("test: 0.01", "test: 0.02")).hash != plain.hash
     assert parse(GOOD.replace("seeds: 8", "seeds: 8\nthresholds: {test: 0.5}")).hash != plain.hash
     assert plain.with_seeds(8).hash == plain.hash != plain.with_seeds(9).hash
+
+
+RICH = {
+    "name": "rich",
+    "question": "why",
+    "task": {"name": "scratchpad", "width": 8},
+    "knobs": {"preference": 0.1},
+    "weights": {"precursor": 0.1},
+    "training": {"steps": 100, "optimizer": "sgd", "learning_rate": 0.1, "segments": [0.1, 0.5, 1]},
+    "seeds": {"first": 3, "count": 4},
+    "proxy": "test",
+    "thresholds": {"test": 0.5},
+    "confidence": 0.9,
+    "baseline": "a",
+    "regimens": {
+        "a": [{"until": 1}],
+        "b": [{"lasts": 0.1, "weights": {"test": 1}, "knobs": {"cue_cost": 1}}, {"until": 1}],
+    },
+    "sweep": {"cue_cost": [0, 1], "w": {"key": "regimens.b[0].weights.test", "values": [0, 1]}},
+}
+ODD = [
+    None,
+    True,
+    -1,
+    0,
+    2,
+    0.5,
+    1e308,
+    10**400,
+    float("nan"),
+    "",
+    "test",
+    "x.y",
+    "../..",
+    [],
+    [[]],
+    {},
+    {"a": {}},
+    ["a", 1],
+]
+
+
+def places(value, path=()):
+    yield path
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield from places(value[key], (*path, key))
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.lists(st.tuples(st.sampled_from(list(places(RICH))), st.sampled_from(ODD)), min_size=1, max_size=3))
+def test_whatever_is_wrong_is_said_and_never_a_traceback(changes):
+    config = copy.deepcopy(RICH)
+    for path, odd in changes:
+        if not path:
+            config = odd
+            continue
+        try:
+            target = config
+            for key in path[:-1]:
+                target = target[key]
+            target[path[-1]] = odd
+        except (KeyError, IndexError, TypeError):
+            continue  # an earlier change took this place away
+    try:
+        parse(json.dumps(config))
+    except ConfigError as error:
+        assert error.problems
+        assert all(line.startswith("config:") for line in error.problems)
+
+
+def test_the_config_of_that_fuzzing_is_a_good_one():
+    assert len(parse(json.dumps(RICH)).conditions) == 2 * (1 + 2)
 
 
 def test_the_schema_is_json():
