@@ -21,8 +21,37 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 
-class Terminated(BaseException):
-    """The process was asked to end."""
+class Stopped(BaseException):
+    """A signal asked the process to end."""
+
+
+class Stop:
+    """Turns SIGINT and SIGTERM into `Stopped`, between segments of training or at once if they come again.
+
+    Python would raise at any instruction, also where nothing can be raised (in a finaliser, say), and lose it.
+    """
+
+    def __init__(self):
+        self.number = None
+
+    def __enter__(self):
+        self.before = {number: signal.signal(number, self.note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def note(self, number, _frame):
+        """Remember the signal."""
+        if self.number is not None:
+            raise Stopped(number)
+        self.number = number
+
+    def check(self):
+        """Raise `Stopped` if a signal has come."""
+        if self.number is not None:
+            raise Stopped(self.number)
 
 
 class UsageError(Exception):
@@ -60,22 +89,26 @@ def run(
         f"{models:,} models of {experiment.task.name}, {experiment.training.steps:,} steps each",
         markup=False,
     )
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("elapsed,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=errors,
-        disable=not errors.is_terminal,
-    ) as bar:
+    with (
+        Stop() as stop,
+        Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("elapsed,"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=errors,
+            disable=not errors.is_terminal,
+        ) as bar,
+    ):
         task = bar.add_task("compiling and training", total=None)
         started, said = time.monotonic(), 0
 
         def progress(done, total):
             nonlocal said
+            stop.check()
             bar.update(task, completed=done, total=total, description="training")
             if not errors.is_terminal and done * 10 // total > said:
                 said = done * 10 // total
@@ -89,6 +122,7 @@ def run(
             progress=progress,
             say=lambda line: errors.print(line, markup=False),
         )
+        stop.check()
     results, rows = _table(stored)
     path = figures.build(report.as_json(results, rows), stored.path / "figures")
     console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
@@ -226,13 +260,7 @@ def schema() -> None:
 
 def main(args=None):
     """Run the command line and return its exit code: 0, 2 for a wrong config or usage, 1 for anything else."""
-
-    def terminate(*_):
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, terminate)
     commands = {"run": run, "show": show, "compare": compare, "figures": figures, "tasks": tasks, "schema": schema}
-    again = "the same command goes on from here"
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog="lab", args=args, description=sys.modules["lab"].__doc__)
     except UsageError as error:
@@ -244,12 +272,11 @@ def main(args=None):
     except StoreError as error:
         errors.print(str(error), markup=False, soft_wrap=True)
         return 1
+    except Stopped as stopped:
+        errors.print("stopped; what is finished is kept, and the same command goes on from here", markup=False)
+        return 128 + stopped.args[0]
     except KeyboardInterrupt:
-        errors.print(f"stopped; finished shards are kept: {again}", markup=False)
-        return 130
-    except Terminated:
-        errors.print(f"terminated; finished shards are kept: {again}", markup=False)
-        return 143
+        return 128 + signal.SIGINT
     return 0
 
 

@@ -11,7 +11,6 @@ import hashlib
 import io
 import itertools
 import json
-import math
 import re
 from functools import cached_property
 from pathlib import Path
@@ -428,8 +427,8 @@ def _phase_ends(key, phases, found):
             found.append(((*key, index), "a phase needs either 'until' or 'lasts'"))
             return None
         end = until if lasts is None else lasts
-        if isinstance(end, bool) or not isinstance(end, int | float) or not math.isfinite(end):
-            return None
+        if isinstance(end, bool) or not isinstance(end, int | float) or not 0 <= end <= 1:
+            return None  # reported with the rest of the config
         end = end if lasts is None else start + end
         if end < start - 1e-9:
             found.append(((*key, index), f"ends at {end:g}, before the phase above it, which ends at {start:g}"))

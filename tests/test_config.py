@@ -225,13 +225,13 @@ def test_whatever_is_wrong_is_said_and_never_a_traceback(changes):
     config = copy.deepcopy(RICH)
     for path, odd in changes:
         if not path:
-            config = odd
+            config = copy.deepcopy(odd)
             continue
         try:
             target = config
             for key in path[:-1]:
                 target = target[key]
-            target[path[-1]] = odd
+            target[path[-1]] = copy.deepcopy(odd)
         except (KeyError, IndexError, TypeError):
             continue  # an earlier change took this place away
     try:
