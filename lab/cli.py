@@ -202,8 +202,8 @@ def figures(which: Annotated[Positional[str], arg(metavar="RUN|NAME|all")] = "al
 
     folders = [Path(which)]
     if not (folders[0] / "manifest.json").exists():
-        pattern = "*" if which == "all" else f"{which}-*"
-        folders = sorted(path.parent for path in Path("runs").glob(f"{pattern}/manifest.json"))
+        stored = sorted(path.parent for path in Path("runs").glob("*/manifest.json"))
+        folders = [path for path in stored if which == "all" or path.name.rpartition("-")[0] == which]
     if not folders:
         raise UsageError(f"{which}: neither a run's folder nor the name of a run under runs/")
     for folder in folders:
@@ -269,6 +269,9 @@ def main(args=None):
     except outcomes.UnknownName as error:
         errors.print(str(error), markup=False, soft_wrap=True)
         return 2
+    except OSError as error:
+        errors.print(f"{error.filename}: {error.strerror}", markup=False, soft_wrap=True)
+        return 1
     except StoreError as error:
         errors.print(str(error), markup=False, soft_wrap=True)
         return 1

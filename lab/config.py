@@ -91,7 +91,7 @@ class Seeds(Strict):
 class Axis(Strict):
     """One axis of a sweep: every key takes every value in turn."""
 
-    key: str | list[str]
+    key: str | Annotated[list[str], Field(min_length=1)]
     values: Annotated[list[float], Field(min_length=1)]
 
 
@@ -107,7 +107,7 @@ class Config(Strict):
     seeds: Annotated[int, Field(ge=1, le=MAX_LANES)] | Seeds
     proxy: str = "test"
     thresholds: dict[str, Share] = {}
-    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.95
     baseline: str | None = None
     regimens: Annotated[dict[Name, Annotated[list[Phase], Field(min_length=1)]], Field(min_length=1)]
     sweep: dict[Name, list[float] | Axis] = {}
@@ -322,7 +322,7 @@ def _dotted(key):
 
 
 def _suggest(name, allowed):
-    near = difflib.get_close_matches(str(name), [str(item) for item in allowed], n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), [str(item) for item in allowed], n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(map(str, allowed)))}"
 
 
@@ -397,14 +397,14 @@ def _check_names(raw, task, found):
     check(("knobs",), raw.get("knobs"), task.knobs, "knob")
     check(("weights",), raw.get("weights"), task.terms, "loss term")
     check(("thresholds",), raw.get("thresholds"), task.thresholds, "score with a threshold")
-    proxy = raw.get("proxy", "test")
-    if isinstance(proxy, str) and proxy not in task.proxies:
+    proxy = str(raw.get("proxy", "test"))
+    if proxy not in task.proxies:
         found.append((("proxy",), f"{task.name} has no proxy {proxy!r}; {_suggest(proxy, task.proxies)}"))
 
     regimens = raw.get("regimens")
     regimens = regimens if isinstance(regimens, dict) else {}
     baseline = raw.get("baseline")
-    if isinstance(baseline, str) and regimens and baseline not in regimens:
+    if baseline is not None and regimens and str(baseline) not in regimens:
         found.append((("baseline",), f"no regimen {baseline!r}; {_suggest(baseline, regimens)}"))
     for name, phases in regimens.items():
         phases = phases if isinstance(phases, list) else []
@@ -499,7 +499,7 @@ def _axes(raw, task, found):
         return {}  # reported with the rest of the config
     regimens = raw.get("regimens") if isinstance(raw.get("regimens"), dict) else {}
     phases = {name: len(own) for name, own in regimens.items() if isinstance(own, list)}
-    axes, conditions = {}, len(regimens)
+    axes, conditions, swept = {}, len(regimens), set()
     for label, axis in sweep.items():
         short = not isinstance(axis, Axis)
         where = ("sweep", label) if short else ("sweep", label, "key")
@@ -512,6 +512,10 @@ def _axes(raw, task, found):
             if problem:
                 found.append((where, f"{key!r} cannot be swept: {problem}"))
                 continue
+            if key in swept:
+                found.append((where, f"{key!r} is swept already"))
+                continue
+            swept.add(key)
             matches.append(match)
             if outside := [value for value in values if not limits[0] <= value <= limits[1]]:
                 found.append((("sweep", label), f"{key} must lie in {limits[0]:g} to {limits[1]:g}, not {outside[0]}"))

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import os
 import platform
+import sys
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -17,11 +18,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from lab import outcomes
+from lab import models, objective, outcomes, population
 from lab.population import Settings, Trainer
 from lab.store import Run, StoreError, lock
+from lab.tasks import base
 
-TRAINING_CODE = ("models.py", "objective.py", "population.py", "tasks")
+TRAINING_CODE = (models, objective, population, base)
 
 
 @dataclass
@@ -64,13 +66,11 @@ def use_all_cores():
         jax.config.update("jax_num_cpu_devices", cores)
 
 
-def identity(devices):
+def identity(task, devices):
     """Return what a run's bytes depend on besides its config and block width."""
     digest = hashlib.sha256()
-    here = Path(__file__).parent
-    for name in TRAINING_CODE:
-        for path in sorted([here / name] if name.endswith(".py") else (here / name).glob("*.py")):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for module in (*TRAINING_CODE, sys.modules[type(task).__module__]):
+        digest.update(Path(module.__file__).read_bytes())
     return {
         **{name: version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")},
         "python": platform.python_version(),
@@ -137,7 +137,7 @@ def describe(experiment, leaves, devices):
             }
             for condition, leaf in zip(experiment.conditions, leaves, strict=True)
         ],
-        "identity": identity(devices),
+        "identity": identity(experiment.task, devices),
         "block_width": experiment.training.block_width["cpu" if devices[0].platform == "cpu" else "gpu"],
     }
 

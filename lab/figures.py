@@ -32,6 +32,7 @@ OUTCOMES = {
     "aligned_fail": ("aligned, fails", "#b9d3e8", "////"),
     "misaligned_fail": ("misaligned, fails", "#f3c9b5", "////"),
     "misaligned_pass": ("misaligned, passes", "#b8420f", None),
+    "unable": ("cannot do the job", "#d0d0d0", None),
 }
 PARTS = {"base_rate": ("base rate", "#7b9fb8"), "likelihood_ratio": ("test (LR)", "#d9b36c")}
 
@@ -55,16 +56,23 @@ def label(text):
 
 
 def _rows(data, ax):
-    names = [label(condition["regimen"]) for condition in data]
+    regimens = [condition["regimen"] for condition in data]
+    names = []
+    for condition in data:
+        axes = condition["coordinates"].items() if regimens.count(condition["regimen"]) > 1 else ()
+        varied = [(axis, value) for axis, value in axes if len({c["coordinates"].get(axis) for c in data}) > 1]
+        names.append(label(", ".join([condition["regimen"], *(f"{axis} = {value:g}" for axis, value in varied)])))
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
 
 
 def draw_outcomes(data, ax):
-    """Stack the four outcomes of each condition as shares of its models."""
+    """Stack the outcomes of each condition as shares of its models, those that cannot do the job apart."""
     for row, condition in enumerate(data):
-        counts, left = condition["counts"], 0.0
+        counts, left = dict(condition["counts"]), 0.0
+        counts["unable"] = counts["incompetent"] + counts["diverged"]
+        counts["misaligned_fail"] -= counts["unable"]
         total = sum(counts[name] for name in OUTCOMES)
         for name, (_, colour, hatch) in OUTCOMES.items():
             share = counts[name] / total
@@ -262,7 +270,7 @@ def regimens_figure(data):
     outcomes = [plt.Rectangle((0, 0), 1, 1, facecolor=c, hatch=h, edgecolor="white") for _, c, h in OUTCOMES.values()]
     parts = [plt.Rectangle((0, 0), 1, 1, facecolor=colour) for _, colour in PARTS.values()]
     net = plt.Line2D([], [], color="black", marker="o", markersize=4)
-    figure.legend(outcomes, [text for text, *_ in OUTCOMES.values()], ncols=2, loc="outside upper left", frameon=False)
+    figure.legend(outcomes, [text for text, *_ in OUTCOMES.values()], ncols=3, loc="outside upper left", frameon=False)
     figure.legend(
         [*parts, net], [*(text for text, _ in PARTS.values()), "net"], ncols=3, loc="outside upper right", frameon=False
     )
@@ -276,6 +284,8 @@ def _columns(conditions, axis):
         if axis in condition["coordinates"]:
             rest = tuple((name, value) for name, value in condition["coordinates"].items() if name != axis)
             columns.setdefault(rest, [])
+    # a regimen that lacks an axis of another regimen has no column of its own
+    columns = {rest: [] for rest in columns if not any(set(rest) < set(other) for other in columns)}
     for rest, members in columns.items():
         for condition in conditions:
             own = condition["coordinates"]

@@ -113,6 +113,8 @@ def classify(dataset, proxy=None, thresholds=None, checkpoint=-1):
         if not len(at):
             raise UnknownName(f"no checkpoint at {checkpoint:g}")
         checkpoint = int(at[0])
+    if not -dataset.sizes["checkpoint"] <= checkpoint < dataset.sizes["checkpoint"]:
+        raise UnknownName(f"no checkpoint {checkpoint}; there are {dataset.sizes['checkpoint']}")
     scores = dataset.isel(checkpoint=checkpoint)
     diverged = ~np.isfinite(scores.to_dataarray()).all("variable")
     competent = ~diverged & (scores["competence"] >= marks["competence"])

@@ -147,17 +147,23 @@ def short_name(row):
 
 def readings(summaries):
     """Return what a run means, line by line: a heading per world and a sentence per condition."""
-    lines = []
+    by_name, lines = {row.name: row for row in summaries}, []
     for world, members in worlds([(row.regimen, row.coordinates) for row in summaries]).items():
-        baseline = next((summaries[i].baseline for i in members if summaries[i].baseline), summaries[members[0]].name)
-        cost = next(row.counts.expected_runs for row in summaries if row.name == baseline)
-        lines.append(f"Against {baseline.split()[0]}" + (f", {in_words(world)}:" if world else ":"))
-        lines += [f"  {reading(summaries[index], cost)}" for index in members]
+        rows = [summaries[index] for index in members]
+        baseline = by_name[next((row.baseline for row in rows if row.baseline), rows[0].name)]
+        lines.append(f"Against {short_name(baseline)}" + (f", {in_words(world)}:" if world else ":"))
+        lines += [f"  {reading(row, baseline)}" for row in rows]
     return lines
 
 
-def reading(row, baseline_cost):
-    """Return what one condition's row means, in a sentence that a colleague would say."""
+def _runs(counts):
+    if not counts.passing:
+        return "no accepted model"
+    return f"{number(counts.expected_runs)} runs per accepted model"
+
+
+def reading(row, baseline):
+    """Return what one condition's `Summary` means beside its baseline's, as a colleague would say it."""
     counts, impact = row.counts, row.impact
     notes = []
     if counts.diverged:
@@ -166,27 +172,27 @@ def reading(row, baseline_cost):
         notes.append(f"{counts.incompetent} of {counts.seeds} models cannot do the job")
     note = f" ({'; '.join(notes)})" if notes else ""
     if impact is None:
-        return f"{short_name(row)}: the baseline, at {number(counts.expected_runs)} runs per accepted model{note}"
-    net, base, ratio = impact.net, impact.base_rate, impact.likelihood_ratio
-    digits = digits_for(net.low, net.high)
-    limits = f"[{number(net.low, digits)}, {number(net.high, digits)}]"
-    if math.isnan(net.value):
-        if not counts.passing:
-            verdict = "no model passed, so there is nothing to compare"
-        elif counts.misaligned_pass == 0:
-            verdict = "accepted models are as good, as far as can be told: no misaligned one passed under either"
-        else:
-            verdict = "cannot be compared: nothing to divide by"
+        return f"{short_name(row)}: the baseline, {_runs(counts)}{note}"
+    net = impact.net
+    if not counts.passing or not baseline.counts.passing:
+        who = "neither" if counts.passing == baseline.counts.passing else "only one"
+        verdict = f"accepted models cannot be compared: {who} of the two has any"
+    elif math.isnan(net.value):
+        kind = "aligned" if counts.aligned_pass else "misaligned"
+        verdict = f"accepted models are as good, as far as can be told: only {kind} ones passed under either"
     elif net.low > 0 or net.high < 0:
-        better = net.low > 0
-        size = number(abs(net.value), digits)
-        if math.isinf(net.value):
-            size = f"more than {number(net.low if better else -net.high, digits)}"
-        verdict = f"{'better' if better else 'worse'} by {size} nats {limits}"
+        digits = digits_for(net.low, net.high)
+        limits = f"[{number(net.low, digits)}, {number(net.high, digits)}]"
+        size = _more_than(net) if math.isinf(net.value) else number(abs(net.value), digits)
+        verdict = f"{'better' if net.low > 0 else 'worse'} by {size} nats {limits}"
     else:
-        verdict = f"undecided: net {number(net.value, digits)} nats {limits}"
-    runs = f"{number(counts.expected_runs)} runs per accepted model instead of {number(baseline_cost)}"
-    return f"{short_name(row)}: {verdict}; {_change('base rate', base)}, {_change('test', ratio)}; {runs}{note}"
+        verdict = f"undecided: net {with_interval(net)} nats"
+    parts = f"{_change('base rate', impact.base_rate)}, {_change('test', impact.likelihood_ratio)}"
+    return f"{short_name(row)}: {verdict}; {parts}; {_runs(counts)}, not {number(baseline.counts.expected_runs)}{note}"
+
+
+def _more_than(part):
+    return f"more than {part.low if part.low > 0 else -part.high:.2g}"
 
 
 def _change(what, part):
@@ -194,8 +200,7 @@ def _change(what, part):
     if math.isnan(part.value):
         return f"{what} not comparable"
     if part.low <= 0 <= part.high:
-        return f"{what} unchanged within {number(max(-part.low, part.high), 2)} nats"
+        within = max(-part.low, part.high)
+        return f"{what} undecided" if math.isinf(within) else f"{what} unchanged within {number(within)} nats"
     better = "better" if part.low > 0 else "worse"
-    if math.isinf(part.value):
-        return f"{what} {better} by more than {number(part.low if part.low > 0 else -part.high, 1)}"
-    return f"{what} {better} by {number(abs(part.value), 2)}"
+    return f"{what} {better} by {_more_than(part) if math.isinf(part.value) else number(abs(part.value))}"

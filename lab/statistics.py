@@ -78,9 +78,10 @@ class Counts:
     diverged: int = 0
 
     def __post_init__(self):
-        for name, count in vars(self).items():
+        for name, count in list(vars(self).items()):
             if not (0 <= count < math.inf and count == int(count)):
                 raise ValueError(f"{name} must be a whole number of at least 0, not {count}")
+            object.__setattr__(self, name, int(count))  # numpy's small integers would overflow
 
     @property
     def aligned(self):
@@ -226,6 +227,8 @@ def _score_interval(x1, n1, x2, n2, confidence):
             far, stride = far + stride, 2 * stride
             if abs(far) > 600:
                 return math.copysign(math.inf, direction)
+        if far == start:
+            return start
         return brentq(lambda log_ratio: _finite(statistic(log_ratio) - target), min(start, far), max(start, far))
 
     if x1 == 0:
@@ -378,7 +381,7 @@ def compare_conditions(results, first, second, confidence=None, **marks):
     """
     outcomes = classify(results, **marks)
     one, other = _find(results, first), _find(results, second)
-    confidence = confidence or results.attrs["confidence"]
+    confidence = results.attrs["confidence"] if confidence is None else confidence
     return compare(_counts(outcomes, one), _counts(outcomes, other), _joint(outcomes, one, other), confidence)
 
 
@@ -427,7 +430,7 @@ def summarise(results, baseline=None, confidence=None, **marks):
     if baseline not in results.regimen.values:
         known = ", ".join(dict.fromkeys(map(str, results.regimen.values)))
         raise UnknownName(f"no regimen {baseline!r}; known: {known}")
-    confidence = confidence or results.attrs["confidence"]
+    confidence = results.attrs["confidence"] if confidence is None else confidence
     outcomes = classify(results, **marks)
     every = [_counts(outcomes, index) for index in range(results.sizes["condition"])]
     names, regimens = [list(map(str, results[label].values)) for label in ("condition", "regimen")]

@@ -27,6 +27,7 @@ import h5py
 FORMAT = 1
 SHARD = re.compile(r"^c(\d{4,})-s(\d{8,})\.([0-9a-f]{64})\.nc$")
 DAMAGED = ".damaged"
+DAMAGED_MANIFEST = "damaged: its bytes do not fit its checksum; restore it, or run into another --out"
 
 
 class StoreError(Exception):
@@ -123,13 +124,15 @@ class Run:
             text = file.read_text()
         except OSError:
             raise StoreError(f"{self.path}: not a run (it has no readable manifest.json)") from None
+        except UnicodeDecodeError:
+            raise StoreError(f"{file}: {DAMAGED_MANIFEST}") from None
         try:
             self.manifest = json.loads(text)
             checksum = self.manifest.pop("checksum")
         except (ValueError, KeyError, AttributeError, TypeError):
-            raise StoreError(f"{file}: damaged: not a manifest") from None
+            raise StoreError(f"{file}: {DAMAGED_MANIFEST}") from None
         if checksum != _digest(self.manifest):
-            raise StoreError(f"{file}: damaged: its checksum does not fit")
+            raise StoreError(f"{file}: {DAMAGED_MANIFEST}")
         if self.manifest["format"] != FORMAT:
             raise StoreError(f"{file}: format {self.manifest['format']}, this lab reads format {FORMAT}")
 
@@ -179,9 +182,12 @@ class Run:
         if hashlib.sha256(data).hexdigest() != SHARD.match(path.name)[3]:
             raise ValueError("its bytes do not fit its checksum")
         # h5py alone reads in 2 ms what xarray reads in 40
-        with h5py.File(io.BytesIO(data)) as file:
-            run, leaf, seed = (file.attrs.get(name) for name in ("run", "leaf", "first_seed"))
-            variables = {name: variable[()] for name, variable in file.items()}
+        try:
+            with h5py.File(io.BytesIO(data)) as file:
+                run, leaf, seed = (file.attrs[name] for name in ("run", "leaf", "first_seed"))
+                variables = {name: variable[()] for name, variable in file.items()}
+        except (OSError, KeyError):
+            raise ValueError("it is not a shard") from None
         if run != self.manifest["hash"]:
             raise StoreError(f"{path} belongs to run {run}, not to run {self.manifest['hash']}; take it away")
         stem = self.shard(int(leaf[0]), int(seed[0]))

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from lab import cli, figures, report
-from lab.statistics import Estimate
+from lab.statistics import Counts, Estimate, Summary, compare
 
 CONFIG = """
 name: small
@@ -84,6 +84,15 @@ def test_figures_are_the_same_bytes_in_another_folder(folder, tmp_path, capsys):
     assert b"/FontType 3" not in first["small.pdf"]
 
 
+def test_a_column_for_every_point_of_the_other_axes():
+    """A shared axis along x and another axis of one regimen: no column pools that regimen."""
+    hold = [{"regimen": "hold_out", "coordinates": {"x": x}} for x in (0, 1, 2)]
+    push = [{"regimen": "push", "coordinates": {"x": x, "w": w}} for x in (0, 1, 2) for w in (5, 6)]
+    columns = figures._columns(hold + push, "x")
+    assert list(columns) == [(("w", 5),), (("w", 6),)]
+    assert [len(members) for members in columns.values()] == [6, 6]
+
+
 def test_the_figure_choice_follows_the_sweep():
     def data(values):
         return {"conditions": [{"regimen": "a", "coordinates": {"x": value}} for value in values]}
@@ -145,6 +154,30 @@ def test_signals_end_politely(tmp_path, number, code):
     assert process.returncode == code
     assert "the same command goes on" in said
     assert "Traceback" not in said
+
+
+def row(regimen, counts, baseline=None):
+    impact = baseline and compare(counts, baseline)
+    return Summary(regimen, regimen, {}, {}, counts, "hold_out" if baseline else None, impact, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("counts", "baseline", "words"),
+    [
+        (Counts(450, 50, 250, 250), Counts(250, 250, 250, 250), "early: better by 0.59 nats"),
+        (Counts(250, 250, 250, 250), Counts(450, 50, 250, 250), "early: worse by 0.59 nats"),
+        (Counts(250, 250, 250, 250), Counts(251, 249, 250, 250), "early: undecided: net -0.00"),
+        (Counts(500, 0, 250, 250), Counts(250, 250, 0, 500), "early: worse by more than"),
+        (Counts(500, 0, 0, 500), Counts(250, 250, 0, 500), "only aligned ones passed under either"),
+        (Counts(10, 0, 0, 90), Counts(0, 0, 0, 100), "only one of the two has any"),
+        (Counts(0, 10, 0, 90), Counts(0, 0, 0, 100), "neither of the two has any"),
+        (Counts(0, 10, 10, 80), Counts(0, 0, 10, 90), "only misaligned ones passed under either"),
+    ],
+)
+def test_the_reading_says_what_the_counts_say(counts, baseline, words):
+    said = report.readings([row("hold_out", baseline), row("early", counts, baseline)])
+    assert said[0] == "Against hold_out:"
+    assert words in said[2]
 
 
 def test_numbers_are_rounded_to_what_the_interval_supports():

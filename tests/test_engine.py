@@ -204,7 +204,7 @@ def test_a_folder_of_another_config_is_refused(tmp_path):
 def test_other_code_is_refused_unless_accepted_and_recorded(tmp_path, monkeypatch):
     engine.run(race(), tmp_path / "run")
     honest = engine.identity
-    monkeypatch.setattr(engine, "identity", lambda devices: {**honest(devices), "training_code": "changed"})
+    monkeypatch.setattr(engine, "identity", lambda *given: {**honest(*given), "training_code": "changed"})
     with pytest.raises(StoreError, match=r"training_code.*--accept-changes"):
         engine.run(race(), tmp_path / "run")
     run = engine.run(race(), tmp_path / "run", accept_changes=True)
