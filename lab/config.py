@@ -8,7 +8,6 @@ import copy
 import dataclasses
 import difflib
 import hashlib
-import io
 import itertools
 import json
 import re
@@ -17,23 +16,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-)
-from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from lab.population import Settings
+from lab.source import ConfigError, read_yaml
 from lab.tasks import TASKS
 
 MAX_BYTES = 1_000_000
-MAX_DEPTH = 20
 MAX_CONDITIONS = 10_000
 MAX_LANES = 10**8
 MAX_SEED = 2**32
@@ -41,14 +29,6 @@ MAX_SEED = 2**32
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=-1e6, le=1e6)]
-
-
-class ConfigError(Exception):
-    """A config that cannot be used; `problems` holds one line for each thing that is wrong."""
-
-    def __init__(self, problems):
-        self.problems = list(problems)
-        super().__init__("\n".join(self.problems))
 
 
 class Strict(BaseModel):
@@ -223,7 +203,7 @@ def load(path):
 
 def parse(text, file="config"):
     """Read an experiment from YAML text; `file` names it in errors. Raises `ConfigError`."""
-    raw, lines, found = _read_yaml(text, file)
+    raw, lines, found = read_yaml(text, file)
     if not isinstance(raw, dict):
         raise ConfigError([f"{file}: a config is a mapping of keys, such as 'name: first-run'"])
     config = None
@@ -249,58 +229,7 @@ def parse(text, file="config"):
     return experiment
 
 
-# --- reading YAML -------------------------------------------------------------------------------------------------
-
-
-def _read_yaml(text, file):
-    """Return plain data, the line of every key, and the duplicate keys found."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.allow_duplicate_keys = True
-    try:
-        depth = 0
-        for event in yaml.parse(io.StringIO(text)):
-            line = event.start_mark.line + 1
-            if isinstance(event, AliasEvent):
-                raise ConfigError([f"{file}:{line}: aliases (*name) are not supported: write the value out"])
-            if isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent) and event.tag is not None:
-                raise ConfigError([f"{file}:{line}: tags ({event.tag}) are not supported: a config is plain data"])
-            if isinstance(event, MappingStartEvent | SequenceStartEvent):
-                depth += 1
-                if depth > MAX_DEPTH:
-                    raise ConfigError([f"{file}:{line}: nested deeper than the limit of {MAX_DEPTH} levels"])
-            elif isinstance(event, MappingEndEvent | SequenceEndEvent):
-                depth -= 1
-        lines, repeated = {}, []
-        node = yaml.compose(io.StringIO(text))
-        if node is not None:
-            _walk(node, (), lines, repeated)
-        return yaml.load(io.StringIO(text)), lines, repeated
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise ConfigError(
-            [f"{file}:{mark.line + 1 if mark else 1}: not YAML: {error.problem or error.context}"]
-        ) from None
-    except (YAMLError, ValueError) as error:
-        raise ConfigError([f"{file}: not YAML: {str(error).splitlines()[0]}"]) from None
-
-
-def _walk(node, key, lines, repeated):
-    lines.setdefault(key, node.start_mark.line + 1)
-    if isinstance(node, MappingNode):
-        seen = set()
-        for name, value in node.value:
-            if not isinstance(name, ScalarNode):
-                raise MarkedYAMLError(problem="a key must be a plain name", problem_mark=name.start_mark)
-            if name.value in seen:
-                repeated.append(
-                    ((*key, name.value), f"given twice, the second time on line {name.start_mark.line + 1}")
-                )
-            seen.add(name.value)
-            lines.setdefault((*key, name.value), name.start_mark.line + 1)
-            _walk(value, (*key, name.value), lines, repeated)
-    elif isinstance(node, SequenceNode):
-        for index, value in enumerate(node.value):
-            _walk(value, (*key, index), lines, repeated)
+# --- what is wrong, in words ------------------------------------------------------------------------------------------
 
 
 def _line(lines, key):
@@ -316,9 +245,6 @@ def _dotted(key):
     for part in key:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
     return text
-
-
-# --- what is wrong, in words --------------------------------------------------------------------------------------
 
 
 def _suggest(name, allowed):

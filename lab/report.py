@@ -87,6 +87,7 @@ def number(value, digits=2):
         return "n/a"
     if math.isinf(value):
         return "inf" if value > 0 else "-inf"
+    value = round(value, digits) + 0.0  # no "-0.0"
     return f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:,.0f}"
 
 

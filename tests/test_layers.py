@@ -11,7 +11,7 @@ import lab
 
 ROOT = Path(lab.__file__).parent
 LAYERS = [
-    {"models"},
+    {"models", "source"},
     {"tasks"},
     {"objective"},
     {"population"},
