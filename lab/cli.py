@@ -129,10 +129,10 @@ def run(
     console.print(f"again:   lab show {stored.path}", markup=False, soft_wrap=True)
 
 
-def _table(stored, baseline=None):
+def _table(stored):
     """Print a run's table and what it means; return the results and the rows."""
     results = outcomes.results(stored, last_only=True)
-    rows = statistics.summarise(results, baseline)
+    rows = statistics.summarise(results)
     wide = console if console.is_terminal else Console(highlight=False, width=170)
     if results.attrs["question"]:
         console.print(Text(results.attrs["question"], style="bold"))
