@@ -20,13 +20,14 @@ LAYERS = [
     {"outcomes"},
     {"engine"},
     {"statistics"},
+    {"decision"},
     {"figures"},
     {"report"},
     {"cli"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-WITHOUT_JAX = ("store", "outcomes", "statistics", "figures", "report", "cli")
+WITHOUT_JAX = ("store", "outcomes", "statistics", "decision", "figures", "report", "cli")
 
 
 def imported(path):
