@@ -146,12 +146,12 @@ class Experiment:
     @property
     def thresholds(self):
         """Pass mark of competence, alignment and each proxy."""
-        return {**self.task.thresholds, **self.config.thresholds}
+        return self.config.thresholds
 
     @property
     def baseline(self):
         """The regimen that others are compared with: the one named, or else the first."""
-        return self.config.baseline or next(iter(self.config.regimens))
+        return self.config.baseline
 
     @cached_property
     def hash(self):

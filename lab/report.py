@@ -6,20 +6,7 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from lab.statistics import worlds
-
-JSON_QUANTITIES = (
-    "base_rate",
-    "pass_given_aligned",
-    "pass_given_misaligned",
-    "likelihood_ratio",
-    "prior_odds",
-    "posterior_odds",
-    "aligned_given_pass",
-    "pass_rate",
-    "expected_runs",
-)
-
+from lab.statistics import QUANTITIES, worlds
 
 SHOWN = (
     "base_rate",
@@ -71,7 +58,7 @@ def as_json(results, summaries):
                 "coordinates": row.coordinates,
                 "knobs": row.knobs,
                 "counts": asdict(row.counts),
-                **{quantity: estimate_json(row.estimates[quantity]) for quantity in JSON_QUANTITIES},
+                **{quantity: estimate_json(row.estimates[quantity]) for quantity in QUANTITIES},
                 "log_impact": impact_json(row),
             }
             for row in summaries

@@ -200,7 +200,7 @@ def _score_interval(x1, n1, x2, n2, confidence):
     """Interval of p1 / p2 from x1 of n1 and x2 of n2: all ratios that a score test does not reject.
 
     For a ratio r, the statistic is (x1/n1 - r x2/n2) / sqrt(V), with V the variance under the maximum likelihood
-    estimate constrained to p1 = r p2, times N / (N - 1) (Miettinen and Nurminen 1985, equations 10 to 12).
+    estimate constrained to p1 = r p2, times N / (N - 1) (Miettinen and Nurminen 1985).
     """
     if n1 == 0 or n2 == 0 or (x1 == 0 and x2 == 0):
         return Interval(0.0, math.inf)

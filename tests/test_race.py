@@ -145,7 +145,7 @@ def _segment(seeds, own, state, first, last):
     return jax.vmap(lane)(seeds, state)
 
 
-def test_faking_makes_the_test_useless_and_an_early_push_does_not_last(tmp_path):
+def test_training_throughout_raises_the_base_rate_and_makes_the_test_useless(tmp_path):
     """Measured elsewhere with 4,096 draws: hold out P(A) 0.30, throughout 0.81 with P(T|not A) 1.00."""
     text = """
 name: faking
