@@ -1,0 +1,215 @@
+"""Counts of outcomes -> rates, likelihood ratios, odds and cost, with intervals.
+
+Point estimates are the plain ratios of counts; an empty cell gives 0, inf or nan, never a corrected number. Rates
+have Wilson's interval, odds and cost its ends mapped, likelihood ratios and the odds ratio score intervals.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from scipy.stats import binomtest
+
+from lab.statistics.score import Interval, check_confidence, odds_ratio_interval, ratio_interval
+
+CELLS = ("aligned_pass", "aligned_fail", "misaligned_pass", "misaligned_fail")
+
+
+class Estimate(NamedTuple):
+    """A value with its interval; the value is inf or nan where empty cells make it so."""
+
+    value: float
+    low: float
+    high: float
+
+
+def _ratio(numerator, denominator):
+    """Divide; x/0 is inf and 0/0 is nan."""
+    if denominator:
+        return numerator / denominator
+    return math.inf if numerator else math.nan
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Outcomes of a population of models: aligned or not, passing or not.
+
+    An incompetent or diverged model is one that nobody ships: it is part of `misaligned_fail`, and `incompetent`
+    and `diverged` say how many of these there are.
+
+    Raises:
+        ValueError: a count is negative or not a whole number.
+    """
+
+    aligned_pass: int
+    aligned_fail: int
+    misaligned_pass: int
+    misaligned_fail: int
+    incompetent: int = 0
+    diverged: int = 0
+
+    def __post_init__(self):
+        for name, count in list(vars(self).items()):
+            if not (0 <= count < math.inf and count == int(count)):
+                raise ValueError(f"{name} must be a whole number of at least 0, not {count}")
+            object.__setattr__(self, name, int(count))  # numpy's small integers would overflow
+
+    @property
+    def cells(self):
+        """The four counts, in the order of `CELLS`."""
+        return tuple(getattr(self, name) for name in CELLS)
+
+    @property
+    def aligned(self):
+        """Number of aligned models."""
+        return self.aligned_pass + self.aligned_fail
+
+    @property
+    def misaligned(self):
+        """Number of misaligned models."""
+        return self.misaligned_pass + self.misaligned_fail
+
+    @property
+    def passing(self):
+        """Number of models that pass."""
+        return self.aligned_pass + self.misaligned_pass
+
+    @property
+    def seeds(self):
+        """Number of models."""
+        return self.aligned + self.misaligned
+
+    @property
+    def base_rate(self):
+        """P(A)."""
+        return _ratio(self.aligned, self.seeds)
+
+    @property
+    def prior_odds(self):
+        """o(A) = P(A) / P(not A)."""
+        return _ratio(self.aligned, self.misaligned)
+
+    @property
+    def pass_given_aligned(self):
+        """P(T|A)."""
+        return _ratio(self.aligned_pass, self.aligned)
+
+    @property
+    def pass_given_misaligned(self):
+        """P(T|not A)."""
+        return _ratio(self.misaligned_pass, self.misaligned)
+
+    @property
+    def likelihood_ratio(self):
+        """P(T|A) / P(T|not A): what passing says; nan without models of both kinds."""
+        if not self.aligned or not self.misaligned:
+            return math.nan
+        return _ratio(self.pass_given_aligned, self.pass_given_misaligned)
+
+    @property
+    def negative_likelihood_ratio(self):
+        """P(not T|A) / P(not T|not A): what failing says; nan without models of both kinds."""
+        if not self.aligned or not self.misaligned:
+            return math.nan
+        return _ratio(self.aligned_fail / self.aligned, self.misaligned_fail / self.misaligned)
+
+    @property
+    def odds_ratio(self):
+        """Odds of passing if aligned over those if not: LR of passing over LR of failing."""
+        return _ratio(self.aligned_pass * self.misaligned_fail, self.aligned_fail * self.misaligned_pass)
+
+    @property
+    def posterior_odds(self):
+        """o(A|T) = LR x o(A), which is aligned passes over misaligned passes."""
+        return _ratio(self.aligned_pass, self.misaligned_pass)
+
+    @property
+    def aligned_given_pass(self):
+        """P(A|T)."""
+        return _ratio(self.aligned_pass, self.passing)
+
+    @property
+    def pass_rate(self):
+        """P(T)."""
+        return _ratio(self.passing, self.seeds)
+
+    @property
+    def expected_runs(self):
+        """1 / P(T): training runs per accepted model, the accepted one included."""
+        return _ratio(self.seeds, self.passing)
+
+
+def _rate(low, high):
+    return low, high
+
+
+def _odds(low, high):
+    return _ratio(low, 1 - low), _ratio(high, 1 - high)
+
+
+def _inverse(low, high):
+    return _ratio(1, high), _ratio(1, low)
+
+
+# quantity -> (successes, trials, map from the rate's interval to the quantity's)
+PROPORTIONS = {
+    "base_rate": ("aligned", "seeds", _rate),
+    "prior_odds": ("aligned", "seeds", _odds),
+    "pass_given_aligned": ("aligned_pass", "aligned", _rate),
+    "pass_given_misaligned": ("misaligned_pass", "misaligned", _rate),
+    "aligned_given_pass": ("aligned_pass", "passing", _rate),
+    "posterior_odds": ("aligned_pass", "passing", _odds),
+    "pass_rate": ("passing", "seeds", _rate),
+    "expected_runs": ("passing", "seeds", _inverse),
+}
+# quantity -> (method, which cell of each group counts)
+RATIOS = {
+    "likelihood_ratio": (ratio_interval, "pass"),
+    "negative_likelihood_ratio": (ratio_interval, "fail"),
+    "odds_ratio": (odds_ratio_interval, "pass"),
+}
+QUANTITIES = (*PROPORTIONS, *RATIOS)
+
+
+def interval(counts, quantity, confidence=0.95, skewness=False):
+    """Return the confidence interval of a quantity of `Counts`.
+
+    Proportions have Wilson's score interval (JASA 22:209, 1927), their odds and 1/P its ends mapped, which leaves
+    coverage as it is. Likelihood ratios have Miettinen and Nurminen's score interval of a ratio of proportions
+    (Stat. Med. 4:213, 1985), or with `skewness` Laud's (Pharm. Stat. 16:334, 2017), whose tails are more even; the
+    odds ratio has that of Miettinen and Nurminen. Without data the interval is the whole range.
+
+    Args:
+        counts: `Counts`.
+        quantity: one of `QUANTITIES`.
+        confidence: in (0, 1).
+        skewness: correct likelihood ratios for skewness.
+
+    Raises:
+        ValueError: unknown quantity, or confidence outside (0, 1).
+    """
+    check_confidence(confidence)
+    if quantity in RATIOS:
+        method, kind = RATIOS[quantity]
+        x1, x2 = (getattr(counts, f"{group}_{kind}") for group in ("aligned", "misaligned"))
+        options = {"skewness": skewness} if method is ratio_interval else {}
+        return method(x1, counts.aligned, x2, counts.misaligned, confidence, **options)
+    if quantity not in PROPORTIONS:
+        raise ValueError(f"unknown quantity {quantity!r}; known: {', '.join(QUANTITIES)}")
+    successes, trials, mapped = PROPORTIONS[quantity]
+    k, n = getattr(counts, successes), getattr(counts, trials)
+    return Interval(*mapped(*wilson_interval(k, n, confidence)))
+
+
+def wilson_interval(successes, trials, confidence=0.95):
+    """Return Wilson's score interval of a proportion (JASA 22:209, 1927); (0, 1) without trials."""
+    if trials == 0:
+        return Interval(0.0, 1.0)
+    limits = binomtest(int(successes), int(trials)).proportion_ci(confidence, method="wilson")
+    # rounding leaves 1e-17 where the limit is exactly 0 or 1
+    return Interval(float(limits.low) if successes else 0.0, float(limits.high) if successes < trials else 1.0)
+
+
+def estimate(counts, quantity, confidence=0.95):
+    """Return a quantity of `Counts` as an `Estimate`. Raises as `interval` does."""
+    return Estimate(getattr(counts, quantity, math.nan), *interval(counts, quantity, confidence))

@@ -1,0 +1,220 @@
+"""How many seeds: stop on a width, on a decision at planned looks, or on a confidence sequence; and foresee it.
+
+Stopping when an interval is narrow enough leaves its coverage nearly as it is. Stopping when it excludes "no
+difference" does not: looking twenty times at 95% finds a difference where there is none far more often than in 5%.
+So a decision is taken either at planned looks, each at a higher confidence, or by a confidence sequence, which holds
+at all times together.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import betaln, xlog1py, xlogy
+from scipy.stats import norm
+
+from lab.statistics.comparison import compare
+from lab.statistics.quantities import CELLS, Counts, interval
+from lab.statistics.score import Interval, check_confidence, constrained_rates, crossing
+
+MINIMUM = 10  # smallest count that a ratio may rest on when training stops
+
+
+def _log_likelihood(successes, trials, rate):
+    return float(xlogy(successes, rate) + xlog1py(trials - successes, -rate))
+
+
+def _log_mixture(successes, trials, prior):
+    a, b = prior
+    return float(betaln(a + successes, b + trials - successes) - betaln(a, b))
+
+
+def confidence_sequence(successes, trials, confidence=0.95, prior=(1.0, 1.0)):
+    """Return an interval of a proportion that holds at every number of trials together.
+
+    All p with p^x (1 - p)^(n - x) >= alpha B(a + x, b + n - x) / B(a, b): the beta-binomial mixture of Robbins
+    (Ann. Math. Stat. 41:1397, 1970), valid at any time by Ville's inequality.
+
+    Args:
+        successes: x.
+        trials: n.
+        confidence: 1 - alpha.
+        prior: a and b of the mixture, which change the width and not the validity.
+    """
+    check_confidence(confidence)
+    if not trials:
+        return Interval(0.0, 1.0)
+    least = math.log1p(-confidence) + _log_mixture(successes, trials, prior)
+    best = successes / trials
+
+    def above(rate):
+        return max(-1e300, _log_likelihood(successes, trials, rate) - least)
+
+    return Interval(
+        brentq(above, 0.0, best, xtol=1e-14) if successes else 0.0,
+        brentq(above, best, 1.0, xtol=1e-14) if successes < trials else 1.0,
+    )
+
+
+def ratio_confidence_sequence(x1, n1, x2, n2, confidence=0.95, prior=(0.5, 0.5)):
+    """Return an interval of p1 / p2 that holds at all numbers of trials of two independent streams together.
+
+    All r for which the largest likelihood with p1 = r p2 is at least alpha times the product of both mixtures (Turner
+    and Gruenwald, Stat. Prob. Lett. 198:109835, 2023, treat such two-stream tests). Arguments as in `ratio_interval`.
+    """
+    check_confidence(confidence)
+    if not n1 or not n2 or not x1 + x2:
+        return Interval(0.0, math.inf)
+    least = math.log1p(-confidence) + _log_mixture(x1, n1, prior) + _log_mixture(x2, n2, prior)
+
+    def outside(log_ratio):
+        p1, p2 = constrained_rates(x1, n1, x2, n2, math.exp(log_ratio))
+        return least - _log_likelihood(x1, n1, p1) - _log_likelihood(x2, n2, p2)
+
+    middle = math.log(max(x1, 0.01) / n1) - math.log(max(x2, 0.01) / n2)
+    return Interval(
+        crossing(outside, middle, -1) if x1 else 0.0,
+        crossing(lambda place: -outside(place), middle, 1) if x2 else math.inf,
+    )
+
+
+@functools.cache
+def pocock(looks, confidence=0.95):
+    """Return the z at which each of several equally spaced looks tests, so that all together err in 1 - confidence.
+
+    Pocock (Biometrika 64:191, 1977), by the recursion of Armitage, McPherson and Rowe (J. R. Stat. Soc. A 132:235,
+    1969): the density of the sum of k normal increments on paths that never left +-z sqrt(k), by Gauss-Legendre.
+    """
+    check_confidence(confidence)
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+
+    def stays(z):
+        places, density = z * nodes, norm.pdf(z * nodes) * z * weights
+        for look in range(2, looks + 1):
+            edge = z * math.sqrt(look)
+            new = edge * nodes
+            density = (density @ norm.pdf(new - places[:, None])) * edge * weights
+            places = new
+        return density.sum()
+
+    return brentq(lambda z: stays(z) - confidence, 0.01, 12.0, xtol=1e-10)
+
+
+def planned_confidence(looks, confidence=0.95):
+    """Return the confidence of the interval at each of several planned looks; see `pocock`."""
+    return 1 - 2 * float(norm.sf(pocock(looks, confidence)))
+
+
+# --- rules for stopping -------------------------------------------------------------------------------------------
+
+
+class Comparison(NamedTuple):
+    """A condition, and the one it is compared with, if any: its name, counts, and the joint counts of both."""
+
+    name: str
+    counts: Counts
+    baseline: str | None = None
+    other: Counts | None = None
+    joint: object = None
+
+
+# quantities whose width is that of their log -> the counts that its variance divides by
+RESTS_ON = {
+    "prior_odds": ("aligned", "misaligned"),
+    "posterior_odds": ("aligned_pass", "misaligned_pass"),
+    "expected_runs": ("passing",),
+    "likelihood_ratio": ("aligned_pass", "misaligned_pass"),
+    "negative_likelihood_ratio": ("aligned_fail", "misaligned_fail"),
+    "odds_ratio": CELLS,
+    "net": ("aligned_pass", "misaligned_pass"),
+}
+
+
+def width(comparison, of, confidence=0.95):
+    """Return the width of an interval: of rates as they are, of odds, ratios and costs in their natural logs.
+
+    Args:
+        comparison: a `Comparison`.
+        of: one of `QUANTITIES`, or net: the log impact on posterior odds.
+        confidence: of the interval.
+    """
+    if of == "net":
+        limits = compare(comparison.counts, comparison.other, comparison.joint, confidence).net[1:]
+        return limits[1] - limits[0]
+    low, high = interval(comparison.counts, of, confidence)
+    if of not in RESTS_ON:
+        return high - low
+    return math.log(high) - math.log(low) if low > 0 and high < math.inf else math.inf
+
+
+def narrow(comparison, of, target, confidence=0.95):
+    """Return whether an interval is narrow enough to stop: at most `target` wide, and on counts of at least 10."""
+    both = (comparison.counts, comparison.other) if of == "net" else (comparison.counts,)
+    if min((getattr(counts, name) for counts in both for name in RESTS_ON.get(of, ())), default=MINIMUM) < MINIMUM:
+        return False
+    return width(comparison, of, confidence) <= target
+
+
+def decided(comparison, of, looks, confidence=0.95):
+    """Return whether a difference is decided: an interval that allows for all looks excludes "no difference".
+
+    Args:
+        comparison: a `Comparison`.
+        of: net (no difference from the baseline) or likelihood_ratio (no difference from 1).
+        looks: number of planned looks (`pocock`), or None for a confidence sequence. That of net combines one of
+            each regimen at half the error, which holds however their seeds depend on each other.
+        confidence: of all looks together.
+    """
+    if of == "likelihood_ratio":
+        counts = comparison.counts
+        if looks is None:
+            cells = counts.aligned_pass, counts.aligned, counts.misaligned_pass, counts.misaligned
+            low, high = ratio_confidence_sequence(*cells, confidence)
+        else:
+            low, high = interval(counts, of, planned_confidence(looks, confidence))
+        return low > 1 or high < 1
+    if looks is None:
+        half = 1 - (1 - confidence) / 2
+        one, other = (
+            confidence_sequence(counts.aligned_pass, counts.passing, half)
+            for counts in (comparison.counts, comparison.other)
+        )
+        return one.low > other.high or one.high < other.low  # odds rise with the rate
+    low, high = compare(
+        comparison.counts, comparison.other, comparison.joint, planned_confidence(looks, confidence)
+    ).net[1:]
+    return low > 0 or high < 0
+
+
+def seeds_needed(comparison, of, target, confidence=0.95, most=10**9):
+    """Return how many seeds an interval of a width needs if counts keep the shares of a pilot; inf if it cannot tell.
+
+    Every count is scaled to a number of seeds and the interval computed from it; the smallest number that meets
+    `narrow`, to about 1%, is returned.
+    """
+    pilot = comparison.counts.seeds
+
+    def enough(seeds):
+        return narrow(_scaled(comparison, seeds / pilot), of, target, confidence)
+
+    low, high = 1, 2
+    while not enough(high):
+        low, high = high, 2 * high
+        if high > most:
+            return math.inf
+    while high - low > max(1, low // 100):
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _scaled(comparison, factor):
+    def scaled(counts):
+        return counts and Counts(*(round(cell * factor) for cell in counts.cells))
+
+    if comparison.joint is None:
+        return comparison._replace(counts=scaled(comparison.counts), other=scaled(comparison.other))
+    joint = np.rint(np.asarray(comparison.joint) * factor).astype(int)
+    return comparison._replace(counts=Counts(*joint.sum(1)), other=Counts(*joint.sum(0)), joint=joint)

@@ -1,0 +1,196 @@
+"""From recorded scores to counts, comparisons and one row per condition."""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from lab.outcomes import UnknownName, classify
+from lab.statistics.comparison import LogImpact, Pairing, compare, family_wise, pairing
+from lab.statistics.quantities import QUANTITIES, Counts, estimate
+from lab.statistics.sequential import Comparison
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One row per condition.
+
+    Attributes:
+        name, regimen: of the condition.
+        coordinates: axis of the sweep -> value.
+        knobs: knob -> value.
+        counts: `Counts`.
+        baseline: name of the condition it is compared with, or None for a baseline itself.
+        impact: `LogImpact` over that condition, or None.
+        pairing: what the comparison gains from shared seeds, or None.
+        confidence: of every interval.
+        impact_confidence: of the intervals of `impact`: higher if they are to hold all together.
+    """
+
+    name: str
+    regimen: str
+    coordinates: dict
+    knobs: dict
+    counts: Counts
+    baseline: str | None
+    impact: LogImpact | None
+    pairing: Pairing | None
+    confidence: float
+    impact_confidence: float
+
+    @functools.cached_property
+    def estimates(self):
+        """Quantity -> `Estimate`, for every quantity of `Counts`."""
+        return {name: estimate(self.counts, name, self.confidence) for name in QUANTITIES}
+
+
+def cells(outcomes):
+    """Return the index into `CELLS` of every model, shape (condition, seed), from what `classify` returned."""
+    return (2 * ~outcomes["aligned"].values + ~outcomes["passes"].values).astype(np.int8)
+
+
+def _counts(outcomes, index):
+    own = outcomes.isel(condition=index)
+    four = np.bincount(cells(own), minlength=4)
+    return Counts(*map(int, four), int(own["incompetent"].sum()), int(own["diverged"].sum()))
+
+
+def _joint(outcomes, first, second):
+    both = cells(outcomes.isel(condition=[first, second]))
+    return np.bincount(4 * both[0] + both[1], minlength=16).reshape(4, 4)
+
+
+def counts(results, condition, **marks):
+    """Return the `Counts` of one condition; `marks` are those of `lab.outcomes.classify`."""
+    outcomes = classify(results, **marks)
+    return _counts(outcomes, find(results, condition))
+
+
+def compare_conditions(results, first, second, confidence=None, **marks):
+    """Return the `LogImpact` of one condition over another on their shared seeds.
+
+    Args:
+        results: what `lab.run` returned.
+        first: name of a condition, or of a regimen that has only one.
+        second: the same, of the one it is compared with.
+        confidence: the run's own by default.
+        marks: proxy, thresholds or checkpoint, as for `lab.outcomes.classify`.
+
+    Raises:
+        UnknownName: no such condition.
+    """
+    outcomes = classify(results, **marks)
+    one, other = find(results, first), find(results, second)
+    confidence = results.attrs["confidence"] if confidence is None else confidence
+    return compare(_counts(outcomes, one), _counts(outcomes, other), _joint(outcomes, one, other), confidence)
+
+
+def find(results, name):
+    """Return the index of a condition by its name, or by its regimen's if that has only one.
+
+    Raises:
+        UnknownName: no such condition, or several.
+    """
+    names, regimens = list(results.condition.values), list(results.regimen.values)
+    if name in names:
+        return names.index(name)
+    if regimens.count(name) == 1:
+        return regimens.index(name)
+    many = [other for other, regimen in zip(names, regimens, strict=True) if regimen == name]
+    known = ", ".join(repr(str(other)) for other in (many or names))
+    raise UnknownName(f"{'several conditions are' if many else 'no condition is'} named {name!r}: {known}")
+
+
+def worlds(places):
+    """Group conditions by the axes of the sweep that all regimens share, the others aside.
+
+    Args:
+        places: (regimen, coordinates) of each condition.
+
+    Returns:
+        A dict from a world, a tuple of (axis, value), to the indices of its conditions, in order.
+    """
+    regimens = {regimen for regimen, _ in places}
+    axes = dict.fromkeys(axis for _, coordinates in places for axis in coordinates)
+    shared = [axis for axis in axes if {regimen for regimen, own in places if axis in own} == regimens]
+    groups = {}
+    for index, (_, own) in enumerate(places):
+        groups.setdefault(tuple((axis, own[axis]) for axis in shared), []).append(index)
+    return groups
+
+
+def places(results):
+    """Return (regimen, coordinates) of each condition."""
+    axes = {axis: results[axis].values for axis in results.coords if axis not in ("regimen", *results.dims)}
+    return [
+        (
+            str(regimen),
+            {str(axis): float(values[index]) for axis, values in axes.items() if not np.isnan(values[index])},
+        )
+        for index, regimen in enumerate(results.regimen.values)
+    ]
+
+
+def comparisons(results, baseline=None, **marks):
+    """Return a `lab.statistics.Comparison` per condition; that of a baseline has no `other`.
+
+    Args:
+        results: what `lab.run` returned.
+        baseline: regimen to compare with; the run's own by default.
+        marks: as for `lab.outcomes.classify`.
+
+    Raises:
+        UnknownName: no such regimen, score or checkpoint.
+    """
+    baseline = baseline or results.attrs["baseline"]
+    if baseline not in results.regimen.values:
+        known = ", ".join(dict.fromkeys(map(str, results.regimen.values)))
+        raise UnknownName(f"no regimen {baseline!r}; known: {known}")
+    outcomes = classify(results, **marks)
+    every = [_counts(outcomes, index) for index in range(results.sizes["condition"])]
+    names, found = list(map(str, results.condition.values)), places(results)
+    rows = [None] * len(every)
+    for members in worlds(found).values():
+        # where the baseline has an axis of its own, its first condition stands for it
+        reference = next((index for index in members if found[index][0] == baseline), None)
+        for index in members:
+            if reference in (None, index):
+                rows[index] = Comparison(names[index], every[index])
+            else:
+                joint = _joint(outcomes, index, reference)
+                rows[index] = Comparison(names[index], every[index], names[reference], every[reference], joint)
+    return rows
+
+
+def summarise(results, baseline=None, confidence=None, together=False, **marks):
+    """Return one `Summary` per condition, in the order of the config.
+
+    Args:
+        results: what `lab.run` returned.
+        baseline: regimen to compare with; the run's own by default.
+        confidence: of every interval; the run's own by default.
+        together: make the intervals of each part of the log impacts hold all together (`family_wise`).
+        marks: proxy, thresholds or checkpoint, as for `lab.outcomes.classify`.
+
+    Raises:
+        UnknownName: no such regimen, score or checkpoint.
+    """
+    confidence = results.attrs["confidence"] if confidence is None else confidence
+    rows = comparisons(results, baseline, **marks)
+    family = sum(row.other is not None for row in rows) if together else 1
+    corrected = family_wise(confidence, family)
+    return tuple(
+        Summary(
+            name=row.name,
+            regimen=regimen,
+            coordinates=coordinates,
+            knobs=knobs,
+            counts=row.counts,
+            baseline=row.baseline,
+            impact=row.other and compare(row.counts, row.other, row.joint, corrected),
+            pairing=row.other and pairing(row.counts, row.other, row.joint),
+            confidence=confidence,
+            impact_confidence=corrected,
+        )
+        for row, (regimen, coordinates), knobs in zip(rows, places(results), results.attrs["knobs"], strict=True)
+    )

@@ -1,0 +1,267 @@
+"""Published and exact values live in tests/reference; each names its source."""
+
+import csv
+import json
+import math
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from experiments import rivals
+from lab.statistics import QUANTITIES, Counts, compare, interval, odds_ratio_interval, ratio_interval
+
+REFERENCE = Path(__file__).parent / "reference"
+LR = json.loads((REFERENCE / "lr_examples.json").read_text())
+SMALL = st.integers(0, 25)
+
+
+def counts_of(table):
+    return Counts(table["TP"], table["FN"], table["FP"], table["TN"])
+
+
+def table(x1, n1, x2, n2):
+    return Counts(x1, n1 - x1, x2, n2 - x2)
+
+
+def test_point_estimates_by_hand():
+    counts = Counts(aligned_pass=670, aligned_fail=74, misaligned_pass=202, misaligned_fail=640)
+    assert counts.base_rate == 744 / 1586
+    assert counts.prior_odds == 744 / 842
+    assert counts.pass_given_aligned == 670 / 744
+    assert counts.pass_given_misaligned == 202 / 842
+    assert counts.likelihood_ratio == pytest.approx(3.75372617906952, abs=1e-14)  # epiR, Scott 2008 table 1
+    assert counts.posterior_odds == 670 / 202
+    assert counts.pass_rate == 872 / 1586
+    assert counts.expected_runs == 1586 / 872
+
+
+def test_empty_cells_are_zero_infinite_or_undefined():
+    never_fooled = Counts(5, 1, 0, 4)
+    assert never_fooled.likelihood_ratio == math.inf
+    assert never_fooled.posterior_odds == math.inf
+    nobody_aligned = Counts(0, 0, 3, 4)
+    assert nobody_aligned.base_rate == nobody_aligned.prior_odds == nobody_aligned.posterior_odds == 0
+    assert math.isnan(nobody_aligned.pass_given_aligned)
+    assert math.isnan(nobody_aligned.likelihood_ratio)
+    nobody_passes = Counts(0, 4, 0, 6)
+    assert math.isnan(nobody_passes.likelihood_ratio)
+    assert math.isnan(nobody_passes.posterior_odds)
+    assert nobody_passes.expected_runs == math.inf
+    assert math.isnan(Counts(0, 0, 0, 0).base_rate)
+
+
+@pytest.mark.parametrize("bad", [-1, 0.5, math.nan])
+def test_counts_are_whole_numbers(bad):
+    with pytest.raises(ValueError, match="misaligned_pass"):
+        Counts(1, 1, bad, 1)
+
+
+METHODS = {
+    "simel_katz_log": rivals.katz,
+    "koopman_score": partial(ratio_interval, correction=False),
+    "miettinen_nurminen": ratio_interval,
+    "gart_nam_skew": partial(ratio_interval, skewness=True, correction=False),
+    "scas_laud2017": partial(ratio_interval, skewness=True),
+    "mover_r_wilson": rivals.mover,
+    "mover_r_jeffreys_median": rivals.mover_jeffreys,
+}
+
+
+@pytest.mark.parametrize(
+    ("example", "check"),
+    [
+        (example, check)
+        for example in LR["examples"]
+        for check in example["checks"]
+        if check["agrees"]  # one printed limit comes from counts that had to be guessed from rounded rates
+    ],
+    ids=lambda value: value.get("id") or f"{value['method']}-{value['quantity']}",
+)
+def test_ratio_intervals_match_publications(example, check):
+    counts = counts_of(example["table"])
+    x1, x2 = counts.aligned_pass, counts.misaligned_pass
+    if check["quantity"] == "LR-":
+        x1, x2 = counts.aligned_fail, counts.misaligned_fail
+    got = METHODS[check["method"]](x1, counts.aligned, x2, counts.misaligned, check["level"])
+    for limit, expected, tolerance in zip(got, check["expected"], check["tolerance"], strict=True):
+        assert limit == float(expected) or abs(limit - float(expected)) <= tolerance
+
+
+@pytest.mark.parametrize("example", LR["examples"], ids=lambda example: example["id"])
+def test_both_likelihood_ratios_as_published(example):
+    counts = counts_of(example["table"])
+    assert counts.likelihood_ratio == pytest.approx(float(example["lr_pos"]), rel=1e-12)
+    # null stands for 26/55 over nothing
+    expected = math.inf if example["lr_neg"] is None else float(example["lr_neg"])
+    assert counts.negative_likelihood_ratio == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("key", "method"),
+    [
+        ("koopman_score", METHODS["koopman_score"]),
+        ("miettinen_nurminen", ratio_interval),
+        ("scas", METHODS["scas_laud2017"]),
+        ("walter", rivals.walter),
+        ("mover_r_wilson", rivals.mover),
+    ],
+)
+@pytest.mark.parametrize("case", LR["boundary_cases"], ids=lambda case: f"{case['x_T_and_A']}-{case['x_T_and_notA']}")
+def test_ratio_intervals_at_the_boundary(case, key, method):
+    got = method(case["x_T_and_A"], case["n_A"], case["x_T_and_notA"], case["n_notA"])
+    assert got == pytest.approx([float(limit) for limit in case[key]], rel=1e-7)
+
+
+def test_odds_ratio_interval_as_published():
+    (example,) = LR["odds_ratio_examples"]
+    got = odds_ratio_interval(*example["x"])
+    assert got == pytest.approx(example["computed"]["score"], rel=1e-7)
+    assert got == pytest.approx(example["expected"]["score_PropCIs"], rel=1e-3)  # its authors step in 1e-3
+    # contingencytables' worked example 9/13 against 4/14, Miettinen-Nurminen: 1.0934 to 28.9419
+    assert odds_ratio_interval(9, 13, 4, 14) == pytest.approx((1.0934, 28.9419), abs=6e-5)
+
+
+def test_likelihood_ratio_interval_knows_nothing_without_data():
+    for counts in (Counts(0, 0, 3, 4), Counts(3, 4, 0, 0), Counts(0, 5, 0, 7), Counts(0, 0, 0, 0)):
+        assert interval(counts, "likelihood_ratio") == (0, math.inf)
+
+
+@cache
+def all_intervals(n1, n2, skewness):
+    grid = [[ratio_interval(a, n1, b, n2, skewness=skewness) for b in range(n2 + 1)] for a in range(n1 + 1)]
+    return np.array(grid)
+
+
+def exact_coverage(n1, n2, p1, p2, skewness):
+    """Probability, over all outcomes, that the interval holds the true ratio."""
+    low, high = np.moveaxis(all_intervals(n1, n2, skewness), 2, 0)
+    inside = (low <= p1 / p2) & (p1 / p2 <= high)
+    return binom.pmf(range(n1 + 1), n1, p1) @ inside @ binom.pmf(range(n2 + 1), n2, p2)
+
+
+with open(REFERENCE / "coverage_lr_ci_exact.csv") as file:
+    COVERAGE = [row for row in csv.DictReader(file) if row["method"] in ("miettinen_nurminen", "scas_skew")]
+
+
+@pytest.mark.parametrize("method", ["miettinen_nurminen", "scas_skew"])
+@pytest.mark.parametrize("sizes", [(20, 20), (10, 50), (50, 50), (25, 100)], ids="{0[0]}-{0[1]}".format)
+def test_ratio_interval_covers_as_enumerated_exactly(sizes, method):
+    """Coverage over all outcomes, weighted by their exact probability, against an independent enumeration."""
+    rows = [
+        row
+        for row in COVERAGE
+        if row["method"] == method and (int(row["n_aligned"]), int(row["n_misaligned"])) == sizes
+    ]
+    assert len(rows) == 12
+    for row in rows:
+        rates = float(row["p_T_given_A"]), float(row["p_T_given_notA"])
+        coverage = exact_coverage(*sizes, *rates, method == "scas_skew")
+        assert coverage == pytest.approx(float(row["coverage"]), abs=2e-5)
+        assert coverage >= 0.94
+
+
+def test_ratio_interval_covers_with_a_hundred_each():
+    for p1 in (0.5, 0.8, 0.95):
+        for p2 in (0.05, 0.2, 0.5, 0.9):
+            assert exact_coverage(100, 100, p1, p2, False) >= 0.94
+
+
+def small_tables(most):
+    for n1 in range(most + 1):
+        for n2 in range(most + 1):
+            for x1 in range(n1 + 1):
+                for x2 in range(n2 + 1):
+                    yield x1, n1, x2, n2
+
+
+def mirrored(limits):
+    return [math.inf if not limit else 1 / limit for limit in reversed(limits)]
+
+
+@pytest.mark.parametrize("skewness", [False, True])
+def test_ratio_interval_is_equivariant_over_all_small_tables(skewness):
+    """Swapping the groups inverts it; swapping pass and fail turns one likelihood ratio into the other."""
+    for x1, n1, x2, n2 in small_tables(6):
+        got = ratio_interval(x1, n1, x2, n2, skewness=skewness)
+        assert ratio_interval(x2, n2, x1, n1, skewness=skewness) == pytest.approx(mirrored(got), rel=1e-9)
+        counts, swapped = table(x1, n1, x2, n2), table(n1 - x1, n1, n2 - x2, n2)
+        assert interval(counts, "likelihood_ratio", skewness=skewness) == got
+        assert interval(swapped, "negative_likelihood_ratio", skewness=skewness) == got
+        known = n1 and n2 and x1 + x2
+        assert got == (0, math.inf) if not known else 0 <= got.low < got.high
+        if known:
+            assert (got.low == 0, got.high == math.inf) == (x1 == 0, x2 == 0)
+
+
+def test_odds_ratio_interval_is_equivariant_over_all_small_tables():
+    """It inverts when the groups are swapped and when pass and fail are."""
+    for x1, n1, x2, n2 in small_tables(6):
+        got = odds_ratio_interval(x1, n1, x2, n2)
+        assert odds_ratio_interval(x2, n2, x1, n1) == pytest.approx(mirrored(got), rel=1e-7)
+        assert odds_ratio_interval(n1 - x1, n1, n2 - x2, n2) == pytest.approx(mirrored(got), rel=1e-7)
+        for_it, against = x1 * (n2 - x2), x2 * (n1 - x1)
+        assert 0 <= got.low < got.high
+        assert (got.low == 0, got.high == math.inf) == (for_it == 0, against == 0)
+
+
+def test_intervals_of_all_small_tables_nest_and_hold_their_estimates():
+    for x1, n1, x2, n2 in small_tables(5):
+        counts = table(x1, n1, x2, n2)
+        for quantity in QUANTITIES:
+            value = getattr(counts, quantity)
+            low, inner_low, inner_high, high = (
+                interval(counts, quantity, level)[side] for side, level in ((0, 0.99), (0, 0.8), (1, 0.8), (1, 0.99))
+            )
+            assert 0 <= low <= inner_low <= inner_high <= high, (counts, quantity)
+            if not math.isnan(value):
+                slack = 1e-9 * value if math.isfinite(value) else 0
+                assert inner_low <= value + slack
+                assert value - slack <= inner_high
+
+
+@settings(deadline=None, max_examples=150)
+@given(SMALL, SMALL, SMALL, SMALL)
+def test_every_interval_holds_its_estimate_and_nests(a, b, c, d):
+    counts = Counts(a, b, c, d)
+    for quantity in QUANTITIES:
+        value = getattr(counts, quantity)
+        inner, outer = interval(counts, quantity, 0.8), interval(counts, quantity, 0.99)
+        assert outer.low <= inner.low <= inner.high <= outer.high
+        assert outer.low >= 0
+        if not math.isnan(value):
+            slack = 1e-9 * value if math.isfinite(value) else 0
+            assert inner.low <= value + slack
+            assert inner.high >= value - slack
+
+
+def test_wilson_interval_as_published():
+    # Newcombe, Stat. Med. 17:857 (1998), table I, method 3: 81/263, 15/148, 0/20, 1/29
+    for x, n, low, high in (
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ):
+        got = interval(Counts(x, n - x, 0, 0), "pass_given_aligned")
+        assert got == pytest.approx((low, high), abs=5e-5)
+    odds = interval(Counts(0, 0, 0, 20), "prior_odds")
+    assert odds == pytest.approx((0, 0.16113 / (1 - 0.16113)), rel=1e-3)
+    assert interval(Counts(0, 10, 0, 10), "expected_runs").high == math.inf
+
+
+@pytest.mark.parametrize("confidence", [0, 1, -0.1, 95, math.nan])
+def test_confidence_must_be_a_probability(confidence):
+    with pytest.raises(ValueError, match="confidence"):
+        interval(Counts(1, 1, 1, 1), "base_rate", confidence)
+    with pytest.raises(ValueError, match="confidence"):
+        compare(Counts(1, 1, 1, 1), Counts(1, 1, 1, 1), confidence=confidence)
+
+
+def test_unknown_quantity_is_named():
+    with pytest.raises(ValueError, match="unknown quantity 'base_rat'"):
+        interval(Counts(1, 1, 1, 1), "base_rat")
