@@ -18,9 +18,9 @@ def load(path):
 
 def run(experiment, out=None, **options):
     """Train an experiment, or what is missing of it, and return its results; see `lab.engine.run`."""
-    from lab import engine, outcomes
+    from lab import engine, outcomes, statistics
 
-    return outcomes.results(engine.run(experiment, out, **options))
+    return outcomes.results(engine.run(experiment, out, **{"enough": statistics.enough(), **options}))
 
 
 def summarise(results, **options):

@@ -1,8 +1,10 @@
 """The command line: the only place that prints."""
 
 import json
+import math
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Annotated
@@ -63,6 +65,8 @@ def run(
     /,
     out: Path | None = None,
     seeds: int | None = None,
+    width: float | None = None,
+    of: str = "net",
     accept_changes: bool = False,
 ) -> None:
     """Train an experiment, or what is missing of it, and print its table.
@@ -70,7 +74,9 @@ def run(
     Args:
         config: a YAML file.
         out: the run's folder; runs/NAME-HASH by default.
-        seeds: number of seeds instead of the config's.
+        seeds: number of seeds instead of the config's; with --width, at most so many.
+        width: stop once every interval of a quantity is this narrow (rates as they are, everything else in nats).
+        of: the quantity: net, or a rate, odds, cost or likelihood ratio of `lab show --json`.
         accept_changes: go on with a run that other code, versions or devices began; the manifest records it.
     """
     from lab import config as configs
@@ -79,14 +85,17 @@ def run(
         experiment = configs.load(config)
         if seeds is not None:
             experiment = experiment.with_seeds(seeds)
+        if width is not None:
+            experiment = experiment.with_stop(of=of, width=width)
     except configs.ConfigError as error:
         raise UsageError("\n".join(error.problems)) from None
     from lab import engine, figures
 
     models = len(experiment.conditions) * len(experiment.seeds)
+    most = "at most " if experiment.config.stop else ""
     console.print(
-        f"{experiment.name}: {len(experiment.conditions)} conditions x {len(experiment.seeds):,} seeds = "
-        f"{models:,} models of {experiment.task.name}, {experiment.training.steps:,} steps each",
+        f"{experiment.name}: {len(experiment.conditions)} conditions x {most}{len(experiment.seeds):,} seeds = "
+        f"{most}{models:,} models of {experiment.task.name}, {experiment.training.steps:,} steps each",
         markup=False,
     )
     with (
@@ -106,9 +115,14 @@ def run(
         task = bar.add_task("compiling and training", total=None)
         started, said = time.monotonic(), 0
 
+        def say(line):
+            errors.print(line, markup=False)
+
         def progress(done, total):
-            nonlocal said
+            nonlocal said, started
             stop.check()
+            if done * 10 // total < said:  # the next look
+                said, started = 0, time.monotonic()
             bar.update(task, completed=done, total=total, description="training")
             if not errors.is_terminal and done * 10 // total > said:
                 said = done * 10 // total
@@ -120,13 +134,65 @@ def run(
             out,
             accept_changes=accept_changes,
             progress=progress,
-            say=lambda line: errors.print(line, markup=False),
+            say=say,
+            enough=statistics.enough(say),
         )
         stop.check()
     results, rows = _table(stored)
     path = figures.build(report.as_json(results, rows), stored.path / "figures")
     console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
     console.print(f"again:   lab show {stored.path}", markup=False, soft_wrap=True)
+
+
+def seeds(config: Positional[Path], /, width: float, of: str = "net", pilot: int = 256) -> None:
+    """Estimate how many seeds and how much time an interval of a width needs, from a pilot on seeds of its own.
+
+    Args:
+        config: a YAML file.
+        width: of the widest interval (rates as they are, everything else in nats).
+        of: the quantity: net, or a rate, odds, cost or likelihood ratio of `lab show --json`.
+        pilot: seeds to train for the estimate; they start at 2^31, far from those of any config.
+    """
+    from lab import config as configs
+
+    try:
+        experiment = configs.load(config).with_stop(of=of, width=width).with_stop().with_seeds(pilot, first=2**31)
+    except configs.ConfigError as error:
+        raise UsageError("\n".join(error.problems)) from None
+    from lab import engine
+
+    marks = []
+    with Stop() as stop, tempfile.TemporaryDirectory() as folder:
+
+        def progress(done, total):
+            stop.check()
+            marks.append((time.monotonic(), done, total))
+
+        stored = engine.run(experiment, Path(folder, "pilot"), progress=progress)
+        results = outcomes.results(stored, last_only=True)
+    rows = [row for row in statistics.comparisons(results) if of != "net" or row.other is not None]
+    confidence = results.attrs["confidence"]
+    table = Table(title=Text(f"{of}: {confidence:.0%} intervals of width {width:g}, foreseen from {pilot:,} seeds"))
+    for column in ("condition", "width now", "seeds needed"):
+        table.add_column(column, overflow="fold")
+    needed = [statistics.seeds_needed(row, of, width, confidence) for row in rows]
+    for row, count in zip(rows, needed, strict=True):
+        now = report.number(statistics.width(row, of, confidence))
+        cannot = "cannot be told: an empty cell in the pilot"
+        table.add_row(Text(row.name), now, f"{count:,}" if math.isfinite(count) else cannot)
+    console.print(table)
+    if finite := [count for count in needed if math.isfinite(count)]:
+        (start, first, total), (end, last, _) = marks[0], marks[-1]
+        most = max(finite)
+        seconds = (end - start) * total / max(1, last - first) * most / stored.manifest["block_width"]
+        seconds /= len(outcomes.block_seeds(stored.manifest))
+        console.print(
+            f"{most:,} seeds x {len(experiment.conditions)} conditions: about {seconds:,.0f} s on this machine, "
+            f"and compiling\nlab run {config} --seeds {most}   or, stopping by itself:   "
+            f"lab run {config} --seeds {2 * most} --width {width:g} --of {of}",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _table(stored):
@@ -165,6 +231,7 @@ def compare(
     folder: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
     baseline: str | None = None,
+    together: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Print the log impact of every condition over a baseline regimen, with intervals.
@@ -172,23 +239,112 @@ def compare(
     Args:
         folder: the run's folder.
         baseline: a regimen; the run's own by default.
+        together: widen the intervals so that all of a column hold together (Bonferroni).
         as_json: print JSON.
     """
     results = outcomes.results(Run(folder), last_only=True)
-    every = statistics.summarise(results, baseline)
+    every = statistics.summarise(results, baseline, together=together)
     rows = [row for row in every if row.impact is not None]
     if as_json:
         print(json.dumps({row.name: report.impact_json(row) for row in rows}, indent=1))
         return
-    table = Table(title=Text(f"log impact in nats, {results.attrs['confidence']:.0%} intervals"), title_justify="left")
-    for column in ("condition", "over", "base rate", "test (LR)", "net"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        parts = (row.impact.base_rate, row.impact.likelihood_ratio, row.impact.net)
-        table.add_row(*map(Text, (row.name, row.baseline, *map(report.with_interval, parts))))
-    console.print(table)
+    wide = console if console.is_terminal else Console(highlight=False, width=140)
+    wide.print(report.impact_table(rows, together))
     for line in report.readings(every):
         console.print(Text(line), soft_wrap=True)
+
+
+def plan(
+    folder: Annotated[Positional[Path], arg(metavar="RUN")],
+    /,
+    budget: str = "1,3,10,100",
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Say which regimen to use for which budget of training runs.
+
+    Args:
+        folder: the run's folder.
+        budget: numbers of runs, with commas between.
+        as_json: print JSON.
+    """
+    from lab import decision
+
+    budgets = _numbers("--budget", budget, int, 10**9)
+    results = outcomes.results(Run(folder), last_only=True)
+    plans = decision.plan(results, budgets)
+    if as_json:
+        print(json.dumps(report.plan_json(plans), indent=1))
+        return
+    wide = console if console.is_terminal else Console(highlight=False, width=140)
+    wide.print(report.plan_table(plans, results.attrs["confidence"]))
+    for line in report.plan_readings(plans):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _numbers(option, text, kind, most):
+    """Read numbers with commas between them."""
+    try:
+        found = [kind(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(1 <= number <= most for number in found):
+        what = "whole numbers" if kind is int else "numbers"
+        raise UsageError(f"{option}: {what} from 1 to {most:,} with commas between, not {text!r}")
+    return found
+
+
+def gates(
+    folder: Annotated[Positional[Path], arg(metavar="RUN")],
+    /,
+    budget: str = "1,2,3,10",
+    proxy: str | None = None,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Say what rejecting early would have gained, from recorded scores: ROC curves and the best gates for a budget.
+
+    Args:
+        folder: the run's folder.
+        budget: compute in trainings, with commas between.
+        proxy: score of the early gates; the run's own proxy by default.
+        as_json: print JSON.
+    """
+    from lab import gates as early
+
+    budgets = _numbers("--budget", budget, float, 1_000)
+    stored = Run(folder)
+    results = outcomes.results(stored)
+    shares = [float(share) for share in results.checkpoint.values]
+    shown = sorted({min(shares, key=lambda share, want=want: abs(share - want)) for want in (0, 0.1, 0.3, 1)})
+    conditions = [
+        {
+            "name": name,
+            "regimen": regimen,
+            "coordinates": coordinates,
+            "base_rate": report.plain(statistics.counts(results, name).base_rate),
+            "areas": {
+                f"{share:g}": report.estimate_json(early.roc(results, name, proxy, share).area) for share in shares
+            },
+            "curves": {f"{share:g}": report.curve_json(early.roc(results, name, proxy, share)) for share in shown},
+            "best_gates": [
+                {"budget": trainings, **report.gates_json(early.best_gates(results, name, trainings, proxy))}
+                for trainings in budgets
+            ],
+        }
+        for name, (regimen, coordinates) in zip(
+            map(str, results.condition.values), statistics.places(results), strict=True
+        )
+    ]
+    attributes = {key: results.attrs[key] for key in ("name", "hash", "question", "confidence", "steps")}
+    data = {**attributes, "proxy": proxy or results.attrs["proxy"], "conditions": conditions}
+    if as_json:
+        print(json.dumps(data, indent=1))
+        return
+    from lab import figures as drawing
+
+    wide = console if console.is_terminal else Console(highlight=False, width=150)
+    wide.print(report.gates_table(conditions, budgets, results.attrs["confidence"], results.attrs["steps"]))
+    path = drawing.build_gates(data, stored.path / "figures")
+    console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
 
 
 def figures(which: Annotated[Positional[str], arg(metavar="RUN|NAME|all")] = "all", /, out: Path | None = None) -> None:
@@ -260,7 +416,17 @@ def schema() -> None:
 
 def main(args=None):
     """Run the command line and return its exit code: 0, 2 for a wrong config or usage, 1 for anything else."""
-    commands = {"run": run, "show": show, "compare": compare, "figures": figures, "tasks": tasks, "schema": schema}
+    commands = {
+        "run": run,
+        "seeds": seeds,
+        "show": show,
+        "compare": compare,
+        "plan": plan,
+        "gates": gates,
+        "figures": figures,
+        "tasks": tasks,
+        "schema": schema,
+    }
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog="lab", args=args, description=sys.modules["lab"].__doc__)
     except UsageError as error:

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from lab.population import Settings
 from lab.source import ConfigError, read_yaml
@@ -68,6 +68,45 @@ class Seeds(Strict):
     count: Annotated[int, Field(ge=1, le=MAX_LANES)]
 
 
+class Stop(Strict):
+    """When to stop before the last seed: once every interval of `of` is at most `width` wide, or decides.
+
+    Widths are of rates as they are and of everything else in nats. A decision needs `planned_looks` (Pocock's, five
+    by default) or a `confidence_sequence`; training pauses at `looks` equally spaced numbers of seeds.
+    """
+
+    of: Literal[
+        "net",
+        "base_rate",
+        "prior_odds",
+        "pass_given_aligned",
+        "pass_given_misaligned",
+        "aligned_given_pass",
+        "posterior_odds",
+        "pass_rate",
+        "expected_runs",
+        "likelihood_ratio",
+        "negative_likelihood_ratio",
+        "odds_ratio",
+    ] = "net"
+    width: Annotated[float, Field(gt=0, le=1e3)] | None = None
+    decided: Literal["planned_looks", "confidence_sequence"] | None = None
+    looks: Annotated[int, Field(ge=1, le=100)] | None = None
+
+    @model_validator(mode="after")
+    def _one_rule(self):
+        if (self.width is None) == (self.decided is None):
+            raise ValueError("needs either 'width' or 'decided'")
+        if self.decided and self.of not in ("net", "likelihood_ratio"):
+            raise ValueError(f"net or likelihood_ratio can be decided, not {self.of}")
+        return self
+
+    @property
+    def planned(self):
+        """Number of looks."""
+        return self.looks or (5 if self.decided == "planned_looks" else 20)
+
+
 class Axis(Strict):
     """One axis of a sweep: every key takes every value in turn."""
 
@@ -85,6 +124,7 @@ class Config(Strict):
     weights: dict[str, Weight] = {}
     training: TrainingConfig = TrainingConfig()
     seeds: Annotated[int, Field(ge=1, le=MAX_LANES)] | Seeds
+    stop: Stop | None = None
     proxy: str = "test"
     thresholds: dict[str, Share] = {}
     confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.95
@@ -160,15 +200,36 @@ class Experiment:
 
     def as_json(self):
         """Return the filled-in config as plain JSON values."""
-        return {**self.config.model_dump(), "task": {"name": self.task.name, **dataclasses.asdict(self.task)}}
+        values = self.config.model_dump()
+        if values["stop"] is None:
+            del values["stop"]  # runs from before there was such a key keep their hash
+        return {**values, "task": {"name": self.task.name, **dataclasses.asdict(self.task)}}
 
-    def with_seeds(self, count):
-        """Return the same experiment with another number of seeds. Raises `ConfigError` beyond the limits."""
-        problem = _too_many(self.config.seeds.first, count, len(self.conditions))
+    def with_seeds(self, count, first=None):
+        """Return the same experiment with other seeds. Raises `ConfigError` beyond the limits."""
+        first = self.config.seeds.first if first is None else first
+        problem = _too_many(first, count, len(self.conditions))
         if count < 1 or problem:
             raise ConfigError([f"seeds: {problem or 'must be at least 1'}"])
-        seeds = Seeds(first=self.config.seeds.first, count=count)
+        seeds = Seeds(first=first, count=count)
         return dataclasses.replace(self, config=self.config.model_copy(update={"seeds": seeds}))
+
+    def with_stop(self, **rule):
+        """Return the same experiment with another `Stop`, or none. Raises `ConfigError` if there is no such rule."""
+        try:
+            stop = Stop(**rule) if rule else None
+        except ValidationError as error:
+            explained = (_explain(item) for item in error.errors(include_url=False))
+            raise ConfigError([f"{_dotted(('stop', *key))}: {message}" for key, message in explained]) from None
+        return dataclasses.replace(self, config=self.config.model_copy(update={"stop": stop}))
+
+    def looks(self, block_width):
+        """Return the numbers of seeds at which training pauses; all but the last are whole blocks."""
+        count, stop = self.config.seeds.count, self.config.stop
+        if stop is None:
+            return [count]
+        blocks = [-(-count * look // (stop.planned * block_width)) for look in range(1, stop.planned + 1)]
+        return sorted({min(count, block * block_width) for block in blocks})
 
 
 def _too_many(first, count, conditions):
@@ -252,7 +313,14 @@ def _suggest(name, allowed):
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(map(str, allowed)))}"
 
 
-MODELS = {Phase: "phase", TrainingConfig: "training", Seeds: "seeds", Axis: "axis", Config: "config"}
+MODELS = {
+    Phase: "phase",
+    TrainingConfig: "training",
+    Seeds: "seeds",
+    Stop: "stop",
+    Axis: "axis",
+    Config: "config",
+}
 UNIONS = {"int", "float", "str", "bool", "constrained-int", "list[constrained-float]", "list[float]", "list[str]"}
 UNIONS |= {model.__name__ for model in MODELS}
 
@@ -271,6 +339,8 @@ def _explain(item):
     if item["type"] == "string_pattern_mismatch":
         return key, f"{item['input']!r} is not a name: use letters, digits, '-' and '_' (at most 64)"
     message = item["msg"].removeprefix("Input ").replace("should be", "must be")
+    if item["type"] == "value_error":
+        return key, message.removeprefix("Value error, ")
     if item["type"] == "missing":
         return key, "is required"
     shown = repr(item["input"])
@@ -281,7 +351,7 @@ def _owner(key):
     """Which part of a config the last name of a key belongs to."""
     if len(key) >= 4 and key[0] == "regimens":
         return "phase"
-    if len(key) >= 2 and key[0] in ("training", "seeds"):
+    if len(key) >= 2 and key[0] in ("training", "seeds", "stop"):
         return key[0]
     return "axis" if len(key) >= 3 and key[0] == "sweep" else "config"
 
@@ -396,6 +466,8 @@ def _resolve(config, task, axes, text, found):
             "baseline": config.baseline or next(iter(config.regimens)),
         }
     )
+    if config.stop is not None and config.stop.of == "net" and len(config.regimens) == 1:
+        found.append((("stop", "of"), "net compares regimens, and there is only one"))
     conditions = tuple(_conditions(config, task, training, ends, axes, found))
     if problem := _too_many(seeds.first, seeds.count, len(conditions)):
         found.append((("seeds",), problem))

@@ -1,7 +1,16 @@
-"""What to do with a finite budget of training runs."""
+"""What to do with a finite budget of training runs: the first that passes is accepted, the last one in any case."""
 
 import math
 from typing import NamedTuple
+
+import numpy as np
+
+from lab import statistics
+from lab.ideas import Beta, Discrete
+from lab.outcomes import classify
+from lab.statistics import Estimate
+
+TIE = 1e-12
 
 
 class BudgetOutcome(NamedTuple):
@@ -19,15 +28,16 @@ class BudgetOutcome(NamedTuple):
 
 
 def finite_budget(base_rate, pass_given_aligned, pass_given_misaligned, runs):
-    """Return the `BudgetOutcome` of rejection sampling with at most `runs` independent runs.
+    """Return the `BudgetOutcome` of rejection sampling with at most `runs` runs.
 
-    The first run that passes is accepted, and the last one in any case. With p = P(T) and n runs,
-    P(no pass) = (1 - p)^n and E[runs] = (1 - (1 - p)^n) / p, the sum of P(run t takes place). Each run that takes
-    place is accepted as an aligned pass with probability P(A, T); the n-th is accepted as an aligned failure if
-    nothing passed before it.
+    With p = P(T) and n independent runs, P(no pass) = (1 - p)^n and E[runs] = (1 - (1 - p)^n) / p, the sum of P(run t
+    takes place). Each run that takes place is accepted as an aligned pass with probability P(A, T); the n-th is
+    accepted as an aligned failure if nothing passed before it. Runs that share an unknown propensity have these
+    values in expectation over it, which makes failures come together: the sum costs more than 1 / P(T) says.
 
     Args:
-        base_rate: P(A), in [0, 1].
+        base_rate: P(A), in [0, 1], of independent runs; or a `lab.ideas.Beta` or `Discrete` prior of a propensity
+            that all runs share.
         pass_given_aligned: P(T|A), in [0, 1].
         pass_given_misaligned: P(T|not A), in [0, 1].
         runs: most runs allowed, at least 1.
@@ -35,23 +45,156 @@ def finite_budget(base_rate, pass_given_aligned, pass_given_misaligned, runs):
     Raises:
         ValueError: a probability outside [0, 1], or `runs` not a whole number of at least 1.
     """
-    rates = {
-        "base_rate": base_rate,
-        "pass_given_aligned": pass_given_aligned,
-        "pass_given_misaligned": pass_given_misaligned,
-    }
-    for name, rate in rates.items():
+    rates = {"pass_given_aligned": pass_given_aligned, "pass_given_misaligned": pass_given_misaligned}
+    shared = isinstance(base_rate, Beta | Discrete)
+    for name, rate in {**({} if shared else {"base_rate": base_rate}), **rates}.items():
         if not 0 <= rate <= 1:
             raise ValueError(f"{name} must lie in [0, 1], not {rate}")
+    _check_runs(runs)
+    # a polynomial of degree n in the propensity: finitely many atoms give its exact expectation
+    base, weights = base_rate.atoms(int(runs)) if shared else (np.array([float(base_rate)]), np.ones(1))
+    cells = np.stack([base * pass_given_aligned, base * (1 - pass_given_aligned), (1 - base) * pass_given_misaligned])
+    return BudgetOutcome(*(float(weights @ part) for part in budget_from_shares(*cells, runs)))
+
+
+def _check_runs(runs):
     if not (1 <= runs < math.inf and runs == int(runs)):
         raise ValueError(f"runs must be a whole number of at least 1, not {runs}")
-    aligned_pass = pass_given_aligned * base_rate
-    pass_rate = aligned_pass + pass_given_misaligned * (1 - base_rate)
-    log_fail = math.log1p(-pass_rate) if pass_rate < 1 else -math.inf
-    expected = -math.expm1(runs * log_fail) / pass_rate if pass_rate else float(runs)
-    before_last = math.exp((runs - 1) * log_fail) if runs > 1 else 1.0
+
+
+def budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs):
+    """Return the `BudgetOutcome` from the shares of outcomes of one run, arrays of any common shape."""
+    pass_rate = np.minimum(1.0, aligned_pass + misaligned_pass)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_fail = np.log1p(-pass_rate)
+        expected = np.where(pass_rate > 0, -np.expm1(runs * log_fail) / pass_rate, float(runs))
+        before_last = np.exp((runs - 1) * log_fail) if runs > 1 else np.ones_like(pass_rate)
     return BudgetOutcome(
-        accepted_aligned=aligned_pass * expected + (base_rate - aligned_pass) * before_last,
+        accepted_aligned=aligned_pass * expected + aligned_fail * before_last,
         forced_fail=before_last * (1 - pass_rate),
         expected_runs=expected,
     )
+
+
+def crossovers(first, second, most=100_000):
+    """Return the budgets at which the better of two regimens changes, as [(runs, 0 or 1), ...] from the start on.
+
+    Better means a larger P(accepted is aligned). Two regimens change places at most twice: their difference is a
+    constant and two exponentials in the number of runs.
+
+    Args:
+        first: (P(A), P(T|A), P(T|not A)) of a regimen.
+        second: the same of the other.
+        most: largest budget to look at.
+    """
+    base, passes, fooled = np.array([first, second], float).T[:, :, None]
+    runs = np.arange(1, most + 1)
+    shares = base * passes, base * (1 - passes), (1 - base) * fooled
+    pass_rate = shares[0] + shares[2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_fail = np.log1p(-np.minimum(1.0, pass_rate))
+        expected = np.where(pass_rate > 0, -np.expm1(runs * log_fail) / pass_rate, runs)
+        before_last = np.where(runs == 1, 1.0, np.exp(np.where(runs == 1, 0, runs - 1) * log_fail))
+    value = shares[0] * expected + shares[1] * before_last
+    better = np.where(np.abs(value[0] - value[1]) < TIE, -1, (value[1] > value[0]).astype(int))
+    changes, last = [], -1
+    for index in np.flatnonzero(np.diff(better, prepend=-1)):
+        if better[index] not in (-1, last):
+            last = int(better[index])
+            changes.append((int(runs[index]), last))
+    return changes
+
+
+class Choice(NamedTuple):
+    """One condition with one budget.
+
+    Attributes:
+        name: of the condition.
+        accepted_aligned, forced_fail, expected_runs: `Estimate`s of what `BudgetOutcome` holds.
+        probability_best: posterior probability that no other condition of its world has a larger
+            P(accepted is aligned).
+    """
+
+    name: str
+    accepted_aligned: Estimate
+    forced_fail: Estimate
+    expected_runs: Estimate
+    probability_best: float
+
+
+class Plan(NamedTuple):
+    """Which condition for which budget, in one world.
+
+    Attributes:
+        world: tuple of (axis, value) that the conditions share.
+        choices: budget -> list of `Choice`, best first.
+        changes: [(runs, name), ...]: from that many runs on, that condition has the largest estimate.
+    """
+
+    world: tuple
+    choices: dict
+    changes: list
+
+
+def plan(results, budgets, confidence=None, most=10_000, **marks):
+    """Return a `Plan` per world: which condition for which number of runs, and how sure that is.
+
+    Values come from the shares of outcomes as counted; limits and probabilities from the posterior of all conditions
+    of a world together on their shared seeds (`lab.statistics.shared_posterior`), carried through `finite_budget`.
+
+    Args:
+        results: what `lab.run` returned.
+        budgets: numbers of runs.
+        confidence: of every interval; the run's own by default.
+        most: largest budget for which changes of the best condition are looked for.
+        marks: as for `lab.outcomes.classify`.
+
+    Raises:
+        ValueError: a budget is not a whole number of at least 1.
+    """
+    for runs in budgets:
+        _check_runs(runs)
+    confidence = results.attrs["confidence"] if confidence is None else confidence
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    cells = statistics.cells(classify(results, **marks))
+    names = list(map(str, results.condition.values))
+    plans = []
+    for world, members in statistics.worlds(statistics.places(results)).items():
+        own = cells[members]
+        seen = np.stack([np.bincount(row, minlength=4) for row in own]) / own.shape[1]
+        draws = statistics.shared_posterior(own)
+        choices = {}
+        for runs in budgets:
+            values, drawn = (budget_from_shares(*np.moveaxis(table, -1, 0)[:3], runs) for table in (seen, draws))
+            best = drawn.accepted_aligned == drawn.accepted_aligned.max(1, keepdims=True)
+            probability = (best / best.sum(1, keepdims=True)).mean(0)
+            limits = [np.quantile(part, tails, axis=0) for part in drawn]
+            rows = [
+                Choice(
+                    names[member],
+                    *(_estimate(value[i], *limit[:, i]) for value, limit in zip(values, limits, strict=True)),
+                    float(probability[i]),
+                )
+                for i, member in enumerate(members)
+            ]
+            choices[int(runs)] = sorted(rows, key=lambda row: (-row.accepted_aligned.value, row.expected_runs.value))
+        plans.append(Plan(world, choices, _changes([names[member] for member in members], seen, most)))
+    return plans
+
+
+def _estimate(value, low, high):
+    """Where a count is zero the plain value lies at the edge, outside the posterior's limits; they are moved to it."""
+    return Estimate(float(value), float(min(low, value)), float(max(high, value)))
+
+
+def _changes(names, shares, most):
+    """Return from which budget on which condition has the largest estimate; the cheaper one where they are equal."""
+    changes = []
+    for runs in range(1, most + 1):
+        outcome = budget_from_shares(*shares.T[:3], runs)
+        top = outcome.accepted_aligned.max()
+        equal = np.flatnonzero(outcome.accepted_aligned > top - TIE)
+        best = names[equal[np.argmin(outcome.expected_runs[equal])]]
+        if not changes or changes[-1][1] != best:
+            changes.append((runs, best))
+    return changes

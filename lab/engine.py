@@ -80,8 +80,10 @@ def identity(task, devices):
     }
 
 
-def run(experiment, out=None, *, accept_changes=False, progress=None, say=None):
+def run(experiment, out=None, *, accept_changes=False, progress=None, say=None, enough=None):
     """Train what is missing of a run and return it.
+
+    A config that says when to stop is trained look by look, and the manifest holds the number of seeds so far.
 
     Args:
         experiment: a `lab.config.Experiment`.
@@ -89,11 +91,16 @@ def run(experiment, out=None, *, accept_changes=False, progress=None, say=None):
         accept_changes: go on with a run that other code, versions or devices began; the manifest records it.
         progress: called with (lane-steps done, lane-steps in all) after every segment.
         say: called with a line of text about anything a person should know.
+        enough: called with the run after each look but the last; training stops once it returns True. Needed if
+            the config says when to stop (`lab.statistics.enough`).
 
     Raises:
+        ValueError: the config says when to stop and `enough` is not given.
         StoreError: the folder holds another run, was begun with other code, versions or devices, is in use by
             another process, or cannot be written.
     """
+    if experiment.config.stop and enough is None:
+        raise ValueError("the config says when to stop: `enough` must decide it")
     path = Path(out) if out else Path("runs") / f"{experiment.name}-{experiment.hash[:8]}"
     with lock(path):
         use_all_cores()
@@ -103,17 +110,30 @@ def run(experiment, out=None, *, accept_changes=False, progress=None, say=None):
         for line in stored.clean():
             if say:
                 say(line)
-        present = stored.shards()
-        expected = outcomes.expected_shards(stored.manifest)
-        if strange := set(present) - set(expected):
-            raise StoreError(f"{present[strange.pop()]}: not a shard of this run; take it away")
-        if missing := [key for key in expected if key not in present]:
-            _train(experiment, root, devices, stored, missing, progress)
+        trainer = functools.cache(
+            lambda: Trainer(experiment.task, experiment.training, stored.manifest["block_width"], devices)
+        )
+        # looks before the one that was reached were not enough
+        looks = [look for look in stored.manifest["looks"] if look >= stored.manifest["seeds"]["count"]]
+        for look in looks:
+            if look != stored.manifest["seeds"]["count"]:
+                seeds = {**stored.manifest["seeds"], "count": look}
+                stored = Run.create(path, {**stored.manifest, "seeds": seeds})
+            present = stored.shards()
+            expected = outcomes.expected_shards(stored.manifest)
+            if strange := set(present) - set(expected):
+                raise StoreError(f"{present[strange.pop()]}: not a shard of this run; take it away")
+            if missing := [key for key in expected if key not in present]:
+                _train(experiment, root, devices, stored, trainer(), missing, progress)
+            if look != looks[-1] and enough(stored):
+                break
     return stored
 
 
 def describe(experiment, leaves, devices):
     """Return the manifest of a run: the config filled in, the conditions, and what its bytes depend on."""
+    block_width = experiment.training.block_width["cpu" if devices[0].platform == "cpu" else "gpu"]
+    looks = experiment.looks(block_width)
     return {
         "name": experiment.name,
         "hash": experiment.hash,
@@ -122,7 +142,8 @@ def describe(experiment, leaves, devices):
         "config": experiment.as_json(),
         "scores": list(experiment.task.scores),
         "checkpoints": [end / experiment.training.steps for end in experiment.ends],
-        "seeds": {"first": experiment.seeds.start, "count": len(experiment.seeds)},
+        "seeds": {"first": experiment.seeds.start, "count": looks[0]},
+        "looks": looks,
         "proxy": experiment.config.proxy,
         "thresholds": experiment.thresholds,
         "baseline": experiment.baseline,
@@ -138,7 +159,7 @@ def describe(experiment, leaves, devices):
             for condition, leaf in zip(experiment.conditions, leaves, strict=True)
         ],
         "identity": identity(experiment.task, devices),
-        "block_width": experiment.training.block_width["cpu" if devices[0].platform == "cpu" else "gpu"],
+        "block_width": block_width,
     }
 
 
@@ -168,11 +189,10 @@ def _open(path, manifest, accept_changes):
     return Run.create(path, {**then, "identity": now["identity"], "changes": changes})
 
 
-def _train(experiment, root, devices, stored, missing, progress):
+def _train(experiment, root, devices, stored, trainer, missing, progress):
     """Train the missing shards, as many blocks at a time as there are devices."""
     manifest, missing = stored.manifest, set(missing)
     width = manifest["block_width"]
-    trainer = Trainer(experiment.task, experiment.training, width, devices)
     needed = {}
     for leaf, seed in sorted(missing, key=lambda key: key[1]):
         needed.setdefault(seed, set()).add(leaf)

@@ -240,9 +240,9 @@ def _worlds(conditions):
     return {world: [conditions[index] for index in members] for world, members in groups.items()}
 
 
-def _world_text(ax, world):
+def _world_text(ax, world, above=4):
     text = ", ".join(f"{label(axis)} = {value:g}" for axis, value in world)
-    place = {"xytext": (0, 4), "xycoords": "axes fraction", "textcoords": "offset points"}
+    place = {"xytext": (0, above), "xycoords": "axes fraction", "textcoords": "offset points"}
     ax.annotate(text, (0, 1), **place, fontweight="bold", fontsize="small", va="bottom")
 
 
@@ -354,12 +354,91 @@ def caption(data):
     )
 
 
+def draw_curves(curves, ax, across, up):
+    """Draw the values `up` over the values `across` of the curve of each checkpoint, later ones darker."""
+    ends = []
+    for rank, (checkpoint, curve) in enumerate(curves.items()):
+        shade = plt.cm.cividis_r(0.15 + 0.85 * rank / max(1, len(curves) - 1))
+        points = [(number(x), number(y)) for x, y in zip(curve[across], curve[up], strict=True)]
+        points = [point for point in points if not any(map(math.isnan, point))]
+        if points:
+            ax.plot(*zip(*points, strict=True), color=shade, linewidth=1.2, drawstyle="steps-post")
+        ends.append((f"{float(checkpoint):.0%}", shade, curve))
+    ax.set_xlim(-0.02, 1.02)
+    ax.set_ylim(-0.02, 1.02)
+    return ends
+
+
+def gates_figure(data):
+    """Show how well the proxy tells aligned from misaligned models at some checkpoints, a column per condition."""
+    worlds = _worlds(data["conditions"])
+    most = max(map(len, worlds.values()))
+    width = figsizes.neurips2024()["figure.figsize"][0]
+    size = (max(1.0, 0.24 * most) * width, 3.7 * len(worlds))
+    figure, axes = plt.subplots(2 * len(worlds), most, figsize=size, squeeze=False, sharey=True)
+    for ax in axes.flat:
+        ax.set_visible(False)
+    for row, (world, conditions) in enumerate(worlds.items()):
+        for column, condition in enumerate(conditions):
+            top, bottom = axes[2 * row : 2 * row + 2, column]
+            for ax in (top, bottom):
+                ax.set_visible(True)
+            top.plot([0, 1], [0, 1], color=GREY, linewidth=0.6, linestyle=":")
+            ends = draw_curves(condition["curves"], top, "pass_given_misaligned", "pass_given_aligned")
+            for rank, (text, shade, curve) in enumerate(reversed(ends)):
+                area = number(curve["area"]["value"])
+                said = "undefined" if math.isnan(area) else f"{area:.3f}"
+                place = {"xycoords": "axes fraction", "ha": "right", "fontsize": "x-small"}
+                top.annotate(f"{text}: area {said}", (0.98, 0.04 + 0.1 * rank), color=shade, **place)
+            bottom.axhline(number(condition["base_rate"]), color=GREY, linewidth=0.6, linestyle=":")
+            draw_curves(condition["curves"], bottom, "pass_given_aligned", "precision")
+            top.set_xlabel("P(T|not A)")
+            bottom.set_xlabel("P(T|A)")
+            own = [(axis, value) for axis, value in condition["coordinates"].items() if (axis, value) not in world]
+            text = "\n".join([label(condition["regimen"]), *(f"{label(axis)} = {value:g}" for axis, value in own)])
+            top.annotate(
+                text, (1, 1), (0, 3), "axes fraction", "offset points", va="bottom", ha="right", fontsize="small"
+            )
+        _world_text(axes[2 * row, 0], world, 16)
+        axes[2 * row, 0].set_ylabel("P(T|A)")
+        axes[2 * row + 1, 0].set_ylabel("P(A|T)")
+    return figure
+
+
+def gates_caption(data):
+    """Return a caption of the figure of `lab gates`."""
+    return (
+        f"{data['question'] or data['name']} What {data['proxy']} says about alignment at the end, for every threshold "
+        "and at several shares of training (labels; darker is later). Above: P(T|A) against P(T|not A) with the area "
+        "under the curve. Below: P(A|T) against P(T|A); dotted: the base rate."
+    )
+
+
 def build(data, folder):
-    """Draw the figure that fits a run and save it as PDF, PNG and JSON.
+    """Draw the figure that fits a run and save it as PDF, PNG and JSON; see `save`.
 
     Args:
         data: what `lab.report.as_json` returned.
-        folder: where to write `NAME.pdf`, `NAME.png` and `NAME.json`.
+        folder: where to write.
+    """
+    axis = response_axis(data)
+    draw = (lambda data: response_figure(data, axis)) if axis else regimens_figure
+    return save(draw, {**data, "caption": caption(data)}, folder, data["name"])
+
+
+def build_gates(data, folder):
+    """Draw the figure of `lab gates` and save it as PDF, PNG and JSON; see `save`."""
+    return save(gates_figure, {**data, "caption": gates_caption(data)}, folder, f"{data['name']}-gates")
+
+
+def save(draw, data, folder, name):
+    """Save a figure as `NAME.pdf` and `NAME.png`, and its data as `NAME.json`; the bytes depend on the data alone.
+
+    Args:
+        draw: function of the data that returns a figure.
+        data: plain JSON values.
+        folder: where to write.
+        name: of the files.
 
     Returns:
         The path of the PNG.
@@ -379,12 +458,11 @@ def build(data, folder):
         "figure.constrained_layout.use": True,
         "savefig.dpi": 220,
     }
-    axis = response_axis(data)
     with matplotlib.rc_context(settings):
-        figure = response_figure(data, axis) if axis else regimens_figure(data)
-        path = folder / f"{data['name']}.png"
+        figure = draw(data)
+        path = folder / f"{name}.png"
         figure.savefig(path, metadata={"Software": None})
         figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None, "Creator": None, "Producer": None})
         plt.close(figure)
-    path.with_suffix(".json").write_text(json.dumps({**data, "caption": caption(data)}, indent=1) + "\n")
+    path.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
     return path

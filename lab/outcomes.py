@@ -69,6 +69,9 @@ def results(run, last_only=False):
         coordinates[axis] = ("condition", [condition["coordinates"].get(axis, np.nan) for condition in conditions])
     keys = ("name", "hash", "proxy", "thresholds", "baseline", "confidence", "question")
     attributes = {key: manifest[key] for key in keys}
+    attributes["looks"] = manifest.get("looks", [count])
+    attributes["steps"] = manifest["config"]["training"]["steps"]
+    attributes["stop"] = manifest["config"].get("stop")
     attributes["knobs"] = [condition["knobs"] for condition in conditions]
     dims = ("condition", "seed", "checkpoint")
     return xr.Dataset({name: (dims, table) for name, table in scores.items()}, coordinates, attributes)
@@ -108,13 +111,7 @@ def classify(dataset, proxy=None, thresholds=None, checkpoint=-1):
     for name in (proxy, *marks):
         if name not in dataset:
             raise UnknownName(f"no score {name!r}; known: {', '.join(map(str, dataset.data_vars))}")
-    if isinstance(checkpoint, float):
-        at = np.flatnonzero(np.isclose(dataset.checkpoint, checkpoint))
-        if not len(at):
-            raise UnknownName(f"no checkpoint at {checkpoint:g}")
-        checkpoint = int(at[0])
-    if not -dataset.sizes["checkpoint"] <= checkpoint < dataset.sizes["checkpoint"]:
-        raise UnknownName(f"no checkpoint {checkpoint}; there are {dataset.sizes['checkpoint']}")
+    checkpoint = checkpoint_index(dataset, checkpoint)
     scores = dataset.isel(checkpoint=checkpoint)
     diverged = ~np.isfinite(scores.to_dataarray()).all("variable")
     competent = ~diverged & (scores["competence"] >= marks["competence"])
@@ -127,3 +124,20 @@ def classify(dataset, proxy=None, thresholds=None, checkpoint=-1):
         },
         attrs=dataset.attrs,
     )
+
+
+def checkpoint_index(dataset, checkpoint):
+    """Return the index of a checkpoint that is given as an index (an int) or as a share of training (a float).
+
+    Raises:
+        UnknownName: there is no such checkpoint.
+    """
+    shares = dataset.checkpoint.values
+    if isinstance(checkpoint, float):
+        at = np.flatnonzero(np.isclose(shares, checkpoint))
+        if not len(at):
+            raise UnknownName(f"no checkpoint at {checkpoint:g}; known: {', '.join(f'{share:g}' for share in shares)}")
+        return int(at[0])
+    if not -len(shares) <= checkpoint < len(shares):
+        raise UnknownName(f"no checkpoint {checkpoint}; there are {len(shares)}")
+    return int(checkpoint)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from lab.statistics import QUANTITIES, worlds
+from lab.statistics import QUANTITIES, Estimate, worlds
 
 SHOWN = (
     "base_rate",
@@ -30,12 +30,25 @@ def estimate_json(estimate):
     return {key: plain(value) for key, value in estimate._asdict().items()}
 
 
+def from_json(value):
+    """Return the `Estimate` that `estimate_json` made."""
+    return Estimate(*(math.nan if value[key] is None else float(value[key]) for key in Estimate._fields))
+
+
 def impact_json(summary):
     """Return the log impact of a condition over its baseline, or None for a baseline."""
     if summary.impact is None:
         return None
     parts = {key: estimate_json(value) for key, value in summary.impact._asdict().items()}
-    return {"baseline": summary.baseline, **parts}
+    shared = {
+        key: {name: plain(x) for name, x in own._asdict().items()} for key, own in summary.pairing._asdict().items()
+    }
+    return {
+        "baseline": summary.baseline,
+        "confidence": summary.impact_confidence,
+        **parts,
+        "shared_seeds": shared,
+    }
 
 
 def as_json(results, summaries):
@@ -89,6 +102,8 @@ def digits_for(low, high):
 
 def with_interval(estimate):
     """Return "value [low, high]", rounded to what the interval supports."""
+    if estimate.low == estimate.high:
+        return f"{estimate.value:g}"
     digits = digits_for(estimate.low, estimate.high)
     return f"{number(estimate.value, digits)} [{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
 
@@ -122,9 +137,168 @@ def table(results, summaries):
     return view
 
 
+def plan_json(plans):
+    """Return what `lab.decision.plan` found as plain JSON values."""
+    return [
+        {
+            "world": dict(plan.world),
+            "budgets": [
+                {
+                    "runs": runs,
+                    "best": choices[0].name,
+                    "probability_best": choices[0].probability_best,
+                    "conditions": [
+                        {
+                            "name": choice.name,
+                            **{key: estimate_json(getattr(choice, key)) for key in BUDGET},
+                            "probability_best": choice.probability_best,
+                        }
+                        for choice in choices
+                    ],
+                }
+                for runs, choices in plan.choices.items()
+            ],
+            "changes": [{"from_runs": runs, "best": name} for runs, name in plan.changes],
+        }
+        for plan in plans
+    ]
+
+
+BUDGET = ("accepted_aligned", "forced_fail", "expected_runs")
+
+
+def plan_table(plans, confidence):
+    """Return a `rich.table.Table`: a row per budget and condition, best first."""
+    view = Table(
+        title=Text(f"the first model that passes is accepted, the last one in any case; {confidence:.0%} intervals"),
+        caption=Text("runs: training runs allowed, and used on average. best: probability that no other is better."),
+        title_justify="left",
+        caption_justify="left",
+    )
+    for column in ("runs allowed", "condition", "P(accepted is aligned)", "P(none passes)", "runs used", "best"):
+        view.add_column(column, overflow="fold")
+    for plan in plans:
+        if plan.world:
+            view.add_section()
+            view.add_row("", Text(in_words(plan.world), style="bold"))
+        for runs, choices in plan.choices.items():
+            view.add_section()
+            for index, choice in enumerate(choices):
+                own = (with_interval(getattr(choice, key)) for key in BUDGET)
+                style = "bold" if index == 0 else ""
+                name = within(plan.world, choice.name)
+                cells = (f"{runs:,}" if index == 0 else "", name, *own, f"{choice.probability_best:.0%}")
+                view.add_row(*(Text(cell, style=style) for cell in cells))
+    return view
+
+
+def plan_readings(plans):
+    """Return which condition is best from which number of runs on, a line per world."""
+    lines = []
+    for plan in plans:
+        spans = [f"{within(plan.world, name)} from {runs:,} run{'s' * (runs > 1)} on" for runs, name in plan.changes]
+        lines.append((f"{in_words(plan.world)}: " if plan.world else "") + "best by its estimate: " + ", ".join(spans))
+    return lines
+
+
+def curve_json(curve, most=200):
+    """Return a `lab.gates.Roc` as plain JSON values, thinned to about `most` points."""
+    kept = sorted({round(step * (len(curve.threshold) - 1) / most) for step in range(most + 1)})
+    points = ("threshold", "pass_given_aligned", "pass_given_misaligned", "precision")
+    return {
+        "area": estimate_json(curve.area),
+        "average_precision": plain(curve.average_precision),
+        **{key: [plain(float(getattr(curve, key)[index])) for index in kept] for key in points},
+    }
+
+
+def gates_json(best):
+    """Return a `lab.gates.BestGates` as plain JSON values."""
+    return {
+        "gates": [gate._asdict() for gate in best.gates],
+        "chosen_value": best.chosen_value,
+        **{key: estimate_json(getattr(best, key)) for key in ("value", "baseline", "gain")},
+        "compute": best.compute,
+        "baseline_compute": best.baseline_compute,
+    }
+
+
+def gates_table(conditions, budgets, confidence, steps):
+    """Return a `rich.table.Table`: a row per condition and compute budget.
+
+    Args:
+        conditions: what `lab gates --json` prints under that name.
+        budgets: compute in trainings.
+        confidence: of the intervals.
+        steps: of one training.
+    """
+    view = Table(
+        title=Text(f"P(accepted model is aligned) for a compute budget; 1 training = {steps:,} steps"),
+        caption=Text(
+            f"Gates are chosen on one half of the seeds and judged on the other, {confidence:.0%} intervals. A run "
+            "is rejected only while the compute left pays for another; the last one is accepted in any case."
+        ),
+        title_justify="left",
+        caption_justify="left",
+    )
+    columns = ("", "trainings", "best gates", "P(A) of accepted", "own gate", "gain", "trainings used (own)")
+    for column in columns:
+        view.add_column(column, overflow="fold")
+    for condition in conditions:
+        view.add_section()
+        for index, budget in enumerate(budgets):
+            best = condition["best_gates"][index]
+            gates = [
+                f"{gate['proxy']} >= {gate['threshold']:.3g} at {gate['checkpoint']:.0%}" for gate in best["gates"]
+            ]
+            own = (with_interval(from_json(best[key])) for key in ("value", "baseline", "gain"))
+            used = f"{number(best['compute'])} ({number(best['baseline_compute'])})"
+            name = condition["name"] if index == 0 else ""
+            view.add_row(*map(Text, (name, f"{budget:g}", ", ".join(gates) or "competence alone", *own, used)))
+    return view
+
+
+def impact_table(rows, together=False):
+    """Return a `rich.table.Table` of log impacts and of what shared seeds do for their precision.
+
+    Args:
+        rows: `Summary`s that have an impact.
+        together: whether their intervals hold all together.
+    """
+    level = f"{rows[0].confidence:.0%}" if rows else ""
+    held = (
+        f"each column's {len(rows)} intervals hold together at {level} (Bonferroni)"
+        if together
+        else f"{level} intervals"
+    )
+    view = Table(
+        title=Text(f"log impact in nats, {held}"),
+        caption=Text(
+            "Correlation of the two estimates of the net on shared seeds, and the share of variance that this saves."
+        ),
+        title_justify="left",
+        caption_justify="left",
+    )
+    for column in ("condition", "over", "base rate", "test (LR)", "net", "correlation", "saved"):
+        view.add_column(column, overflow="fold")
+    for row in rows:
+        parts = (row.impact.base_rate, row.impact.likelihood_ratio, row.impact.net)
+        shared = row.pairing.net
+        saved = "n/a" if math.isnan(shared.variance_saved) else f"{shared.variance_saved:.0%}"
+        cells = (row.name, row.baseline, *map(with_interval, parts), number(shared.correlation), saved)
+        view.add_row(*map(Text, cells))
+    return view
+
+
 def in_words(coordinates):
     """Return (axis, value) pairs as "axis = value, ..."."""
     return ", ".join(f"{axis} = {value:g}" for axis, value in coordinates)
+
+
+def within(world, name):
+    """Return a condition's name without the coordinates of its world."""
+    shared = {f"{axis}={value:.12g}" for axis, value in world}
+    return " ".join(part for part in name.split() if part not in shared)
 
 
 def short_name(row):

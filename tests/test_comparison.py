@@ -121,7 +121,7 @@ def test_pairing_by_hand():
 def test_pairing_is_undefined_where_a_cell_is_empty():
     perfect = Counts(20, 5, 0, 175)
     shared = pairing(perfect, perfect, np.diag([20, 5, 0, 175]))
-    assert math.isnan(shared.net.correlation)
+    assert all(math.isnan(value) for value in shared.net)
     assert shared.base_rate.correlation == pytest.approx(1)
 
 

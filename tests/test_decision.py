@@ -5,9 +5,13 @@ import math
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
+from scipy.stats import beta
 
-from lab.decision import finite_budget
+from lab.decision import crossovers, finite_budget, plan
+from lab.ideas import Beta, Discrete
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "budget_examples.json").read_text())
 
@@ -33,6 +37,88 @@ def test_the_better_regimen_changes_with_the_budget(pair):
         first, second = (finite_budget(*regimen, change["n"]).accepted_aligned for regimen in regimens)
         assert first == pytest.approx(change["p1"]["float"], rel=1e-12)
         assert second == pytest.approx(change["p2"]["float"], rel=1e-12)
+
+
+@pytest.mark.parametrize("pair", REFERENCE["regimen_pairs"], ids=["crossover", "equal-odds"])
+def test_crossovers_are_those_of_the_reference(pair):
+    regimens = [[exact(pair[name][key]) for key in ("pi", "s", "f")] for name in ("regimen1", "regimen2")]
+    expected = [
+        (change["n"], int(change["better"][-1]) - 1) for change in pair["sign_changes_of_P_accepted_aligned_by_budget"]
+    ]
+    assert crossovers(*regimens) == expected
+
+
+@pytest.mark.parametrize(
+    "row", REFERENCE["shared_latent"], ids=lambda row: f"{row['prior']}-{row['s']}-{row['f']}-{row['n']}"
+)
+def test_shared_propensity_is_exact(row):
+    s, f, n = exact(row["s"]), exact(row["f"]), row["n"]
+    prior = Beta(*row["prior"])
+    got, apart = finite_budget(prior, s, f, n), finite_budget(prior.mean, s, f, n)
+    for outcome, expected in ((got, row), (apart, row["independent_runs_same_mean"])):
+        assert outcome.accepted_aligned == pytest.approx(expected["P_accepted_aligned"]["float"], rel=1e-10)
+        assert outcome.forced_fail == pytest.approx(expected["P_forced_fail"]["float"], rel=1e-10)
+        assert outcome.expected_runs == pytest.approx(expected["expected_runs"]["float"], rel=1e-10)
+    assert got.expected_runs >= apart.expected_runs * (1 - 1e-12)  # Jensen: 1 / P(T) understates the cost
+
+
+def test_shared_propensity_in_the_limit():
+    """Unlimited runs, s = 1, f = 0, Beta(3, 2): (a + b - 1) / (a - 1) = 2 runs, where 1 / P(T) says 5/3."""
+    assert finite_budget(Beta(3, 2), 1, 0, 2_000).expected_runs == pytest.approx(2, rel=1e-5)
+    # all-or-nothing ideas: a quarter never passes and costs every run
+    assert finite_budget(Discrete((0, 1), (0.25, 0.75)), 1, 0, 9) == pytest.approx((0.75, 0.25, 0.75 + 0.25 * 9))
+
+
+def scores(outcomes):
+    """A dataset with one condition per row of outcomes, whose models are AT, At, aT or at."""
+    aligned = np.array([[text[0] == "A" for text in row] for row in outcomes], np.float32)[:, :, None]
+    passes = np.array([[text[1] == "T" for text in row] for row in outcomes], np.float32)[:, :, None]
+    dims = ("condition", "seed", "checkpoint")
+    names = [f"c{index}" for index in range(len(outcomes))]
+    return xr.Dataset(
+        {"competence": (dims, np.ones_like(passes)), "alignment": (dims, aligned), "test": (dims, passes)},
+        {"condition": names, "regimen": ("condition", names)},
+        {
+            "proxy": "test",
+            "thresholds": {"competence": 0.5, "alignment": 0.5, "test": 0.5},
+            "confidence": 0.95,
+        },
+    )
+
+
+def test_plan_takes_what_was_counted_and_says_how_sure_it_is():
+    """40 shared seeds: 12 aligned under the second condition alone, 4 under the first alone, 10 under both."""
+    first = ["AT"] * 10 + ["AT"] * 4 + ["at"] * 12 + ["aT"] * 14
+    second = ["AT"] * 10 + ["at"] * 4 + ["AT"] * 12 + ["at"] * 14
+    (only,) = plan(scores([first, second]), [1, 3])
+    assert only.world == ()
+    best, other = only.choices[1]
+    assert (best.name, other.name) == ("c1", "c0")
+    assert best.accepted_aligned.value == pytest.approx(22 / 40)
+    # one run: the base rate, whose posterior is Beta(22 + 1, 18 + 1)
+    assert best.accepted_aligned[1:] == pytest.approx(beta.ppf([0.025, 0.975], 23, 19), abs=6e-3)
+    # which is better rests on the seeds that differ: Beta(12 + 4/8, 4 + 4/8) above one half
+    assert best.probability_best == pytest.approx(beta.sf(0.5, 12.5, 4.5), abs=0.01)
+    assert best.probability_best + other.probability_best == pytest.approx(1)
+    for choice, (base, s, f) in zip(only.choices[3], ((22 / 40, 1, 0), (14 / 40, 1, 14 / 26)), strict=True):
+        expected = finite_budget(base, s, f, 3)
+        got = [choice.accepted_aligned.value, choice.forced_fail.value, choice.expected_runs.value]
+        assert got == pytest.approx(expected)
+    assert only.changes == [(1, "c1")]
+
+
+def test_plan_finds_where_the_best_regimen_changes():
+    """Base rate .6 with a blind test against .1 with a perfect one: 1 - .9^n passes .6 at n = 9 (.613 against .570)."""
+    blind = ["AT"] * 60 + ["aT"] * 40
+    strict = ["AT"] * 10 + ["at"] * 90
+    (only,) = plan(scores([blind, strict]), [1])
+    assert only.changes == [(1, "c0"), (9, "c1")]
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, math.inf])
+def test_budgets_are_whole_numbers(bad):
+    with pytest.raises(ValueError, match="runs must be a whole number"):
+        plan(scores([["AT", "at"]]), [1, bad])
 
 
 def test_certain_tests_and_rare_passes_by_hand():

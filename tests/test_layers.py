@@ -20,14 +20,15 @@ LAYERS = [
     {"outcomes"},
     {"engine"},
     {"statistics"},
-    {"decision"},
+    {"ideas"},
+    {"decision", "gates"},
     {"figures"},
     {"report"},
     {"cli"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-WITHOUT_JAX = ("store", "outcomes", "statistics", "decision", "figures", "report", "cli")
+WITHOUT_JAX = ("store", "outcomes", "statistics", "ideas", "decision", "gates", "figures", "report", "cli")
 
 
 def imported(path):

@@ -154,7 +154,7 @@ def pairing(first, second, joint):
             Shared(
                 correlation=float(common / spread) if spread > 0 else math.nan,
                 variance_saved=float(2 * common / apart) if apart > 0 else math.nan,
-                standard_error=math.sqrt(max(0.0, apart - 2 * common)),
+                standard_error=math.sqrt(np.maximum(0.0, apart - 2 * common)),  # which keeps nan, as max() would not
             )
         )
     return Pairing(*parts)

@@ -1,14 +1,16 @@
 """From recorded scores to counts, comparisons and one row per condition."""
 
 import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from lab import outcomes
 from lab.outcomes import UnknownName, classify
 from lab.statistics.comparison import LogImpact, Pairing, compare, family_wise, pairing
 from lab.statistics.quantities import QUANTITIES, Counts, estimate
-from lab.statistics.sequential import Comparison
+from lab.statistics.sequential import Comparison, decided, narrow, seeds_needed
 
 
 @dataclass(frozen=True)
@@ -194,3 +196,43 @@ def summarise(results, baseline=None, confidence=None, together=False, **marks):
         )
         for row, (regimen, coordinates), knobs in zip(rows, places(results), results.attrs["knobs"], strict=True)
     )
+
+
+def enough(say=None):
+    """Return a function of a `lab.store.Run` that tells whether the rule its config gives for stopping is met.
+
+    A width counts at the present look, a decision also where an earlier one brought it.
+
+    Args:
+        say: called with a line of text on what is still open.
+    """
+
+    def met(run):
+        results = outcomes.results(run, last_only=True)
+        stop, seeds, confidence = results.attrs["stop"], results.sizes["seed"], results.attrs["confidence"]
+        rows = _compared(results, stop["of"])
+        if stop["width"] is not None:
+            still = [row for row in rows if not narrow(row, stop["of"], stop["width"], confidence)]
+            needed = max((seeds_needed(row, stop["of"], stop["width"], confidence) for row in still), default=0)
+            outlook = f"about {needed:,} seeds in all" if math.isfinite(needed) else "no end in sight: an empty cell"
+        else:
+            looks = [look for look in results.attrs["looks"] if look <= seeds]
+            planned = len(results.attrs["looks"]) if stop["decided"] == "planned_looks" else None
+            rules = [
+                {row.name: decided(row, stop["of"], planned, confidence) for row in _compared(part, stop["of"])}
+                for part in (results.isel(seed=slice(look)) for look in looks)
+            ]
+            still = [row for row in rows if not any(rule[row.name] for rule in rules)]
+            outlook = f"{len(results.attrs['looks']) - len(looks)} looks to come"
+        if say:
+            goal = "decided" if stop["width"] is None else "narrow enough"
+            line = f"{seeds:,} seeds: {len(rows) - len(still)} of {len(rows)} {goal}"
+            say(line + (f"; {still[0].name} is not; {outlook}" if still else "; stopping here"))
+        return not still
+
+    return met
+
+
+def _compared(results, of):
+    rows = comparisons(results)
+    return [row for row in rows if of != "net" or row.other is not None]

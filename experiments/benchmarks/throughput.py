@@ -1,0 +1,106 @@
+"""How many models a second does this machine train, and at which block width?
+
+Command:   python -m experiments.benchmarks.throughput [--out FILE]
+Expected:  on a CPU the width hardly matters; on a GPU a block wants thousands of lanes
+Cost:      about three minutes on 2 cores
+
+Trains whole blocks with the compiled program that `lab run` uses, on every device of the kind JAX prefers, the widths
+taking turns. Each figure is the median of the rounds. Rows are added to figures/throughput.json, replacing those of
+a device of the same name.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from lab.engine import use_all_cores
+from lab.population import Settings, Trainer
+from lab.tasks import TASKS
+
+WIDTHS = {"cpu": (32, 64, 128, 256), "gpu": (256, 1_024, 4_096, 16_384, 65_536)}
+ROUNDS = 3
+
+
+def settings(task, lanes):
+    """Return the defaults of a task for every lane."""
+    knobs = np.array([knob.default for knob in task.knobs.values()], np.float32)
+    weights = np.array([float(term == "main") for term in task.terms], np.float32)
+    rates = (np.float32(task.training.learning_rate), np.float32(task.training.final_learning_rate))
+    return Settings(*(np.broadcast_to(value, (lanes, *np.shape(value))) for value in (weights, knobs, knobs, *rates)))
+
+
+def prepare(task, width, devices):
+    """Return a function that trains one block of lanes to the end, the number of lanes and the compile time."""
+    trainer = Trainer(task, task.training, width, devices)
+    placed = trainer.place(settings(task, trainer.lanes))
+    seeds = trainer.place(np.arange(trainer.lanes, dtype=np.uint32))
+
+    def train(last):
+        state = trainer.init(seeds, placed)
+        trainer.train(seeds, placed, state, 0, last)[1].block_until_ready()
+
+    started = time.perf_counter()
+    train(1)
+    return (lambda: train(task.training.steps)), trainer.lanes, time.perf_counter() - started
+
+
+def device_name(devices):
+    """Return what the machine is, in a few words."""
+    if devices[0].platform != "cpu":
+        return f"{len(devices)} x {devices[0].device_kind}"
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return f"{len(devices)} cores of {model or platform.machine()}"
+
+
+def measure(task, devices):
+    """Return a row per block width that fits into memory."""
+    kind = "cpu" if devices[0].platform == "cpu" else "gpu"
+    ready = {width: prepare(task, width, devices) for width in WIDTHS[kind]}
+    seconds = {width: [] for width in ready}
+    for _ in range(ROUNDS):
+        for width, (train, *_) in ready.items():
+            started = time.perf_counter()
+            train()
+            seconds[width].append(time.perf_counter() - started)
+    for width, (_, lanes, compiling) in ready.items():
+        median = statistics.median(seconds[width])
+        yield {
+            "device": device_name(devices),
+            "jax": jax.__version__,
+            "task": task.name,
+            "block_width": width,
+            "lanes": lanes,
+            "steps": task.training.steps,
+            "models_per_second": round(lanes / median, 1),
+            "seed_steps_per_second": round(lanes * task.training.steps / median),
+            "compile_seconds": round(compiling, 1),
+            "rounds": [round(value, 3) for value in seconds[width]],
+        }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("figures/throughput.json"))
+    out = parser.parse_args().out
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    use_all_cores()
+    devices = jax.devices()
+    rows = json.loads(out.read_text()) if out.exists() else []
+    rows = [row for row in rows if row["device"] != device_name(devices)]
+    for name in TASKS:
+        for row in measure(TASKS[name](), devices):
+            rows.append(row)
+            print(row, flush=True)
+            out.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

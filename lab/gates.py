@@ -1,0 +1,482 @@
+"""Early rejection: gates at checkpoints, ROC curves, and the best gate for a compute budget.
+
+Nothing here trains. Runs are trained to the end once; what a gate would have stopped, and what that would have
+saved, follows from the recorded scores. Costs are in trainings, 1 being one full training run.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+from lab.outcomes import UnknownName, checkpoint_index, classify
+from lab.statistics import Counts, Estimate, find
+
+DRAWS = 10_000
+DECILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+class Gate(NamedTuple):
+    """Reject the runs whose score at a checkpoint is not finite or below a threshold.
+
+    Attributes:
+        checkpoint: share of training at which the score is looked at, one of those recorded.
+        threshold: lowest score that survives.
+        proxy: name of the score; None for the run's own proxy.
+    """
+
+    checkpoint: float
+    threshold: float
+    proxy: str | None = None
+
+
+# --- what gates do to recorded runs -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class GateOutcome:
+    """What became of the runs of one condition.
+
+    Attributes:
+        gates: the gates, in time order.
+        costs: share of a training spent on a run of each fate but the last, shape (gates + 1,).
+        aligned: whether each model is aligned at the end of training, shape (seeds,).
+        fate: index of the gate that rejected each run; len(gates) if it was incompetent or diverged at the end,
+            len(gates) + 1 if it passed. Shape (seeds,).
+        counts: `Counts` in which a run that survives everything passes. A run that a gate stopped counts as what it
+            would have become.
+        steps: steps of a full training, or None if the results do not say.
+    """
+
+    gates: tuple[Gate, ...]
+    costs: tuple[float, ...]
+    aligned: np.ndarray
+    fate: np.ndarray
+    counts: Counts
+    steps: int | None
+
+    @property
+    def table(self):
+        """Number of aligned (row 0) and misaligned (row 1) models of each fate, shape (2, gates + 2)."""
+        return _table(self.aligned, self.fate, len(self.costs) + 1)
+
+    @property
+    def mean_cost(self):
+        """Mean cost of one run, in trainings."""
+        return float(self.table.sum(0) @ [*self.costs, 1.0] / len(self.fate))
+
+    @property
+    def compute_per_accepted(self):
+        """Mean cost / P(pass): trainings spent per accepted model, its own included; inf if none passes."""
+        return self.mean_cost * self.counts.expected_runs
+
+    @property
+    def mean_steps(self):
+        """Mean cost of one run in training steps, or None."""
+        return None if self.steps is None else self.mean_cost * self.steps
+
+    @property
+    def steps_per_accepted(self):
+        """Training steps spent per accepted model, or None."""
+        return None if self.steps is None else self.compute_per_accepted * self.steps
+
+
+def fates(results, condition, gates):
+    """Return the `GateOutcome` of one condition under some gates.
+
+    Whatever the gates, a model that is incompetent or diverged at the end is rejected there.
+
+    Args:
+        results: what `lab.run` returned.
+        condition: name of a condition, or of a regimen that has only one.
+        gates: `Gate`s in time order; none at all is allowed.
+
+    Raises:
+        UnknownName: no such condition, score or checkpoint.
+        ValueError: gates that are none or out of order, or a threshold that is nan.
+    """
+    return _outcome(*_population(results, condition), tuple(gates))
+
+
+def sweep(results, condition, proxy=None, checkpoint=-1, *, thresholds):
+    """Return the `Counts` of a single gate at each of several thresholds.
+
+    Args:
+        results: what `lab.run` returned.
+        condition: name of a condition, or of a regimen that has only one.
+        proxy: score the gate looks at; the run's own by default.
+        checkpoint: index of a checkpoint, or a share of training that is one.
+        thresholds: any number of thresholds.
+
+    Raises:
+        UnknownName: no such condition, score or checkpoint.
+        ValueError: a threshold is nan.
+    """
+    runs, ends = _population(results, condition)
+    share = float(results.checkpoint.values[checkpoint_index(results, checkpoint)])
+    return tuple(_outcome(runs, ends, (Gate(share, float(mark), proxy),)).counts for mark in thresholds)
+
+
+def _population(results, name):
+    """Return one condition's scores, dims (condition: 1, seed, checkpoint), and what its models are at the end."""
+    if not np.isclose(results.checkpoint.values[-1], 1):
+        raise ValueError("results must reach the end of training, checkpoint 1")
+    runs = results.isel(condition=[find(results, name)])
+    return runs, classify(runs).isel(condition=0)
+
+
+def _scores(runs, proxy, checkpoint):
+    """One condition's scores at the index of a checkpoint; those that are not finite are -inf."""
+    proxy = proxy or runs.attrs["proxy"]
+    if proxy not in runs:
+        raise UnknownName(f"no score {proxy!r}; known: {', '.join(map(str, runs.data_vars))}")
+    scores = runs[proxy].values[0, :, checkpoint]
+    return np.where(np.isfinite(scores), scores, np.array(-np.inf, scores.dtype))
+
+
+def _fate(runs, ends, gates):
+    """Return the fate of each run, as in `GateOutcome`, and the cost of each fate but the last."""
+    if not all(isinstance(gate, Gate) for gate in gates):
+        raise ValueError(f"gates must be a sequence of Gate, not {gates}")
+    places = [checkpoint_index(runs, float(gate.checkpoint)) for gate in gates]
+    if places != sorted(places):
+        raise ValueError(f"gates must be in time order, not at {', '.join(f'{gate.checkpoint:g}' for gate in gates)}")
+    lost = (ends["incompetent"] | ends["diverged"]).values
+    fate = np.where(lost, len(gates), len(gates) + 1)
+    for index in reversed(range(len(gates))):
+        threshold = float(gates[index].threshold)  # as in `classify`, compared in the precision of the scores
+        if math.isnan(threshold):
+            raise ValueError("threshold must not be nan")
+        scores = _scores(runs, gates[index].proxy, places[index])
+        fate[~((scores >= threshold) & np.isfinite(scores))] = index
+    return fate, (*(float(runs.checkpoint.values[place]) for place in places), 1.0)
+
+
+def _outcome(runs, ends, gates):
+    fate, costs = _fate(runs, ends, gates)
+    aligned = ends["aligned"].values
+    good, bad = _table(aligned, fate, len(gates) + 2).tolist()
+    lost = (int(ends[kind].sum()) for kind in ("incompetent", "diverged"))
+    counts = Counts(good[-1], sum(good[:-1]), bad[-1], sum(bad[:-1]), *lost)
+    return GateOutcome(gates, costs, aligned, fate, counts, runs.attrs.get("steps"))
+
+
+def _table(aligned, fate, size):
+    return np.bincount(np.where(aligned, 0, size) + fate, minlength=2 * size).reshape(2, size)
+
+
+# --- all thresholds at once ---------------------------------------------------------------------------------------
+
+
+class Roc(NamedTuple):
+    """What a score says about alignment, at every threshold at which anything changes.
+
+    Arrays have shape (thresholds,), from inf, which nobody reaches, down to the lowest score, which everybody does.
+
+    Attributes:
+        threshold: the thresholds; the last one is -inf if a score is not finite.
+        pass_given_aligned: P(T|A), T being a score at or above the threshold; nan without aligned models.
+        pass_given_misaligned: P(T|not A); nan without misaligned models.
+        precision: P(A|T); nan where nobody passes.
+        area: P(score of an aligned > score of a misaligned model) + half of P(equal), with its interval.
+        average_precision: mean of the precision over the aligned models, each at its own score as threshold.
+        aligned, misaligned: number of models.
+    """
+
+    threshold: np.ndarray
+    pass_given_aligned: np.ndarray
+    pass_given_misaligned: np.ndarray
+    precision: np.ndarray
+    area: Estimate
+    average_precision: float
+    aligned: int
+    misaligned: int
+
+    @property
+    def recall(self):
+        """P(T|A) by its name in precision-recall curves."""
+        return self.pass_given_aligned
+
+
+def roc(results, condition, proxy=None, checkpoint=-1, confidence=None):
+    """Return the `Roc` of a score at a checkpoint about alignment at the end of training.
+
+    It judges the score alone: incompetent and diverged models are misaligned ones that may well have a high score,
+    whereas `sweep` rejects them at the end. A score that is not finite is below every threshold.
+
+    The area is the Mann-Whitney statistic. Its interval is Newcombe's method 5 (Stat. Med. 25:559, 2006): all areas
+    that a score test does not reject, with the variance of Hanley and McNeil (Radiology 143:29, 1982). That variance
+    is too small where one kind of models lies on both sides of the other, as when some misaligned ones have learned
+    the test too well; it is then scaled up to that of DeLong, DeLong and Clarke-Pearson (Biometrics 44:837, 1988).
+    The interval lies in [0, 1] and contains the area. An area of 1 has the upper limit 1 and a lower one below 1,
+    an area of 0 the mirror image. Without models of both kinds the area is nan and the interval the whole range.
+
+    Args:
+        results: what `lab.run` returned.
+        condition: name of a condition, or of a regimen that has only one.
+        proxy: any recorded score; the run's own proxy by default.
+        checkpoint: index of a checkpoint, or a share of training that is one.
+        confidence: of the area's interval; the run's own by default.
+
+    Raises:
+        UnknownName: no such condition, score or checkpoint.
+        ValueError: confidence outside (0, 1).
+    """
+    confidence = _confidence(results, confidence)
+    runs, ends = _population(results, condition)
+    values, place = np.unique(_scores(runs, proxy, checkpoint_index(runs, checkpoint)), return_inverse=True)
+    tally = _table(ends["aligned"].values, place, len(values))
+    hits, alarms = np.concatenate([np.zeros((2, 1), int), tally[:, ::-1].cumsum(1)], axis=1)
+    aligned, misaligned = int(hits[-1]), int(alarms[-1])
+    precision = _divide(hits, hits + alarms)
+    return Roc(
+        threshold=np.concatenate([[np.inf], values[::-1]]),
+        pass_given_aligned=_divide(hits, aligned),
+        pass_given_misaligned=_divide(alarms, misaligned),
+        precision=precision,
+        area=_area(hits, alarms, confidence),
+        average_precision=float((np.diff(hits) * precision[1:]).sum() / aligned) if aligned else math.nan,
+        aligned=aligned,
+        misaligned=misaligned,
+    )
+
+
+def _area(hits, alarms, confidence):
+    """Area under a curve of counts from (0, 0) to (all aligned, all misaligned models), as `roc` says."""
+    m, n = int(hits[-1]), int(alarms[-1])
+    if not m or not n:
+        return Estimate(math.nan, 0.0, 1.0)
+    above, beside = hits[1:] + hits[:-1], alarms[1:] + alarms[:-1]  # twice the models above, ties being half above
+    area = float((np.diff(alarms) * above).sum() / (2 * m * n))
+    delong = np.diff(hits) @ (1 - beside / (2 * n) - area) ** 2 / (m * max(m - 1, 1))
+    delong += np.diff(alarms) @ (above / (2 * m) - area) ** 2 / (n * max(n - 1, 1))
+
+    def variance(theta):
+        others = (m + n) / 2 - 1
+        return theta * (1 - theta) * (1 + others * ((1 - theta) / (2 - theta) + theta / (1 + theta))) / (m * n)
+
+    wider = max(1.0, delong / variance(area)) if 0 < area < 1 else 1.0
+    z = float(norm.isf((1 - confidence) / 2)) * math.sqrt(wider)
+
+    def lowest(value):
+        if value == 0:
+            return 0.0
+        inside = min(value, 1 - 1e-15)  # 1 itself is a false root for an area of 1
+        return float(brentq(lambda theta: value - theta - z * math.sqrt(variance(theta)), 0.0, inside, xtol=1e-15))
+
+    return Estimate(area, lowest(area), 1 - lowest(1 - area))  # the variance is symmetric
+
+
+def _divide(counts, total):
+    """Divide arrays of counts; 0/0 is nan."""
+    return np.divide(counts, total, out=np.full(len(counts), np.nan), where=np.asarray(total) > 0)
+
+
+def _confidence(results, confidence):
+    confidence = results.attrs["confidence"] if confidence is None else confidence
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie strictly between 0 and 1, not {confidence}")
+    return confidence
+
+
+# --- a budget of compute ------------------------------------------------------------------------------------------
+
+
+class ComputeOutcome(NamedTuple):
+    """What a compute budget leads to; numbers, or arrays over the leading axes of the probabilities.
+
+    Attributes:
+        accepted_aligned: probability that the accepted model is aligned.
+        forced_fail: probability that it is one that gates or competence would have rejected.
+        compute: mean compute spent, in trainings, the accepted model's own training included.
+    """
+
+    accepted_aligned: np.ndarray
+    forced_fail: np.ndarray
+    compute: np.ndarray
+
+
+def compute_budget(probabilities, costs, budget):
+    """Return the `ComputeOutcome` of training runs one after the other until one is accepted.
+
+    A run may be rejected only if the compute left then pays for at least one more full training; otherwise it is
+    trained to the end and accepted whatever it is. With compute c left before a run,
+
+        V(c) = P(A, pass) + sum over fates g of [P(g) V(c - cost_g) if c - cost_g >= 1, else P(A, g)],
+
+    on the coarsest grid of compute on which 1 and all costs are whole numbers. With the single cost 1 it is
+    `lab.decision.finite_budget`.
+
+    Args:
+        probabilities: of being aligned (row 0) or not (row 1) and of each fate, the last of which is to pass; shape
+            (..., 2, fates), such as `GateOutcome.table` over its sum.
+        costs: share of a training spent on a run of each fate but the last, shape (fates - 1,).
+        budget: compute in trainings, at least 1.
+
+    Raises:
+        ValueError: probabilities of the wrong shape, negative or not adding up to 1; a cost outside [1e-6, 1], or costs
+            without a common grid of at most 10^6 steps; a budget below 1 or not finite.
+    """
+    table, costs = np.asarray(probabilities, float), tuple(map(float, costs))
+    if table.ndim < 2 or table.shape[-2:] != (2, len(costs) + 1):
+        raise ValueError(f"probabilities must have shape (..., 2, {len(costs) + 1}), not {table.shape}")
+    if not ((table >= 0).all() and np.allclose(table.sum((-2, -1)), 1, rtol=0, atol=1e-9)):
+        raise ValueError("probabilities must not be negative and must add up to 1")
+    _check_budget(budget)
+    full, parts = _grid(costs)
+
+    either = np.moveaxis(table.sum(-2), -1, 0)
+    aligned, nothing = np.moveaxis(table[..., 0, :], -1, 0), np.zeros(table.shape[:-2])
+    passed = np.stack([aligned[-1], nothing, either[-1]])
+    forced = [np.stack([good, every, every]) for good, every in zip(aligned[:-1], either[:-1], strict=True)]
+    spent = [np.stack([nothing, nothing, every * cost]) for every, cost in zip(either[:-1], costs, strict=True)]
+    recent = deque(maxlen=full)  # of V; no rejection costs more than a full training
+    for compute in range(full, math.floor(budget * full + 1e-9) + 1):
+        value = passed.copy()
+        for fate, part in enumerate(parts):
+            value += either[fate] * recent[-part] + spent[fate] if compute - part >= full else forced[fate]
+        recent.append(value)
+    return ComputeOutcome(*recent[-1])
+
+
+def _check_budget(budget):
+    if not 1 <= budget < math.inf:
+        raise ValueError(f"budget must be finite and at least 1 training, not {budget}")
+
+
+def _grid(costs):
+    """Return the steps of a full training on the coarsest common grid, and the steps of each cost."""
+    if not all(1e-6 <= cost <= 1 for cost in costs):
+        raise ValueError(f"costs must be shares of a training in [1e-6, 1], not {costs}")
+    shares = [Fraction(cost).limit_denominator(10**6) for cost in costs]
+    full = math.lcm(*(share.denominator for share in shares))
+    if full > 10**6:
+        raise ValueError(f"costs must be whole numbers of at most 10^6 steps per training, not {costs}")
+    return full, [int(share * full) for share in shares]
+
+
+class BestGates(NamedTuple):
+    """Gates chosen on one half of the seeds, judged on the other.
+
+    Attributes:
+        gates: the chosen gates.
+        chosen_value: P(accepted model is aligned) on the half that chose them, which flatters them.
+        value: the same on the other half.
+        baseline: of the run's own gate at the end alone, on the other half.
+        gain: `value` minus `baseline`, from joint draws.
+        compute: mean compute spent with the gates on the other half, in trainings.
+        baseline_compute: the same with the run's own gate at the end alone.
+        tried: the candidates.
+        tried_values: P(accepted model is aligned) of each on the choosing half, shape (candidates,).
+    """
+
+    gates: tuple[Gate, ...]
+    chosen_value: float
+    value: Estimate
+    baseline: Estimate
+    gain: Estimate
+    compute: float
+    baseline_compute: float
+    tried: tuple[tuple[Gate, ...], ...]
+    tried_values: np.ndarray
+
+
+def best_gates(results, condition, budget, proxy=None, quantiles=DECILES, candidates=None, confidence=None):
+    """Return the gates with the highest P(accepted model is aligned) under a compute budget, as `BestGates`.
+
+    Seeds at even positions choose, those at odd positions judge. Candidates are: no early gate, or one at any
+    checkpoint before the end with its threshold at any quantile of the choosing half's scores there; each followed
+    by the run's own gate at the end, or by competence alone; and a gate at the end with its threshold at any such
+    quantile. Of equally good ones the first wins, so gates that gain nothing are not chosen.
+
+    Intervals are quantiles of a posterior over the joint fates of a run under the chosen and under the run's own
+    gates: a Dirichlet whose weights add, for both sets of gates, to 1/2 on each of the four cells of
+    `lab.statistics.Counts`; the weight of failing is spread evenly over the ways to fail. Its draws go through
+    `compute_budget`. Limits are stretched to contain the value, which matters where a rate is 0 or 1.
+
+    Args:
+        results: what `lab.run` returned.
+        condition: name of a condition, or of a regimen that has only one.
+        budget: compute in trainings, at least 1.
+        proxy: score of the early gates; the run's own by default.
+        quantiles: of the thresholds of the early gates, each in (0, 1).
+        candidates: sets of gates to choose from instead of all these, each a sequence of `Gate`s.
+        confidence: of each interval; the run's own by default.
+
+    Raises:
+        UnknownName: no such condition, score or checkpoint.
+        ValueError: a budget below 1, fewer than 2 seeds, no candidates, or an argument out of range.
+    """
+    confidence = _confidence(results, confidence)
+    _check_budget(budget)
+    runs, ends = _population(results, condition)
+    own = (Gate(1.0, runs.attrs["thresholds"][runs.attrs["proxy"]], runs.attrs["proxy"]),)
+    halves = [(runs.isel(seed=half), ends.isel(seed=half)) for half in (slice(0, None, 2), slice(1, None, 2))]
+    if runs.sizes["seed"] < 2:
+        raise ValueError("results must have at least 2 seeds, to choose gates on one and judge them on the other")
+    if candidates is None:
+        candidates = _candidates(halves[0][0], proxy or runs.attrs["proxy"], own, quantiles)
+    tried = tuple(map(tuple, candidates))
+    if not tried:
+        raise ValueError("candidates must not be empty")
+
+    tables = {}  # candidates with gates at the same checkpoints go through one recursion
+    for index, gates in enumerate(tried):
+        fate, costs = _fate(*halves[0], gates)
+        tables.setdefault(costs, {})[index] = _table(halves[0][1]["aligned"].values, fate, len(costs) + 1)
+    values = np.empty(len(tried))
+    for costs, own_tables in tables.items():
+        shares = np.stack(list(own_tables.values())) / len(halves[0][0].seed)
+        values[list(own_tables)] = compute_budget(shares, costs, budget).accepted_aligned
+    best = int(np.argmax(values >= values.max() - 1e-12))  # equal but for rounding is equal
+
+    value, baseline, gain, compute, baseline_compute = _judge(*halves[1], tried[best], own, budget, confidence)
+    return BestGates(tried[best], float(values[best]), value, baseline, gain, compute, baseline_compute, tried, values)
+
+
+def _candidates(runs, proxy, own, quantiles):
+    """Sets of gates to choose from; those at the end come first, and of these the run's own."""
+    if not all(0 < quantile < 1 for quantile in quantiles):
+        raise ValueError(f"quantiles must lie strictly between 0 and 1, not {tuple(quantiles)}")
+    yield from (own, ())
+    shares = runs.checkpoint.values
+    for place in (len(shares) - 1, *range(len(shares) - 1)):
+        # recorded scores, not means of two, so that a threshold falls on the same side in any precision
+        marks = np.quantile(_scores(runs, proxy, place), list(quantiles), method="inverted_cdf")
+        for mark in np.unique(marks[np.isfinite(marks)]):
+            gate = Gate(float(shares[place]), float(mark), proxy)
+            if place < len(shares) - 1:
+                yield (gate, *own)
+            yield (gate,)
+
+
+def _judge(runs, ends, gates, own, budget, confidence):
+    """Return value, baseline and gain of the gates as `Estimate`s, and the mean compute of both."""
+    aligned, seeds = ends["aligned"].values, runs.sizes["seed"]
+    both = [_fate(runs, ends, some) for some in (gates, own)]
+    sizes = [len(costs) + 1 for _, costs in both]
+    joint = _table(aligned, both[0][0] * sizes[1] + both[1][0], sizes[0] * sizes[1]).reshape(2, *sizes)
+    weights = [np.array([0.5 / (size - 1)] * (size - 1) + [0.5]) for size in sizes]
+    drawn = np.random.default_rng(0).standard_gamma(joint + np.multiply.outer(*weights), (DRAWS, *joint.shape))
+    drawn /= drawn.sum((1, 2, 3), keepdims=True)
+
+    def outcomes(table):
+        """P(accepted is aligned) under the gates and under the run's own, and the mean compute of both."""
+        first = compute_budget(table.sum(-1), both[0][1], budget)
+        # the same gates have no difference, whatever is drawn for the impossible joint fates
+        second = first if gates == own else compute_budget(table.sum(-2), both[1][1], budget)
+        return first.accepted_aligned, second.accepted_aligned, first.compute, second.compute
+
+    def estimate(value, draws):
+        low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+        return Estimate(float(value), float(min(low, value)), float(max(high, value)))
+
+    value, baseline, compute, baseline_compute = outcomes(joint / seeds)
+    values, baselines, *_ = outcomes(drawn)
+    gain = estimate(value - baseline, values - baselines)
+    return estimate(value, values), estimate(baseline, baselines), gain, float(compute), float(baseline_compute)
