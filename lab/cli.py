@@ -281,6 +281,46 @@ def plan(
         console.print(Text(line), soft_wrap=True)
 
 
+def ideas(
+    folder: Annotated[Positional[Path], arg(metavar="RUN")],
+    /,
+    regimen: str | None = None,
+    fresh: int = 3,
+    runs: int = 5,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Take a run's conditions as ideas: how much they differ, and what policies on fresh ideas would lead to.
+
+    Args:
+        folder: the run's folder.
+        regimen: take only the conditions of this one.
+        fresh: number of fresh ideas that a policy may try.
+        runs: training runs that it may use.
+        as_json: print JSON.
+    """
+    from lab import decision
+
+    results = outcomes.results(Run(folder), last_only=True)
+    try:
+        field = decision.field(results, regimen)
+        values = decision.policies(field, fresh, runs)
+    except outcomes.UnknownName:
+        raise
+    except ValueError as error:
+        raise UsageError(f"{folder}: {error}") from None
+    if as_json:
+        print(json.dumps(report.field_json(field, values), indent=1))
+        return
+    known, view = report.field_tables(field, values, fresh, runs)
+    console.print(known)
+    level = f"{results.attrs['confidence']:.0%}"
+    for what, part in (("mean P(A) of the field", field.fit.propensity), ("correlation", field.fit.correlation)):
+        limits = f"{report.number(part.mean, 3)} [{report.number(part.low, 3)}, {report.number(part.high, 3)}]"
+        console.print(f"{what}: {limits} ({level})", markup=False)
+    console.print("(of whether two runs of the same idea are aligned)")
+    console.print(view)
+
+
 def _numbers(option, text, kind, most):
     """Read numbers with commas between them."""
     try:
@@ -423,6 +463,7 @@ def main(args=None):
         "compare": compare,
         "plan": plan,
         "gates": gates,
+        "ideas": ideas,
         "figures": figures,
         "tasks": tasks,
         "schema": schema,

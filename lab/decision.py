@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lab import statistics
-from lab.ideas import Beta, Discrete
-from lab.outcomes import classify
-from lab.statistics import Estimate
+from lab.ideas import POLICIES, Beta, Discrete, FieldFit, fit_field, policy_outcome
+from lab.outcomes import UnknownName, classify
+from lab.statistics import Counts, Estimate
 
 TIE = 1e-12
 
@@ -198,3 +198,69 @@ def _changes(names, shares, most):
         if not changes or changes[-1][1] != best:
             changes.append((runs, best))
     return changes
+
+
+class Field(NamedTuple):
+    """The conditions of a run as ideas whose propensity to give aligned models differs.
+
+    Attributes:
+        names: of the conditions.
+        counts: `Counts` of each.
+        fit: `lab.ideas.FieldFit` of their aligned and misaligned models.
+        prior: Beta with the fitted mean and correlation: the propensity of a fresh idea.
+        pass_given_aligned, pass_given_misaligned: of the test, over all ideas together.
+    """
+
+    names: tuple
+    counts: tuple
+    fit: FieldFit
+    prior: Beta
+    pass_given_aligned: float
+    pass_given_misaligned: float
+
+
+def field(results, regimen=None, confidence=None, **marks):
+    """Return the `Field` that the conditions of a run, or those of one regimen, are ideas of.
+
+    The fit takes the models of different ideas for independent. Conditions of a run share seeds, so where a seed ends
+    alike in many of them the ideas look a little more alike, and the intervals are a little too narrow.
+
+    Args:
+        results: what `lab.run` returned.
+        regimen: take only its conditions.
+        confidence: of the intervals; the run's own by default.
+        marks: as for `lab.outcomes.classify`.
+
+    Raises:
+        UnknownName: no such regimen.
+        ValueError: no condition has both aligned and misaligned models, or none passes or fails where it must.
+    """
+    confidence = results.attrs["confidence"] if confidence is None else confidence
+    every = zip(map(str, results.regimen.values), statistics.comparisons(results, **marks), strict=True)
+    rows = [row for own, row in every if regimen in (None, own)]
+    if not rows:
+        raise UnknownName(
+            f"no regimen {regimen!r}; known: {', '.join(dict.fromkeys(map(str, results.regimen.values)))}"
+        )
+    counts = tuple(row.counts for row in rows)
+    fit = fit_field([(own.aligned, own.misaligned) for own in counts], confidence=confidence)
+    together = Counts(*np.sum([own.cells for own in counts], axis=0))
+    concentration = 1 / fit.correlation.mean - 1
+    prior = Beta(fit.propensity.mean * concentration, (1 - fit.propensity.mean) * concentration)
+    names = tuple(row.name for row in rows)
+    return Field(names, counts, fit, prior, together.pass_given_aligned, together.pass_given_misaligned)
+
+
+def policies(field, ideas, runs):
+    """Return policy -> `lab.ideas.PolicyOutcome` on some fresh ideas of a `Field`, exact.
+
+    Raises:
+        ValueError: too many ideas and runs for an exact answer, or rates that are undefined.
+    """
+    outcomes = {}
+    for name in POLICIES:
+        if name.startswith("explore") and runs <= ideas:
+            continue  # it has no run left to accept
+        rates = field.pass_given_aligned, field.pass_given_misaligned
+        outcomes[name] = policy_outcome(name, (field.prior,) * ideas, runs, *rates)
+    return outcomes

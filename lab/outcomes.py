@@ -67,9 +67,8 @@ def results(run, last_only=False):
     }
     for axis in manifest["config"]["sweep"]:
         coordinates[axis] = ("condition", [condition["coordinates"].get(axis, np.nan) for condition in conditions])
-    keys = ("name", "hash", "proxy", "thresholds", "baseline", "confidence", "question")
+    keys = ("name", "hash", "proxy", "thresholds", "baseline", "confidence", "question", "looks")
     attributes = {key: manifest[key] for key in keys}
-    attributes["looks"] = manifest.get("looks", [count])
     attributes["steps"] = manifest["config"]["training"]["steps"]
     attributes["stop"] = manifest["config"].get("stop")
     attributes["knobs"] = [condition["knobs"] for condition in conditions]

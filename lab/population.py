@@ -98,8 +98,11 @@ def segment(task, training, total, seed, settings, state, first, last):
         The new `State` and its scores, shape (scores,), in the order of `task.scores`.
     """
     seed_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), DATA), seed)
-    state = jax.lax.fori_loop(first, last, functools.partial(step, task, training, total, seed_key, settings), state)
-    scores = task.measure(state.params, dict(zip(task.knobs, settings.world_knobs, strict=True)))
+    advance = functools.partial(step, task, training, total, seed_key, settings)
+    # a GPU would otherwise round the factors of products to 10 bits
+    with jax.default_matmul_precision("float32"):
+        state = jax.lax.fori_loop(first, last, advance, state)
+        scores = task.measure(state.params, dict(zip(task.knobs, settings.world_knobs, strict=True)))
     return state, jnp.stack([scores[name] for name in task.scores])
 
 

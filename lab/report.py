@@ -258,6 +258,45 @@ def gates_table(conditions, budgets, confidence, steps):
     return view
 
 
+def field_json(field, outcomes):
+    """Return a `lab.decision.Field` and the outcomes of policies on it as plain JSON values."""
+    return {
+        "ideas": [
+            {"name": name, "base_rate": plain(counts.base_rate), "shrunken": mean}
+            for name, counts, mean in zip(field.names, field.counts, field.fit.idea_means, strict=True)
+        ],
+        "propensity": field.fit.propensity._asdict(),
+        "correlation": field.fit.correlation._asdict(),
+        "prior": asdict(field.prior),
+        "pass_given_aligned": field.pass_given_aligned,
+        "pass_given_misaligned": field.pass_given_misaligned,
+        "policies": {name: outcome._asdict() for name, outcome in outcomes.items()},
+    }
+
+
+def field_tables(field, outcomes, ideas, runs):
+    """Return two `rich.table.Table`s: what each idea is, and what policies on fresh ideas lead to."""
+    known = Table(title=Text("P(A) of each idea"), title_justify="left")
+    for column in ("idea", "as counted", "shrunken towards the field"):
+        known.add_column(column, overflow="fold")
+    for name, counts, mean in zip(field.names, field.counts, field.fit.idea_means, strict=True):
+        known.add_row(*map(Text, (name, number(counts.base_rate, 3), number(mean, 3))))
+    view = Table(
+        title=Text(f"{ideas} fresh ideas of this field, {runs} runs"),
+        caption=Text(
+            f"P(T|A) = {field.pass_given_aligned:.3g}, P(T|not A) = {field.pass_given_misaligned:.3g}, "
+            f"propensities from Beta({field.prior.a:.3g}, {field.prior.b:.3g}). Exact."
+        ),
+        title_justify="left",
+        caption_justify="left",
+    )
+    for column in ("policy", "P(accepted is aligned)", "runs used"):
+        view.add_column(column, overflow="fold")
+    for name, outcome in sorted(outcomes.items(), key=lambda item: -item[1].accepted_aligned):
+        view.add_row(*map(Text, (name, number(outcome.accepted_aligned, 3), number(outcome.expected_runs))))
+    return known, view
+
+
 def impact_table(rows, together=False):
     """Return a `rich.table.Table` of log impacts and of what shared seeds do for their precision.
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import h5netcdf
 import h5py
 
-FORMAT = 1
+FORMAT = 2
 SHARD = re.compile(r"^c(\d{4,})-s(\d{8,})\.([0-9a-f]{64})\.nc$")
 DAMAGED = ".damaged"
 DAMAGED_MANIFEST = "damaged: its bytes do not fit its checksum; restore it, or run into another --out"

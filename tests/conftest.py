@@ -5,6 +5,7 @@ from lab.engine import use_all_cores
 
 use_all_cores()
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_default_matmul_precision", "float32")  # as in training, also where a test calls a task itself
 
 
 @pytest.fixture

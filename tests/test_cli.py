@@ -70,9 +70,105 @@ def test_show_and_compare_speak(folder, capsys):
     assert "base rate" in capsys.readouterr().out
 
 
+def test_compare_says_what_shared_seeds_save(folder, capsys):
+    assert cli.main(["compare", str(folder), "--json"]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert cli.main(["compare", str(folder), "--together", "--json"]) == 0
+    together = json.loads(capsys.readouterr().out)
+    assert len(alone) == 4
+    for name, impact in alone.items():
+        assert impact["confidence"] == 0.95
+        assert together[name]["confidence"] == pytest.approx(1 - 0.05 / 4)
+        assert set(impact["shared_seeds"]["net"]) == {"correlation", "variance_saved", "standard_error"}
+        for part in ("likelihood_ratio", "base_rate", "net"):
+            low, high = (float(impact[part][side]) for side in ("low", "high"))
+            wider = together[name][part]
+            assert float(wider["low"]) <= low
+            assert high <= float(wider["high"])
+
+
+def test_plan_names_a_regimen_for_every_budget(folder, capsys):
+    assert cli.main(["plan", str(folder), "--budget", "1,10", "--json"]) == 0
+    plans = json.loads(capsys.readouterr().out)
+    assert [plan["world"] for plan in plans] == [{"faking_onset": 0}, {"faking_onset": 1}]
+    assert cli.main(["show", str(folder), "--json"]) == 0
+    shown = {row["name"]: row for row in json.loads(capsys.readouterr().out)["conditions"]}
+    for plan in plans:
+        assert [budget["runs"] for budget in plan["budgets"]] == [1, 10]
+        one = plan["budgets"][0]
+        # with a single run the base rate decides
+        for condition in one["conditions"]:
+            assert condition["accepted_aligned"]["value"] == pytest.approx(
+                shown[condition["name"]]["base_rate"]["value"]
+            )
+            assert condition["expected_runs"]["value"] == 1
+        assert one["best"] == max(one["conditions"], key=lambda row: row["accepted_aligned"]["value"])["name"]
+        assert sum(condition["probability_best"] for condition in one["conditions"]) == pytest.approx(1)
+    assert cli.main(["plan", str(folder)]) == 0
+    assert "best by its estimate" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("budget", ["", "0", "1,two", "1.5", "-3"])
+def test_a_budget_that_is_no_number_is_refused(folder, capsys, budget):
+    assert cli.main(["plan", str(folder), "--budget=" + budget]) == 2
+    assert "--budget: whole numbers from 1" in capsys.readouterr().err
+
+
+def test_gates_speak_and_draw(folder, capsys):
+    assert cli.main(["gates", str(folder), "--budget", "1,2.5", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert len(data["conditions"]) == 6
+    for condition in data["conditions"]:
+        # one training pays for no rejection, so the run's own gate is as good as any
+        assert condition["best_gates"][0]["gain"] == {"value": 0, "low": 0, "high": 0}
+        assert list(condition["areas"]) == ["0.25", "0.5", "0.75", "1"]
+    assert cli.main(["gates", str(folder), "--budget", "2"]) == 0
+    assert (folder / "figures" / "small-gates.pdf").stat().st_size > 5_000
+    assert cli.main(["gates", str(folder), "--proxy", "tst"]) == 2
+    assert "no score 'tst'" in capsys.readouterr().err
+
+
+def test_ideas_are_the_conditions_of_a_run(folder, capsys):
+    assert cli.main(["ideas", str(folder), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert len(data["ideas"]) == 6
+    rates = [idea["base_rate"] for idea in data["ideas"]]
+    for idea in data["ideas"]:
+        between = sorted([idea["base_rate"], data["propensity"]["mean"]])
+        assert between[0] - 1e-9 <= idea["shrunken"] <= between[1] + 0.02  # towards the middle
+    assert min(rates) < data["propensity"]["mean"] < max(rates)
+    best = data["policies"]["optimal_with_recall"]["accepted_aligned"]
+    assert all(outcome["accepted_aligned"] <= best + 1e-12 for outcome in data["policies"].values())
+    assert cli.main(["ideas", str(folder)]) == 0
+    assert cli.main(["ideas", str(folder), "--regimen", "hold"]) == 2
+    assert "no regimen 'hold'" in capsys.readouterr().err
+
+
+def test_seeds_are_foreseen_from_a_pilot_elsewhere(folder, capsys):
+    config = str(folder.parent / "small.yaml")
+    assert cli.main(["seeds", config, "--width", "0.1", "--of", "base_rate", "--pilot", "64"]) == 0
+    said = capsys.readouterr().out
+    assert "seeds needed" in said
+    assert "--width 0.1 --of base_rate" in said
+    assert cli.main(["seeds", config, "--width", "-1"]) == 2
+    assert "stop.width" in capsys.readouterr().err
+
+
+def test_a_run_stops_at_a_width(folder, capsys):
+    config, out = str(folder.parent / "small.yaml"), str(folder.parent / "narrow")
+    arguments = ["run", config, "--out", out, "--seeds", "640", "--width", "0.25", "--of", "base_rate"]
+    assert cli.main(arguments) == 0
+    assert "stopping here" in capsys.readouterr().err
+    assert cli.main(["show", out, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    # Wilson at its widest, p = 1/2: 2 x 1.96 x sqrt(1/4n) <= .25 for n >= 246
+    assert 32 <= shown["seeds"] <= 288
+    assert all(row["base_rate"]["high"] - row["base_rate"]["low"] <= 0.25 for row in shown["conditions"])
+
+
 def test_figures_are_the_same_bytes_in_another_folder(folder, tmp_path, capsys):
     assert cli.main(["figures", str(folder)]) == 0
-    first = {path.name: path.read_bytes() for path in (folder / "figures").iterdir()}
+    first = {path.name: path.read_bytes() for path in (folder / "figures").glob("small.*")}
     code = "import sys; from lab.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "figures", str(folder), "--out", str(tmp_path / "else")]
     environment = {**os.environ, "TZ": "Asia/Tokyo", "MPLBACKEND": "", "LC_ALL": "C", "PATH": ""}
@@ -158,7 +254,7 @@ def test_signals_end_politely(tmp_path, number, code):
 
 def row(regimen, counts, baseline=None):
     impact = baseline and compare(counts, baseline)
-    return Summary(regimen, regimen, {}, {}, counts, "hold_out" if baseline else None, impact, 0.95)
+    return Summary(regimen, regimen, {}, {}, counts, "hold_out" if baseline else None, impact, None, 0.95, 0.95)
 
 
 @pytest.mark.parametrize(

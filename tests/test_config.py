@@ -262,3 +262,45 @@ def test_every_config_of_the_project_loads(pytestconfig):
         head = path.read_text().splitlines()
         for word in ("# Claim:", "# Command:", "# Expected:", "# Cost:"):
             assert any(line.startswith(word) for line in head), (path, word)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("{}", "stop: needs either 'width' or 'decided'"),
+        ("{width: 0.1, decided: planned_looks}", "stop: needs either 'width' or 'decided'"),
+        ("{width: 0}", "stop.width: must be greater than 0, not 0"),
+        ("{width: 0.1, of: base_rat}", "stop.of: must be"),
+        ("{decided: planned_looks, of: base_rate}", "net or likelihood_ratio can be decided, not base_rate"),
+        ("{width: 0.1, look: 3}", "did you mean 'looks'?"),
+        ("{decided: soon}", "stop.decided: must be"),
+    ],
+)
+def test_a_rule_for_stopping_that_makes_no_sense_is_named(rule, expected):
+    (line,) = problems(GOOD + f"stop: {rule}\n")
+    assert expected in line
+
+
+def test_net_needs_something_to_compare_with():
+    text = "name: a\ntask: race\nseeds: 8\nstop: {width: 0.1}\nregimens:\n  hold_out: [{until: 1}]\n"
+    assert problems(text) == ["file.yaml:4: stop.of: net compares regimens, and there is only one"]
+
+
+def test_looks_are_whole_blocks_and_end_at_the_last_seed():
+    experiment = parse(GOOD.replace("seeds: 8", "seeds: 1000") + "stop: {decided: planned_looks}\n")
+    assert experiment.looks(64) == [256, 448, 640, 832, 1000]  # 200, 400, ... in blocks of 64
+    assert experiment.looks(1024) == [1000]
+    assert parse(GOOD).looks(64) == [8]
+
+
+def test_a_rule_for_stopping_makes_another_run_and_none_leaves_the_hash():
+    plain = parse(GOOD)
+    assert plain.with_stop(width=0.5).hash != plain.hash
+    assert plain.with_stop(width=0.5).with_stop().hash == plain.hash
+
+
+def test_every_quantity_with_an_interval_can_stop_a_run():
+    from lab.config import Stop
+    from lab.statistics import QUANTITIES
+
+    assert set(Stop.model_fields["of"].annotation.__args__) == {"net", *QUANTITIES}

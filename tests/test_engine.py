@@ -152,6 +152,44 @@ def test_a_run_again_is_a_no_op_and_a_lost_shard_comes_back(tmp_path, whole):
     assert content(tmp_path / "run") == content(whole)
 
 
+def stopping(until, seeds=40, looks=4):
+    return parse(RACE.format(seeds=seeds, rate=0.02) + f"stop: {{width: 0.5, looks: {looks}}}\n"), (
+        lambda run: run.manifest["seeds"]["count"] >= until
+    )
+
+
+def test_training_stops_at_the_look_that_is_enough_and_pads_nothing(tmp_path, whole):
+    """40 seeds at 4 looks, in blocks of 8: looks at 16, 24, 32 and 40; what was trained is what a plain run has."""
+    experiment, enough = stopping(until=24)
+    run = engine.run(experiment, tmp_path / "run", enough=enough)
+    assert run.manifest["looks"] == [16, 24, 32, 40]
+    results = outcomes.results(run)
+    assert results.sizes["seed"] == 24
+    plain = outcomes.results(Run(whole)).isel(seed=slice(24))
+    for name in plain.data_vars:
+        np.testing.assert_array_equal(results[name].values, plain[name].values)
+    with pytest.raises(ValueError, match="enough"):
+        engine.run(experiment, tmp_path / "other")
+
+
+def test_a_stopping_run_killed_and_run_again_gives_the_same_bytes(tmp_path):
+    experiment, enough = stopping(until=32)
+    engine.run(experiment, tmp_path / "whole", enough=enough)
+    for after in (16, 24):
+
+        def killed(run, after=after):
+            if run.manifest["seeds"]["count"] == after:
+                raise KeyboardInterrupt
+            return enough(run)
+
+        with pytest.raises(KeyboardInterrupt):
+            engine.run(experiment, tmp_path / str(after), enough=killed)
+        engine.run(experiment, tmp_path / str(after), enough=enough)
+        assert content(tmp_path / str(after)) == content(tmp_path / "whole")
+    engine.run(experiment, tmp_path / "whole", enough=enough)
+    assert content(tmp_path / "whole") == content(tmp_path / "16")
+
+
 @pytest.mark.parametrize("where", ["start", "middle", "end", "cut"])
 def test_a_damaged_shard_is_said_and_computed_again(tmp_path, whole, where):
     folder = tmp_path / "run"

@@ -372,9 +372,9 @@ def test_rat_tumours_of_bayesian_data_analysis():
     assert len(trials) == 71
     fit = fit_field([(y, n - y) for y, n in trials])
     # E(a) = 2.4 and E(b) = 14.3 (section 5.3) are sums over log(a/b) in -2.3..-1.3 and log(a+b) in 1..5
-    inside = np.outer(abs(fit.log_odds + 1.8) < 0.5, abs(fit.log_concentration - 3) < 2) * fit.weights
+    inside = (abs(fit.log_odds + 1.8) < 0.5) * (abs(fit.log_concentration - 3) < 2) * fit.weights
     total = np.exp(fit.log_concentration)
-    a = total / (1 + np.exp(-fit.log_odds))[:, None]
+    a = total / (1 + np.exp(-fit.log_odds))
     assert (inside * a).sum() / inside.sum() == pytest.approx(2.4, abs=0.05)
     assert (inside * (total - a)).sum() / inside.sum() == pytest.approx(14.3, abs=0.05)
     # the untried rate lies between the raw rates, and the current experiment, 4/14, is shrunk towards it
@@ -452,6 +452,10 @@ def test_one_idea_seen_both_ways_is_symmetric():
     fit = fit_field([(4, 4)])
     assert [fit.propensity.mean, *fit.idea_means] == pytest.approx([0.5, 0.5])
     assert fit.propensity.low + fit.propensity.high == pytest.approx(1)
+    # two alike ideas with many runs: a posterior a hundred times narrower at one end than at the other
+    funnel = fit_field([(50_000, 50_000)] * 2)
+    assert [funnel.propensity.mean, *funnel.idea_means] == pytest.approx([0.5] * 3)
+    assert funnel.propensity.low + funnel.propensity.high == pytest.approx(1)
 
 
 def test_thousands_of_runs_per_idea_reveal_the_field():

@@ -85,21 +85,10 @@ def compare(first, second, joint=None, confidence=0.95):
         ValueError: `joint` does not add up to the counts, or confidence outside (0, 1).
     """
     check_confidence(confidence)
-    random = np.random.default_rng(0)
     tail = (1 - confidence) / 2
-    draws = int(min(2_000_000, max(DRAWS, math.ceil(BEYOND / tail))))
-    if joint is None:
-        shares = [random.standard_gamma(np.array(counts.cells) + 0.5, (draws, 4)) for counts in (first, second)]
-    else:
-        both = random.standard_gamma(_check_joint(first, second, joint) + 0.125, (draws, 4, 4))
-        shares = [both.sum(2), both.sum(1)]
-
-    parts = []
-    for drawn in shares:
-        aligned_pass, aligned_fail, misaligned_pass, misaligned_fail = drawn.T
-        prior = np.log(aligned_pass + aligned_fail) - np.log(misaligned_pass + misaligned_fail)
-        parts.append((np.log(aligned_pass) - np.log(misaligned_pass) - prior, prior))
-    likelihood_ratio, base_rate = (one - other for one, other in zip(*parts, strict=True))
+    likelihood_ratio, base_rate = impact_draws(
+        first, second, joint, int(min(2_000_000, max(DRAWS, math.ceil(BEYOND / tail))))
+    )
 
     def result(name, drawn):
         value = _difference(_log(getattr(first, name)), _log(getattr(second, name)))
@@ -113,6 +102,23 @@ def compare(first, second, joint=None, confidence=0.95):
         result("prior_odds", base_rate),
         result("posterior_odds", likelihood_ratio + base_rate),
     )
+
+
+def impact_draws(first, second, joint=None, draws=DRAWS):
+    """Return posterior draws of the log impact on LR and on prior odds, each of shape (draws,); see `compare`."""
+    random = np.random.default_rng(0)
+    if joint is None:
+        shares = [random.standard_gamma(np.array(counts.cells) + 0.5, (draws, 4)) for counts in (first, second)]
+    else:
+        both = random.standard_gamma(_check_joint(first, second, joint) + 0.125, (draws, 4, 4))
+        shares = [both.sum(2), both.sum(1)]
+    parts = []
+    for drawn in shares:
+        aligned_pass, aligned_fail, misaligned_pass, misaligned_fail = drawn.T
+        prior = np.log(aligned_pass + aligned_fail) - np.log(misaligned_pass + misaligned_fail)
+        parts.append((np.log(aligned_pass) - np.log(misaligned_pass) - prior, prior))
+    likelihood_ratio, base_rate = (one - other for one, other in zip(*parts, strict=True))
+    return likelihood_ratio, base_rate
 
 
 def influence(counts):
