@@ -7,7 +7,8 @@ import json
 import re
 from pathlib import Path
 
-from lab.report import SHOWN, in_words, with_interval
+from experiments.calibration import summary
+from lab.report import SHOWN, in_words, with_interval, within
 from lab.statistics import Estimate, worlds
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,11 +58,59 @@ def memory():
     return markdown(header, [[f"{row[key]:,}" if key == "seeds" else str(row[key]) for key in keys] for row in rows])
 
 
+def plan():
+    """The best regimen for each budget and world of `lab plan` on two_worlds."""
+    worlds = json.loads((ROOT / "figures/two_worlds-plan.json").read_text())
+    rows = []
+    for world in worlds:
+        place = tuple(world["world"].items())
+        for budget in world["budgets"]:
+            best = budget["conditions"][0]
+            value = best["accepted_aligned"]["value"]
+            equal = [c for c in budget["conditions"] if abs(c["accepted_aligned"]["value"] - value) < 1e-3]
+            names = " or ".join(f"`{within(place, condition['name'])}`" for condition in equal)
+            sure = sum(condition["probability_best"] for condition in equal)
+            cells = (cell(best["accepted_aligned"]), cell(best["expected_runs"]), f"{sure:.0%}")
+            rows.append([in_words(place), f"{budget['runs']:,}", names, *cells])
+    header = ["world", "runs allowed", "best", "P(accepted is aligned)", "runs used", "probability that it is best"]
+    return markdown(header, rows)
+
+
+def calibration():
+    data = json.loads((ROOT / "figures/calibration.json").read_text())
+    rows = [[name, str(count), low, mean] for name, count, low, mean in summary(data)]
+    return markdown(["nominal 95%", "settings", "lowest", "mean"], rows)
+
+
+def throughput():
+    rows = json.loads((ROOT / "figures/throughput.json").read_text())
+    keys = ("device", "task", "block_width", "models_per_second", "seed_steps_per_second", "compile_seconds")
+    header = ["device", "task", "lanes per device", "models/s", "seed-steps/s", "compile (s)"]
+    return markdown(
+        header, [[f"{row[k]:,}" if isinstance(row[k], int | float) else row[k] for k in keys] for row in rows]
+    )
+
+
+def sweeps():
+    rows = json.loads((ROOT / "figures/sweeps.json").read_text())
+    keys = ("device", "config", "models", "seconds", "models_per_second", "mib_on_disk")
+    header = ["device", "config", "models", "seconds in all", "models/s", "MiB on disk"]
+    return markdown(
+        header, [[f"{row[k]:,}" if isinstance(row[k], int | float) else row[k] for k in keys] for row in rows]
+    )
+
+
+MADE = {"memory": memory, "plan": plan, "calibration": calibration, "throughput": throughput, "sweeps": sweeps}
+
+
 def fill(text):
     """Return the README with every block replaced by what its function makes."""
-    return BLOCK.sub(
-        lambda match: match[1] + (memory() if match[2] == "memory" else regimens(match[2])) + match[3], text
-    )
+
+    def made(match):
+        name = match[2]
+        return match[1] + (MADE[name]() if name in MADE else regimens(name)) + match[3]
+
+    return BLOCK.sub(made, text)
 
 
 if __name__ == "__main__":

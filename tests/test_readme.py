@@ -21,8 +21,10 @@ def test_every_table_is_what_the_stored_numbers_say():
 
 
 def test_the_config_in_the_guide_loads():
-    (text,) = blocks("yaml")
+    rule, text = blocks("yaml")
     assert len(parse(text).conditions) == 3 * (1 + 1 + 3)
+    stopping = parse(re.sub(r"(?m)^seeds:.*$", rule, text, count=1))
+    assert stopping.config.stop.width == 0.5
 
 
 def test_the_python_example_names_what_there_is():
