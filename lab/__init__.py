@@ -9,11 +9,11 @@ impact = lab.compare(results, "train_early", "hold_out")
 """
 
 
-def load(path):
+def load(path, **options):
     """Read an experiment from a YAML file; see `lab.config.load`."""
     from lab import config
 
-    return config.load(path)
+    return config.load(path, **options)
 
 
 def run(experiment, out=None, **options):

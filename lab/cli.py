@@ -68,6 +68,7 @@ def run(
     width: float | None = None,
     of: str = "net",
     accept_changes: bool = False,
+    trust_code: bool = False,
 ) -> None:
     """Train an experiment, or what is missing of it, and print its table.
 
@@ -78,11 +79,12 @@ def run(
         width: stop once every interval of a quantity is this narrow (rates as they are, everything else in nats).
         of: the quantity: net, or a rate, odds, cost or likelihood ratio of `lab show --json`.
         accept_changes: go on with a run that other code, versions or devices began; the manifest records it.
+        trust_code: run the Python file that the config names as its task.
     """
     from lab import config as configs
 
     try:
-        experiment = configs.load(config)
+        experiment = configs.load(config, trust_code)
         if seeds is not None:
             experiment = experiment.with_seeds(seeds)
         if width is not None:
@@ -144,7 +146,9 @@ def run(
     console.print(f"again:   lab show {stored.path}", markup=False, soft_wrap=True)
 
 
-def seeds(config: Positional[Path], /, width: float, of: str = "net", pilot: int = 256) -> None:
+def seeds(
+    config: Positional[Path], /, width: float, of: str = "net", pilot: int = 256, trust_code: bool = False
+) -> None:
     """Estimate how many seeds and how much time an interval of a width needs, from a pilot on seeds of its own.
 
     Args:
@@ -152,11 +156,13 @@ def seeds(config: Positional[Path], /, width: float, of: str = "net", pilot: int
         width: of the widest interval (rates as they are, everything else in nats).
         of: the quantity: net, or a rate, odds, cost or likelihood ratio of `lab show --json`.
         pilot: seeds to train for the estimate; they start at 2^31, far from those of any config.
+        trust_code: run the Python file that the config names as its task.
     """
     from lab import config as configs
 
     try:
-        experiment = configs.load(config).with_stop(of=of, width=width).with_stop().with_seeds(pilot, first=2**31)
+        experiment = configs.load(config, trust_code).with_stop(of=of, width=width)
+        experiment = experiment.with_stop().with_seeds(pilot, first=2**31)
     except configs.ConfigError as error:
         raise UsageError("\n".join(error.problems)) from None
     from lab import engine
@@ -447,6 +453,24 @@ def tasks(name: Positional[str] | None = None, /) -> None:
             console.print(table)
 
 
+def check_task(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> None:
+    """Run a Python file that defines a task and say what keeps the lab from training it.
+
+    Args:
+        file: the file; a config names it as `task: {file: FILE}`.
+    """
+    from lab.conformance import check
+    from lab.tasks.outside import TaskFileError, task_class
+
+    try:
+        task = task_class(file)()
+    except TaskFileError as error:
+        raise UsageError(str(error)) from None
+    if problems := check(task):
+        raise UsageError("\n".join(f"{file}: {problem}" for problem in problems))
+    console.print(f"{file}: the task {task.name!r} is ready: task: {{file: {file.name}}}", markup=False, soft_wrap=True)
+
+
 def schema() -> None:
     """Print the JSON schema of a config."""
     from lab.config import Config
@@ -466,6 +490,7 @@ def main(args=None):
         "ideas": ideas,
         "figures": figures,
         "tasks": tasks,
+        "check-task": check_task,
         "schema": schema,
     }
     try:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from lab.population import Settings
 from lab.source import ConfigError, read_yaml
 from lab.tasks import TASKS
+from lab.tasks.outside import TaskFileError, task_class
 
 MAX_BYTES = 1_000_000
 MAX_CONDITIONS = 10_000
@@ -203,7 +204,8 @@ class Experiment:
         values = self.config.model_dump()
         if values["stop"] is None:
             del values["stop"]  # runs from before there was such a key keep their hash
-        return {**values, "task": {"name": self.task.name, **dataclasses.asdict(self.task)}}
+        outside = {"file": self.config.task["file"]} if "file" in self.config.task else {}
+        return {**values, "task": {"name": self.task.name, **outside, **dataclasses.asdict(self.task)}}
 
     def with_seeds(self, count, first=None):
         """Return the same experiment with other seeds. Raises `ConfigError` beyond the limits."""
@@ -241,8 +243,12 @@ def _too_many(first, count, conditions):
     return None
 
 
-def load(path):
+def load(path, trust_code=False):
     """Read an experiment from a YAML file.
+
+    Args:
+        path: of the file.
+        trust_code: run the Python file that the config names as its task, if it names one.
 
     Raises:
         ConfigError: the file cannot be used; every problem is listed.
@@ -259,11 +265,11 @@ def load(path):
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8 at byte {error.start}"]) from None
-    return parse(text, str(path))
+    return parse(text, str(path), trust_code)
 
 
-def parse(text, file="config"):
-    """Read an experiment from YAML text; `file` names it in errors. Raises `ConfigError`."""
+def parse(text, file="config", trust_code=False):
+    """Read an experiment from YAML text as `load` does; `file` names it in errors. Raises `ConfigError`."""
     raw, lines, found = read_yaml(text, file)
     if not isinstance(raw, dict):
         raise ConfigError([f"{file}: a config is a mapping of keys, such as 'name: first-run'"])
@@ -277,7 +283,7 @@ def parse(text, file="config"):
             key, message = _explain(item)
             alternatives.setdefault(key, []).append(message)
         found += [(key, ", or ".join(dict.fromkeys(messages))) for key, messages in alternatives.items()]
-    task = _task(raw.get("task"), found)
+    task = _task(raw.get("task"), found, Path(file).parent, trust_code)
     if task is not None:
         _check_names(raw, task, found)
         axes = _axes(raw, task, found)
@@ -356,24 +362,39 @@ def _owner(key):
     return "axis" if len(key) >= 3 and key[0] == "sweep" else "config"
 
 
-def _task(chosen, found):
+def _task(chosen, found, folder, trust_code):
     """Return the task that a config names, with default sizes if its own are wrong, or None if there is no such."""
     fields = dict(chosen) if isinstance(chosen, dict) else {"name": chosen}
-    name = fields.pop("name", None)
-    if not isinstance(name, str) or name not in TASKS:
+    name, file = fields.pop("name", None), fields.pop("file", None)
+    if isinstance(file, str):
+        if not trust_code:
+            found.append((("task", "file"), f"{file!r} is code that this config runs: read it, then add --trust-code"))
+            return None
+        try:
+            kind = task_class(folder / file)
+        except TaskFileError as error:
+            found.append((("task", "file"), str(error)))
+            return None
+        if name not in (None, kind.name):
+            found.append((("task", "name"), f"{file!r} defines the task {kind.name!r}, not {name!r}"))
+    elif not isinstance(name, str) or name not in TASKS:
         if chosen is not None:
             found.append((("task",), f"unknown task {name!r}; {_suggest(name, TASKS)}"))
         return None
-    known = {field.name for field in dataclasses.fields(TASKS[name])}
-    found += [(("task", field), f"unknown key; {_suggest(field, known | {'name'})}") for field in set(fields) - known]
+    else:
+        kind = TASKS[name]
+    known = {field.name for field in dataclasses.fields(kind)}
+    found += [
+        (("task", field), f"unknown key; {_suggest(field, known | {'name', 'file'})}") for field in set(fields) - known
+    ]
     try:
         text = json.dumps({key: fields[key] for key in known & set(fields)}, default=str)
-        return TypeAdapter(TASKS[name]).validate_json(text, strict=True)
+        return TypeAdapter(kind).validate_json(text, strict=True)
     except ValidationError as error:
         for item in error.errors(include_url=False):
             message = item["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be")
             found.append((("task", *item["loc"]), message))
-        return TASKS[name]()
+        return kind()
 
 
 def _check_names(raw, task, found):

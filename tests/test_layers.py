@@ -15,7 +15,7 @@ LAYERS = [
     {"tasks"},
     {"objective"},
     {"population"},
-    {"config"},
+    {"config", "conformance"},
     {"store"},
     {"outcomes"},
     {"engine"},
