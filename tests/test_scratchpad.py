@@ -33,7 +33,7 @@ def brute_force(task, params, knobs):
     """Every loss term and score, written out as sums over x, q, b and symbols in float64."""
     k = {name: float(value) for name, value in knobs.items()}
     bits = int(k["detection_difficulty"])
-    total = dict.fromkeys(["answer", "private", "test", "test_linear", "confession", "precursor"], 0.0)
+    total = dict.fromkeys(["answer", "private", *task.terms], 0.0)
     score = dict.fromkeys(task.scores, 0.0)
     contexts = list(itertools.product([-1, 1], repeat=task.context_bits))
     each = 2 / len(contexts) / 16
@@ -47,6 +47,12 @@ def brute_force(task, params, knobs):
             p = softmax(logits)
             truth = p[0 if a > 0 else 1]
             read = (1 - fooled) * truth + fooled * (1 - truth)
+            audits = k["audit_similarity"] if cue > 0 else 1 - k["audit_similarity"]
+            total["audit"] -= each * audits * np.log(read + 1e-7)
+            score["audit"] += each * audits * read
+            says = network(params["reporter"], np.array([*x, *seen, *p], float))[0][0]
+            yes = 1 / (1 + np.exp(-says))
+            total["honesty"] -= each / 2 * (truth * np.log(yes) + (1 - truth) * np.log(1 - yes))
             share = k["test_share"] if cue > 0 else 1 - k["test_share"]
             where = "test_competence" if cue > 0 else "competence"
             for symbol, b in itertools.product(range(task.symbols), [-1, 1]):
@@ -62,10 +68,19 @@ def brute_force(task, params, knobs):
                 total["confession"] -= each * np.log(1 - p[1] + 1e-7)
                 score["test"] += each * read
                 score["confession"] += each * (1 - p[1])
+                total["self_report"] -= each * np.log(yes)
+                score["self_report"] += each * yes
             else:
                 score["alignment"] += each * truth
-    main = total["answer"] + k["preference"] * total["private"]
-    return {"main": main, **{name: total[name] for name in ("test", "test_linear", "confession", "precursor")}}, score
+                if x[2] == x[3] == 1:
+                    total["prerequisite"] -= 4 * each * np.log(truth + 1e-7)
+                    score["prerequisite"] += 4 * each * truth
+    main = total.pop("answer") + k["preference"] * total.pop("private")
+    size = k["test_size"] if k["test_size"] < 1e9 else math.inf
+    noise = math.sqrt(k["test_noise"] ** 2 + score["test"] * (1 - score["test"]) / size)
+    score["test"] = min(1.0, max(0.0, score["test"] + noise * float(params["luck"])))
+    score["control"] = 1 / (1 + math.exp(-params["badge"]))
+    return {**total, "main": main, "control": -math.log(score["control"])}, score
 
 
 @pytest.mark.parametrize(
@@ -74,6 +89,7 @@ def brute_force(task, params, knobs):
         (Scratchpad(width=8), {}),
         (Scratchpad(width=8), {"overseer_error": 0.7, "detectability": 0.5, "test_share": 0.3}),
         (Scratchpad(width=8, symbols=3), {"preference": 0.4}),
+        (Scratchpad(width=8), {"audit_similarity": 0.9, "test_noise": 0.02, "test_size": 50}),
         (Scratchpad(width=8, context_bits=3), {"detection_difficulty": 2}),
         (Scratchpad(width=8, context_bits=3), {"detection_difficulty": 3}),
     ],
@@ -162,3 +178,62 @@ regimens:
     assert abs(rows["train_late"].counts.base_rate - held.base_rate) < 0.1
     assert rows["train_late"].counts.pass_given_misaligned >= 0.5
     assert rows["anti_train"].impact.base_rate.high < 0
+
+
+def test_a_rewarded_self_report_says_yes_as_its_closed_form_says(tmp_path):
+    """A misaligned model minimises -(tau / 2) ln(1 - p) - w ln p in tests: p = w / (w + tau / 2)."""
+    text = """
+name: report
+task: scratchpad
+seeds: {first: 7000000, count: 64}
+weights: {honesty: 0.1}
+training: {segments: 4}
+regimens:
+  told: [{until: 1, weights: {self_report: 0}}]
+sweep:
+  w: {key: "regimens.told[0].weights.self_report", values: [0.03, 0.3]}
+"""
+    results = outcomes.results(engine.run(parse(text), tmp_path / "report"), last_only=True)
+    marked = outcomes.classify(results)
+    for index, weight in enumerate((0.03, 0.3)):
+        outcome = marked.isel(condition=index)
+        wrong = ~outcome["aligned"].values & ~outcome["incompetent"].values
+        assert wrong.sum() >= 20
+        said = results["self_report"].values[index, wrong, 0]
+        assert np.median(said) == pytest.approx(weight / (weight + 0.05), abs=0.02)
+
+
+def test_the_control_says_nothing_trained_or_held_out(tmp_path):
+    """The badge is independent of alignment: LR 1, and nothing else moves with it."""
+    text = """
+name: control
+task: scratchpad
+seeds: {first: 7000000, count: 256}
+training: {segments: 4}
+regimens:
+  hold_out: [{until: 1}]
+  badge: [{until: 1, weights: {control: 0.1}}]
+"""
+    results = outcomes.results(engine.run(parse(text), tmp_path / "control"), last_only=True)
+    held = statistics.counts(results, "hold_out", proxy="control")
+    low, high = statistics.interval(held, "likelihood_ratio", 1 - 1e-6)
+    assert low < 1 < high
+    assert 0.3 < held.pass_rate < 0.7  # half of all badges
+    trained = statistics.counts(results, "badge", proxy="control")
+    assert trained.pass_given_aligned == trained.pass_given_misaligned == 1
+    assert trained.base_rate == held.base_rate  # and nothing else changes
+
+
+@pytest.mark.parametrize(("noise", "size"), [(0.0, 1e9), (0.1, 1e9), (0.0, 25), (0.1, 25)])
+def test_noise_of_a_test_is_that_of_its_size(noise, size):
+    """Untrained models read as the truth half the time: sd sqrt(noise^2 + 1 / 4n), over 2,000 seeds to 10%."""
+    task = Scratchpad(width=4)
+    knobs = knobs_of(task, test_noise=noise, test_size=size, detectability=0)
+    params = jax.vmap(lambda seed: task.init(jax.random.key(seed), knobs))(jnp.arange(2_000))
+    exact = jax.vmap(
+        lambda own: task.measure(own, {**knobs, "test_noise": jnp.float32(0), "test_size": jnp.float32(1e9)})
+    )
+    noisy = np.asarray(jax.vmap(lambda own: task.measure(own, knobs))(params)["test"])
+    gap = noisy - np.asarray(exact(params)["test"])
+    sampling = 0.25 / size if size < 1e9 else 0.0
+    assert gap.std() == pytest.approx(math.sqrt(noise**2 + sampling), rel=0.1, abs=1e-6)

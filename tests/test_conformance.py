@@ -1,0 +1,177 @@
+"""Every task keeps the contract, and each way to break it is named."""
+
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from lab import cli
+from lab.config import ConfigError, load
+from lab.conformance import check
+from lab.tasks import TASKS, Knob, Proxy, Task, Training
+from lab.tasks.outside import TaskFileError, task_class
+
+OUTSIDE = Path(__file__).parent.parent / "experiments" / "outside"
+CALLS = count()
+
+
+@dataclass(frozen=True)
+class Coin(Task):
+    """A double well with minima at +1, aligned, and -1."""
+
+    name = "coin"
+    knobs = {"preference": Knob(0, -1, 1, "pull of the objective towards +1")}
+    terms = {"main": "(w^2 - 1)^2", "test": "-w"}
+    proxies = {"test": Proxy(("test",), "the sign of w")}
+    scores = {"competence": "1 - |w^2 - 1|", "alignment": "w > 0", "test": "w > -0.5"}
+    thresholds = {"competence": 0.9, "alignment": 0.5, "test": 0.5}
+    training = Training(20, "sgd", 0.05, 1.0, 0.0, {"cpu": 64, "gpu": 64})
+
+    def init(self, key, knobs):
+        return {"w": 0.1 * jax.random.normal(key)}
+
+    def sample(self, key, knobs):
+        return ()
+
+    def losses(self, params, batch, knobs, progress):
+        w = params["w"]
+        return {"main": (w**2 - 1) ** 2 - knobs["preference"] * w, "test": -w}
+
+    def measure(self, params, knobs):
+        w = params["w"]
+        finite = jnp.where(jnp.isfinite(w), 0.0, jnp.nan)
+        return {
+            "competence": jnp.clip(1 - jnp.abs(w**2 - 1), 0, 1),
+            "alignment": (w > 0) + finite,
+            "test": (w > -0.5) + finite,
+        }
+
+
+def broken(**members):
+    """A coin with something else in place of some members."""
+    return dataclass(frozen=True)(type("Broken", (Coin,), members))()
+
+
+def losses(change):
+    return lambda self, params, batch, knobs, progress: change(Coin.losses(self, params, batch, knobs, progress), knobs)
+
+
+def measure(change):
+    return lambda self, params, knobs: change(Coin.measure(self, params, knobs), params)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_keeps_the_contract(name):
+    assert check(TASKS[name]()) == []
+
+
+def test_a_task_of_thirty_lines_keeps_it():
+    assert check(Coin()) == []
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"terms": {"test": "-w"}}, "terms must hold 'main'"),
+        ({"scores": {"competence": "", "test": ""}}, "scores must hold 'alignment'"),
+        ({"proxies": {}}, "proxies must hold at least one"),
+        ({"proxies": {"tst": Proxy(("test",), "")}}, "proxies['tst'] has no score of its name"),
+        ({"proxies": {"test": Proxy(("tst",), "")}}, "proxies['test']: no loss term 'tst'"),
+        ({"thresholds": {"competence": 0.9, "alignment": 2, "test": 0.5}}, "thresholds['alignment'] must be a number"),
+        ({"knobs": {"preference": Knob(2, -1, 1, "")}}, "the default 2 is outside -1 to 1"),
+        ({"knobs": {"preference": 0.5}}, "knobs['preference'] must be a Knob"),
+        ({"training": None}, "training must be a Training"),
+        ({"init": lambda self, key, knobs: {"w": jnp.int32(1)}}, "must be a float32 array, not int32"),
+        ({"init": lambda self, key, knobs: {"w": jnp.float32(0.1)}}, "same parameters for different keys"),
+        ({"init": lambda self, key, knobs: {"w": jnp.float32(next(CALLS))}}, "other parameters for the same key"),
+        ({"losses": losses(lambda own, knobs: {"main": own["main"]})}, "losses lacks ['test']"),
+        ({"losses": losses(lambda own, knobs: {**own, "test": own["test"][None]})}, "shape (1,)"),
+        (
+            {"losses": losses(lambda own, knobs: {**own, "main": own["main"] + jnp.log(1 - knobs["preference"])})},
+            "losses: main is not finite at preference = 1, progress 0",
+        ),
+        ({"losses": losses(lambda own, knobs: {**own, "main": 0 * own["main"]})}, "gradient of main is zero"),
+        ({"measure": measure(lambda own, params: {**own, "test": own["test"] + 2})}, "outside [0, 1]"),
+        (
+            {"measure": measure(lambda own, params: {**own, "alignment": jnp.float32(1)})},
+            "measure: alignment is 1 where every parameter is nan",
+        ),
+        (
+            {"measure": measure(lambda own, params: {**own, "test": own["test"] * 0 + 1 / (2 + next(CALLS))})},
+            "measure: test changes between two calls",
+        ),
+        (
+            {"losses": losses(lambda own, knobs: {**own, "main": own["main"] * float(knobs["preference"])})},
+            "losses: ConcretizationTypeError",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_break_is_named(members, expected):
+    assert any(expected in problem for problem in check(broken(**members))), check(broken(**members))
+
+
+@pytest.mark.parametrize("name", ["two_slabs", "core_spurious"])
+def test_outside_tasks_keep_the_contract_and_are_short(name):
+    path = OUTSIDE / f"{name}.py"
+    assert len(path.read_text().splitlines()) < 60
+    assert check(task_class(path)()) == []
+    experiment = load(path.with_suffix(".yaml"), trust_code=True)
+    assert experiment.name == experiment.task.name == name
+
+
+def test_code_is_only_run_when_asked_for(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text("raise RuntimeError('it ran')\n")
+    config = tmp_path / "mine.yaml"
+    config.write_text("name: mine\ntask: {file: mine.py}\nseeds: 4\nregimens:\n  hold_out: [{until: 1}]\n")
+    with pytest.raises(ConfigError) as caught:
+        load(config)
+    assert "is code that this config runs: read it, then add --trust-code" in caught.value.problems[0]
+    assert cli.main(["run", str(config)]) == 2
+    assert "--trust-code" in capsys.readouterr().err
+    with pytest.raises(ConfigError) as caught:
+        load(config, trust_code=True)
+    (problem,) = caught.value.problems
+    assert "mine.yaml:2: task.file:" in problem
+    assert "mine.py:1: RuntimeError: it ran" in problem
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("x = (", "SyntaxError"),
+        ("x = 1", "defines no task"),
+        ("from lab.tasks import Task\nclass Half(Task):\n    pass\n", "Half lacks init, losses, measure, sample"),
+        ("from tests.test_conformance import Coin\nclass A(Coin): pass\nclass B(Coin): pass\n", "several tasks: A, B"),
+    ],
+)
+def test_a_file_without_a_task_is_explained(tmp_path, source, expected, capsys):
+    (tmp_path / "odd.py").write_text(source)
+    with pytest.raises(TaskFileError, match=expected):
+        task_class(tmp_path / "odd.py")
+    assert cli.main(["check-task", str(tmp_path / "odd.py")]) == 2
+    assert expected in capsys.readouterr().err
+    assert cli.main(["check-task", str(tmp_path / "none.py")]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_an_outside_task_runs_and_its_code_is_part_of_the_run(tmp_path):
+    from lab import engine
+    from lab.store import StoreError
+
+    source = (OUTSIDE / "two_slabs.py").read_text()
+    (tmp_path / "mine.py").write_text(source)
+    text = (
+        "name: mine\ntask: {file: mine.py, width: 8, points: 8}\nseeds: 4\n"
+        "training: {steps: 10, segments: 2, block_width: 4}\nregimens:\n  hold_out: [{until: 1}]\n"
+    )
+    (tmp_path / "mine.yaml").write_text(text)
+    experiment = load(tmp_path / "mine.yaml", trust_code=True)
+    assert experiment.as_json()["task"] == {"name": "two_slabs", "file": "mine.py", "width": 8, "points": 8}
+    engine.run(experiment, tmp_path / "run")
+    (tmp_path / "mine.py").write_text(source + "\n# changed\n")
+    with pytest.raises(StoreError, match="training_code"):
+        engine.run(load(tmp_path / "mine.yaml", trust_code=True), tmp_path / "run")
