@@ -211,6 +211,8 @@ def _table(stored):
     wide.print(report.table(results, rows))
     for line in report.readings(rows):
         console.print(Text(line), soft_wrap=True)
+    if line := report.stopping(results):
+        console.print(Text(line), soft_wrap=True)
     for changes in stored.manifest.get("changes", []):
         console.print(Text(f"Mixed run, continued with something else: {'; '.join(changes)}", style="bold red"))
     return results, rows

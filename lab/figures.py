@@ -351,6 +351,7 @@ def caption(data):
         f"T: {proxy} >= {marks[proxy]:g} and competent. {data['confidence']:.0%} intervals: Wilson for rates, "
         "Miettinen-Nurminen for the likelihood ratio, Dirichlet(1/2) posterior on shared seeds for log impacts. "
         "Arrows: nothing bounds this side. Hollow net: the interval covers 0. Dotted bar: unbounded."
+        + (f" {data['stopping']}" if "stopping" in data else "")
     )
 
 

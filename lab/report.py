@@ -78,6 +78,7 @@ def as_json(results, summaries):
         ],
         "confidence": summaries[0].confidence,
         "seeds": results.sizes["seed"],
+        **({"stopping": stopping(results)} if results.attrs["stop"] else {}),
     }
 
 
@@ -199,6 +200,21 @@ def plan_readings(plans):
         spans = [f"{within(plan.world, name)} from {runs:,} run{'s' * (runs > 1)} on" for runs, name in plan.changes]
         lines.append((f"{in_words(plan.world)}: " if plan.world else "") + "best by its estimate: " + ", ".join(spans))
     return lines
+
+
+def stopping(results):
+    """Return what ended a run whose config says when to stop, or None for any other run."""
+    stop, looks, seeds = results.attrs["stop"], results.attrs["looks"], results.sizes["seed"]
+    if stop is None:
+        return None
+    goal = f"{stop['of']} at most {stop['width']:g} wide" if stop["decided"] is None else f"{stop['of']} decided"
+    how = (
+        "" if stop["decided"] is None else f" by a {stop['decided']}".replace("_", " ").replace("a planned", "planned")
+    )
+    ended = (
+        "the last look, whatever it showed" if seeds == looks[-1] else f"look {looks.index(seeds) + 1} of {len(looks)}"
+    )
+    return f"Stopping rule: {goal}{how} in every condition; ended at {ended}, {seeds:,} of at most {looks[-1]:,} seeds."
 
 
 def curve_json(curve, most=200):

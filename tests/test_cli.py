@@ -161,6 +161,8 @@ def test_a_run_stops_at_a_width(folder, capsys):
     assert "stopping here" in capsys.readouterr().err
     assert cli.main(["show", out, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
+    assert shown["stopping"].startswith("Stopping rule: base_rate at most 0.25 wide in every condition; ended at look ")
+    assert f"{shown['seeds']} of at most 640 seeds" in shown["stopping"]
     # Wilson at its widest, p = 1/2: 2 x 1.96 x sqrt(1/4n) <= .25 for n >= 246
     assert 32 <= shown["seeds"] <= 288
     assert all(row["base_rate"]["high"] - row["base_rate"]["low"] <= 0.25 for row in shown["conditions"])
