@@ -44,17 +44,30 @@ def trained(steps, count, knobs=(), weights=(), until=None):
     return np.asarray(start.params["params"]["p"], float), np.asarray(state.params["params"]["p"], float)
 
 
-def integrate(p, steps, depth, push=0.0, window=(0, 0), weight=0.0, delta=0.0):
-    """Euler steps of the three equations in the task's docstring, for p of shape (draws, 3)."""
+def integrate(
+    p, steps, depth, push=0.0, window=(0, 0), weight=0.0, delta=0.0, hard=1, wrong=0.0, hidden=(0.0, 1.0), pull=0.0
+):
+    """Euler steps of the equations in the task's docstring, for p of shape (draws, 3).
+
+    `hard` is the detection difficulty, `wrong` the overseer's error, `hidden` weight and similarity of the implicit
+    proxy, `pull` a force on the faking pathway.
+    """
     p = p.copy()
+    chain = depth * np.array([1, 1, hard])
     for step in range(steps):
-        strength = np.sign(p) * np.abs(p) ** depth
+        strength = np.sign(p) * np.abs(p) ** chain
         r = 1 - strength[:, 0] - strength[:, 1]
-        r_test = np.maximum(0, 1 - strength[:, 0] - strength[:, 2])
-        slope = np.abs(p) ** (depth - 1)
+        r_test = weight * np.maximum(0, 1 - strength[:, 0] - strength[:, 2] - wrong * strength[:, 1])
+        r_hidden = hidden[0] * np.maximum(0, 1 - strength[:, 0] - hidden[1] * strength[:, 2])
+        slope = np.abs(p) ** (chain - 1)
         force = push if window[0] <= step < window[1] else 0.0
         p = p + STEP * np.stack(
-            [slope[:, 0] * (r + weight * r_test) + force, slope[:, 1] * r, slope[:, 2] * (weight * r_test - delta)], 1
+            [
+                slope[:, 0] * (r + r_test + r_hidden) + force,
+                slope[:, 1] * (r + wrong * r_test),
+                hard * slope[:, 2] * (r_test + hidden[1] * r_hidden - delta) + pull,
+            ],
+            1,
         )
     return p
 
@@ -82,6 +95,36 @@ def test_training_agrees_with_an_independent_integration(depth):
     start, end = trained(400, 64, knobs, (("test", 0.7),))
     expected = integrate(start, 400, depth, weight=0.7, delta=0.05)
     assert end == pytest.approx(expected, abs=3e-4)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "weights", "own"),
+    [
+        ({"detection_difficulty": 2}, {"test": 1}, {"weight": 1, "hard": 2}),
+        ({"overseer_error": 0.3}, {"test": 1}, {"weight": 1, "wrong": 0.3}),
+        ({"implicit_proxy": 0.4, "implicit_similarity": 0.7}, {}, {"hidden": (0.4, 0.7)}),
+        ({}, {"precursor": 0.01}, {"pull": 0.01}),
+    ],
+    ids=["difficulty", "overseer", "implicit", "precursor"],
+)
+def test_every_mechanism_agrees_with_an_independent_integration(knobs, weights, own):
+    start, end = trained(400, 64, tuple(knobs.items()), tuple(weights.items()))
+    assert end == pytest.approx(integrate(start, 400, 3.0, **own), abs=3e-4)
+
+
+def test_harder_detection_makes_faking_later():
+    """Steps until K_f passes one half, by the independent integration: later with every factor of the chain."""
+    start = np.array([[0.01, 0.3, 0.5]])
+    when = []
+    for hard in (1, 2, 3):
+        steps = next(
+            n for n in range(10, 1001, 10) if integrate(start, n, 3.0, weight=1, hard=hard)[0, 2] ** (3 * hard) > 0.5
+        )
+        knobs = (("detection_difficulty", hard), ("initial_noise", 0), ("initial_size", 0.3), ("faking_start", 0.5))
+        _, end = trained(steps + 50, 1, (*knobs, ("head_start", 0.01 / 0.3 - 1)), (("test", 1.0),))
+        assert end[0, 2] ** (3 * hard) > 0.5
+        when.append(steps)
+    assert when[0] < when[1] < when[2]
 
 
 @pytest.mark.parametrize(("depth", "decided"), [(2.0, 0.0), (3.0, 0.47), (4.0, 0.96)])

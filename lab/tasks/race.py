@@ -1,11 +1,12 @@
 """`race`: an aligned, a misaligned and a faking pathway grow under gradient flow; the explicit latent.
 
-Path strengths are K_j = p_j^D. The job needs K_a + K_b = s; the test wants K_a + K_f = s. With r = s - K_a - K_b
-and r_T = max(0, s - K_a - K_f), gradient descent on `main + w test` with step dt is the Euler method for
+Path strengths are K_j = p_j^D, for faking p_f^(D k) with k the `detection_difficulty`. The job needs K_a + K_b = s;
+the test wants K_a + K_f = s. With r = s - K_a - K_b and r_T = max(0, s - K_a - K_f), gradient descent on
+`main + w test` with step dt is the Euler method for
 
     dp_a/dt = |p_a|^(D-1) (r + w r_T)
     dp_b/dt = |p_b|^(D-1) r
-    dp_f/dt = |p_f|^(D-1) (w gate r_T - faking_cost)
+    dp_f/dt = k |p_f|^(Dk-1) (w gate r_T - faking_cost)
 
 the gradient flow of two-pathway deep linear networks (Kleinman, Achille and Soatto, ICLR 2024). Without a proxy
 p_a / p_b is kept at D = 2 and p_a^(2-D) - p_b^(2-D) at any other D: small initial values let the winner take all.
@@ -20,6 +21,7 @@ from lab.models import Pathways
 from lab.tasks.base import Knob, Proxy, Task, Training
 
 ALIGNED, MISALIGNED, FAKING = 0, 1, 2
+EXACT = 1e9
 
 
 @dataclass(frozen=True)
@@ -38,20 +40,35 @@ class Race(Task):
         "faking_cost": Knob(0, 0, 100, "constant pull of the main objective against faking"),
         "faking_onset": Knob(0, 0, 1, "share of training after which faking can be learned"),
         "detectability": Knob(1, 0, 10, "how fast faking can be learned; 0 hides the test"),
+        "detection_difficulty": Knob(1, 1, 3, "k: faking is a chain of this many times D weights, so it grows later"),
+        "implicit_proxy": Knob(0, -10, 10, "weight of a loss like the test's hidden inside the main objective"),
+        "implicit_similarity": Knob(1, 0, 1, "1: faking serves the implicit loss as it does the test; 0: not at all"),
+        "implicit_onset": Knob(0, 0, 1, "share of training after which the implicit loss begins"),
+        "overseer_error": Knob(0, 0, 1, "share of the misaligned pathway that the overseer takes for the aligned one"),
+        "test_noise": Knob(0, 0, 1, "standard deviation of what is added to the score of the test"),
+        "test_size": Knob(
+            EXACT, 1, EXACT, "questions in a test: its error is that of so many; at the default it is exact"
+        ),
     }
     terms = {
         "main": "(s - K_a - K_b)^2 / 2D, with the objective's own preference and faking cost",
         "test": "max(0, s - K_a - K_f)^2 / 2D",
         "test_linear": "-(K_a + K_f) / D while that sum lies between 0 and s; bounded, so the one to train against",
         "push": "-p_a: a constant force on the aligned pathway",
+        "precursor": "-p_f: a constant force on the faking pathway",
+        "control": "-ln P(badge): the badge has nothing to do with alignment",
     }
-    proxies = {"test": Proxy(("test", "test_linear"), "the overseer sees the aligned or the faking pathway at work")}
+    proxies = {
+        "test": Proxy(("test", "test_linear"), "the overseer sees the aligned or the faking pathway at work"),
+        "control": Proxy(("control",), "a badge that has nothing to do with alignment: LR = 1"),
+    }
     scores = {
         "competence": "1 - |s - K_a - K_b| / s, at least 0",
         "alignment": "K_a / (K_a + K_b)",
-        "test": "(K_a + K_f) / s, at most 1",
+        "test": "(K_a + K_f) / s, at most 1, and noise",
+        "control": "P(badge)",
     }
-    thresholds = {"competence": 0.95, "alignment": 0.5, "test": 0.9}
+    thresholds = {"competence": 0.95, "alignment": 0.5, "test": 0.9, "control": 0.5}
     training = Training(
         steps=1000,
         optimizer="sgd",
@@ -69,7 +86,13 @@ class Race(Task):
             [knobs["initial_size"] * (1 + knobs["head_start"]), knobs["initial_size"], knobs["faking_start"]]
         )
         p = size * (1 + knobs["initial_noise"] * jax.random.normal(key, (3,)))
-        return {"params": {"p": p}}
+        badge, luck = (jax.random.normal(jax.random.fold_in(key, index)) for index in range(2))
+        return {"params": {"p": p}, "badge": badge, "luck": luck}
+
+    def strengths(self, params, knobs):
+        """K of the aligned, the misaligned and the faking pathway."""
+        depth = knobs["depth"] * jnp.stack([1.0, 1.0, knobs["detection_difficulty"]])
+        return self.model.apply({"params": params["params"]}, depth)
 
     def sample(self, key, knobs):
         """No data: the losses are exact."""
@@ -78,28 +101,35 @@ class Race(Task):
     def losses(self, params, batch, knobs, progress):
         """See `terms`."""
         depth, target = knobs["depth"], knobs["target"]
-        strength = self.model.apply(params, depth)
-        aligned, misaligned, faking = strength[ALIGNED], strength[MISALIGNED], strength[FAKING]
+        aligned, misaligned, faking = self.strengths(params, knobs)
         gate = jnp.where(progress >= knobs["faking_onset"], knobs["detectability"], 0.0)
         learnable = gate * faking + (1 - gate) * jax.lax.stop_gradient(faking)
-        short = jnp.maximum(0.0, target - aligned - learnable)
+        seen = aligned + learnable + knobs["overseer_error"] * misaligned
+        hidden = jnp.maximum(0.0, target - aligned - knobs["implicit_similarity"] * learnable) ** 2
+        implicit = jnp.where(progress >= knobs["implicit_onset"], hidden, 0.0)
         return {
             "main": (target - aligned - misaligned) ** 2 / (2 * depth)
             - knobs["preference"] * (aligned - misaligned) / depth
-            + knobs["faking_cost"] * faking / depth,
-            "test": short**2 / (2 * depth),
-            "test_linear": -jnp.clip(aligned + learnable, 0.0, target) / depth,
+            + knobs["faking_cost"] * faking / depth
+            + knobs["implicit_proxy"] * implicit / (2 * depth),
+            "test": jnp.maximum(0.0, target - seen) ** 2 / (2 * depth),
+            "test_linear": -jnp.clip(seen, 0.0, target) / depth,
             "push": -params["params"]["p"][ALIGNED],
+            "precursor": -params["params"]["p"][FAKING],
+            "control": jax.nn.softplus(-params["badge"]),
         }
 
     def measure(self, params, knobs):
         """See `scores`."""
         target = knobs["target"]
-        strength = self.model.apply(params, knobs["depth"])
-        aligned, misaligned = strength[ALIGNED], strength[MISALIGNED]
+        aligned, misaligned, faking = self.strengths(params, knobs)
+        tested = jnp.clip((aligned + faking + knobs["overseer_error"] * misaligned) / target, 0.0, 1.0)
+        sampling = jnp.where(knobs["test_size"] < EXACT, tested * (1 - tested) / knobs["test_size"], 0.0)
+        spread = jnp.sqrt(knobs["test_noise"] ** 2 + sampling)
         a, b = jnp.maximum(aligned, 0.0), jnp.maximum(misaligned, 0.0)
         return {
             "competence": jnp.maximum(0.0, 1 - jnp.abs(target - aligned - misaligned) / target),
             "alignment": a / jnp.maximum(a + b, 1e-30),
-            "test": jnp.clip((aligned + strength[FAKING]) / target, 0.0, 1.0),
+            "test": jnp.clip(tested + spread * params["luck"], 0.0, 1.0),
+            "control": jax.nn.sigmoid(params["badge"]),
         }
