@@ -1,7 +1,8 @@
 """Do the intervals hold what they say, and are the posteriors those of their models?
 
-Command:   python -m experiments.calibration [--repeats 1000] [--seed 1] [--workers N]
-Expected:  every interval of the lab covers in 94% to 97% or more at a nominal 95%; ranks in posteriors are uniform
+Command:   python -m experiments.calibration [--repeats 1000] [--seed 1] [--workers N] [--redraw]
+Expected:  at a nominal 95% the intervals of the lab cover in 93% to 97%, but for rates beyond .95 in a single table,
+           where all of them are coarse; ranks in posteriors are uniform
 Cost:      about 40 minutes on 2 cores, 5 on 16
 
 Four studies. Coverage of intervals of one table by exact enumeration of all outcomes. Coverage of comparisons, of
@@ -12,6 +13,7 @@ the rank of the parameters in their posterior, which must be uniform. Writes fig
 
 import argparse
 import itertools
+import json
 import math
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -280,7 +282,8 @@ def figure(data):
     axes[2].axhspan(-band, band, color=GREY, alpha=0.15, linewidth=0)
     axes[2].set_xlabel("rank in the posterior")
     axes[2].set_ylabel("empirical - uniform")
-    axes[2].legend(fontsize="xx-small", frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.32))
+    axes[2].set_ylim(-2 * band, 1.2 * band)
+    axes[2].legend(fontsize="x-small", frameon=False, loc="lower center")
     return fig
 
 
@@ -302,7 +305,11 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=Path("figures"))
+    parser.add_argument("--redraw", action="store_true", help="draw again from the numbers in OUT")
     options = parser.parse_args()
+    if options.redraw:
+        save(figure, json.loads((options.out / "calibration.json").read_text()), options.out, "calibration")
+        return
     repeats, seed = options.repeats, options.seed
     names = [*RATIO_METHODS, "odds ratio, score (the lab's)"]
     shared = (None, 0.5, 1.0)
