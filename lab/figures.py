@@ -19,12 +19,12 @@ from lab.statistics import worlds
 
 # Okabe and Ito's colour-blind-safe palette; every regimen has a marker as its second cue
 GREY = "#5a5a5a"
-STYLES = {
+STYLES = {  # the first word in a regimen's name decides
+    "anti": ("#CC79A7", "v", ":"),
     "hold": (GREY, "s", "-"),
     "early": ("#0072B2", "o", "-"),
     "late": ("#E69F00", "^", "--"),
     "throughout": ("#009E73", "D", "-."),
-    "anti": ("#CC79A7", "v", ":"),
 }
 OTHERS = [("#D55E00", "o", "-"), ("#56B4E9", "P", "--"), ("#000000", "X", ":")]
 OUTCOMES = {
@@ -306,7 +306,7 @@ def response_figure(data, axis):
         top, bottom = axes[:, column]
         ends = draw_response(conditions, top, axis, ["base_rate"], "P(A)")
         draw_response(conditions, bottom, axis, ["pass_given_misaligned", "pass_given_aligned"], "P(T|not A), P(T|A)")
-        if sizes[-1] / sizes[0] > 30:
+        if sizes[-1] / sizes[0] >= 20:
             scale = {"value": "symlog", "linthresh": sizes[0], "linscale": 0.5} if places[0] <= 0 else {"value": "log"}
             top.set_xscale(**scale)
         top.margins(x=0.03)

@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from flax.linen.initializers import variance_scaling
 
 
@@ -50,3 +51,51 @@ class Pathways(nn.Module):
         """Return the strengths, shape (count,), for a scalar depth >= 1."""
         p = self.param("p", nn.initializers.zeros, (self.count,))
         return p * jnp.abs(p) ** (depth - 1)
+
+
+class Decoder(nn.Module):
+    """A decoder-only transformer without normalisation, asked for outputs at the last position alone.
+
+    Attention has no biases. The last layer computes nothing at other positions than the last.
+
+    Attributes:
+        width: size of the residual stream; the hidden ReLU layer of each MLP is four times as wide.
+        attention_heads: attention heads of each layer; they divide the width.
+        layers: number of layers, from 1.
+        heads: output size of each linear head.
+        embedding_scale: embeddings start as N(0, embedding_scale^2); other weights as N(0, 1 / fan_in), biases zero.
+    """
+
+    width: int
+    attention_heads: int
+    layers: int
+    heads: tuple[int, ...]
+    embedding_scale: float
+
+    @nn.compact
+    def __call__(self, tokens):
+        """Map tokens of shape (rows, length, features) to one array of shape (rows, outputs) per head."""
+        init = scaled_normal(0.5**0.5)
+        rows, length, _ = tokens.shape
+        depth = self.width // self.attention_heads
+
+        def project(x):
+            return nn.Dense(self.width, use_bias=False, kernel_init=init)(x)
+
+        def divide(x):
+            return x.reshape(rows, -1, self.attention_heads, depth)
+
+        embedding = nn.initializers.normal(self.embedding_scale)
+        stream = nn.Dense(self.width, use_bias=False, kernel_init=embedding)(tokens)
+        for layer in range(self.layers):
+            asking = stream if layer < self.layers - 1 else stream[:, -1:]
+            queries, keys, values = divide(project(asking)), divide(project(stream)), divide(project(stream))
+            # the queries are those of the last positions
+            visible = np.tri(queries.shape[1], length, length - queries.shape[1], dtype=bool)
+            match = jnp.einsum("rqhd,rkhd->rhqk", queries, keys) / np.float32(depth**0.5)
+            attention = nn.softmax(jnp.where(visible[None, None], match, -jnp.inf))
+            mixed = jnp.einsum("rhqk,rkhd->rqhd", attention, values).reshape(rows, -1, self.width)
+            stream = asking + project(mixed)
+            hidden = nn.relu(nn.Dense(4 * self.width, kernel_init=init)(stream))
+            stream = stream + nn.Dense(self.width, kernel_init=init)(hidden)
+        return tuple(nn.Dense(size, kernel_init=init)(stream[:, -1]) for size in self.heads)

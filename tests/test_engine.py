@@ -373,7 +373,7 @@ def test_every_lane_trains_by_its_own_settings():
     trainer = Trainer(task, task.training, width, jax.devices()[:1])
     rows = [lane(task)._replace(learning_rate=np.float32(0.015)) for _ in range(width)]
     rows = [
-        row._replace(weights=row.weights + np.float32(index) * np.eye(5, dtype=np.float32)[1])
+        row._replace(weights=row.weights + np.float32(index) * np.eye(len(task.terms), dtype=np.float32)[1])
         for index, row in enumerate(rows)
     ]
     seeds = np.arange(width, dtype=np.uint32)

@@ -42,7 +42,7 @@ def test_the_python_example_names_what_there_is():
 def test_every_command_in_the_table_exists(capsys):
     from lab import cli
 
-    for command in re.findall(r"^\| `lab (\w+)", TEXT, re.MULTILINE):
+    for command in re.findall(r"^\| `lab ([\w-]+)", TEXT, re.MULTILINE):
         try:
             cli.main([command, "--help"])
         except SystemExit as ended:

@@ -2,8 +2,10 @@
 
 from lab.tasks.base import Knob, Proxy, Task, Training
 from lab.tasks.race import Race
+from lab.tasks.reasoner import Reasoner
 from lab.tasks.scratchpad import Scratchpad
+from lab.tasks.shortcut import Shortcut
 
-TASKS = {task.name: task for task in (Scratchpad, Race)}
+TASKS = {task.name: task for task in (Scratchpad, Race, Shortcut, Reasoner)}
 
-__all__ = ["TASKS", "Knob", "Proxy", "Race", "Scratchpad", "Task", "Training"]
+__all__ = ["TASKS", "Knob", "Proxy", "Race", "Reasoner", "Scratchpad", "Shortcut", "Task", "Training"]
