@@ -66,7 +66,7 @@ def run(
     out: Path | None = None,
     seeds: int | None = None,
     width: float | None = None,
-    of: str = "net",
+    of: str | None = None,
     accept_changes: bool = False,
     trust_code: bool = False,
 ) -> None:
@@ -77,7 +77,7 @@ def run(
         out: the run's folder; runs/NAME-HASH by default.
         seeds: number of seeds instead of the config's; with --width, at most so many.
         width: stop once every interval of a quantity is this narrow (rates as they are, everything else in nats).
-        of: the quantity: net, or a rate, odds, cost or likelihood ratio of `lab show --json`.
+        of: the quantity: net, which is the default, or a rate, odds, cost or likelihood ratio of `lab show --json`.
         accept_changes: go on with a run that other code, versions or devices began; the manifest records it.
         trust_code: run the Python file that the config names as its task.
     """
@@ -88,7 +88,9 @@ def run(
         if seeds is not None:
             experiment = experiment.with_seeds(seeds)
         if width is not None:
-            experiment = experiment.with_stop(of=of, width=width)
+            experiment = experiment.with_stop(of=of or "net", width=width)
+        elif of is not None:
+            raise UsageError("--of says what --width is about: give both")
     except configs.ConfigError as error:
         raise UsageError("\n".join(error.problems)) from None
     from lab import engine, figures
@@ -213,6 +215,7 @@ def _table(stored):
         console.print(Text(line), soft_wrap=True)
     if line := report.stopping(results):
         console.print(Text(line), soft_wrap=True)
+        statistics.enough(lambda said: console.print(Text(said), soft_wrap=True))(stored)
     for changes in stored.manifest.get("changes", []):
         console.print(Text(f"Mixed run, continued with something else: {'; '.join(changes)}", style="bold red"))
     return results, rows
@@ -251,8 +254,15 @@ def compare(
         as_json: print JSON.
     """
     results = outcomes.results(Run(folder), last_only=True)
-    every = statistics.summarise(results, baseline, together=together)
+    try:
+        every = statistics.summarise(results, baseline, together=together)
+    except outcomes.UnknownName:
+        raise
+    except ValueError as error:
+        raise UsageError(f"{folder}: {error}") from None
     rows = [row for row in every if row.impact is not None]
+    if not rows:
+        raise UsageError(f"{folder}: nothing to compare: there is only the baseline")
     if as_json:
         print(json.dumps({row.name: report.impact_json(row) for row in rows}, indent=1))
         return
@@ -308,6 +318,8 @@ def ideas(
     """
     from lab import decision
 
+    if min(fresh, runs) < 1:
+        raise UsageError("--fresh and --runs must be at least 1")
     results = outcomes.results(Run(folder), last_only=True)
     try:
         field = decision.field(results, regimen)
@@ -361,6 +373,10 @@ def gates(
     budgets = _numbers("--budget", budget, float, 1_000)
     stored = Run(folder)
     results = outcomes.results(stored)
+    if results.sizes["seed"] < 2:
+        raise UsageError(
+            f"{folder}: gates are chosen on one half of the seeds and judged on the other: it has only one"
+        )
     shares = [float(share) for share in results.checkpoint.values]
     shown = sorted({min(shares, key=lambda share, want=want: abs(share - want)) for want in (0, 0.1, 0.3, 1)})
     conditions = [

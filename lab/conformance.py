@@ -28,8 +28,10 @@ def check(task):
     for part in (_parameters, _losses, _scores, _training):
         try:
             problems += part(task)
-        except Exception as error:  # whatever a task may raise is what its author wants to read
-            problems.append(f"{part.__name__[1:]}: {type(error).__name__}: {error}")
+        except (Exception, SystemExit) as error:  # whatever a task may raise is what its author wants to read
+            said = str(error).strip().splitlines() or [""]
+            problems.append(f"{part.__name__[1:]}: {type(error).__name__}: {said[0]}")
+            break  # the rest would fail for the same reason
     return problems
 
 

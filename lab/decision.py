@@ -11,6 +11,7 @@ from lab.outcomes import UnknownName, classify
 from lab.statistics import Counts, Estimate
 
 TIE = 1e-12
+MOST_SHARED = 10_000
 
 
 class BudgetOutcome(NamedTuple):
@@ -51,6 +52,8 @@ def finite_budget(base_rate, pass_given_aligned, pass_given_misaligned, runs):
         if not 0 <= rate <= 1:
             raise ValueError(f"{name} must lie in [0, 1], not {rate}")
     _check_runs(runs)
+    if shared and runs > MOST_SHARED:
+        raise ValueError(f"runs that share a propensity must be at most {MOST_SHARED:,}, not {runs}")
     # a polynomial of degree n in the propensity: finitely many atoms give its exact expectation
     base, weights = base_rate.atoms(int(runs)) if shared else (np.array([float(base_rate)]), np.ones(1))
     cells = np.stack([base * pass_given_aligned, base * (1 - pass_given_aligned), (1 - base) * pass_given_misaligned])
@@ -85,8 +88,16 @@ def crossovers(first, second, most=100_000):
     Args:
         first: (P(A), P(T|A), P(T|not A)) of a regimen.
         second: the same of the other.
-        most: largest budget to look at.
+        most: largest budget to look at, up to 10^7.
+
+    Raises:
+        ValueError: a rate outside [0, 1], or `most` out of range.
     """
+    for rate in (*first, *second):
+        if not 0 <= rate <= 1:
+            raise ValueError(f"rates must lie in [0, 1], not {rate}")
+    if not 1 <= most <= 10**7:
+        raise ValueError(f"most must lie in 1 to 10^7, not {most}")
     base, passes, fooled = np.array([first, second], float).T[:, :, None]
     runs = np.arange(1, most + 1)
     shares = base * passes, base * (1 - passes), (1 - base) * fooled

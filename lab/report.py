@@ -214,7 +214,10 @@ def stopping(results):
     ended = (
         "the last look, whatever it showed" if seeds == looks[-1] else f"look {looks.index(seeds) + 1} of {len(looks)}"
     )
-    return f"Stopping rule: {goal}{how} in every condition; ended at {ended}, {seeds:,} of at most {looks[-1]:,} seeds."
+    return (
+        f"Stopping rule: {goal}{how} in every condition; ended at {ended}, {seeds:,} of at most {looks[-1]:,} seeds. "
+        "The table's intervals are those of a fixed number of seeds."
+    )
 
 
 def curve_json(curve, most=200):
@@ -301,7 +304,8 @@ def field_tables(field, outcomes, ideas, runs):
         title=Text(f"{ideas} fresh ideas of this field, {runs} runs"),
         caption=Text(
             f"P(T|A) = {field.pass_given_aligned:.3g}, P(T|not A) = {field.pass_given_misaligned:.3g}, "
-            f"propensities from Beta({field.prior.a:.3g}, {field.prior.b:.3g}). Exact."
+            f"propensities from Beta({field.prior.a:.3g}, {field.prior.b:.3g}), "
+            "the field's mean and correlation. Exact for these."
         ),
         title_justify="left",
         caption_justify="left",
@@ -405,7 +409,8 @@ def reading(row, baseline):
     else:
         verdict = f"undecided: net {with_interval(net)} nats"
     parts = f"{_change('base rate', impact.base_rate)}, {_change('test', impact.likelihood_ratio)}"
-    return f"{short_name(row)}: {verdict}; {parts}; {_runs(counts)}, not {number(baseline.counts.expected_runs)}{note}"
+    instead = f", not {number(baseline.counts.expected_runs)}" if baseline.counts.passing and counts.passing else ""
+    return f"{short_name(row)}: {verdict}; {parts}; {_runs(counts)}{instead}{note}"
 
 
 def _more_than(part):

@@ -144,6 +144,23 @@ def test_ideas_are_the_conditions_of_a_run(folder, capsys):
     assert "no regimen 'hold'" in capsys.readouterr().err
 
 
+def test_a_run_too_small_to_compare_says_so(folder, capsys):
+    config, out = folder.parent / "one.yaml", str(folder.parent / "one")
+    config.write_text(
+        "name: one\ntask: race\nseeds: 1\ntraining: {steps: 10, segments: 2, block_width: 32}\n"
+        "regimens:\n  hold_out: [{until: 1}]\n"
+    )
+    assert cli.main(["run", str(config), "--out", out, "--of", "net"]) == 2
+    assert "--of says what --width is about" in capsys.readouterr().err
+    assert cli.main(["run", str(config), "--out", out]) == 0
+    assert cli.main(["gates", out]) == 2
+    assert "it has only one" in capsys.readouterr().err
+    assert cli.main(["compare", out]) == 2
+    assert "nothing to compare" in capsys.readouterr().err
+    assert cli.main(["ideas", out, "--fresh", "0"]) == 2
+    assert "--fresh and --runs must be at least 1" in capsys.readouterr().err
+
+
 def test_seeds_are_foreseen_from_a_pilot_elsewhere(folder, capsys):
     config = str(folder.parent / "small.yaml")
     assert cli.main(["seeds", config, "--width", "0.1", "--of", "base_rate", "--pilot", "64"]) == 0
@@ -158,7 +175,7 @@ def test_a_run_stops_at_a_width(folder, capsys):
     config, out = str(folder.parent / "small.yaml"), str(folder.parent / "narrow")
     arguments = ["run", config, "--out", out, "--seeds", "640", "--width", "0.25", "--of", "base_rate"]
     assert cli.main(arguments) == 0
-    assert "stopping here" in capsys.readouterr().err
+    assert "the rule is met" in capsys.readouterr().err
     assert cli.main(["show", out, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["stopping"].startswith("Stopping rule: base_rate at most 0.25 wide in every condition; ended at look ")

@@ -136,3 +136,10 @@ def test_certain_tests_and_rare_passes_by_hand():
 def test_impossible_budgets_are_refused(wrong):
     with pytest.raises(ValueError, match="must"):
         finite_budget(*wrong)
+
+
+def test_what_cannot_be_answered_is_refused():
+    with pytest.raises(ValueError, match="rates must lie in"):
+        crossovers((1.5, 1, 0), (0.5, 0.5, 0.5))
+    with pytest.raises(ValueError, match="at most 10,000"):
+        finite_budget(Beta(1, 1), 0.9, 0.1, 10**6)

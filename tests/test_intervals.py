@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from experiments import rivals
 from lab.statistics import QUANTITIES, Counts, compare, interval, odds_ratio_interval, ratio_interval
@@ -220,7 +220,7 @@ def test_odds_ratio_interval_is_equivariant_over_all_small_tables():
 
 
 def test_intervals_of_all_small_tables_nest_and_hold_their_estimates():
-    for x1, n1, x2, n2 in small_tables(5):
+    for x1, n1, x2, n2 in small_tables(4):
         counts = table(x1, n1, x2, n2)
         for quantity in QUANTITIES:
             value = getattr(counts, quantity)
@@ -275,3 +275,25 @@ def test_confidence_must_be_a_probability(confidence):
 def test_unknown_quantity_is_named():
     with pytest.raises(ValueError, match="unknown quantity 'base_rat'"):
         interval(Counts(1, 1, 1, 1), "base_rat")
+
+
+@pytest.mark.parametrize("confidence", [0.01, 0.1, 0.5])
+def test_one_sided_limits_at_low_confidence_solve_the_score_equation(confidence):
+    """0 of 100 against 100 of 100: at the limit r, |S| / sqrt(V) = z, with p1 the root of the constrained likelihood.
+
+    All of the second group pass, so p2 = 1 maximises it while 100 r is small: S = -r, V = r (1 - r) / 100 x 200 / 199.
+    """
+    _, high = ratio_interval(0, 100, 100, 100, confidence)
+    z = norm.isf((1 - confidence) / 2)
+    # S^2 / V = r / (1 - r) x 100 x 199 / 200 = z^2
+    odds = z**2 * 200 / 199 / 100
+    assert high == pytest.approx(odds / (1 + odds), rel=0.02)
+    assert ratio_interval(100, 100, 0, 100, confidence).low == pytest.approx(1 / high, rel=1e-9)
+
+
+def test_successes_are_at_most_trials():
+    for bad in (lambda: ratio_interval(11, 10, 3, 20), lambda: odds_ratio_interval(1, 10, -1, 20)):
+        with pytest.raises(ValueError, match="successes must lie in 0 to"):
+            bad()
+    with pytest.raises(ValueError, match="part of misaligned_fail"):
+        Counts(3, 0, 0, 0, incompetent=1)

@@ -13,7 +13,8 @@ from lab.statistics.quantities import CELLS, Estimate
 from lab.statistics.score import check_confidence
 
 DRAWS = 50_000
-BEYOND = 100  # draws wanted outside each limit; rarer tails get more draws
+BEYOND = 50  # draws wanted outside each limit; rarer tails get more draws
+MOST_DRAWS = 2_000_000
 
 
 class LogImpact(NamedTuple):
@@ -82,13 +83,15 @@ def compare(first, second, joint=None, confidence=0.95):
         confidence: of each interval by itself.
 
     Raises:
-        ValueError: `joint` does not add up to the counts, or confidence outside (0, 1).
+        ValueError: `joint` does not add up to the counts, or confidence outside (0, 1) or above 0.99995.
     """
     check_confidence(confidence)
     tail = (1 - confidence) / 2
-    likelihood_ratio, base_rate = impact_draws(
-        first, second, joint, int(min(2_000_000, max(DRAWS, math.ceil(BEYOND / tail))))
-    )
+    draws = max(DRAWS, round(BEYOND / tail))
+    if draws > MOST_DRAWS:
+        strictest = 1 - 2 * BEYOND / MOST_DRAWS
+        raise ValueError(f"confidence {confidence} is beyond what posterior draws resolve: at most {strictest}")
+    likelihood_ratio, base_rate = impact_draws(first, second, joint, draws)
 
     def result(name, drawn):
         value = _difference(_log(getattr(first, name)), _log(getattr(second, name)))

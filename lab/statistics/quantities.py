@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from scipy.stats import binomtest
 
-from lab.statistics.score import Interval, check_confidence, odds_ratio_interval, ratio_interval
+from lab.statistics.score import Interval, check_confidence, check_counts, odds_ratio_interval, ratio_interval
 
 CELLS = ("aligned_pass", "aligned_fail", "misaligned_pass", "misaligned_fail")
 
@@ -38,7 +38,7 @@ class Counts:
     and `diverged` say how many of these there are.
 
     Raises:
-        ValueError: a count is negative or not a whole number.
+        ValueError: a count is negative or not a whole number, or parts exceed their whole.
     """
 
     aligned_pass: int
@@ -53,6 +53,8 @@ class Counts:
             if not (0 <= count < math.inf and count == int(count)):
                 raise ValueError(f"{name} must be a whole number of at least 0, not {count}")
             object.__setattr__(self, name, int(count))  # numpy's small integers would overflow
+        if self.incompetent + self.diverged > self.misaligned_fail:
+            raise ValueError("incompetent and diverged models are part of misaligned_fail, and there are more of them")
 
     @property
     def cells(self):
@@ -203,6 +205,8 @@ def interval(counts, quantity, confidence=0.95, skewness=False):
 
 def wilson_interval(successes, trials, confidence=0.95):
     """Return Wilson's score interval of a proportion (JASA 22:209, 1927); (0, 1) without trials."""
+    check_confidence(confidence)
+    check_counts(successes, trials)
     if trials == 0:
         return Interval(0.0, 1.0)
     limits = binomtest(int(successes), int(trials)).proportion_ci(confidence, method="wilson")

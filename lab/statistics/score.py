@@ -27,6 +27,12 @@ def check_confidence(confidence):
         raise ValueError(f"confidence must lie strictly between 0 and 1, not {confidence}")
 
 
+def check_counts(successes, trials):
+    """Raise a ValueError unless 0 <= successes <= trials."""
+    if not 0 <= successes <= trials < math.inf:
+        raise ValueError(f"successes must lie in 0 to the number of trials, {trials}, not {successes}")
+
+
 def constrained_rates(x1, n1, x2, n2, ratio):
     """Return the maximum likelihood estimate of (p1, p2) among those with p1 = ratio x p2.
 
@@ -56,6 +62,8 @@ def ratio_interval(x1, n1, x2, n2, confidence=0.95, *, skewness=False, correctio
         correction: multiply V by N / (N - 1) (Miettinen and Nurminen, Stat. Med. 4:213, 1985; equation 9).
     """
     check_confidence(confidence)
+    check_counts(x1, n1)
+    check_counts(x2, n2)
     if not n1 or not n2 or not x1 + x2:
         return Interval(0.0, math.inf)
     if not x2:
@@ -79,7 +87,7 @@ def ratio_interval(x1, n1, x2, n2, confidence=0.95, *, skewness=False, correctio
         return 2 * (score + m) / (1 + math.sqrt(max(0.0, 1 + 4 * m * (score + m))))
 
     if not x1:
-        return Interval(0.0, _limit(statistic, math.log(0.1 / n1), confidence, 1))
+        return Interval(0.0, _limit(statistic, math.log(1e-9 / n1), confidence, 1))
     middle = math.log(x1 / n1) - math.log(x2 / n2)
     return Interval(_limit(statistic, middle, confidence, -1), _limit(statistic, middle, confidence, 1))
 
@@ -88,9 +96,12 @@ def odds_ratio_interval(x1, n1, x2, n2, confidence=0.95):
     """Return the score interval of p1 (1 - p2) / ((1 - p1) p2) from x1 successes of n1 and x2 of n2.
 
     The statistic is n1 (x1/n1 - p1) sqrt(1 / (n1 p1 (1 - p1)) + 1 / (n2 p2 (1 - p2))) at the constrained estimate,
-    times sqrt((N - 1) / N) (Miettinen and Nurminen, Stat. Med. 4:213, 1985, equations 12 to 14).
+    times sqrt((N - 1) / N) (Miettinen and Nurminen, Stat. Med. 4:213, 1985, equations 12 to 14). Rounding shows from
+    about 10^7 models a cell on.
     """
     check_confidence(confidence)
+    check_counts(x1, n1)
+    check_counts(x2, n2)
     for_it, against = x1 * (n2 - x2), x2 * (n1 - x1)
     if not for_it and not against:
         return Interval(0.0, math.inf)

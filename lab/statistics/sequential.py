@@ -17,7 +17,7 @@ from scipy.stats import norm
 
 from lab.statistics.comparison import compare
 from lab.statistics.quantities import CELLS, Counts, interval
-from lab.statistics.score import Interval, check_confidence, constrained_rates, crossing
+from lab.statistics.score import Interval, check_confidence, check_counts, constrained_rates, crossing
 
 MINIMUM = 10  # smallest count that a ratio may rest on when training stops
 
@@ -44,6 +44,7 @@ def confidence_sequence(successes, trials, confidence=0.95, prior=(1.0, 1.0)):
         prior: a and b of the mixture, which change the width and not the validity.
     """
     check_confidence(confidence)
+    check_counts(successes, trials)
     if not trials:
         return Interval(0.0, 1.0)
     least = math.log1p(-confidence) + _log_mixture(successes, trials, prior)
@@ -65,6 +66,8 @@ def ratio_confidence_sequence(x1, n1, x2, n2, confidence=0.95, prior=(0.5, 0.5))
     and Gruenwald, Stat. Prob. Lett. 198:109835, 2023, treat such two-stream tests). Arguments as in `ratio_interval`.
     """
     check_confidence(confidence)
+    check_counts(x1, n1)
+    check_counts(x2, n2)
     if not n1 or not n2 or not x1 + x2:
         return Interval(0.0, math.inf)
     least = math.log1p(-confidence) + _log_mixture(x1, n1, prior) + _log_mixture(x2, n2, prior)
@@ -88,7 +91,10 @@ def pocock(looks, confidence=0.95):
     1969): the density of the sum of k normal increments on paths that never left +-z sqrt(k), by Gauss-Legendre.
     """
     check_confidence(confidence)
-    nodes, weights = np.polynomial.legendre.leggauss(60)
+    if not (1 <= looks <= 1_000 and looks == int(looks)):
+        raise ValueError(f"looks must be a whole number from 1 to 1,000, not {looks}")
+    # the region widens with the root of the looks, the normal kernel does not
+    nodes, weights = np.polynomial.legendre.leggauss(max(60, 40 * math.ceil(math.sqrt(looks))))
 
     def stays(z):
         places, density = z * nodes, norm.pdf(z * nodes) * z * weights

@@ -223,11 +223,12 @@ def enough(say=None):
                 for part in (results.isel(seed=slice(look)) for look in looks)
             ]
             still = [row for row in rows if not any(rule[row.name] for rule in rules)]
-            outlook = f"{len(results.attrs['looks']) - len(looks)} looks to come"
+            left = len(results.attrs["looks"]) - len(looks)
+            outlook = f"{left} looks to come" if left else "that was the last look"
         if say:
             goal = "decided" if stop["width"] is None else "narrow enough"
             line = f"{seeds:,} seeds: {len(rows) - len(still)} of {len(rows)} {goal}"
-            say(line + (f"; {still[0].name} is not; {outlook}" if still else "; stopping here"))
+            say(line + (f"; {still[0].name} is not; {outlook}" if still else ": the rule is met"))
         return not still
 
     return met
