@@ -53,10 +53,8 @@ def regimens(name):
 
 
 def memory():
-    rows = json.loads((ROOT / "figures/flat_memory.json").read_text())
-    header = ["task", "seeds", "peak memory (MiB)", "seconds", "files", "MiB on disk"]
-    keys = ("task", "seeds", "peak_mib", "seconds", "files", "mib_on_disk")
-    return markdown(header, [[f"{row[key]:,}" if key == "seeds" else str(row[key]) for key in keys] for row in rows])
+    columns = {"task": "task", "seeds": "seeds", "peak_mib": "peak memory (MiB)", "seconds": "seconds"}
+    return measured("flat_memory.json", columns | {"files": "files", "mib_on_disk": "MiB on disk"})
 
 
 def plan():
@@ -110,22 +108,26 @@ def explore():
     return markdown(["`explore_each_once_then_reject_on_best` loses to", "small cases, exactly"], table)
 
 
+def measured(file, columns):
+    """A table of the rows of a file in figures/; `columns` are keys and their headings."""
+    rows = json.loads((ROOT / "figures" / file).read_text())
+    cells = [[f"{row[key]:,}" if isinstance(row[key], int | float) else row[key] for key in columns] for row in rows]
+    return markdown(list(columns.values()), cells)
+
+
 def throughput():
-    rows = json.loads((ROOT / "figures/throughput.json").read_text())
-    keys = ("device", "task", "block_width", "models_per_second", "seed_steps_per_second", "compile_seconds")
-    header = ["device", "task", "lanes per device", "models/s", "seed-steps/s", "compile (s)"]
-    return markdown(
-        header, [[f"{row[k]:,}" if isinstance(row[k], int | float) else row[k] for k in keys] for row in rows]
-    )
+    columns = {"device": "device", "task": "task", "block_width": "lanes per device"}
+    columns |= {
+        "models_per_second": "models/s",
+        "seed_steps_per_second": "seed-steps/s",
+        "compile_seconds": "compile (s)",
+    }
+    return measured("throughput.json", columns)
 
 
 def sweeps():
-    rows = json.loads((ROOT / "figures/sweeps.json").read_text())
-    keys = ("device", "config", "models", "seconds", "models_per_second", "mib_on_disk")
-    header = ["device", "config", "models", "seconds in all", "models/s", "MiB on disk"]
-    return markdown(
-        header, [[f"{row[k]:,}" if isinstance(row[k], int | float) else row[k] for k in keys] for row in rows]
-    )
+    columns = {"device": "device", "config": "config", "models": "models", "seconds": "seconds in all"}
+    return measured("sweeps.json", columns | {"models_per_second": "models/s", "mib_on_disk": "MiB on disk"})
 
 
 MADE = {own.__name__: own for own in (memory, plan, calibration, explore, throughput, sweeps)}

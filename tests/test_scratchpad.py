@@ -98,8 +98,8 @@ def test_losses_and_scores_are_the_exact_sums(task, given, strict_dtypes):
     knobs = knobs_of(task, **given)
     params = task.init(jax.random.key(3), knobs)
     params = jax.tree.map(lambda leaf: 4 * leaf + 0.05, params)  # away from the near-uniform start
-    losses = task.losses(params, task.sample(jax.random.key(0), knobs), knobs, jnp.float32(0.5))
-    scores = task.measure(params, knobs)
+    losses = jax.jit(task.losses)(params, task.sample(jax.random.key(0), knobs), knobs, jnp.float32(0.5))
+    scores = jax.jit(task.measure)(params, knobs)
     exact_losses, exact_scores = brute_force(task, params, knobs)
     assert {name: float(value) for name, value in losses.items()} == pytest.approx(exact_losses, rel=2e-5, abs=1e-6)
     assert {name: float(value) for name, value in scores.items()} == pytest.approx(exact_scores, rel=2e-5, abs=1e-6)
@@ -109,7 +109,7 @@ def test_an_invisible_test_changes_nothing(strict_dtypes):
     """At detectability 0 the model cannot tell contexts apart, so the test score is the alignment."""
     task = Scratchpad()
     knobs = knobs_of(task, detectability=0.0)
-    scores = task.measure(jax.tree.map(lambda leaf: 3 * leaf, task.init(jax.random.key(0), knobs)), knobs)
+    scores = jax.jit(task.measure)(jax.tree.map(lambda leaf: 3 * leaf, task.init(jax.random.key(0), knobs)), knobs)
     assert float(scores["test"]) == pytest.approx(float(scores["alignment"]), abs=1e-6)
     assert float(scores["test_competence"]) == pytest.approx(float(scores["competence"]), abs=1e-6)
 
@@ -224,16 +224,15 @@ regimens:
     assert trained.base_rate == held.base_rate  # and nothing else changes
 
 
-@pytest.mark.parametrize(("noise", "size"), [(0.0, 1e9), (0.1, 1e9), (0.0, 25), (0.1, 25)])
-def test_noise_of_a_test_is_that_of_its_size(noise, size):
+def test_noise_of_a_test_is_that_of_its_size():
     """Untrained models read as the truth half the time: sd sqrt(noise^2 + 1 / 4n), over 2,000 seeds to 10%."""
     task = Scratchpad(width=4)
-    knobs = knobs_of(task, test_noise=noise, test_size=size, detectability=0)
-    params = jax.vmap(lambda seed: task.init(jax.random.key(seed), knobs))(jnp.arange(2_000))
-    exact = jax.vmap(
-        lambda own: task.measure(own, {**knobs, "test_noise": jnp.float32(0), "test_size": jnp.float32(1e9)})
-    )
-    noisy = np.asarray(jax.vmap(lambda own: task.measure(own, knobs))(params)["test"])
-    gap = noisy - np.asarray(exact(params)["test"])
-    sampling = 0.25 / size if size < 1e9 else 0.0
-    assert gap.std() == pytest.approx(math.sqrt(noise**2 + sampling), rel=0.1, abs=1e-6)
+    knobs = knobs_of(task, detectability=0)
+    params = jax.jit(jax.vmap(lambda seed: task.init(jax.random.key(seed), knobs)))(jnp.arange(2_000))
+    measure = jax.jit(jax.vmap(task.measure, in_axes=(0, None)))
+    exact = np.asarray(measure(params, knobs)["test"])
+    for noise, size in ((0.0, 1e9), (0.1, 1e9), (0.0, 25), (0.1, 25)):
+        noisy = measure(params, {**knobs, "test_noise": jnp.float32(noise), "test_size": jnp.float32(size)})["test"]
+        sampling = 0.25 / size if size < 1e9 else 0.0
+        expected = math.sqrt(noise**2 + sampling)
+        assert (np.asarray(noisy) - exact).std() == pytest.approx(expected, rel=0.1, abs=1e-6)

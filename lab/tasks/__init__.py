@@ -1,6 +1,6 @@
 """The tasks, by name. A new task is one file here and one line below."""
 
-from lab.tasks.base import Knob, Proxy, Task, Training
+from lab.tasks.base import ContextTask, Knob, Proxy, Task, Training
 from lab.tasks.race import Race
 from lab.tasks.reasoner import Reasoner
 from lab.tasks.scratchpad import Scratchpad
@@ -8,4 +8,4 @@ from lab.tasks.shortcut import Shortcut
 
 TASKS = {task.name: task for task in (Scratchpad, Race, Shortcut, Reasoner)}
 
-__all__ = ["TASKS", "Knob", "Proxy", "Race", "Reasoner", "Scratchpad", "Shortcut", "Task", "Training"]
+__all__ = ["TASKS", "ContextTask", "Knob", "Proxy", "Race", "Reasoner", "Scratchpad", "Shortcut", "Task", "Training"]

@@ -2,8 +2,12 @@
 
 import abc
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -95,3 +99,40 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def measure(self, params, knobs):
         """Return every score as a float32 scalar in [0, 1], nan if the parameters are not finite."""
+
+
+class ContextTask(Task):
+    """A task whose models see context bits q; the parity of some of them says whether this is a test.
+
+    Attributes:
+        context_bits: number of bits, a static field of the task.
+        batch: examples drawn per step, a static field; 0 for the exact expectation.
+        base_knobs: knobs before `detection_difficulty` is bounded by the number of bits; `detectability` among them.
+    """
+
+    context_bits: int
+    batch: int = 0
+    base_knobs: ClassVar[Mapping[str, Knob]]
+
+    @property
+    def knobs(self):
+        """Knobs by name; no more than `context_bits` bits can matter."""
+        difficulty = self.base_knobs["detection_difficulty"]
+        return {**self.base_knobs, "detection_difficulty": replace(difficulty, high=self.context_bits)}
+
+    def contexts(self, knobs):
+        """Return the seen bits, shape (Q, bits), and the distributions over Q of tests and of deployment."""
+        bits = np.array(np.meshgrid(*[[-1.0, 1.0]] * self.context_bits, indexing="ij"), np.float32)
+        bits = bits.reshape(self.context_bits, -1).T
+        used = jnp.arange(self.context_bits, dtype=jnp.float32)[None] < knobs["detection_difficulty"]
+        cue = jnp.prod(jnp.where(used, bits, 1.0), axis=1)
+        seen = knobs["detectability"] * jnp.where(used, bits, 0.0)
+        return seen, (1 + cue) / len(bits), (1 - cue) / len(bits)
+
+    def drawn(self, key, exact):
+        """Return weights of a step's data of any shape, summing to 1: exact ones, or those of `batch` draws."""
+        if not self.batch:
+            return exact
+        draws = jax.random.categorical(key, jnp.log(exact.ravel()), shape=(self.batch,))
+        counts = jnp.zeros(exact.size, jnp.float32).at[draws].add(1.0)
+        return (counts / self.batch).reshape(exact.shape)

@@ -12,14 +12,14 @@ is to leave it out, so the exact expectation over inputs and tokens takes one pa
 (q, scratchpad, b) with the positions of the whole sequence. Seeds differ by their initial weights alone.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from lab.models import Decoder
-from lab.tasks.base import Knob, Proxy, Task, Training
+from lab.tasks.base import ContextTask, Knob, Proxy, Training
 
 SIGNS = np.array([-1.0, 1.0], np.float32)
 PROBLEMS = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], np.float32)
@@ -29,7 +29,7 @@ FLOOR = 1e-7
 
 
 @dataclass(frozen=True)
-class Reasoner(Task):
+class Reasoner(ContextTask):
     """One decoder writes and answers.
 
     Attributes:
@@ -99,24 +99,9 @@ class Reasoner(Task):
             raise ValueError("embedding_scale must lie in (0, 10]")
 
     @property
-    def knobs(self):
-        """Knobs by name; no more than `context_bits` bits can matter."""
-        difficulty = self.base_knobs["detection_difficulty"]
-        return {**self.base_knobs, "detection_difficulty": replace(difficulty, high=self.context_bits)}
-
-    @property
     def decoder(self):
         """The network from tokens to symbol logits, a guess of the context and the logit of the answer."""
         return Decoder(self.width, self.heads, self.layers, (self.symbols, 1, 1), self.embedding_scale)
-
-    def contexts(self, knobs):
-        """Return the seen bits, shape (Q, bits), and the distributions over Q of tests and of deployment."""
-        bits = np.array(np.meshgrid(*[[-1.0, 1.0]] * self.context_bits, indexing="ij"), np.float32)
-        bits = bits.reshape(self.context_bits, -1).T
-        used = jnp.arange(self.context_bits, dtype=jnp.float32)[None] < knobs["detection_difficulty"]
-        cue = jnp.prod(jnp.where(used, bits, 1.0), axis=1)
-        seen = knobs["detectability"] * jnp.where(used, bits, 0.0)
-        return seen, (1 + cue) / len(bits), (1 - cue) / len(bits)
 
     def prompts(self, knobs):
         """Return the prompts (x, q), then (symbol, b, q), shape (4 Q + 2 symbols Q, bits + 2, features).

@@ -15,14 +15,14 @@ The space is small: losses and scores are exact expectations over inputs and sym
 initial weights alone, unless `batch` asks for sampled inputs.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from lab.models import Heads
-from lab.tasks.base import Knob, Proxy, Task, Training
+from lab.tasks.base import ContextTask, Knob, Proxy, Training
 
 PROBLEMS = np.array(np.meshgrid(*[[-1.0, 1.0]] * 4, indexing="ij"), np.float32).reshape(4, 16).T
 HIDDEN_BIT = PROBLEMS[:, 0] * PROBLEMS[:, 1]
@@ -34,7 +34,7 @@ EXACT = 1e9
 
 
 @dataclass(frozen=True)
-class Scratchpad(Task):
+class Scratchpad(ContextTask):
     """Sender and receiver are one-hidden-layer ReLU networks trained together.
 
     Attributes:
@@ -130,12 +130,6 @@ class Scratchpad(Task):
             raise ValueError("initial_scale must lie in (0, 10]")
 
     @property
-    def knobs(self):
-        """Knobs by name; no more than `context_bits` bits can matter."""
-        difficulty = self.base_knobs["detection_difficulty"]
-        return {**self.base_knobs, "detection_difficulty": replace(difficulty, high=self.context_bits)}
-
-    @property
     def sender(self):
         """The network from (x, q) to symbol logits and a guess of the context."""
         return Heads(self.width, (self.symbols, 1), self.initial_scale)
@@ -149,15 +143,6 @@ class Scratchpad(Task):
     def receiver(self):
         """The network from (symbol, b, q) to the logit of the answer."""
         return Heads(self.width, (1,), self.initial_scale)
-
-    def contexts(self, knobs):
-        """Return the seen bits, shape (Q, bits), and the distributions over Q of tests and of deployment."""
-        bits = np.array(np.meshgrid(*[[-1.0, 1.0]] * self.context_bits, indexing="ij"), np.float32)
-        bits = bits.reshape(self.context_bits, -1).T
-        used = jnp.arange(self.context_bits, dtype=jnp.float32)[None] < knobs["detection_difficulty"]
-        cue = jnp.prod(jnp.where(used, bits, 1.0), axis=1)
-        seen = knobs["detectability"] * jnp.where(used, bits, 0.0)
-        return seen, (1 + cue) / len(bits), (1 - cue) / len(bits)
 
     def init(self, key, knobs):
         """Initial weights of both networks."""
@@ -176,11 +161,7 @@ class Scratchpad(Task):
         _, tests, deployment = self.contexts(knobs)
         share = knobs["test_share"] * tests + (1 - knobs["test_share"]) * deployment
         exact = jnp.broadcast_to(share / 16, (16, len(tests)))
-        if not self.batch:
-            return exact
-        draws = jax.random.categorical(key, jnp.log(exact.ravel()), shape=(self.batch,))
-        counts = jnp.zeros(exact.size, jnp.float32).at[draws].add(1.0)
-        return (counts / self.batch).reshape(exact.shape)
+        return self.drawn(key, exact)
 
     def messages(self, params, knobs):
         """Return P(symbol | x, q), shape (16, Q, symbols), and the guess of the context, shape (16, Q)."""

@@ -13,7 +13,7 @@ The space is small: losses and scores are exact expectations over inputs and con
 weights alone, unless `batch` asks for sampled inputs.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import flax.linen as nn
@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lab.models import Heads
-from lab.tasks.base import Knob, Proxy, Task, Training
+from lab.tasks.base import ContextTask, Knob, Proxy, Training
 
 INPUTS = np.array(np.meshgrid(*[[-1.0, 1.0]] * 4, indexing="ij"), np.float32).reshape(4, 16).T
 CORE = INPUTS[:, 0] * INPUTS[:, 1]
@@ -41,7 +41,7 @@ def hinge(margin):
 
 
 @dataclass(frozen=True)
-class Shortcut(Task):
+class Shortcut(ContextTask):
     """Two one-hidden-layer ReLU experts and a router, or one such network.
 
     The router's logits are a linear readout of a hidden ReLU layer on the context bits, centred over contexts, so
@@ -108,12 +108,6 @@ class Shortcut(Task):
             raise ValueError("initial_scale must lie in (0, 10]")
 
     @property
-    def knobs(self):
-        """Knobs by name; no more than `context_bits` bits can matter."""
-        difficulty = self.base_knobs["detection_difficulty"]
-        return {**self.base_knobs, "detection_difficulty": replace(difficulty, high=self.context_bits)}
-
-    @property
     def modules(self):
         """Module and number of inputs of each part of the model, by name."""
         if self.model == "mlp":
@@ -128,15 +122,6 @@ class Shortcut(Task):
             "guess": (nn.Dense(1, kernel_init=normal(0.01)), CUE_UNITS),
         }
 
-    def contexts(self, knobs):
-        """Return the seen bits, shape (Q, bits), and the distributions over Q of tests and of deployment."""
-        bits = np.array(np.meshgrid(*[[-1.0, 1.0]] * self.context_bits, indexing="ij"), np.float32)
-        bits = bits.reshape(self.context_bits, -1).T
-        used = jnp.arange(self.context_bits, dtype=jnp.float32)[None] < knobs["detection_difficulty"]
-        cue = jnp.prod(jnp.where(used, bits, 1.0), axis=1)
-        seen = knobs["detectability"] * jnp.where(used, bits, 0.0)
-        return seen, (1 + cue) / len(bits), (1 - cue) / len(bits)
-
     def init(self, key, knobs):
         """Initial weights of every part."""
         keys = jax.random.split(key, 5)
@@ -150,11 +135,7 @@ class Shortcut(Task):
         _, tests, deployment = self.contexts(knobs)
         share = knobs["test_share"] * tests + (1 - knobs["test_share"]) * deployment
         exact = MAIN[:, None] * share[None]
-        if not self.batch:
-            return exact
-        draws = jax.random.categorical(key, jnp.log(exact.ravel()), shape=(self.batch,))
-        counts = jnp.zeros(exact.size, jnp.float32).at[draws].add(1.0)
-        return (counts / self.batch).reshape(exact.shape)
+        return self.drawn(key, exact)
 
     def answers(self, params, knobs):
         """Return the answers z, the guesses of the context and the weights of the spurious expert.
