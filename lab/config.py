@@ -13,125 +13,17 @@ import json
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import TypeAdapter, ValidationError
 
 from lab.population import Settings
+from lab.schema import MAX_LANES, MAX_SEED, Axis, Config, Name, Phase, Seeds, Stop, TrainingConfig
 from lab.source import ConfigError, read_yaml
 from lab.tasks import TASKS
 from lab.tasks.outside import TaskFileError, task_class
 
 MAX_BYTES = 1_000_000
 MAX_CONDITIONS = 10_000
-MAX_LANES = 10**8
-MAX_SEED = 2**32
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Weight = Annotated[float, Field(ge=-1e6, le=1e6)]
-
-
-class Strict(BaseModel):
-    """Unknown keys, wrong types, nan and infinities are errors, and nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Phase(Strict):
-    """A stretch of training: it ends at `until`, or lasts for `lasts`, both as shares of the whole training."""
-
-    until: Share | None = None
-    lasts: Share | None = None
-    weights: dict[str, Weight] = {}
-    knobs: dict[str, float] = {}
-
-
-class TrainingConfig(Strict):
-    """How models are trained; what is left out comes from the task.
-
-    `segments` is the number of equal segments or the list of their ends; scores are recorded at every end.
-    """
-
-    steps: Annotated[int, Field(ge=1, le=10**7)] | None = None
-    optimizer: Literal["adam", "sgd"] | None = None
-    learning_rate: Annotated[float, Field(ge=0, le=1e6)] | None = None
-    final_learning_rate: Share | None = None
-    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
-    block_width: Annotated[int, Field(ge=1, le=2**20)] | None = None
-    segments: Annotated[int, Field(ge=1, le=400)] | Annotated[list[Share], Field(max_length=400)] = 20
-
-
-class Seeds(Strict):
-    """The seeds first, first + 1, ..., first + count - 1."""
-
-    first: Annotated[int, Field(ge=0, lt=MAX_SEED)] = 0
-    count: Annotated[int, Field(ge=1, le=MAX_LANES)]
-
-
-class Stop(Strict):
-    """When to stop before the last seed: once every interval of `of` is at most `width` wide, or decides.
-
-    Widths are of rates as they are and of everything else in nats. A decision needs `planned_looks` (Pocock's, five
-    by default) or a `confidence_sequence`; training pauses at `looks` equally spaced numbers of seeds.
-    """
-
-    of: Literal[
-        "net",
-        "base_rate",
-        "prior_odds",
-        "pass_given_aligned",
-        "pass_given_misaligned",
-        "aligned_given_pass",
-        "posterior_odds",
-        "pass_rate",
-        "expected_runs",
-        "likelihood_ratio",
-        "negative_likelihood_ratio",
-        "odds_ratio",
-    ] = "net"
-    width: Annotated[float, Field(gt=0, le=1e3)] | None = None
-    decided: Literal["planned_looks", "confidence_sequence"] | None = None
-    looks: Annotated[int, Field(ge=1, le=100)] | None = None
-
-    @model_validator(mode="after")
-    def _one_rule(self):
-        if (self.width is None) == (self.decided is None):
-            raise ValueError("needs either 'width' or 'decided'")
-        if self.decided and self.of not in ("net", "likelihood_ratio"):
-            raise ValueError(f"net or likelihood_ratio can be decided, not {self.of}")
-        return self
-
-    @property
-    def planned(self):
-        """Number of looks."""
-        return self.looks or (5 if self.decided == "planned_looks" else 20)
-
-
-class Axis(Strict):
-    """One axis of a sweep: every key takes every value in turn."""
-
-    key: str | Annotated[list[str], Field(min_length=1)]
-    values: Annotated[list[float], Field(min_length=1)]
-
-
-class Config(Strict):
-    """The text of an experiment, key by key. `lab schema` prints this as a JSON schema."""
-
-    name: Name
-    question: Annotated[str, Field(max_length=2000)] = ""
-    task: str | dict[str, float | int | str | bool]
-    knobs: dict[str, float] = {}
-    weights: dict[str, Weight] = {}
-    training: TrainingConfig = TrainingConfig()
-    seeds: Annotated[int, Field(ge=1, le=MAX_LANES)] | Seeds
-    stop: Stop | None = None
-    proxy: str = "test"
-    thresholds: dict[str, Share] = {}
-    confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.95
-    baseline: str | None = None
-    regimens: Annotated[dict[Name, Annotated[list[Phase], Field(min_length=1)]], Field(min_length=1)]
-    sweep: dict[Name, list[float] | Axis] = {}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import lab
 
 ROOT = Path(lab.__file__).parent
 LAYERS = [
-    {"models", "source"},
+    {"models", "schema", "source"},
     {"tasks"},
     {"objective"},
     {"population"},
