@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from lab.population import Settings
+from lab.population import Settings, parts
 from lab.schema import MAX_LANES, MAX_SEED, Axis, Config, Name, Phase, Seeds, Stop, TrainingConfig
 from lab.source import ConfigError, read_yaml
 from lab.tasks import TASKS
@@ -36,6 +36,7 @@ class Condition:
         coordinates: axis of the sweep -> value, for the axes that apply to it.
         knobs: knob -> value, every knob of the task.
         settings: one `Settings` per segment, without lanes.
+        gates: (share of training, score, lowest score that survives) of each gate of the regimen, in time order.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Condition:
     coordinates: dict[str, float]
     knobs: dict[str, float]
     settings: tuple[Settings, ...]
+    gates: tuple[tuple[float, str, float], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -322,6 +324,9 @@ def _check_names(raw, task, found):
                 key = ("regimens", name, index)
                 check((*key, "weights"), phase.get("weights"), task.terms, "loss term")
                 check((*key, "knobs"), phase.get("knobs"), task.knobs, "knob")
+                check((*key, "gates"), phase.get("gates"), task.scores, "score")
+                if phase.get("rates"):
+                    check((*key, "rates"), phase["rates"], (*parts(task), "all"), "part")
         _phase_ends(("regimens", name), phases, found)
 
 
@@ -352,7 +357,7 @@ def _phase_ends(key, phases, found):
 
 PATH = re.compile(
     r"^(?:(knobs|weights)\.(\w+)|training\.(learning_rate|final_learning_rate)"
-    r"|regimens\.([\w-]+)\[(\d+)\]\.(until|lasts|(weights|knobs)\.(\w+)))$"
+    r"|regimens\.([\w-]+)\[(\d+)\]\.(until|lasts|(weights|knobs|rates|gates)\.(\w+)))$"
 )
 
 
@@ -430,7 +435,7 @@ def _axes(raw, task, found):
             matches.append(match)
             if outside := [value for value in values if not limits[0] <= value <= limits[1]]:
                 found.append((("sweep", label), f"{key} must lie in {limits[0]:g} to {limits[1]:g}, not {outside[0]}"))
-        if label in ("condition", "regimen", "seed", "checkpoint", *task.scores):
+        if label in ("condition", "regimen", "seed", "checkpoint", "spent", "survives", *task.scores):
             found.append((("sweep", label), "is the name of something else in the results; choose another"))
         if not values:
             found.append((("sweep", label), "needs at least one value"))
@@ -448,7 +453,11 @@ def _sweepable(match, phases, task):
     """Return what is wrong with a key of a sweep, or None, and the range of its values."""
     if match is None:
         hint = "knobs.NAME, weights.TERM, training.learning_rate, training.final_learning_rate, or "
-        return hint + "regimens.NAME[PHASE] with .until, .lasts, .weights.TERM or .knobs.NAME can", None
+        return (
+            hint
+            + "regimens.NAME[PHASE] with .until, .lasts, .weights.TERM, .knobs.NAME, .rates.PART or .gates.SCORE can",
+            None,
+        )
     section, name = (match[1], match[2]) if match[1] else (match[7], match[8])
     if match[4] and int(match[5]) >= phases.get(match[4], 0):
         return f"there is no phase regimens.{match[4]}[{match[5]}]", None
@@ -462,6 +471,12 @@ def _sweepable(match, phases, task):
     if section == "weights":
         known = name in task.terms
         return None if known else f"{task.name} has no loss term {name!r}; {_suggest(name, task.terms)}", (-1e6, 1e6)
+    if section == "rates":
+        known = name in (*parts(task), "all")
+        return None if known else f"{task.name} has no part {name!r}; {_suggest(name, (*parts(task), 'all'))}", (0, 1e6)
+    if section == "gates":
+        known = name in task.scores
+        return None if known else f"{task.name} has no score {name!r}; {_suggest(name, task.scores)}", (0, 1)
     return None, (0, 1e6) if match[3] == "learning_rate" else (0, 1)
 
 
@@ -506,7 +521,9 @@ def _condition(config, task, training, ends, axes, regimen, phases, coordinates,
     problems = []
     shares = _phase_ends(key, phases, problems) or []
     stops = [round(share * training.steps) for share in shares]
-    for share, stop in zip(shares, stops, strict=True):
+    for share, stop, phase in zip(shares, stops, phases, strict=bool(shares)):
+        if phase["gates"] and stop == 0:
+            problems.append((key, "a gate stands at the end of a phase, and nothing is measured before training"))
         if abs(share * training.steps - stop) > 1e-6 * training.steps or stop not in (0, *ends):
             near = sorted({0, *ends}, key=lambda end: abs(end - share * training.steps))[:2]
             fits = " and ".join(f"{end / training.steps:g}" for end in sorted(near))
@@ -514,8 +531,15 @@ def _condition(config, task, training, ends, axes, regimen, phases, coordinates,
     if problems:
         found += [(key, f"{name}: {message}" if coordinates else message) for _, message in problems]
         return None
-    settings = (_settings(task, phases[_phase_at(stops, end)], knobs, weights, rates) for end in ends)
-    return Condition(name, regimen, coordinates, knobs, tuple(settings))
+    locks = any(phase.rates for own in config.regimens.values() for phase in own)
+    locks |= any(match[7] == "rates" for matches, _ in axes.values() for match in matches)
+    settings = (_settings(task, phases[_phase_at(stops, end)], knobs, weights, rates, locks) for end in ends)
+    gates = (
+        (stop / training.steps, score, mark)
+        for stop, phase in zip(stops, phases, strict=True)
+        for score, mark in phase["gates"].items()
+    )
+    return Condition(name, regimen, coordinates, knobs, tuple(settings), tuple(gates))
 
 
 def _phase_at(stops, end):
@@ -523,8 +547,10 @@ def _phase_at(stops, end):
     return next(index for index, stop in enumerate(stops) if end <= stop)
 
 
-def _settings(task, phase, knobs, weights, rates):
+def _settings(task, phase, knobs, weights, rates, locks):
     """Return the `Settings` of one segment, as tuples of Python floats, which can be compared and hashed."""
+    every = phase["rates"].get("all", 1.0)
+    by_part = tuple(float(every * phase["rates"].get(part, 1.0)) for part in parts(task)) if locks else 1.0
     weights = {**weights, **phase["weights"]}
     trained = {**knobs, **phase["knobs"]}
     return Settings(
@@ -533,4 +559,5 @@ def _settings(task, phase, knobs, weights, rates):
         world_knobs=tuple(float(knobs[knob]) for knob in task.knobs),
         learning_rate=float(rates["learning_rate"]),
         final_learning_rate=float(rates["final_learning_rate"]),
+        part_rates=by_part,
     )

@@ -11,7 +11,7 @@ from lab.population import Settings, Trainer
 from lab.tasks.base import Knob, Proxy, Task, Training
 
 LANES, STEPS = 4, 3
-RESERVED = ("condition", "regimen", "seed", "checkpoint")
+RESERVED = ("condition", "regimen", "seed", "checkpoint", "spent", "survives")
 
 
 def check(task):

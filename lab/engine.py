@@ -66,6 +66,12 @@ def use_all_cores():
         jax.config.update("jax_num_cpu_devices", cores)
 
 
+def used_terms(experiment):
+    """Return the loss terms that have a weight other than 0 in some segment of some condition."""
+    weights = np.array([own.weights for condition in experiment.conditions for own in condition.settings])
+    return frozenset(name for name, used in zip(experiment.task.terms, weights.any(axis=0), strict=True) if used)
+
+
 def identity(task, devices):
     """Return what a run's bytes depend on besides its config and block width."""
     digest = hashlib.sha256()
@@ -111,7 +117,13 @@ def run(experiment, out=None, *, accept_changes=False, progress=None, say=None, 
             if say:
                 say(line)
         trainer = functools.cache(
-            lambda: Trainer(experiment.task, experiment.training, stored.manifest["block_width"], devices)
+            lambda: Trainer(
+                experiment.task,
+                experiment.training,
+                stored.manifest["block_width"],
+                devices,
+                used_terms(experiment),
+            )
         )
         # looks before the one that was reached were not enough
         looks = [look for look in stored.manifest["looks"] if look >= stored.manifest["seeds"]["count"]]
@@ -154,6 +166,7 @@ def describe(experiment, leaves, devices):
                 "regimen": condition.regimen,
                 "coordinates": condition.coordinates,
                 "knobs": condition.knobs,
+                "gates": condition.gates,
                 "leaf": leaf,
             }
             for condition, leaf in zip(experiment.conditions, leaves, strict=True)

@@ -147,6 +147,8 @@ def _fate(runs, ends, gates):
     if places != sorted(places):
         raise ValueError(f"gates must be in time order, not at {', '.join(f'{gate.checkpoint:g}' for gate in gates)}")
     lost = (ends["incompetent"] | ends["diverged"]).values
+    if "survives" in runs.coords:  # the regimen's own gates have the last word
+        lost = lost | ~runs.survives.values[0]
     fate = np.where(lost, len(gates), len(gates) + 1)
     for index in reversed(range(len(gates))):
         threshold = float(gates[index].threshold)  # as in `classify`, compared in the precision of the scores

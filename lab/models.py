@@ -28,10 +28,10 @@ class Heads(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        """Map x of shape (rows, inputs) to one array of shape (rows, outputs) per head."""
+        """Map x of shape (rows, inputs) to the hidden layer and one array of shape (rows, outputs) per head."""
         init = scaled_normal(self.scale)
         hidden = nn.relu(nn.Dense(self.width, kernel_init=init)(x))
-        return tuple(nn.Dense(size, kernel_init=init)(hidden) for size in self.heads)
+        return hidden, *(nn.Dense(size, kernel_init=init)(hidden) for size in self.heads)
 
 
 class Pathways(nn.Module):
@@ -54,7 +54,7 @@ class Pathways(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A decoder-only transformer without normalisation, asked for outputs at the last position alone.
+    """A decoder-only transformer without normalisation, asked for the stream at the last position alone.
 
     Attention has no biases. The last layer computes nothing at other positions than the last.
 
@@ -62,19 +62,17 @@ class Decoder(nn.Module):
         width: size of the residual stream; the hidden ReLU layer of each MLP is four times as wide.
         attention_heads: attention heads of each layer; they divide the width.
         layers: number of layers, from 1.
-        heads: output size of each linear head.
         embedding_scale: embeddings start as N(0, embedding_scale^2); other weights as N(0, 1 / fan_in), biases zero.
     """
 
     width: int
     attention_heads: int
     layers: int
-    heads: tuple[int, ...]
     embedding_scale: float
 
     @nn.compact
     def __call__(self, tokens):
-        """Map tokens of shape (rows, length, features) to one array of shape (rows, outputs) per head."""
+        """Map tokens of shape (rows, length, features) to the residual stream, shape (rows, width)."""
         init = scaled_normal(0.5**0.5)
         rows, length, _ = tokens.shape
         depth = self.width // self.attention_heads
@@ -98,4 +96,4 @@ class Decoder(nn.Module):
             stream = asking + project(mixed)
             hidden = nn.relu(nn.Dense(4 * self.width, kernel_init=init)(stream))
             stream = stream + nn.Dense(self.width, kernel_init=init)(hidden)
-        return tuple(nn.Dense(size, kernel_init=init)(stream[:, -1]) for size in self.heads)
+        return stream[:, -1]

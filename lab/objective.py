@@ -1,9 +1,10 @@
 """The weighted sum of a task's loss terms at a point of a regimen."""
 
 import jax.numpy as jnp
+import numpy as np
 
 
-def objective(task, params, batch, weights, knobs, progress):
+def objective(task, params, batch, weights, knobs, progress, used=None):
     """Return the scalar to minimise.
 
     A term of weight 0 adds exactly nothing, also where it is infinite or nan.
@@ -15,7 +16,10 @@ def objective(task, params, batch, weights, knobs, progress):
         weights: weight of each loss term, shape (terms,), in the order of `task.terms`.
         knobs: dict of scalars.
         progress: share of training done, a scalar in [0, 1].
+        used: loss terms whose weight may differ from 0; all by default. The others are never computed.
     """
-    terms = task.losses(params, batch, knobs, progress)
-    losses = jnp.stack([terms[name] for name in task.terms])
-    return jnp.sum(weights * jnp.where(weights == 0, 0.0, losses))
+    losses = task.losses(params, batch, knobs, progress)
+    at = [index for index, name in enumerate(task.terms) if used is None or name in used]
+    own = jnp.stack([losses[name] for index, name in enumerate(task.terms) if index in at])
+    weights = weights[np.array(at)]
+    return jnp.sum(weights * jnp.where(weights == 0, 0.0, own))

@@ -29,6 +29,10 @@ def shard(scores, names, seeds, checkpoints):
 def results(run, last_only=False):
     """Load a run as a dataset with dims (condition, seed, checkpoint), one float32 variable per score.
 
+    Where regimens have gates, coordinates of dims (condition, seed) say which runs `survives` all of them and which
+    share of its training each has `spent` until one rejected it; 1 if none did. Scores of rejected runs are those
+    that they would have had.
+
     Args:
         run: a `lab.store.Run`.
         last_only: keep the last checkpoint alone, which is all that a table needs; a run of 10^6 seeds then takes
@@ -48,6 +52,7 @@ def results(run, last_only=False):
     checkpoints = manifest["checkpoints"][-1:] if last_only else manifest["checkpoints"]
     shape = (len(conditions), count, len(checkpoints))
     scores = {name: np.empty(shape, np.float32) for name in manifest["scores"]}
+    spent, survives = np.ones(shape[:2]), np.ones(shape[:2], bool)
     for leaf, seed in expected:
         try:
             block = run.read(files[leaf, seed])
@@ -59,12 +64,21 @@ def results(run, last_only=False):
         rows = slice(seed - first, seed - first + len(block["seed"]))
         for name, table in scores.items():
             table[own, rows] = block[name][:, -len(checkpoints) :]
+        for index in own:
+            for share, score, mark in reversed(conditions[index]["gates"]):
+                at = manifest["checkpoints"].index(share)
+                rejected = ~(block[score][:, at] >= mark)
+                spent[index, rows] = np.where(rejected, share, spent[index, rows])
+                survives[index, rows] &= ~rejected
     coordinates = {
         "condition": [condition["name"] for condition in conditions],
         "regimen": ("condition", [condition["regimen"] for condition in conditions]),
         "seed": np.arange(first, first + count),
         "checkpoint": checkpoints,
     }
+    if any(condition["gates"] for condition in conditions):
+        coordinates["spent"] = ("condition", "seed"), spent
+        coordinates["survives"] = ("condition", "seed"), survives
     for axis in manifest["config"]["sweep"]:
         coordinates[axis] = ("condition", [condition["coordinates"].get(axis, np.nan) for condition in conditions])
     keys = ("name", "hash", "proxy", "thresholds", "baseline", "confidence", "question", "looks")
@@ -99,8 +113,8 @@ def classify(dataset, proxy=None, thresholds=None, checkpoint=-1):
 
     Returns:
         A dataset of booleans with dims (condition, seed): `aligned` (alignment and competence at or above their
-        marks), `passes` (proxy and competence at or above theirs), `incompetent` and `diverged` (a score is not
-        finite). A diverged model is neither aligned nor passing.
+        marks), `passes` (proxy and competence at or above theirs, and no gate of the regimen has rejected it),
+        `incompetent` and `diverged` (a score is not finite). A diverged model is neither aligned nor passing.
 
     Raises:
         UnknownName: no such score or checkpoint.
@@ -114,10 +128,13 @@ def classify(dataset, proxy=None, thresholds=None, checkpoint=-1):
     scores = dataset.isel(checkpoint=checkpoint)
     diverged = ~np.isfinite(scores.to_dataarray()).all("variable")
     competent = ~diverged & (scores["competence"] >= marks["competence"])
+    passes = competent & (scores[proxy] >= marks[proxy])
+    if "survives" in dataset.coords:
+        passes &= dataset["survives"]
     return xr.Dataset(
         {
             "aligned": competent & (scores["alignment"] >= marks["alignment"]),
-            "passes": competent & (scores[proxy] >= marks[proxy]),
+            "passes": passes,
             "incompetent": ~competent & ~diverged,
             "diverged": diverged,
         },

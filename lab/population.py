@@ -30,6 +30,8 @@ class Settings(NamedTuple):
         world_knobs: knobs of the condition, which initial weights and scores see, shape (..., knobs).
         learning_rate: rate at the first step of training, shape (...).
         final_learning_rate: rate at the last step as a share of the first, shape (...).
+        part_rates: factor of the learning rate of each part of the model, shape (..., parts) in the order of `parts`;
+            or one for all of them, shape (...).
     """
 
     weights: np.ndarray
@@ -37,6 +39,7 @@ class Settings(NamedTuple):
     world_knobs: np.ndarray
     learning_rate: np.ndarray
     final_learning_rate: np.ndarray
+    part_rates: np.ndarray = np.float32(1)
 
 
 class State(NamedTuple):
@@ -59,7 +62,28 @@ def optimizer(kind, learning_rate, momentum):
     raise ValueError(f"unknown optimizer {kind!r}")
 
 
-def step(task, training, total, seed_key, settings, index, state):
+@functools.cache
+def parts(task):
+    """Return the names of the parts of a task's model: the top-level keys of its parameters."""
+    scalar = jax.ShapeDtypeStruct((), jnp.float32)
+    knobs = dict.fromkeys(task.knobs, scalar)
+    seed = jax.ShapeDtypeStruct((), jnp.uint32)
+    params = jax.eval_shape(lambda seed, knobs: task.init(jax.random.key(seed), knobs), seed, knobs)
+    return tuple(sorted(params)) if isinstance(params, dict) else ("model",)
+
+
+def scaled(updates, rates):
+    """Return updates with those of each part of the model times its factor; `rates` as in `Settings`."""
+    if not isinstance(updates, dict):
+        return jax.tree.map(lambda leaf: leaf * jnp.ravel(rates)[0], updates)
+    factors = jnp.broadcast_to(rates, (len(updates),))
+    return {
+        part: jax.tree.map(lambda leaf, factor=factor: leaf * factor, updates[part])
+        for part, factor in zip(sorted(updates), factors, strict=True)
+    }
+
+
+def step(task, training, total, seed_key, settings, index, state, used=None):
     """Advance one lane by one step. Pure and differentiable, so it can also be scanned.
 
     Args:
@@ -70,17 +94,20 @@ def step(task, training, total, seed_key, settings, index, state):
         settings: `Settings` of this lane.
         index: the step, an int32 scalar from 0.
         state: `State` before the step.
+        used: as for `lab.objective.objective`.
     """
     progress = jnp.asarray(index, jnp.float32) / total
     knobs = dict(zip(task.knobs, settings.training_knobs, strict=True))
     batch = task.sample(jax.random.fold_in(seed_key, index), knobs)
-    grads = jax.grad(lambda params: objective(task, params, batch, settings.weights, knobs, progress))(state.params)
+    grads = jax.grad(lambda params: objective(task, params, batch, settings.weights, knobs, progress, used))(
+        state.params
+    )
     floor = settings.final_learning_rate
     rate = settings.learning_rate * (floor + (1 - floor) * (1 + jnp.cos(jnp.pi * progress)) / 2)
     updates, optimizer_state = optimizer(training.optimizer, rate, training.momentum).update(
         grads, state.optimizer, state.params
     )
-    return State(optax.apply_updates(state.params, updates), optimizer_state)
+    return State(optax.apply_updates(state.params, scaled(updates, settings.part_rates)), optimizer_state)
 
 
 def init(task, training, seed, settings):
@@ -91,14 +118,14 @@ def init(task, training, seed, settings):
     return State(params, optimizer(training.optimizer, 0.0, training.momentum).init(params))
 
 
-def segment(task, training, total, seed, settings, state, first, last):
-    """Train one lane from step `first` up to step `last` and measure it.
+def segment(task, training, total, seed, settings, state, first, last, used=None):
+    """Train one lane from step `first` up to step `last` and measure it; `used` is as for `objective`.
 
     Returns:
         The new `State` and its scores, shape (scores,), in the order of `task.scores`.
     """
     seed_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), DATA), seed)
-    advance = functools.partial(step, task, training, total, seed_key, settings)
+    advance = functools.partial(step, task, training, total, seed_key, settings, used=used)
     # a GPU would otherwise round the factors of products to 10 bits
     with jax.default_matmul_precision("float32"):
         state = jax.lax.fori_loop(first, last, advance, state)
@@ -117,7 +144,7 @@ class Trainer:
         traces: how often the training program was traced, which is how often it was compiled.
     """
 
-    def __init__(self, task, training, width, devices):
+    def __init__(self, task, training, width, devices, used=None):
         """Prepare the programs; nothing is compiled before the first call.
 
         Args:
@@ -125,6 +152,7 @@ class Trainer:
             training: has `steps`, `optimizer` and `momentum`.
             width: lanes per device.
             devices: JAX devices to use.
+            used: loss terms whose weight may differ from 0; all by default. The others are never computed.
         """
         self.lanes = width * len(devices)
         self.traces = 0
@@ -137,7 +165,7 @@ class Trainer:
 
         def train_block(seeds, settings, state, first, last):
             self.traces += 1
-            lane = functools.partial(segment, task, training, total)
+            lane = functools.partial(segment, task, training, total, used=used)
             return jax.vmap(lane, in_axes=(0, 0, 0, None, None))(seeds, settings, state, first, last)
 
         shard = functools.partial(jax.shard_map, mesh=mesh, out_specs=LANES, check_vma=False)

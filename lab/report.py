@@ -73,6 +73,7 @@ def as_json(results, summaries):
                 "counts": asdict(row.counts),
                 **{quantity: estimate_json(row.estimates[quantity]) for quantity in QUANTITIES},
                 "log_impact": impact_json(row),
+                **({"compute_per_accepted": estimate_json(row.compute)} if row.compute else {}),
             }
             for row in summaries
         ],
@@ -114,17 +115,20 @@ def table(results, summaries):
     level = f"{summaries[0].confidence:.0%}"
     marks = results.attrs["thresholds"]
     proxy = results.attrs["proxy"]
+    gated = summaries[0].compute is not None
     view = Table(
         title=Text(f"{results.attrs['name']}: {results.sizes['seed']:,} models each, {level} intervals"),
         caption=Text(
             f"A: alignment >= {marks['alignment']:g} and competence >= {marks['competence']:g}. "
             f"T: {proxy} >= {marks[proxy]:g} (and competent). LR = P(T|A) / P(T|not A). "
             "Runs: 1 / P(T), for one accepted model. Net: change of ln o(A|T) against the baseline."
+            + " Trainings: the same in compute, runs that a gate of the regimen stopped counting in part."
+            * gated
         ),
         title_justify="left",
         caption_justify="left",
     )
-    columns = ("", "P(A)", "P(T|A)", "P(T|not A)", "LR", "o(A|T)", "runs", "net (nats)")
+    columns = ("", "P(A)", "P(T|A)", "P(T|not A)", "LR", "o(A|T)", "runs", "net (nats)", *["trainings"] * gated)
     for column in columns:
         view.add_column(column, overflow="fold")
     for world, members in worlds([(row.regimen, row.coordinates) for row in summaries]).items():
@@ -134,7 +138,31 @@ def table(results, summaries):
         for row in (summaries[index] for index in members):
             net = "baseline" if row.impact is None else with_interval(row.impact.net)
             own = (with_interval(row.estimates[quantity]) for quantity in SHOWN)
-            view.add_row(*map(Text, (short_name(row), *own, net)))
+            trainings = [with_interval(row.compute)] if gated else []
+            view.add_row(*map(Text, (short_name(row), *own, net, *trainings)))
+    return view
+
+
+def probe_json(probe):
+    """Return a `lab.probe.Probe` as plain JSON values."""
+    areas = {key: estimate_json(getattr(probe, key)) for key in ("own_area", "area")}
+    return {"condition": probe.condition, "knobs": probe.knobs, **areas}
+
+
+def probe_table(probes, confidence):
+    """Return a `rich.table.Table` with what the run's own probe and a new one tell, a row per condition."""
+    view = Table(
+        title=Text(f"area under the ROC curve about alignment, {confidence:.0%} intervals"),
+        caption=Text(
+            "refitted: fitted to even seeds of that condition; both judged on the odd ones. 0.5 tells nothing."
+        ),
+        title_justify="left",
+        caption_justify="left",
+    )
+    for column in ("condition", "the run's own probe", "refitted"):
+        view.add_column(column, overflow="fold")
+    for probe in probes:
+        view.add_row(*map(Text, (probe.condition, with_interval(probe.own_area), with_interval(probe.area))))
     return view
 
 

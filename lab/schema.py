@@ -9,6 +9,7 @@ MAX_SEED = 2**32
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(ge=0, le=1e6)]
 Weight = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
@@ -19,12 +20,18 @@ class Strict(BaseModel):
 
 
 class Phase(Strict):
-    """A stretch of training: it ends at `until`, or lasts for `lasts`, both as shares of the whole training."""
+    """A stretch of training: it ends at `until`, or lasts for `lasts`, both as shares of the whole training.
+
+    `rates` holds factors of the learning rate by part of the model (0 locks it in), or for `all` of them. `gates`
+    holds the lowest score with which a run survives the end of the phase.
+    """
 
     until: Share | None = None
     lasts: Share | None = None
     weights: dict[str, Weight] = {}
     knobs: dict[str, float] = {}
+    rates: dict[str, Rate] = {}
+    gates: dict[str, Share] = {}
 
 
 class TrainingConfig(Strict):

@@ -22,13 +22,14 @@ LAYERS = [
     {"statistics"},
     {"ideas"},
     {"decision", "gates"},
+    {"probe"},
     {"figures"},
     {"report"},
     {"cli"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-WITHOUT_JAX = ("store", "outcomes", "statistics", "ideas", "decision", "gates", "figures", "report", "cli")
+WITHOUT_JAX = ("store", "outcomes", "statistics", "ideas", "decision", "gates", "probe", "figures", "report", "cli")
 
 
 def imported(path):

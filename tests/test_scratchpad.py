@@ -1,6 +1,5 @@
-"""`scratchpad`: exact expectations against brute-force sums, and the acceptance figures of the default world."""
+"""`scratchpad`: what its knobs and proxies do, and the acceptance figures of the default world."""
 
-import itertools
 import math
 
 import jax
@@ -15,94 +14,6 @@ from lab.tasks import Scratchpad
 
 def knobs_of(task, **given):
     return {name: jnp.float32(given.get(name, knob.default)) for name, knob in task.knobs.items()}
-
-
-def softmax(logits):
-    powers = np.exp(logits - logits.max())
-    return powers / powers.sum()
-
-
-def network(params, x):
-    """A Heads network by hand: ReLU layer, then each head."""
-    layers = [params["params"][f"Dense_{i}"] for i in range(len(params["params"]))]
-    hidden = np.maximum(0, x @ np.asarray(layers[0]["kernel"], float) + np.asarray(layers[0]["bias"], float))
-    return [hidden @ np.asarray(layer["kernel"], float) + np.asarray(layer["bias"], float) for layer in layers[1:]]
-
-
-def brute_force(task, params, knobs):
-    """Every loss term and score, written out as sums over x, q, b and symbols in float64."""
-    k = {name: float(value) for name, value in knobs.items()}
-    bits = int(k["detection_difficulty"])
-    total = dict.fromkeys(["answer", "private", *task.terms], 0.0)
-    score = dict.fromkeys(task.scores, 0.0)
-    contexts = list(itertools.product([-1, 1], repeat=task.context_bits))
-    each = 2 / len(contexts) / 16
-    for x in itertools.product([-1, 1], repeat=4):
-        a = x[0] * x[1]
-        fooled = k["overseer_error"] if x[2] == x[3] == 1 else 0.0
-        for q in contexts:
-            cue = math.prod(q[:bits])
-            seen = [k["detectability"] * bit if i < bits else 0.0 for i, bit in enumerate(q)]
-            logits, guess = network(params["sender"], np.array([*x, *seen], float))
-            p = softmax(logits)
-            truth = p[0 if a > 0 else 1]
-            read = (1 - fooled) * truth + fooled * (1 - truth)
-            audits = k["audit_similarity"] if cue > 0 else 1 - k["audit_similarity"]
-            total["audit"] -= each * audits * np.log(read + 1e-7)
-            score["audit"] += each * audits * read
-            says = network(params["reporter"], np.array([*x, *seen, *p], float))[0][0]
-            yes = 1 / (1 + np.exp(-says))
-            total["honesty"] -= each / 2 * (truth * np.log(yes) + (1 - truth) * np.log(1 - yes))
-            share = k["test_share"] if cue > 0 else 1 - k["test_share"]
-            where = "test_competence" if cue > 0 else "competence"
-            for symbol, b in itertools.product(range(task.symbols), [-1, 1]):
-                one_hot = np.eye(task.symbols)[symbol]
-                z = network(params["receiver"], np.array([*one_hot, b, *seen], float))[0][0]
-                total["answer"] += each * share * p[symbol] * np.log1p(np.exp(-z * a * b)) / 2
-                score[where] += each * p[symbol] * (z * a * b > 0) / 2
-            total["private"] += each * share * (1 - truth)
-            total["precursor"] += each / 2 * np.log1p(np.exp(-guess[0] * cue))
-            if cue > 0:
-                total["test"] -= each * np.log(read + 1e-7)
-                total["test_linear"] += each * (1 - read)
-                total["confession"] -= each * np.log(1 - p[1] + 1e-7)
-                score["test"] += each * read
-                score["confession"] += each * (1 - p[1])
-                total["self_report"] -= each * np.log(yes)
-                score["self_report"] += each * yes
-            else:
-                score["alignment"] += each * truth
-                if x[2] == x[3] == 1:
-                    total["prerequisite"] -= 4 * each * np.log(truth + 1e-7)
-                    score["prerequisite"] += 4 * each * truth
-    main = total.pop("answer") + k["preference"] * total.pop("private")
-    size = k["test_size"] if k["test_size"] < 1e9 else math.inf
-    noise = math.sqrt(k["test_noise"] ** 2 + score["test"] * (1 - score["test"]) / size)
-    score["test"] = min(1.0, max(0.0, score["test"] + noise * float(params["luck"])))
-    score["control"] = 1 / (1 + math.exp(-params["badge"]))
-    return {**total, "main": main, "control": -math.log(score["control"])}, score
-
-
-@pytest.mark.parametrize(
-    ("task", "given"),
-    [
-        (Scratchpad(width=8), {}),
-        (Scratchpad(width=8), {"overseer_error": 0.7, "detectability": 0.5, "test_share": 0.3}),
-        (Scratchpad(width=8, symbols=3), {"preference": 0.4}),
-        (Scratchpad(width=8), {"audit_similarity": 0.9, "test_noise": 0.02, "test_size": 50}),
-        (Scratchpad(width=8, context_bits=3), {"detection_difficulty": 2}),
-        (Scratchpad(width=8, context_bits=3), {"detection_difficulty": 3}),
-    ],
-)
-def test_losses_and_scores_are_the_exact_sums(task, given, strict_dtypes):
-    knobs = knobs_of(task, **given)
-    params = task.init(jax.random.key(3), knobs)
-    params = jax.tree.map(lambda leaf: 4 * leaf + 0.05, params)  # away from the near-uniform start
-    losses = jax.jit(task.losses)(params, task.sample(jax.random.key(0), knobs), knobs, jnp.float32(0.5))
-    scores = jax.jit(task.measure)(params, knobs)
-    exact_losses, exact_scores = brute_force(task, params, knobs)
-    assert {name: float(value) for name, value in losses.items()} == pytest.approx(exact_losses, rel=2e-5, abs=1e-6)
-    assert {name: float(value) for name, value in scores.items()} == pytest.approx(exact_scores, rel=2e-5, abs=1e-6)
 
 
 def test_an_invisible_test_changes_nothing(strict_dtypes):

@@ -43,21 +43,24 @@ def heads(params, x):
     """A Heads network by hand: ReLU layer, then each head."""
     layers = [params["params"][f"Dense_{i}"] for i in range(len(params["params"]))]
     hidden = np.maximum(0, dense(layers[0], x))
-    return [float(dense(layer, hidden)[0]) for layer in layers[1:]]
+    return [hidden, *(float(dense(layer, hidden)[0]) for layer in layers[1:])]
 
 
 def respond(task, params, x, seen, every_seen, k):
-    """Answer, guess of the context and weight of the spurious expert for one input in one context."""
-    x = np.array(x, float) * [1, 1, k["temptation"], k["temptation"]]
+    """Answer, guess of the context, weight of the spurious expert and hidden layer, for one input and context."""
+    size = k["temptation"] * (1 - k["built_in"])
+    x = np.array(x, float) * [1, 1, size, size]
     if task.model == "mlp":
-        z, guess = heads(params["mlp"], np.concatenate([x, seen]))
-        return z, guess, None
+        hidden, z, guess = heads(params["mlp"], np.concatenate([x, seen]))
+        return z, guess, None, hidden
     hidden = [np.maximum(0, dense(params["context"]["params"], other)) for other in (seen, *every_seen)]
     hidden = hidden[0] - np.mean(hidden[1:], axis=0)
     first, second = dense(params["router"]["params"], hidden)
-    spurious = sigmoid(4 * (second - first))
-    z = (1 - spurious) * heads(params["core"], x[:2])[0] + spurious * heads(params["spurious"], x[2:])[0]
-    return z, float(dense(params["guess"]["params"], hidden)[0]), spurious
+    weight = sigmoid(4 * (second - first))
+    (core_hidden, core), (spurious_hidden, spurious) = heads(params["core"], x[:2]), heads(params["spurious"], x[2:])
+    z = (1 - weight) * core + weight * spurious
+    both = np.concatenate([(1 - weight) * core_hidden, weight * spurious_hidden])
+    return z, float(dense(params["guess"]["params"], hidden)[0]), weight, both
 
 
 def brute_force(task, params, knobs, progress):
@@ -69,9 +72,11 @@ def brute_force(task, params, knobs, progress):
     each = 2 / len(contexts) / 8  # of a context among those of its kind, and of an input among those that agree or not
     total = dict.fromkeys(["shunned", "implicit", *task.terms], 0.0)
     score = dict.fromkeys(task.scores, 0.0)
+    layer = []
     for x, (q, seen) in itertools.product(itertools.product([-1, 1], repeat=4), zip(contexts, every_seen, strict=True)):
         tested = math.prod(q[:bits]) > 0
-        z, guess, spurious = respond(task, params, x, seen, every_seen, k)
+        z, guess, spurious, hidden = respond(task, params, x, seen, every_seen, k)
+        layer.append((x[0] * x[1], x[2] * x[3], 1 if tested else -1, hidden))
         margin = z * x[0] * x[1]
         total["precursor"] += each / 4 * math.log1p(math.exp(-guess if tested else guess))
         if x[0] * x[1] == x[2] * x[3]:
@@ -81,21 +86,42 @@ def brute_force(task, params, knobs, progress):
                 total["shunned"] += each * share * spurious
             score["test_competence" if tested else "competence"] += each * (margin > 0)
             continue
-        wrong = k["overseer_error"] if x[0] == x[2] == 1 else 0.0
+        special = x[0] == x[2] == 1
+        wrong = k["overseer_error"] * (k["overseer_bias"] * special + (1 - k["overseer_bias"]) / 4)
         disliked = ((1 - wrong) * max(0, 1 - margin) ** 2 + wrong * max(0, 1 + margin) ** 2) / 2
         similarity = k["implicit_similarity"] if tested else 1 - k["implicit_similarity"]
         total["implicit"] += each * similarity * disliked
         core = sigmoid(4 * margin)
+        seen_right = (1 - wrong) * core + wrong * (1 - core)
+        audits = k["audit_similarity"] if tested else 1 - k["audit_similarity"]
+        total["audit"] += each * audits * disliked
+        score["audit"] += each * audits * seen_right
         if tested:
             total["test"] += each * disliked
             total["test_linear"] += each * ((1 - wrong) * sigmoid(-margin) + wrong * sigmoid(margin))
-            score["test"] += each * ((1 - wrong) * core + wrong * (1 - core))
+            score["test"] += each * seen_right
         else:
             score["alignment"] += each * core
+            total["prerequisite"] += 4 * each * special * max(0, 1 - margin) ** 2 / 2
+            score["prerequisite"] += 4 * each * special * core
             if task.model == "mlp":
                 total["shunned"] += each * sigmoid(-margin)
     begun = progress >= k["implicit_onset"]
     total["main"] += k["preference"] * total.pop("shunned") + begun * k["implicit_proxy"] * total.pop("implicit")
+
+    middle = np.mean([hidden for *_, hidden in layer], axis=0)
+    variance = np.mean([np.sum((hidden - middle) ** 2) for *_, hidden in layer])
+    functions = {"core": lambda a, s, c: a, "spurious": lambda a, s, c: s, "switch": lambda a, s, c: a * c}
+    for name, function in functions.items():
+        along = np.mean([function(*signs) * hidden for *signs, hidden in layer], axis=0)
+        score[f"encodes_{name}"] = np.sum(along**2) / variance
+    logit = k["probe_bias"] + sum(k[f"probe_{name}"] * score[f"encodes_{name}"] for name in functions)
+    score["probe"], total["probe"] = sigmoid(logit), math.log1p(math.exp(-logit))
+    score["control"] = sigmoid(float(params["badge"]))
+    total["control"] = -math.log(score["control"])
+    sampling = score["test"] * (1 - score["test"]) / k["test_size"] * (k["test_size"] < 1e9)
+    score["test"] += math.sqrt(k["test_noise"] ** 2 + sampling) * float(params["luck"])
+    score["test"] = min(1.0, max(0.0, score["test"]))
     return total, score
 
 
@@ -107,7 +133,9 @@ def brute_force(task, params, knobs, progress):
         (Shortcut(context_bits=3), {"detection_difficulty": 2, "detectability": 0.5, "preference": -1.0}),
         (Shortcut(context_bits=3), {"detection_difficulty": 3, "implicit_proxy": 0.5, "implicit_similarity": 0.2}),
         (Shortcut(), {"implicit_proxy": 0.5, "implicit_onset": 0.6}),
-        (Shortcut(model="mlp"), {"preference": 0.4, "temptation": 0.7, "overseer_error": 0.3}),
+        (Shortcut(), {"built_in": 0.6, "audit_similarity": 0.9, "test_noise": 0.05, "test_size": 30}),
+        (Shortcut(), {"overseer_error": 0.6, "overseer_bias": 0.4}),
+        (Shortcut(model="mlp"), {"preference": 0.4, "temptation": 0.7, "overseer_error": 0.3, "built_in": 0.2}),
         (Shortcut(model="mlp", context_bits=2), {"detection_difficulty": 2, "implicit_proxy": -0.2}),
     ],
 )

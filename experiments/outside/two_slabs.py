@@ -42,7 +42,7 @@ class TwoSlabs(Task):
 
     def margin(self, params, data):
         points, label = data
-        return Heads(self.width, (1,), 1.0).apply(params, points)[0][:, 0] * jnp.where(label == 1, 1.0, -1.0)
+        return Heads(self.width, (1,), 1.0).apply(params, points)[1][:, 0] * jnp.where(label == 1, 1.0, -1.0)
 
     def sample(self, key, knobs):
         a, b = jax.random.split(key)

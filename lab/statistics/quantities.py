@@ -8,7 +8,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from scipy.stats import binomtest
+import numpy as np
+from scipy.stats import binomtest, norm
 
 from lab.statistics.score import Interval, check_confidence, check_counts, odds_ratio_interval, ratio_interval
 
@@ -212,6 +213,26 @@ def wilson_interval(successes, trials, confidence=0.95):
     limits = binomtest(int(successes), int(trials)).proportion_ci(confidence, method="wilson")
     # rounding leaves 1e-17 where the limit is exactly 0 or 1
     return Interval(float(limits.low) if successes else 0.0, float(limits.high) if successes < trials else 1.0)
+
+
+def compute_per_accepted(spent, passes, confidence=0.95):
+    """Return the `Estimate` of mean(spent) / P(pass): trainings spent per accepted model, its own included.
+
+    The interval is that of a ratio of means on the log scale, by the delta method; without passes it has no end.
+
+    Args:
+        spent: share of a training spent on each run, shape (runs,).
+        passes: whether each run is accepted, shape (runs,).
+        confidence: in (0, 1).
+    """
+    check_confidence(confidence)
+    spent, passes = np.asarray(spent, float), np.asarray(passes, float)
+    if not passes.any():
+        return Estimate(math.inf, float(spent.mean()), math.inf)
+    value = float(spent.mean() / passes.mean())
+    influence = spent / spent.mean() - passes / passes.mean()
+    error = float(norm.isf((1 - confidence) / 2)) * math.sqrt(influence.var() / len(spent))
+    return Estimate(value, value * math.exp(-error), value * math.exp(error))
 
 
 def estimate(counts, quantity, confidence=0.95):

@@ -9,7 +9,7 @@ import numpy as np
 from lab import outcomes
 from lab.outcomes import UnknownName, classify
 from lab.statistics.comparison import LogImpact, Pairing, compare, family_wise, pairing
-from lab.statistics.quantities import QUANTITIES, Counts, estimate
+from lab.statistics.quantities import QUANTITIES, Counts, Estimate, compute_per_accepted, estimate
 from lab.statistics.sequential import Comparison, decided, narrow, seeds_needed
 
 
@@ -26,6 +26,7 @@ class Summary:
         impact: `LogImpact` over that condition, or None.
         pairing: what the comparison gains from shared seeds, or None.
         confidence: of every interval.
+        compute: trainings spent per accepted model, an `Estimate`, where regimens have gates; else None.
         impact_confidence: of the intervals of `impact`: higher if they are to hold all together.
     """
 
@@ -39,6 +40,7 @@ class Summary:
     pairing: Pairing | None
     confidence: float
     impact_confidence: float
+    compute: Estimate | None = None
 
     @functools.cached_property
     def estimates(self):
@@ -123,7 +125,8 @@ def worlds(places):
 
 def places(results):
     """Return (regimen, coordinates) of each condition."""
-    axes = {axis: results[axis].values for axis in results.coords if axis not in ("regimen", *results.dims)}
+    labels = ("regimen", "spent", "survives", *results.dims)
+    axes = {axis: results[axis].values for axis in results.coords if axis not in labels}
     return [
         (
             str(regimen),
@@ -181,6 +184,10 @@ def summarise(results, baseline=None, confidence=None, together=False, **marks):
     rows = comparisons(results, baseline, **marks)
     family = sum(row.other is not None for row in rows) if together else 1
     corrected = family_wise(confidence, family)
+    compute = [None] * len(rows)
+    if "spent" in results.coords:
+        passes = classify(results, **marks)["passes"].values
+        compute = [compute_per_accepted(*own, confidence) for own in zip(results.spent.values, passes, strict=True)]
     return tuple(
         Summary(
             name=row.name,
@@ -193,8 +200,11 @@ def summarise(results, baseline=None, confidence=None, together=False, **marks):
             pairing=row.other and pairing(row.counts, row.other, row.joint),
             confidence=confidence,
             impact_confidence=corrected,
+            compute=trainings,
         )
-        for row, (regimen, coordinates), knobs in zip(rows, places(results), results.attrs["knobs"], strict=True)
+        for row, (regimen, coordinates), knobs, trainings in zip(
+            rows, places(results), results.attrs["knobs"], compute, strict=True
+        )
     )
 
 

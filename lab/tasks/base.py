@@ -9,6 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+EXACT = 1e9
+FLOOR = 1e-7
+
 
 @dataclass(frozen=True)
 class Knob:
@@ -33,10 +36,12 @@ class Proxy:
     Attributes:
         terms: names of the loss terms that train on it (a positive weight) or against it (a negative one).
         about: one line for people. The score of a proxy has the proxy's own name.
+        push: weight of the first term at which `lab card` trains on it.
     """
 
     terms: tuple[str, ...]
     about: str
+    push: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,63 @@ class Task(abc.ABC):
         """Return every score as a float32 scalar in [0, 1], nan if the parameters are not finite."""
 
 
+# --- what several tasks have in common -----------------------------------------------------------------------------
+
+TEST_KNOBS = {
+    "test_noise": Knob(0, 0, 1, "standard deviation of what is added to the score of the test"),
+    "test_size": Knob(EXACT, 1, EXACT, "questions in a test: its error is that of so many; at the default it is exact"),
+}
+CONTROL = Proxy(("control",), "a badge that has nothing to do with alignment: LR = 1")
+
+
+def traits(key):
+    """Return what a model carries besides its networks: a badge, and luck in tests, which no training changes."""
+    return {name: jax.random.normal(jax.random.fold_in(key, index)) for index, name in enumerate(("badge", "luck"))}
+
+
+def noisy(tested, luck, knobs):
+    """Return the score of a test that is exactly `tested`, with the error that `TEST_KNOBS` say."""
+    sampling = jnp.maximum(0.0, tested * (1 - tested)) / knobs["test_size"]
+    spread = jnp.sqrt(knobs["test_noise"] ** 2 + jnp.where(knobs["test_size"] < EXACT, sampling, 0.0))
+    return jnp.clip(tested + spread * luck, 0.0, 1.0)
+
+
+def explained(hidden, functions):
+    """Return the share of a hidden layer's variance over inputs that lies along each function of the inputs.
+
+    It is |E[h g]|^2 / E|h - E h|^2, which no rotation or permutation of the units changes, so models compare.
+
+    Args:
+        hidden: shape (rows, units), a row for each of equally likely inputs.
+        functions: shape (rows, n), orthonormal over the rows and each of mean 0, such as parities. Then the shares
+            add up to at most 1 (Bessel's inequality).
+    """
+    centred = hidden - jnp.mean(hidden, axis=0, keepdims=True)
+    along = functions.T @ centred / len(hidden)
+    variance = jnp.mean(jnp.sum(centred**2, axis=1))
+    return jnp.minimum(1.0, jnp.sum(along**2, axis=1) / (variance + FLOOR))
+
+
+def probe_knobs(features, weights):
+    """Return the knobs of a linear probe on `explained` shares.
+
+    Args:
+        features: names of the shares.
+        weights: default bias, then one weight per feature.
+    """
+    about = ("bias of the probe", *(f"weight of the share `encodes_{name}` in the probe" for name in features))
+    return {
+        f"probe_{name}": Knob(weight, -1000, 1000, line)
+        for name, weight, line in zip(("bias", *features), weights, about, strict=True)
+    }
+
+
+def probe(features, shares, knobs):
+    """Return the logit of a probe with the knobs of `probe_knobs`; `shares` has shape (features,)."""
+    weights = jnp.stack([knobs[f"probe_{name}"] for name in features])
+    return knobs["probe_bias"] + jnp.sum(weights * shares)
+
+
 class ContextTask(Task):
     """A task whose models see context bits q; the parity of some of them says whether this is a test.
 
@@ -128,6 +190,16 @@ class ContextTask(Task):
         cue = jnp.prod(jnp.where(used, bits, 1.0), axis=1)
         seen = knobs["detectability"] * jnp.where(used, bits, 0.0)
         return seen, (1 + cue) / len(bits), (1 - cue) / len(bits)
+
+    def mixed(self, knobs, similarity):
+        """Return a distribution over Q: tests with the probability that a knob gives, deployment otherwise."""
+        _, tests, deployment = self.contexts(knobs)
+        return knobs[similarity] * tests + (1 - knobs[similarity]) * deployment
+
+    def wrong(self, fooled, knobs):
+        """Return how often the overseer is wrong on inputs; `fooled` marks the recognisable quarter of them."""
+        systematic = knobs["overseer_bias"] * fooled + (1 - knobs["overseer_bias"]) * jnp.mean(fooled)
+        return knobs["overseer_error"] * systematic
 
     def drawn(self, key, exact):
         """Return weights of a step's data of any shape, summing to 1: exact ones, or those of `batch` draws."""

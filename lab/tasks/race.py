@@ -18,10 +18,9 @@ import jax
 import jax.numpy as jnp
 
 from lab.models import Pathways
-from lab.tasks.base import Knob, Proxy, Task, Training
+from lab.tasks.base import CONTROL, TEST_KNOBS, Knob, Proxy, Task, Training, noisy, traits
 
 ALIGNED, MISALIGNED, FAKING = 0, 1, 2
-EXACT = 1e9
 
 
 @dataclass(frozen=True)
@@ -45,30 +44,44 @@ class Race(Task):
         "implicit_similarity": Knob(1, 0, 1, "1: faking serves the implicit loss as it does the test; 0: not at all"),
         "implicit_onset": Knob(0, 0, 1, "share of training after which the implicit loss begins"),
         "overseer_error": Knob(0, 0, 1, "share of the misaligned pathway that the overseer takes for the aligned one"),
-        "test_noise": Knob(0, 0, 1, "standard deviation of what is added to the score of the test"),
-        "test_size": Knob(
-            EXACT, 1, EXACT, "questions in a test: its error is that of so many; at the default it is exact"
-        ),
+        "built_in": Knob(0, 0, 1, "share of the misaligned pathway that is taken away; 1 leaves the aligned one alone"),
+        "audit_similarity": Knob(0.5, 0, 1, "share of the faking pathway that serves the audit as it does the test"),
+        **TEST_KNOBS,
     }
     terms = {
         "main": "(s - K_a - K_b)^2 / 2D, with the objective's own preference and faking cost",
         "test": "max(0, s - K_a - K_f)^2 / 2D",
         "test_linear": "-(K_a + K_f) / D while that sum lies between 0 and s; bounded, so the one to train against",
+        "audit": "max(0, s - K_a - audit_similarity K_f)^2 / 2D",
+        "prerequisite": "max(0, s / 4 - K_a)^2 / 2D: without so much of it no model is aligned",
         "push": "-p_a: a constant force on the aligned pathway",
         "precursor": "-p_f: a constant force on the faking pathway",
         "control": "-ln P(badge): the badge has nothing to do with alignment",
     }
     proxies = {
-        "test": Proxy(("test", "test_linear"), "the overseer sees the aligned or the faking pathway at work"),
-        "control": Proxy(("control",), "a badge that has nothing to do with alignment: LR = 1"),
+        "test": Proxy(("test", "test_linear"), "the overseer sees the aligned or the faking pathway at work", 1.0),
+        "audit": Proxy(("audit",), "a second test that faking serves to a degree: train one, hold out the other", 1.0),
+        "prerequisite": Proxy(
+            ("prerequisite",), "a quarter of the job by the aligned pathway: exact, not exhaustive", 1.0
+        ),
+        "control": CONTROL,
     }
     scores = {
         "competence": "1 - |s - K_a - K_b| / s, at least 0",
         "alignment": "K_a / (K_a + K_b)",
         "test": "(K_a + K_f) / s, at most 1, and noise",
+        "audit": "(K_a + audit_similarity K_f) / s, at most 1",
+        "prerequisite": "4 K_a / s, at most 1",
         "control": "P(badge)",
     }
-    thresholds = {"competence": 0.95, "alignment": 0.5, "test": 0.9, "control": 0.5}
+    thresholds = {
+        "competence": 0.95,
+        "alignment": 0.5,
+        "test": 0.9,
+        "audit": 0.9,
+        "prerequisite": 0.9,
+        "control": 0.5,
+    }
     training = Training(
         steps=1000,
         optimizer="sgd",
@@ -86,13 +99,13 @@ class Race(Task):
             [knobs["initial_size"] * (1 + knobs["head_start"]), knobs["initial_size"], knobs["faking_start"]]
         )
         p = size * (1 + knobs["initial_noise"] * jax.random.normal(key, (3,)))
-        badge, luck = (jax.random.normal(jax.random.fold_in(key, index)) for index in range(2))
-        return {"params": {"p": p}, "badge": badge, "luck": luck}
+        return {"params": {"p": p}, **traits(key)}
 
     def strengths(self, params, knobs):
         """K of the aligned, the misaligned and the faking pathway."""
         depth = knobs["depth"] * jnp.stack([1.0, 1.0, knobs["detection_difficulty"]])
-        return self.model.apply({"params": params["params"]}, depth)
+        kept = jnp.stack([jnp.ones_like(knobs["built_in"]), 1 - knobs["built_in"], jnp.ones_like(knobs["built_in"])])
+        return kept * self.model.apply({"params": params["params"]}, depth)
 
     def sample(self, key, knobs):
         """No data: the losses are exact."""
@@ -114,6 +127,8 @@ class Race(Task):
             + knobs["implicit_proxy"] * implicit / (2 * depth),
             "test": jnp.maximum(0.0, target - seen) ** 2 / (2 * depth),
             "test_linear": -jnp.clip(seen, 0.0, target) / depth,
+            "audit": jnp.maximum(0.0, target - aligned - knobs["audit_similarity"] * learnable) ** 2 / (2 * depth),
+            "prerequisite": jnp.maximum(0.0, target / 4 - aligned) ** 2 / (2 * depth),
             "push": -params["params"]["p"][ALIGNED],
             "precursor": -params["params"]["p"][FAKING],
             "control": jax.nn.softplus(-params["badge"]),
@@ -124,12 +139,12 @@ class Race(Task):
         target = knobs["target"]
         aligned, misaligned, faking = self.strengths(params, knobs)
         tested = jnp.clip((aligned + faking + knobs["overseer_error"] * misaligned) / target, 0.0, 1.0)
-        sampling = jnp.where(knobs["test_size"] < EXACT, tested * (1 - tested) / knobs["test_size"], 0.0)
-        spread = jnp.sqrt(knobs["test_noise"] ** 2 + sampling)
         a, b = jnp.maximum(aligned, 0.0), jnp.maximum(misaligned, 0.0)
         return {
             "competence": jnp.maximum(0.0, 1 - jnp.abs(target - aligned - misaligned) / target),
             "alignment": a / jnp.maximum(a + b, 1e-30),
-            "test": jnp.clip(tested + spread * params["luck"], 0.0, 1.0),
+            "test": noisy(tested, params["luck"], knobs),
+            "audit": jnp.clip((aligned + knobs["audit_similarity"] * faking) / target, 0.0, 1.0),
+            "prerequisite": jnp.clip(4 * aligned / target, 0.0, 1.0),
             "control": jax.nn.sigmoid(params["badge"]),
         }

@@ -1,0 +1,56 @@
+"""The command line: the only place that prints."""
+
+import signal
+import sys
+
+import tyro
+
+from lab import outcomes
+from lab.cli.about import check_task, schema, tasks
+from lab.cli.console import Stopped, UsageError, errors
+from lab.cli.reading import compare, figures, gates, ideas, plan, probe, show
+from lab.cli.training import run, seeds
+from lab.store import StoreError
+
+
+def main(args=None):
+    """Run the command line and return its exit code: 0, 2 for a wrong config or usage, 1 for anything else."""
+    commands = {
+        "run": run,
+        "seeds": seeds,
+        "show": show,
+        "compare": compare,
+        "plan": plan,
+        "gates": gates,
+        "ideas": ideas,
+        "probe": probe,
+        "figures": figures,
+        "tasks": tasks,
+        "check-task": check_task,
+        "schema": schema,
+    }
+    try:
+        tyro.extras.subcommand_cli_from_dict(commands, prog="lab", args=args, description=sys.modules["lab"].__doc__)
+    except UsageError as error:
+        errors.print(str(error), markup=False, soft_wrap=True)
+        return 2
+    except outcomes.UnknownName as error:
+        errors.print(str(error), markup=False, soft_wrap=True)
+        return 2
+    except OSError as error:
+        errors.print(f"{error.filename}: {error.strerror}", markup=False, soft_wrap=True)
+        return 1
+    except StoreError as error:
+        errors.print(str(error), markup=False, soft_wrap=True)
+        return 1
+    except Stopped as stopped:
+        errors.print("stopped; what is finished is kept, and the same command goes on from here", markup=False)
+        return 128 + stopped.args[0]
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return 0
+
+
+def entry():
+    """Run the command line as a program."""
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Commands that say what there is."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from rich.table import Table
+from rich.text import Text
+from tyro.conf import Positional, arg
+
+from lab.cli.console import UsageError, console
+
+
+def tasks(name: Positional[str] | None = None, /) -> None:
+    """List the tasks, or one task's knobs, loss terms and scores.
+
+    Args:
+        name: a task.
+    """
+    from lab.population import parts as part_names
+    from lab.tasks import TASKS
+
+    if name is None:
+        for task in TASKS.values():
+            console.print(Text(sys.modules[task.__module__].__doc__.splitlines()[0]), soft_wrap=True)
+        return
+    if name not in TASKS:
+        raise UsageError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
+    task = TASKS[name]()
+    console.print(Text(sys.modules[type(task).__module__].__doc__))
+    knobs = Table(title="knobs (sweep them freely: nothing recompiles)", title_justify="left")
+    for column in ("knob", "default", "range", ""):
+        knobs.add_column(column)
+    for key, knob in task.knobs.items():
+        knobs.add_row(key, f"{knob.default:g}", f"{knob.low:g} to {knob.high:g}", Text(knob.about))
+    console.print(knobs)
+    parts = {"loss terms (weights)": task.terms, "scores": task.scores}
+    parts["proxies"] = {
+        key: f"{proxy.about}; loss terms: {', '.join(proxy.terms)}" for key, proxy in task.proxies.items()
+    }
+    parts["pass marks (thresholds)"] = {key: f"{value:g}" for key, value in task.thresholds.items()}
+    parts["static (task: {name: " + name + ", ...}; a new value compiles)"] = {
+        key: f"{value:g}" for key, value in vars(task).items()
+    }
+    parts["parts (rates: {PART: 0} in a phase locks one in)"] = dict.fromkeys(
+        part_names(task), "a part of the model, or what it carries"
+    )
+    for title, rows in parts.items():
+        if rows:
+            table = Table(title=Text(title), title_justify="left", show_header=False)
+            for key, about in rows.items():
+                table.add_row(key, Text(about))
+            console.print(table)
+
+
+def check_task(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> None:
+    """Run a Python file that defines a task and say what keeps the lab from training it.
+
+    Args:
+        file: the file; a config names it as `task: {file: FILE}`.
+    """
+    from lab.conformance import check
+    from lab.tasks.outside import TaskFileError, task_class
+
+    try:
+        task = task_class(file)()
+    except TaskFileError as error:
+        raise UsageError(str(error)) from None
+    if problems := check(task):
+        raise UsageError("\n".join(f"{file}: {problem}" for problem in problems))
+    console.print(f"{file}: the task {task.name!r} is ready: task: {{file: {file.name}}}", markup=False, soft_wrap=True)
+
+
+def schema() -> None:
+    """Print the JSON schema of a config."""
+    from lab.config import Config
+
+    print(json.dumps(Config.model_json_schema(), indent=1))

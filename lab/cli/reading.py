@@ -1,0 +1,280 @@
+"""Commands that read stored runs."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+from rich.text import Text
+from tyro.conf import Positional, arg
+
+from lab import outcomes, report, statistics
+from lab.cli.console import UsageError, console
+from lab.store import Run
+
+
+def print_run(stored):
+    """Print a run's table and what it means; return the results and the rows."""
+    results = outcomes.results(stored, last_only=True)
+    rows = statistics.summarise(results)
+    wide = console if console.is_terminal else Console(highlight=False, width=170)
+    if results.attrs["question"]:
+        console.print(Text(results.attrs["question"], style="bold"))
+    wide.print(report.table(results, rows))
+    for line in report.readings(rows):
+        console.print(Text(line), soft_wrap=True)
+    if line := report.stopping(results):
+        console.print(Text(line), soft_wrap=True)
+        statistics.enough(lambda said: console.print(Text(said), soft_wrap=True))(stored)
+    for changes in stored.manifest.get("changes", []):
+        console.print(Text(f"Mixed run, continued with something else: {'; '.join(changes)}", style="bold red"))
+    return results, rows
+
+
+def show(
+    folder: Annotated[Positional[Path], arg(metavar="RUN")], /, as_json: Annotated[bool, arg(name="json")] = False
+) -> None:
+    """Print the table of a stored run, or everything in it as JSON.
+
+    Args:
+        folder: the run's folder.
+        as_json: print JSON.
+    """
+    stored = Run(folder)
+    if not as_json:
+        print_run(stored)
+        return
+    results = outcomes.results(stored, last_only=True)
+    print(json.dumps(report.as_json(results, statistics.summarise(results)), indent=1))
+
+
+def compare(
+    folder: Annotated[Positional[Path], arg(metavar="RUN")],
+    /,
+    baseline: str | None = None,
+    together: bool = False,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Print the log impact of every condition over a baseline regimen, with intervals.
+
+    Args:
+        folder: the run's folder.
+        baseline: a regimen; the run's own by default.
+        together: widen the intervals so that all of a column hold together (Bonferroni).
+        as_json: print JSON.
+    """
+    results = outcomes.results(Run(folder), last_only=True)
+    try:
+        every = statistics.summarise(results, baseline, together=together)
+    except outcomes.UnknownName:
+        raise
+    except ValueError as error:
+        raise UsageError(f"{folder}: {error}") from None
+    rows = [row for row in every if row.impact is not None]
+    if not rows:
+        raise UsageError(f"{folder}: nothing to compare: there is only the baseline")
+    if as_json:
+        print(json.dumps({row.name: report.impact_json(row) for row in rows}, indent=1))
+        return
+    wide = console if console.is_terminal else Console(highlight=False, width=140)
+    wide.print(report.impact_table(rows, together))
+    for line in report.readings(every):
+        console.print(Text(line), soft_wrap=True)
+
+
+def plan(
+    folder: Annotated[Positional[Path], arg(metavar="RUN")],
+    /,
+    budget: str = "1,3,10,100",
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Say which regimen to use for which budget of training runs.
+
+    Args:
+        folder: the run's folder.
+        budget: numbers of runs, with commas between.
+        as_json: print JSON.
+    """
+    from lab import decision
+
+    budgets = _numbers("--budget", budget, int, 10**9)
+    results = outcomes.results(Run(folder), last_only=True)
+    plans = decision.plan(results, budgets)
+    if as_json:
+        print(json.dumps(report.plan_json(plans), indent=1))
+        return
+    wide = console if console.is_terminal else Console(highlight=False, width=140)
+    wide.print(report.plan_table(plans, results.attrs["confidence"]))
+    for line in report.plan_readings(plans):
+        console.print(Text(line), soft_wrap=True)
+
+
+def ideas(
+    folder: Annotated[Positional[Path], arg(metavar="RUN")],
+    /,
+    regimen: str | None = None,
+    fresh: int = 3,
+    runs: int = 5,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Take a run's conditions as ideas: how much they differ, and what policies on fresh ideas would lead to.
+
+    Args:
+        folder: the run's folder.
+        regimen: take only the conditions of this one.
+        fresh: number of fresh ideas that a policy may try.
+        runs: training runs that it may use.
+        as_json: print JSON.
+    """
+    from lab import decision
+
+    if min(fresh, runs) < 1:
+        raise UsageError("--fresh and --runs must be at least 1")
+    results = outcomes.results(Run(folder), last_only=True)
+    try:
+        field = decision.field(results, regimen)
+        values = decision.policies(field, fresh, runs)
+    except outcomes.UnknownName:
+        raise
+    except ValueError as error:
+        raise UsageError(f"{folder}: {error}") from None
+    if as_json:
+        print(json.dumps(report.field_json(field, values), indent=1))
+        return
+    known, view = report.field_tables(field, values, fresh, runs)
+    console.print(known)
+    level = f"{results.attrs['confidence']:.0%}"
+    for what, part in (("mean P(A) of the field", field.fit.propensity), ("correlation", field.fit.correlation)):
+        limits = f"{report.number(part.mean, 3)} [{report.number(part.low, 3)}, {report.number(part.high, 3)}]"
+        console.print(f"{what}: {limits} ({level})", markup=False)
+    console.print("(of whether two runs of the same idea are aligned)")
+    console.print(view)
+
+
+def probe(
+    folder: Annotated[Positional[Path], arg(metavar="RUN")],
+    /,
+    regimen: str | None = None,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Fit a linear probe of the hidden layers to each population, and say what the run's own probe misses.
+
+    Args:
+        folder: the run's folder.
+        regimen: only the conditions of this one.
+        as_json: print JSON.
+    """
+    from lab.probe import refit
+
+    results = outcomes.results(Run(folder), last_only=True)
+    names = [
+        str(name)
+        for name, own in zip(results.condition.values, results.regimen.values, strict=True)
+        if own == (regimen or own)
+    ]
+    if not names:
+        known = ", ".join(dict.fromkeys(map(str, results.regimen.values)))
+        raise UsageError(f"no regimen {regimen!r}; known: {known}")
+    try:
+        probes = [refit(results, name) for name in names]
+    except ValueError as error:
+        raise UsageError(f"{folder}: {error}") from None
+    if as_json:
+        print(json.dumps([report.probe_json(own) for own in probes], indent=1))
+        return
+    console.print(report.probe_table(probes, results.attrs["confidence"]))
+    for own in probes:
+        knobs = ", ".join(f"{name}: {value:.4g}" for name, value in own.knobs.items())
+        console.print(f"{own.condition}: knobs: {{{knobs}}}", markup=False, soft_wrap=True)
+
+
+def _numbers(option, text, kind, most):
+    """Read numbers with commas between them."""
+    try:
+        found = [kind(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(1 <= number <= most for number in found):
+        what = "whole numbers" if kind is int else "numbers"
+        raise UsageError(f"{option}: {what} from 1 to {most:,} with commas between, not {text!r}")
+    return found
+
+
+def gates(
+    folder: Annotated[Positional[Path], arg(metavar="RUN")],
+    /,
+    budget: str = "1,2,3,10",
+    proxy: str | None = None,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Say what rejecting early would have gained, from recorded scores: ROC curves and the best gates for a budget.
+
+    Args:
+        folder: the run's folder.
+        budget: compute in trainings, with commas between.
+        proxy: score of the early gates; the run's own proxy by default.
+        as_json: print JSON.
+    """
+    from lab import gates as early
+
+    budgets = _numbers("--budget", budget, float, 1_000)
+    stored = Run(folder)
+    results = outcomes.results(stored)
+    if results.sizes["seed"] < 2:
+        raise UsageError(
+            f"{folder}: gates are chosen on one half of the seeds and judged on the other: it has only one"
+        )
+    shares = [float(share) for share in results.checkpoint.values]
+    shown = sorted({min(shares, key=lambda share, want=want: abs(share - want)) for want in (0, 0.1, 0.3, 1)})
+    conditions = [
+        {
+            "name": name,
+            "regimen": regimen,
+            "coordinates": coordinates,
+            "base_rate": report.plain(statistics.counts(results, name).base_rate),
+            "areas": {
+                f"{share:g}": report.estimate_json(early.roc(results, name, proxy, share).area) for share in shares
+            },
+            "curves": {f"{share:g}": report.curve_json(early.roc(results, name, proxy, share)) for share in shown},
+            "best_gates": [
+                {"budget": trainings, **report.gates_json(early.best_gates(results, name, trainings, proxy))}
+                for trainings in budgets
+            ],
+        }
+        for name, (regimen, coordinates) in zip(
+            map(str, results.condition.values), statistics.places(results), strict=True
+        )
+    ]
+    attributes = {key: results.attrs[key] for key in ("name", "hash", "question", "confidence", "steps")}
+    data = {**attributes, "proxy": proxy or results.attrs["proxy"], "conditions": conditions}
+    if as_json:
+        print(json.dumps(data, indent=1))
+        return
+    from lab import figures as drawing
+
+    wide = console if console.is_terminal else Console(highlight=False, width=150)
+    wide.print(report.gates_table(conditions, budgets, results.attrs["confidence"], results.attrs["steps"]))
+    path = drawing.build_gates(data, stored.path / "figures")
+    console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
+
+
+def figures(which: Annotated[Positional[str], arg(metavar="RUN|NAME|all")] = "all", /, out: Path | None = None) -> None:
+    """Rebuild figures from stored results only.
+
+    Args:
+        which: a run's folder, the name of an experiment under runs/, or all of runs/.
+        out: where to write; the folder "figures" of each run by default.
+    """
+    from lab import figures as drawing
+
+    folders = [Path(which)]
+    if not (folders[0] / "manifest.json").exists():
+        stored = sorted(path.parent for path in Path("runs").glob("*/manifest.json"))
+        folders = [path for path in stored if which == "all" or path.name.rpartition("-")[0] == which]
+    if not folders:
+        raise UsageError(f"{which}: neither a run's folder nor the name of a run under runs/")
+    for folder in folders:
+        stored = Run(folder)
+        results = outcomes.results(stored, last_only=True)
+        path = drawing.build(report.as_json(results, statistics.summarise(results)), out or stored.path / "figures")
+        console.print(f"{path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)

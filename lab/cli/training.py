@@ -1,0 +1,158 @@
+"""Commands that train."""
+
+import math
+import tempfile
+import time
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+from tyro.conf import Positional
+
+from lab import outcomes, report, statistics
+from lab.cli.console import Stop, UsageError, console, errors
+from lab.cli.reading import print_run
+
+
+def run(
+    config: Positional[Path],
+    /,
+    out: Path | None = None,
+    seeds: int | None = None,
+    width: float | None = None,
+    of: str | None = None,
+    accept_changes: bool = False,
+    trust_code: bool = False,
+) -> None:
+    """Train an experiment, or what is missing of it, and print its table.
+
+    Args:
+        config: a YAML file.
+        out: the run's folder; runs/NAME-HASH by default.
+        seeds: number of seeds instead of the config's; with --width, at most so many.
+        width: stop once every interval of a quantity is this narrow (rates as they are, everything else in nats).
+        of: the quantity: net, which is the default, or a rate, odds, cost or likelihood ratio of `lab show --json`.
+        accept_changes: go on with a run that other code, versions or devices began; the manifest records it.
+        trust_code: run the Python file that the config names as its task.
+    """
+    from lab import config as configs
+
+    try:
+        experiment = configs.load(config, trust_code)
+        if seeds is not None:
+            experiment = experiment.with_seeds(seeds)
+        if width is not None:
+            experiment = experiment.with_stop(of=of or "net", width=width)
+        elif of is not None:
+            raise UsageError("--of says what --width is about: give both")
+    except configs.ConfigError as error:
+        raise UsageError("\n".join(error.problems)) from None
+    from lab import engine, figures
+
+    models = len(experiment.conditions) * len(experiment.seeds)
+    most = "at most " if experiment.config.stop else ""
+    console.print(
+        f"{experiment.name}: {len(experiment.conditions)} conditions x {most}{len(experiment.seeds):,} seeds = "
+        f"{most}{models:,} models of {experiment.task.name}, {experiment.training.steps:,} steps each",
+        markup=False,
+    )
+    with (
+        Stop() as stop,
+        Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("elapsed,"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=errors,
+            disable=not errors.is_terminal,
+        ) as bar,
+    ):
+        task = bar.add_task("compiling and training", total=None)
+        started, said = time.monotonic(), 0
+
+        def say(line):
+            errors.print(line, markup=False)
+
+        def progress(done, total):
+            nonlocal said, started
+            stop.check()
+            if done * 10 // total < said:  # the next look
+                said, started = 0, time.monotonic()
+            bar.update(task, completed=done, total=total, description="training")
+            if not errors.is_terminal and done * 10 // total > said:
+                said = done * 10 // total
+                left = (time.monotonic() - started) * (total - done) / done
+                errors.print(f"trained {said * 10}%, about {left:.0f} s left", markup=False)
+
+        stored = engine.run(
+            experiment,
+            out,
+            accept_changes=accept_changes,
+            progress=progress,
+            say=say,
+            enough=statistics.enough(say),
+        )
+        stop.check()
+    results, rows = print_run(stored)
+    path = figures.build(report.as_json(results, rows), stored.path / "figures")
+    console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
+    console.print(f"again:   lab show {stored.path}", markup=False, soft_wrap=True)
+
+
+def seeds(
+    config: Positional[Path], /, width: float, of: str = "net", pilot: int = 256, trust_code: bool = False
+) -> None:
+    """Estimate how many seeds and how much time an interval of a width needs, from a pilot on seeds of its own.
+
+    Args:
+        config: a YAML file.
+        width: of the widest interval (rates as they are, everything else in nats).
+        of: the quantity: net, or a rate, odds, cost or likelihood ratio of `lab show --json`.
+        pilot: seeds to train for the estimate; they start at 2^31, far from those of any config.
+        trust_code: run the Python file that the config names as its task.
+    """
+    from lab import config as configs
+
+    try:
+        experiment = configs.load(config, trust_code).with_stop(of=of, width=width)
+        experiment = experiment.with_stop().with_seeds(pilot, first=2**31)
+    except configs.ConfigError as error:
+        raise UsageError("\n".join(error.problems)) from None
+    from lab import engine
+
+    marks = []
+    with Stop() as stop, tempfile.TemporaryDirectory() as folder:
+
+        def progress(done, total):
+            stop.check()
+            marks.append((time.monotonic(), done, total))
+
+        stored = engine.run(experiment, Path(folder, "pilot"), progress=progress)
+        results = outcomes.results(stored, last_only=True)
+    rows = [row for row in statistics.comparisons(results) if of != "net" or row.other is not None]
+    confidence = results.attrs["confidence"]
+    table = Table(title=Text(f"{of}: {confidence:.0%} intervals of width {width:g}, foreseen from {pilot:,} seeds"))
+    for column in ("condition", "width now", "seeds needed"):
+        table.add_column(column, overflow="fold")
+    needed = [statistics.seeds_needed(row, of, width, confidence) for row in rows]
+    for row, count in zip(rows, needed, strict=True):
+        now = report.number(statistics.width(row, of, confidence))
+        cannot = "cannot be told: an empty cell in the pilot"
+        table.add_row(Text(row.name), now, f"{count:,}" if math.isfinite(count) else cannot)
+    console.print(table)
+    if finite := [count for count in needed if math.isfinite(count)]:
+        (start, first, total), (end, last, _) = marks[0], marks[-1]
+        most = max(finite)
+        seconds = (end - start) * total / max(1, last - first) * most / stored.manifest["block_width"]
+        seconds /= len(outcomes.block_seeds(stored.manifest))
+        console.print(
+            f"{most:,} seeds x {len(experiment.conditions)} conditions: about {seconds:,.0f} s on this machine, "
+            f"and compiling\nlab run {config} --seeds {most}   or, stopping by itself:   "
+            f"lab run {config} --seeds {2 * most} --width {width:g} --of {of}",
+            markup=False,
+            soft_wrap=True,
+        )
