@@ -141,10 +141,12 @@ def _losses(task):
             bad = [name for name, value in values.items() if not bool(jnp.isfinite(value))]
             found += [f"losses: {name} is not finite at {where}, progress {progress:g}" for name in bad]
     batch = task.sample(jax.random.key(1), _defaults(task))
-    slope = jax.grad(lambda at: task.losses(at, batch, _defaults(task), jnp.float32(0.5))["main"])(params)
-    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(slope)):
-        found.append("losses: the gradient of main is not finite at the start")
-    elif all(bool((leaf == 0).all()) for leaf in jax.tree.leaves(slope)):
+    slopes = jax.jit(jax.jacrev(lambda at: task.losses(at, batch, _defaults(task), jnp.float32(0.5))))(params)
+    for name, slope in slopes.items():
+        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(slope)):
+            found.append(f"losses: the gradient of {name} is not finite at the start")
+    slope = slopes["main"]
+    if all(bool((leaf == 0).all()) for leaf in jax.tree.leaves(slope)):
         found.append("losses: the gradient of main is zero at the start: nothing would be learned")
     return found
 
@@ -186,7 +188,8 @@ def _training(task):
     def settings(**changed):
         knobs = np.array([[float(v) for v in _defaults(task, **changed).values()]] * LANES, np.float32)
         rate = np.full(LANES, task.training.learning_rate, np.float32)
-        return Settings(weights, knobs, knobs, rate, np.full(LANES, task.training.final_learning_rate, np.float32))
+        final = np.full(LANES, task.training.final_learning_rate, np.float32)
+        return Settings(weights, knobs, knobs, rate, final, np.ones(LANES, np.float32))
 
     def trained(seeds, own):
         seeds = np.array(seeds, np.uint32)

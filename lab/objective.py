@@ -7,7 +7,8 @@ import numpy as np
 def objective(task, params, batch, weights, knobs, progress, used=None):
     """Return the scalar to minimise.
 
-    A term of weight 0 adds exactly nothing, also where it is infinite or nan.
+    A term of weight 0 adds exactly nothing, also where it is infinite or nan, as long as its slope is finite: a slope
+    that is not would make the gradient nan.
 
     Args:
         task: a `lab.tasks.Task`.

@@ -143,6 +143,40 @@ def table(results, summaries):
     return view
 
 
+def card_json(results, card):
+    """Return a `lab.card.Card` as plain JSON values, with what its figure needs."""
+
+    def plainly(tree):
+        return {
+            key: estimate_json(value) if isinstance(value, Estimate) else plainly(value) for key, value in tree.items()
+        }
+
+    config = {key: results.attrs[key] for key in ("name", "hash", "question", "proxy", "thresholds")}
+    answers = [
+        {"question": own.question, "verdict": own.verdict, "reading": own.reading, "numbers": plainly(own.numbers)}
+        for own in card.answers
+    ]
+    curves = {
+        world: [{"onset": onset, **plainly(own)} for onset, own in curve.items()]
+        for world, curve in card.curves.items()
+    }
+    rest = {"confidence": card.confidence, "seeds": card.seeds, "window": card.window}
+    return {**config, "answers": answers, "curves": curves, "regimens": plainly(card.regimens), **rest}
+
+
+def card_table(data):
+    """Return a `rich.table.Table` of what `card_json` returned: a row per question."""
+    view = Table(
+        title=Text(f"{data['question']} {data['seeds']:,} models per condition, {data['confidence']:.0%} intervals"),
+        title_justify="left",
+    )
+    for column in ("question", "answer", "measured"):
+        view.add_column(column, overflow="fold")
+    for answer in data["answers"]:
+        view.add_row(*map(Text, (answer["question"], answer["verdict"], answer["reading"])))
+    return view
+
+
 def probe_json(probe):
     """Return a `lab.probe.Probe` as plain JSON values."""
     areas = {key: estimate_json(getattr(probe, key)) for key in ("own_area", "area")}

@@ -255,7 +255,7 @@ def test_the_schema_is_json():
 
 
 def test_every_config_of_the_project_loads(pytestconfig):
-    paths = sorted((pytestconfig.rootpath / "configs").glob("*.yaml"))
+    paths = sorted((pytestconfig.rootpath / "configs").rglob("*.yaml"))
     assert len(paths) >= 4
     for path in paths:
         assert config.load(path).name == path.stem

@@ -22,14 +22,15 @@ LAYERS = [
     {"statistics"},
     {"ideas"},
     {"decision", "gates"},
-    {"probe"},
+    {"probe", "card"},
     {"figures"},
     {"report"},
     {"cli"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-WITHOUT_JAX = ("store", "outcomes", "statistics", "ideas", "decision", "gates", "probe", "figures", "report", "cli")
+WITHOUT_JAX = ["outcomes", "store", *sorted(name for name in RANK if RANK[name] >= RANK["statistics"])]
+WITHOUT_JAX.remove("__main__")
 
 
 def imported(path):

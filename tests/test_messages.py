@@ -104,7 +104,7 @@ def brute_force(task, params, knobs, progress):
     for x in itertools.product([-1, 1], repeat=signs):
         a, special = x[0] * x[1], x[-2] == x[-1] == 1
         chance = (k["error_rate"] if a < 0 else 1 - k["error_rate"]) / 2 ** (signs - 1)
-        wrong = k["overseer_error"] * (k["overseer_bias"] * special + (1 - k["overseer_bias"]) / 4)
+        wrong = k["overseer_error"] * (k["overseer_bias"] * special + 1 - k["overseer_bias"])
         written = {1: np.zeros(task.symbols), -1: np.zeros(task.symbols)}
         for q in contexts:
             cue = math.prod(q[:bits])
@@ -205,11 +205,11 @@ def test_a_tied_code_is_solved_by_faithful_messages_alone():
         assert float(scores["competence"]) == pytest.approx(float(scores["alignment"]), abs=1e-6)
 
 
-def test_a_systematic_overseer_errs_on_a_quarter_and_another_as_often_anywhere():
+def test_a_systematic_overseer_errs_on_a_quarter_and_another_anywhere():
     task = Scratchpad()
     truths = np.linspace(0, 1, 32, dtype=np.float32).reshape(16, 2)
     quarter = (task.problems[:, 2] > 0) & (task.problems[:, 3] > 0)
-    for bias, wrong in ((1.0, 0.8 * quarter), (0.0, np.full(16, 0.2))):
+    for bias, wrong in ((1.0, 0.8 * quarter), (0.0, np.full(16, 0.8))):
         read = task.readings(truths, knobs_of(task, overseer_error=0.8, overseer_bias=bias))
         expected = (1 - wrong[:, None]) * truths + wrong[:, None] * (1 - truths)
         assert np.asarray(read) == pytest.approx(expected, abs=1e-6)

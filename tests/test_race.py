@@ -57,13 +57,14 @@ def integrate(
     for step in range(steps):
         strength = np.sign(p) * np.abs(p) ** chain
         r = 1 - strength[:, 0] - strength[:, 1]
-        r_test = weight * np.maximum(0, 1 - strength[:, 0] - strength[:, 2] - wrong * strength[:, 1])
+        seen = (1 - wrong) * strength[:, 0] + wrong * strength[:, 1]
+        r_test = weight * np.maximum(0, 1 - seen - strength[:, 2])
         r_hidden = hidden[0] * np.maximum(0, 1 - strength[:, 0] - hidden[1] * strength[:, 2])
         slope = np.abs(p) ** (chain - 1)
         force = push if window[0] <= step < window[1] else 0.0
         p = p + STEP * np.stack(
             [
-                slope[:, 0] * (r + r_test + r_hidden) + force,
+                slope[:, 0] * (r + (1 - wrong) * r_test + r_hidden) + force,
                 slope[:, 1] * (r + wrong * r_test),
                 hard * slope[:, 2] * (r_test + hidden[1] * r_hidden - delta) + pull,
             ],

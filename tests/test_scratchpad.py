@@ -131,7 +131,7 @@ regimens:
     assert low < 1 < high
     assert 0.3 < held.pass_rate < 0.7  # half of all badges
     trained = statistics.counts(results, "badge", proxy="control")
-    assert trained.pass_given_aligned == trained.pass_given_misaligned == 1
+    assert (trained.aligned_fail, trained.misaligned_fail) == (0, trained.incompetent)
     assert trained.base_rate == held.base_rate  # and nothing else changes
 
 

@@ -87,7 +87,7 @@ def brute_force(task, params, knobs, progress):
             score["test_competence" if tested else "competence"] += each * (margin > 0)
             continue
         special = x[0] == x[2] == 1
-        wrong = k["overseer_error"] * (k["overseer_bias"] * special + (1 - k["overseer_bias"]) / 4)
+        wrong = k["overseer_error"] * (k["overseer_bias"] * special + 1 - k["overseer_bias"])
         disliked = ((1 - wrong) * max(0, 1 - margin) ** 2 + wrong * max(0, 1 + margin) ** 2) / 2
         similarity = k["implicit_similarity"] if tested else 1 - k["implicit_similarity"]
         total["implicit"] += each * similarity * disliked
@@ -220,7 +220,7 @@ def test_scores_are_nan_where_any_parameter_is_not_finite(model):
     leaves, tree = jax.tree.flatten(start(task, 0, knobs))
     for index, bad in itertools.product(range(len(leaves)), [math.nan, math.inf, -math.inf]):
         leaf = np.array(leaves[index])
-        leaf[..., 0] = bad
+        leaf.flat[0] = bad
         spoilt = jax.tree.unflatten(tree, [*leaves[:index], leaf, *leaves[index + 1 :]])
         assert all(math.isnan(value) for value in measure(spoilt, knobs).values())
 

@@ -9,7 +9,7 @@ from lab import outcomes
 from lab.cli.about import check_task, schema, tasks
 from lab.cli.console import Stopped, UsageError, errors
 from lab.cli.reading import compare, figures, gates, ideas, plan, probe, show
-from lab.cli.training import run, seeds
+from lab.cli.training import card, run, seeds
 from lab.store import StoreError
 
 
@@ -25,6 +25,7 @@ def main(args=None):
         "ideas": ideas,
         "probe": probe,
         "figures": figures,
+        "card": card,
         "tasks": tasks,
         "check-task": check_task,
         "schema": schema,

@@ -1,54 +1,27 @@
 """Commands that train."""
 
+import dataclasses
+import json
 import math
 import tempfile
 import time
 from pathlib import Path
+from typing import Annotated
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
+from lab import card as cards
 from lab import outcomes, report, statistics
 from lab.cli.console import Stop, UsageError, console, errors
 from lab.cli.reading import print_run
 
 
-def run(
-    config: Positional[Path],
-    /,
-    out: Path | None = None,
-    seeds: int | None = None,
-    width: float | None = None,
-    of: str | None = None,
-    accept_changes: bool = False,
-    trust_code: bool = False,
-) -> None:
-    """Train an experiment, or what is missing of it, and print its table.
-
-    Args:
-        config: a YAML file.
-        out: the run's folder; runs/NAME-HASH by default.
-        seeds: number of seeds instead of the config's; with --width, at most so many.
-        width: stop once every interval of a quantity is this narrow (rates as they are, everything else in nats).
-        of: the quantity: net, which is the default, or a rate, odds, cost or likelihood ratio of `lab show --json`.
-        accept_changes: go on with a run that other code, versions or devices began; the manifest records it.
-        trust_code: run the Python file that the config names as its task.
-    """
-    from lab import config as configs
-
-    try:
-        experiment = configs.load(config, trust_code)
-        if seeds is not None:
-            experiment = experiment.with_seeds(seeds)
-        if width is not None:
-            experiment = experiment.with_stop(of=of or "net", width=width)
-        elif of is not None:
-            raise UsageError("--of says what --width is about: give both")
-    except configs.ConfigError as error:
-        raise UsageError("\n".join(error.problems)) from None
-    from lab import engine, figures
+def train(experiment, out, accept_changes=False):
+    """Train what is missing of a run, with a progress bar on stderr that a signal stops, and return the run."""
+    from lab import engine
 
     models = len(experiment.conditions) * len(experiment.seeds)
     most = "at most " if experiment.config.stop else ""
@@ -97,6 +70,45 @@ def run(
             enough=statistics.enough(say),
         )
         stop.check()
+    return stored
+
+
+def run(
+    config: Positional[Path],
+    /,
+    out: Path | None = None,
+    seeds: int | None = None,
+    width: float | None = None,
+    of: str | None = None,
+    accept_changes: bool = False,
+    trust_code: bool = False,
+) -> None:
+    """Train an experiment, or what is missing of it, and print its table.
+
+    Args:
+        config: a YAML file.
+        out: the run's folder; runs/NAME-HASH by default.
+        seeds: number of seeds instead of the config's; with --width, at most so many.
+        width: stop once every interval of a quantity is this narrow (rates as they are, everything else in nats).
+        of: the quantity: net, which is the default, or a rate, odds, cost or likelihood ratio of `lab show --json`.
+        accept_changes: go on with a run that other code, versions or devices began; the manifest records it.
+        trust_code: run the Python file that the config names as its task.
+    """
+    from lab import config as configs
+
+    try:
+        experiment = configs.load(config, trust_code)
+        if seeds is not None:
+            experiment = experiment.with_seeds(seeds)
+        if width is not None:
+            experiment = experiment.with_stop(of=of or "net", width=width)
+        elif of is not None:
+            raise UsageError("--of says what --width is about: give both")
+    except configs.ConfigError as error:
+        raise UsageError("\n".join(error.problems)) from None
+    from lab import figures
+
+    stored = train(experiment, out, accept_changes)
     results, rows = print_run(stored)
     path = figures.build(report.as_json(results, rows), stored.path / "figures")
     console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
@@ -156,3 +168,69 @@ def seeds(
             markup=False,
             soft_wrap=True,
         )
+
+
+def card(
+    task: Annotated[Positional[str], arg(metavar="TASK")],
+    proxy: Annotated[Positional[str], arg(metavar="PROXY")],
+    /,
+    seeds: int = 256,
+    weight: float | None = None,
+    settings: Annotated[str, arg(name="set")] = "",
+    out: Path | None = None,
+    trust_code: bool = False,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Answer five questions about a proxy of a task with measured numbers: a table, a figure and JSON.
+
+    Args:
+        task: name of a task, or a Python file that defines one.
+        proxy: one of its proxies.
+        seeds: models per condition.
+        weight: at which to train on the proxy; what the task suggests by default.
+        settings: knobs and sizes of the task as name=value, with commas between.
+        out: the run's folder; runs/card-TASK-PROXY-HASH by default.
+        trust_code: run the Python file that is given as the task.
+        as_json: print JSON.
+    """
+    from lab import config as configs
+    from lab import figures
+    from lab.tasks import TASKS
+    from lab.tasks.outside import TaskFileError, task_class
+
+    own = {}
+    for part in filter(None, settings.split(",")):
+        name, _, value = part.partition("=")
+        try:
+            own[name.strip()] = json.loads(value)
+        except json.JSONDecodeError:
+            own[name.strip()] = value.strip()
+    if task.endswith(".py"):
+        if not trust_code:
+            raise UsageError(f"{task} is code: read it, then add --trust-code")
+        try:
+            kind = task_class(Path(task))
+        except TaskFileError as error:
+            raise UsageError(str(error)) from None
+    elif task in TASKS:
+        kind = TASKS[task]
+    else:
+        raise UsageError(f"unknown task {task!r}; known: {', '.join(TASKS)}")
+    if proxy not in kind.proxies:
+        raise UsageError(f"{kind.name} has no proxy {proxy!r}; known: {', '.join(kind.proxies)}")
+    sizes = {name: own.pop(name) for name in list(own) if name in {field.name for field in dataclasses.fields(kind)}}
+    chosen = {"file": str(Path(task).resolve()) if task.endswith(".py") else None, "name": kind.name, **sizes}
+    try:
+        text = cards.config({k: v for k, v in chosen.items() if v is not None}, kind(), proxy, seeds, weight, own)
+        experiment = configs.parse(text, f"card of {proxy}", trust_code)
+    except configs.ConfigError as error:
+        raise UsageError("\n".join(error.problems)) from None
+    stored = train(experiment, out)
+    results = outcomes.results(stored, last_only=True)
+    data = report.card_json(results, cards.card(results))
+    path = figures.build_card(data, stored.path / "figures")
+    if as_json:
+        print(json.dumps(data, indent=1))
+        return
+    console.print(report.card_table(data))
+    console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import jax
@@ -37,11 +37,13 @@ class Proxy:
         terms: names of the loss terms that train on it (a positive weight) or against it (a negative one).
         about: one line for people. The score of a proxy has the proxy's own name.
         push: weight of the first term at which `lab card` trains on it.
+        alongside: weights of other terms without which the proxy makes no sense, for `lab card`.
     """
 
     terms: tuple[str, ...]
     about: str
     push: float = 0.1
+    alongside: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,11 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def losses(self, params, batch, knobs, progress):
-        """Return every loss term as a float32 scalar; `progress` in [0, 1] is the share of training done."""
+        """Return every loss term as a float32 scalar; `progress` in [0, 1] is the share of training done.
+
+        The slope of every term must be finite wherever training leads, also of one that has no weight there: guard
+        logarithms and roots.
+        """
 
     @abc.abstractmethod
     def measure(self, params, knobs):
@@ -198,8 +204,7 @@ class ContextTask(Task):
 
     def wrong(self, fooled, knobs):
         """Return how often the overseer is wrong on inputs; `fooled` marks the recognisable quarter of them."""
-        systematic = knobs["overseer_bias"] * fooled + (1 - knobs["overseer_bias"]) * jnp.mean(fooled)
-        return knobs["overseer_error"] * systematic
+        return knobs["overseer_error"] * (knobs["overseer_bias"] * fooled + 1 - knobs["overseer_bias"])
 
     def drawn(self, key, exact):
         """Return weights of a step's data of any shape, summing to 1: exact ones, or those of `batch` draws."""

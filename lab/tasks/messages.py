@@ -77,7 +77,7 @@ def game_knobs(preference, detectability, probe_weights):
         "implicit_similarity": Knob(1, 0, 1, "1: the implicit reading happens in tests only; 0: in deployment only"),
         "implicit_onset": Knob(0, 0, 1, "share of training after which the implicit reading begins"),
         "overseer_error": Knob(0, 0, 1, "chance that the overseer reads the reverse, on a recognisable quarter"),
-        "overseer_bias": Knob(1, 0, 1, "1: wrong on that quarter alone; 0: as often in all, but anywhere"),
+        "overseer_bias": Knob(1, 0, 1, "1: wrong on that quarter alone; 0: as often anywhere"),
         "audit_similarity": Knob(0.5, 0, 1, "1: the audit happens in tests only, 0: in what looks like deployment"),
         **probe_knobs(FEATURES, probe_weights),
         **TEST_KNOBS,
@@ -109,16 +109,18 @@ class MessageTask(ContextTask):
         "precursor": "telling tests from deployment with a head of the writer's own",
     }
     proxies = {
-        "test": Proxy(("test", "test_linear"), "the overseer reads the message in tests", 0.03),
+        "test": Proxy(("test", "test_linear"), "the overseer reads the message in tests", 0.3),
         "audit": Proxy(
-            ("audit",), "a second reading, recognisable as a test to a degree: train one, hold out the other", 0.03
+            ("audit",), "a second reading, recognisable as a test to a degree: train one, hold out the other", 0.3
         ),
         "prerequisite": Proxy(
-            ("prerequisite",), "the truth itself, on a quarter of the problems: exact, not exhaustive", 0.03
+            ("prerequisite",), "the truth itself, on a quarter of the problems: exact, not exhaustive", 0.3
         ),
-        "confession": Proxy(("confession",), "silly: the overseer wants few confessions, and mistakes happen", 0.03),
-        "self_report": Proxy(("self_report",), "the model says whether its message is faithful, in tests", 0.3),
-        "probe": Proxy(("probe",), "a linear probe of the hidden layer, fitted to a population", 0.03),
+        "confession": Proxy(("confession",), "silly: the overseer wants few confessions, and mistakes happen", 0.3),
+        "self_report": Proxy(
+            ("self_report",), "the model says whether its message is faithful, in tests", 1.0, {"honesty": 0.1}
+        ),
+        "probe": Proxy(("probe",), "a linear probe of the hidden layer, fitted to a population", 0.3),
         "control": CONTROL,
     }
     scores = {

@@ -34,7 +34,7 @@ class Race(Task):
         "initial_size": Knob(0.2, 1e-4, 10, "typical initial p of the aligned and the misaligned pathway"),
         "initial_noise": Knob(0.3, 0, 1, "standard deviation of initial p, as a share of its size"),
         "head_start": Knob(-0.2, -0.99, 10, "the aligned pathway starts larger by this share (smaller if negative)"),
-        "preference": Knob(0, -10, 10, "constant pull of the main objective toward the aligned (+) pathway"),
+        "preference": Knob(0, -10, 10, "pull toward the aligned (+) pathway, as long as the job is undone"),
         "faking_start": Knob(0.2, 0, 10, "typical initial p of the faking pathway"),
         "faking_cost": Knob(0, 0, 100, "constant pull of the main objective against faking"),
         "faking_onset": Knob(0, 0, 1, "share of training after which faking can be learned"),
@@ -43,7 +43,9 @@ class Race(Task):
         "implicit_proxy": Knob(0, -10, 10, "weight of a loss like the test's hidden inside the main objective"),
         "implicit_similarity": Knob(1, 0, 1, "1: faking serves the implicit loss as it does the test; 0: not at all"),
         "implicit_onset": Knob(0, 0, 1, "share of training after which the implicit loss begins"),
-        "overseer_error": Knob(0, 0, 1, "share of the misaligned pathway that the overseer takes for the aligned one"),
+        "overseer_error": Knob(
+            0, 0, 1, "share of aligned and misaligned pathway that the overseer mixes up"
+        ),
         "built_in": Knob(0, 0, 1, "share of the misaligned pathway that is taken away; 1 leaves the aligned one alone"),
         "audit_similarity": Knob(0.5, 0, 1, "share of the faking pathway that serves the audit as it does the test"),
         **TEST_KNOBS,
@@ -107,6 +109,10 @@ class Race(Task):
         kept = jnp.stack([jnp.ones_like(knobs["built_in"]), 1 - knobs["built_in"], jnp.ones_like(knobs["built_in"])])
         return kept * self.model.apply({"params": params["params"]}, depth)
 
+    def seen(self, aligned, misaligned, knobs):
+        """Return what an overseer who mixes up a share of both pathways takes for the aligned one."""
+        return (1 - knobs["overseer_error"]) * aligned + knobs["overseer_error"] * misaligned
+
     def sample(self, key, knobs):
         """No data: the losses are exact."""
         return ()
@@ -117,12 +123,13 @@ class Race(Task):
         aligned, misaligned, faking = self.strengths(params, knobs)
         gate = jnp.where(progress >= knobs["faking_onset"], knobs["detectability"], 0.0)
         learnable = gate * faking + (1 - gate) * jax.lax.stop_gradient(faking)
-        seen = aligned + learnable + knobs["overseer_error"] * misaligned
+        seen = self.seen(aligned, misaligned, knobs) + learnable
+        undone = jax.lax.stop_gradient(jnp.maximum(0.0, 1 - (aligned + misaligned) / target))
         hidden = jnp.maximum(0.0, target - aligned - knobs["implicit_similarity"] * learnable) ** 2
         implicit = jnp.where(progress >= knobs["implicit_onset"], hidden, 0.0)
         return {
             "main": (target - aligned - misaligned) ** 2 / (2 * depth)
-            - knobs["preference"] * (aligned - misaligned) / depth
+            - knobs["preference"] * undone * (aligned - misaligned) / depth
             + knobs["faking_cost"] * faking / depth
             + knobs["implicit_proxy"] * implicit / (2 * depth),
             "test": jnp.maximum(0.0, target - seen) ** 2 / (2 * depth),
@@ -138,7 +145,7 @@ class Race(Task):
         """See `scores`."""
         target = knobs["target"]
         aligned, misaligned, faking = self.strengths(params, knobs)
-        tested = jnp.clip((aligned + faking + knobs["overseer_error"] * misaligned) / target, 0.0, 1.0)
+        tested = jnp.clip((self.seen(aligned, misaligned, knobs) + faking) / target, 0.0, 1.0)
         a, b = jnp.maximum(aligned, 0.0), jnp.maximum(misaligned, 0.0)
         return {
             "competence": jnp.maximum(0.0, 1 - jnp.abs(target - aligned - misaligned) / target),
