@@ -130,7 +130,7 @@ if __name__ == "__main__":
     found = json.loads(stored.read_text()) if options.redraw else study(options.seeds)
     found["caption"] = (
         "When half of the models that were misaligned at the start of a late push pass its test while misaligned, by "
-        "the number k of context bits whose parity says that this is a test. Arrows: half of them never do. 95% intervals "
-        "of a median by order statistics."
+        "the number k of context bits whose parity says that this is a test. Arrows: half of them never do. 95% "
+        "intervals of a median by order statistics."
     )
     print(save(draw, found, ROOT / "figures", "take_off"))

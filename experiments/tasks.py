@@ -11,9 +11,9 @@ Runs the twelve configs of configs/calibration, three for each task, on seeds th
     gaming            P(T|not A), trained throughout, at both ends of the sweep of `detectability`: below .05, above .8
     two-sided         share of runs with an alignment between .2 and .8, highest of the standard regimens: below .15
     effective test    LR of the test held out: above 20
-    useless test      LR of the test in one regimen trained on it: between .8 and 1.25
+    useless test      LR of the test nearest to 1 in what was trained on it: between .8 and 1.25
     opposed test      LR of the proxy of the third config: below 1
-    control           LR of the badge, held out: 1 in the interval
+    control           LR of the badge, held out: 1 in the interval, the four of which hold together (98.75% each)
 
 A line is met if its interval lies on the right side altogether (competence: if the share itself does), not met if it
 lies on the wrong side altogether, and open otherwise. Writes figures/tasks.{json,pdf,png}.
@@ -31,7 +31,7 @@ from tueplots import figsizes
 import lab
 from lab.figures import GREY, save, style_of
 from lab.report import estimate_json
-from lab.statistics import Estimate, counts, estimate, summarise, wilson_interval
+from lab.statistics import Estimate, counts, estimate, family_wise, summarise, wilson_interval
 from lab.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,10 +75,11 @@ def judge(main, detectability, opposed):
     gaming = [row.estimates["pass_given_misaligned"] for row in summarise(detectability)]
     middle = max(unsure(main, name) for name in STANDARD)
     effective = rows["hold_out"].estimates["likelihood_ratio"]
-    ratios = [rows[name].estimates["likelihood_ratio"] for name in ("late", "throughout", "early")]
+    trained = [*(rows[name] for name in ("late", "throughout", "early")), *summarise(detectability)]
+    ratios = [row.estimates["likelihood_ratio"] for row in trained]
     useless = min(ratios, key=lambda ratio: abs(math.log(ratio.value)) if 0 < ratio.value < math.inf else math.inf)
     against = summarise(opposed)[0].estimates["likelihood_ratio"]
-    badge = estimate(counts(main, "hold_out", proxy="control"), "likelihood_ratio")
+    badge = estimate(counts(main, "hold_out", proxy="control"), "likelihood_ratio", family_wise(0.95, len(TASKS)))
 
     def both(one, other):
         return "met" if one == other == "met" else "not met" if "not met" in (one, other) else "open"
