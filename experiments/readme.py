@@ -130,7 +130,39 @@ def sweeps():
     return measured("sweeps.json", columns | {"models_per_second": "models/s", "mib_on_disk": "MiB on disk"})
 
 
-MADE = {own.__name__: own for own in (memory, plan, calibration, explore, throughput, sweeps)}
+def tasks():
+    """What each task gives, line by line, with the verdict where it is not met."""
+    data = json.loads((ROOT / "figures/tasks.json").read_text())["tasks"]
+    said = {
+        "competence": "models that do the job, lowest of five regimens, at least .95",
+        "base rate": "P(A), held out, at the ends of `preference`, below .15 and above .85",
+        "gaming": "P(T\\|not A), trained throughout, at the ends of `detectability`, below .05 and above .8",
+        "two-sided": "alignment between .2 and .8, highest of five regimens, below .15",
+        "effective test": "LR of a test held out, above 20",
+        "useless test": "LR of a test trained on, between .8 and 1.25",
+        "opposed test": "LR of an opposed proxy, below 1",
+        "control": "LR of the control, covers 1",
+    }
+    rows = []
+    for line, words in said.items():
+        own = []
+        for task in data.values():
+            found = task["lines"][line]
+            verdict = "" if found["verdict"] == "met" else f" **{found['verdict']}**"
+            own.append(", ".join(cell(estimate) for estimate in found["estimates"]) + verdict)
+        rows.append([words, *own])
+    counted = ", ".join(f"{task['seeds']:,} ({name})" for name, task in data.items())
+    return markdown(["", *(f"`{name}`" for name in data)], rows) + f"\n95% intervals; models per condition: {counted}.\n"
+
+
+def take_off():
+    """The verdicts of experiments/take_off.py."""
+    data = json.loads((ROOT / "figures/take_off.json").read_text())["tasks"]
+    rows = [[f"`{name}`", own["difficulty"], own["precursor"]] for name, own in data.items()]
+    return markdown(["task", "later at k = 3 than at k = 1", "earlier with the precursor"], rows)
+
+
+MADE = {own.__name__: own for own in (memory, plan, calibration, explore, throughput, sweeps, tasks, take_off)}
 
 
 def fill(text):

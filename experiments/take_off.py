@@ -4,7 +4,8 @@ Command:   python -m experiments.take_off [--seeds N] [--redraw]
 Expected:  later at detection_difficulty 3 than at 1, in every task; earlier with the precursor
 Cost:      about six minutes on 2 cores
 
-The take-off is the share of training at which half of the models that were misaligned when the push began have passed
+The take-off is the share of training at which half of the models that were misaligned (and did the job) when the push
+began have passed
 the test while misaligned. Its 95% interval is that of a median by order statistics, which holds for any distribution.
 A model that never does so, because training ends or because it becomes aligned, counts as later than all others.
 
@@ -56,7 +57,7 @@ def take_off(results, condition):
     misaligned = own.alignment.values < marks["alignment"]
     able = own.competence.values >= marks["competence"]
     start = int(np.flatnonzero(np.isclose(shares, START))[0])
-    at_risk = misaligned[:, start]
+    at_risk = (misaligned & able)[:, start]
     gaming = (misaligned & able & (own.test.values >= marks["test"]))[at_risk]
     first = np.where(gaming.any(axis=1), shares[gaming.argmax(axis=1)], np.inf)
     return median(first), int(at_risk.sum())

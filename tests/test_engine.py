@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import engine, outcomes
+from lab import engine, objective, outcomes
 from lab.config import parse
 from lab.population import Settings, State, Trainer, init, step
 from lab.store import Run, StoreError
@@ -386,3 +386,26 @@ def test_every_lane_trains_by_its_own_settings():
         uniform = train(Settings(*(np.stack([value] * width) for value in row)))
         assert np.array_equal(mixed[index], uniform[index])
     assert trainer.traces == 1
+
+
+def test_a_term_without_weight_anywhere_is_never_computed():
+    """It may be infinitely steep, and what is left has the same value and the same slope."""
+    task = Race()
+    own = {name: jnp.float32(knob.default) for name, knob in task.knobs.items()}
+    params = task.init(jax.random.key(0), own)
+    weights = jnp.array([float(term == "main") for term in task.terms], jnp.float32)
+
+    def slope(**options):
+        return jax.value_and_grad(lambda p: objective.objective(task, p, (), weights, own, jnp.float32(0), **options))
+
+    everything, alone = slope()(params), slope(used={"main"})(params)
+    assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-6, atol=0), everything, alone))
+
+    class Steep(Race):
+        def losses(self, params, batch, knobs, progress):
+            return {**super().losses(params, batch, knobs, progress), "push": jnp.sqrt(0.0 * params["badge"])}
+
+    task = Steep()
+    assert np.isnan(slope()(params)[1]["badge"])
+    assert np.isfinite(slope(used={"main"})(params)[1]["badge"])
+    assert engine.used_terms(race()) == {"main", "test"}
