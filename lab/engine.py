@@ -75,7 +75,8 @@ def used_terms(experiment):
 def identity(task, devices):
     """Return what a run's bytes depend on besides its config and block width."""
     digest = hashlib.sha256()
-    for module in (*TRAINING_CODE, sys.modules[type(task).__module__]):
+    of_task = (sys.modules[kind.__module__] for kind in type(task).__mro__ if issubclass(kind, base.Task))
+    for module in dict.fromkeys((*TRAINING_CODE, *of_task)):
         digest.update(Path(module.__file__).read_bytes())
     return {
         **{name: version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")},

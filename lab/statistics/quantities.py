@@ -218,7 +218,8 @@ def wilson_interval(successes, trials, confidence=0.95):
 def compute_per_accepted(spent, passes, confidence=0.95):
     """Return the `Estimate` of mean(spent) / P(pass): trainings spent per accepted model, its own included.
 
-    The interval is that of a ratio of means on the log scale, by the delta method; without passes it has no end.
+    The interval is that of a ratio of means on the log scale, by the delta method, and no less than 1, because an
+    accepted model costs its own training; without passes it has no end.
 
     Args:
         spent: share of a training spent on each run, shape (runs,).
@@ -228,11 +229,11 @@ def compute_per_accepted(spent, passes, confidence=0.95):
     check_confidence(confidence)
     spent, passes = np.asarray(spent, float), np.asarray(passes, float)
     if not passes.any():
-        return Estimate(math.inf, float(spent.mean()), math.inf)
+        return Estimate(math.inf, 1.0, math.inf)
     value = float(spent.mean() / passes.mean())
     influence = spent / spent.mean() - passes / passes.mean()
     error = float(norm.isf((1 - confidence) / 2)) * math.sqrt(influence.var() / len(spent))
-    return Estimate(value, value * math.exp(-error), value * math.exp(error))
+    return Estimate(value, max(1.0, value * math.exp(-error)), value * math.exp(error))
 
 
 def estimate(counts, quantity, confidence=0.95):
