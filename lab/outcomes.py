@@ -52,6 +52,7 @@ def results(run, last_only=False):
     checkpoints = manifest["checkpoints"][-1:] if last_only else manifest["checkpoints"]
     shape = (len(conditions), count, len(checkpoints))
     scores = {name: np.empty(shape, np.float32) for name in manifest["scores"]}
+    gates = [condition.get("gates", ()) for condition in conditions]  # runs from before there were any have none
     spent, survives = np.ones(shape[:2]), np.ones(shape[:2], bool)
     for leaf, seed in expected:
         try:
@@ -65,7 +66,7 @@ def results(run, last_only=False):
         for name, table in scores.items():
             table[own, rows] = block[name][:, -len(checkpoints) :]
         for index in own:
-            for share, score, mark in reversed(conditions[index]["gates"]):
+            for share, score, mark in reversed(gates[index]):
                 at = manifest["checkpoints"].index(share)
                 rejected = ~(block[score][:, at] >= mark)
                 spent[index, rows] = np.where(rejected, share, spent[index, rows])
@@ -76,7 +77,7 @@ def results(run, last_only=False):
         "seed": np.arange(first, first + count),
         "checkpoint": checkpoints,
     }
-    if any(condition["gates"] for condition in conditions):
+    if any(gates):
         coordinates["spent"] = ("condition", "seed"), spent
         coordinates["survives"] = ("condition", "seed"), survives
     for axis in manifest["config"]["sweep"]:

@@ -1,5 +1,6 @@
 """Commands that say what there is."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -41,17 +42,15 @@ def tasks(name: Positional[str] | None = None, /) -> None:
     }
     parts["pass marks (thresholds)"] = {key: f"{value:g}" for key, value in task.thresholds.items()}
     parts["static (task: {name: " + name + ", ...}; a new value compiles)"] = {
-        key: f"{value:g}" for key, value in vars(task).items()
+        field.name: str(getattr(task, field.name)) for field in dataclasses.fields(task)
     }
-    parts["parts (rates: {PART: 0} in a phase locks one in)"] = dict.fromkeys(
-        part_names(task), "a part of the model, or what it carries"
-    )
     for title, rows in parts.items():
         if rows:
             table = Table(title=Text(title), title_justify="left", show_header=False)
             for key, about in rows.items():
                 table.add_row(key, Text(about))
             console.print(table)
+    console.print(f"parts, which `rates` in a phase can lock in: {', '.join(part_names(task))}", markup=False)
 
 
 def check_task(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> None:

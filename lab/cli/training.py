@@ -19,13 +19,16 @@ from lab.cli.console import Stop, UsageError, console, errors
 from lab.cli.reading import print_run
 
 
-def train(experiment, out, accept_changes=False):
-    """Train what is missing of a run, with a progress bar on stderr that a signal stops, and return the run."""
+def train(experiment, out, accept_changes=False, where=console):
+    """Train what is missing of a run, with a progress bar on stderr that a signal stops, and return the run.
+
+    `where` is told what is trained.
+    """
     from lab import engine
 
     models = len(experiment.conditions) * len(experiment.seeds)
     most = "at most " if experiment.config.stop else ""
-    console.print(
+    where.print(
         f"{experiment.name}: {len(experiment.conditions)} conditions x {most}{len(experiment.seeds):,} seeds = "
         f"{most}{models:,} models of {experiment.task.name}, {experiment.training.steps:,} steps each",
         markup=False,
@@ -225,7 +228,7 @@ def card(
         experiment = configs.parse(text, f"card of {proxy}", trust_code)
     except configs.ConfigError as error:
         raise UsageError("\n".join(error.problems)) from None
-    stored = train(experiment, out)
+    stored = train(experiment, out, where=errors if as_json else console)
     results = outcomes.results(stored, last_only=True)
     data = report.card_json(results, cards.card(results))
     path = figures.build_card(data, stored.path / "figures")

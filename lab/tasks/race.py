@@ -43,9 +43,7 @@ class Race(Task):
         "implicit_proxy": Knob(0, -10, 10, "weight of a loss like the test's hidden inside the main objective"),
         "implicit_similarity": Knob(1, 0, 1, "1: faking serves the implicit loss as it does the test; 0: not at all"),
         "implicit_onset": Knob(0, 0, 1, "share of training after which the implicit loss begins"),
-        "overseer_error": Knob(
-            0, 0, 1, "share of aligned and misaligned pathway that the overseer mixes up"
-        ),
+        "overseer_error": Knob(0, 0, 1, "share of aligned and misaligned pathway that the overseer mixes up"),
         "built_in": Knob(0, 0, 1, "share of the misaligned pathway that is taken away; 1 leaves the aligned one alone"),
         "audit_similarity": Knob(0.5, 0, 1, "share of the faking pathway that serves the audit as it does the test"),
         **TEST_KNOBS,
