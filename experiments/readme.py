@@ -152,7 +152,9 @@ def tasks():
             own.append(", ".join(cell(estimate) for estimate in found["estimates"]) + verdict)
         rows.append([words, *own])
     counted = ", ".join(f"{task['seeds']:,} ({name})" for name, task in data.items())
-    return markdown(["", *(f"`{name}`" for name in data)], rows) + f"\n95% intervals; models per condition: {counted}.\n"
+    return (
+        markdown(["", *(f"`{name}`" for name in data)], rows) + f"\n95% intervals; models per condition: {counted}.\n"
+    )
 
 
 def take_off():

@@ -87,7 +87,7 @@ def identity(task, devices):
     }
 
 
-def run(experiment, out=None, *, accept_changes=False, progress=None, say=None, enough=None):
+def run(experiment, out=None, *, accept_changes=False, progress=None, say=None, enough=None, train=None):
     """Train what is missing of a run and return it.
 
     A config that says when to stop is trained look by look, and the manifest holds the number of seeds so far.
@@ -96,10 +96,11 @@ def run(experiment, out=None, *, accept_changes=False, progress=None, say=None, 
         experiment: a `lab.config.Experiment`.
         out: the run's folder; `runs/NAME-HASH` by default.
         accept_changes: go on with a run that other code, versions or devices began; the manifest records it.
-        progress: called with (lane-steps done, lane-steps in all) after every segment.
+        progress: called with (lane-steps done, lane-steps in all) now and then.
         say: called with a line of text about anything a person should know.
         enough: called with the run after each look but the last; training stops once it returns True. Needed if
             the config says when to stop (`lab.statistics.enough`).
+        train: what trains missing shards, as `here` returns it, which is the default.
 
     Raises:
         ValueError: the config says when to stop and `enough` is not given.
@@ -108,39 +109,51 @@ def run(experiment, out=None, *, accept_changes=False, progress=None, say=None, 
     """
     if experiment.config.stop and enough is None:
         raise ValueError("the config says when to stop: `enough` must decide it")
-    path = Path(out) if out else Path("runs") / f"{experiment.name}-{experiment.hash[:8]}"
+    path, train = folder(experiment, out), train or here(experiment)
     with lock(path):
         use_all_cores()
-        devices = jax.devices()
-        root, leaves = plan(experiment.conditions)
-        stored = _open(path, describe(experiment, leaves, devices), accept_changes)
+        stored = prepare(experiment, path, accept_changes)
         for line in stored.clean():
             if say:
                 say(line)
-        trainer = functools.cache(
-            lambda: Trainer(
-                experiment.task,
-                experiment.training,
-                stored.manifest["block_width"],
-                devices,
-                used_terms(experiment),
-            )
-        )
         # looks before the one that was reached were not enough
         looks = [look for look in stored.manifest["looks"] if look >= stored.manifest["seeds"]["count"]]
         for look in looks:
             if look != stored.manifest["seeds"]["count"]:
                 seeds = {**stored.manifest["seeds"], "count": look}
                 stored = Run.create(path, {**stored.manifest, "seeds": seeds})
-            present = stored.shards()
-            expected = outcomes.expected_shards(stored.manifest)
-            if strange := set(present) - set(expected):
-                raise StoreError(f"{present[strange.pop()]}: not a shard of this run; take it away")
-            if missing := [key for key in expected if key not in present]:
-                _train(experiment, root, devices, stored, trainer(), missing, progress)
+            if missing := missing_shards(stored):
+                train(stored, missing, progress, say)
             if look != looks[-1] and enough(stored):
                 break
     return stored
+
+
+def folder(experiment, out=None):
+    """Return the folder of a run: `out`, or runs/NAME-HASH."""
+    return Path(out) if out else Path("runs") / f"{experiment.name}-{experiment.hash[:8]}"
+
+
+def prepare(experiment, path, accept_changes=False):
+    """Write the manifest of a run, or open the run if it is the same one; the folder must be locked.
+
+    Raises:
+        StoreError: the folder holds another run, or was begun with other code, versions or devices.
+    """
+    _, leaves = plan(experiment.conditions)
+    return _open(path, describe(experiment, leaves, jax.devices()), accept_changes)
+
+
+def missing_shards(stored):
+    """Return the keys (leaf, first seed) of the shards that a run still needs.
+
+    Raises:
+        StoreError: there is a file that is none of its shards.
+    """
+    present, expected = stored.shards(), outcomes.expected_shards(stored.manifest)
+    if strange := set(present) - set(expected):
+        raise StoreError(f"{present[strange.pop()]}: not a shard of this run; take it away")
+    return [key for key in expected if key not in present]
 
 
 def describe(experiment, leaves, devices):
@@ -203,41 +216,95 @@ def _open(path, manifest, accept_changes):
     return Run.create(path, {**then, "identity": now["identity"], "changes": changes})
 
 
-def _train(experiment, root, devices, stored, trainer, missing, progress):
-    """Train the missing shards, as many blocks at a time as there are devices."""
-    manifest, missing = stored.manifest, set(missing)
-    width = manifest["block_width"]
+def by_block(missing):
+    """Group shards: first seed of a block -> the leaves that are missing there, in the order of the seeds."""
     needed = {}
     for leaf, seed in sorted(missing, key=lambda key: key[1]):
         needed.setdefault(seed, set()).add(leaf)
-    starts = list(needed)
-    calls = [starts[i : i + len(devices)] for i in range(0, len(starts), len(devices))]
-    wanted = [frozenset().union(*(needed[seed] for seed in call)) for call in calls]
-    lengths = np.diff([0, *experiment.ends]) * trainer.lanes
+    return needed
 
-    @functools.cache
-    def work(leaves):
-        nodes, steps = [root], 0
+
+def here(experiment):
+    """Return a function that trains missing shards of an experiment in this process and publishes them.
+
+    It takes the `lab.store.Run`, the keys (leaf, first seed) of the shards, and `progress` and `say` as `run` does.
+    """
+    blocks = functools.cache(lambda width: Blocks(experiment, width, jax.devices()))
+
+    def train(stored, missing, progress=None, say=None):
+        for leaf, seed, variables in blocks(stored.manifest["block_width"]).train(by_block(missing), progress):
+            stored.write(leaf, seed, variables)
+
+    return train
+
+
+class Blocks:
+    """Trains blocks of seeds of an experiment on some devices; compiles once."""
+
+    def __init__(self, experiment, width, devices):
+        """Prepare; nothing is compiled before something is trained.
+
+        Args:
+            experiment: a `lab.config.Experiment`.
+            width: lanes per device.
+            devices: JAX devices to use.
+        """
+        self.experiment, self.width, self.devices = experiment, width, devices
+        self.root, _ = plan(experiment.conditions)
+        self.trainer = Trainer(experiment.task, experiment.training, width, devices, used_terms(experiment))
+        self.lengths = np.diff([0, *experiment.ends]) * self.trainer.lanes
+
+    def train(self, needed, progress=None):
+        """Train blocks, as many at a time as there are devices.
+
+        Args:
+            needed: first seed of a block -> its wanted leaves.
+            progress: called with (lane-steps done, lane-steps in all) after every segment.
+
+        Yields:
+            (leaf, first seed, variables) of every wanted shard, as `lab.outcomes.shard` makes them.
+        """
+        starts, each = list(needed), len(self.devices)
+        calls = [starts[i : i + each] for i in range(0, len(starts), each)]
+        wanted = [frozenset().union(*(needed[seed] for seed in call)) for call in calls]
+        cost = functools.cache(self._cost)
+        total, done = sum(map(cost, wanted)), 0
+        for call, leaves in zip(calls, wanted, strict=True):
+            # devices that have no block of their own repeat the last one
+            blocks = [np.arange(start, start + self.width) for start in [*call, *[call[-1]] * (each - len(call))]]
+            seeds = self.trainer.place(np.concatenate(blocks).astype(np.uint32))
+            walk = self._walk(self.root, None, [], seeds, leaves)
+            for leaf, scores in walk:
+                if leaf is None:  # a segment is done
+                    done += scores
+                    if progress:
+                        progress(done, total)
+                    continue
+                table = np.stack([np.asarray(score) for score in scores], axis=1)
+                for index, start in enumerate(call):
+                    if leaf in needed[start]:
+                        yield leaf, start, self._shard(start, table[index * self.width :])
+
+    def _cost(self, leaves):
+        """Lane-steps of a call that ends in these leaves."""
+        nodes, steps = [self.root], 0
         while nodes:
             below = [child for child in nodes.pop().children.values() if child.leaves & leaves]
-            steps += sum(int(lengths[child.depth]) for child in below)
+            steps += sum(int(self.lengths[child.depth]) for child in below)
             nodes += below
         return steps
 
-    total, done = sum(map(work, wanted)), 0
+    def _shard(self, start, table):
+        experiment = self.experiment
+        seeds = range(start, min(start + self.width, experiment.seeds.stop))
+        checkpoints = [end / experiment.training.steps for end in experiment.ends]
+        return outcomes.shard(table[: len(seeds)], list(experiment.task.scores), seeds, checkpoints)
 
-    def publish(leaf, call, scores):
-        table = np.stack([np.asarray(score) for score in scores], axis=1)
-        for index, start in enumerate(call):
-            if (leaf, start) in missing:
-                seeds = range(start, min(start + width, experiment.seeds.stop))
-                block = table[index * width :][: len(seeds)]
-                stored.write(leaf, start, outcomes.shard(block, manifest["scores"], seeds, manifest["checkpoints"]))
-
-    def walk(node, state, scores, call, seeds, leaves):
-        nonlocal done
+    def _walk(self, node, state, scores, seeds, leaves):
+        """Train what lies below a node; yield (leaf, its scores) and, after each segment, (None, its lane-steps)."""
         if not node.children:
-            publish(min(node.leaves), call, scores)
+            yield min(node.leaves), scores
+        trainer, ends = self.trainer, self.experiment.ends
         for child in node.children.values():
             if not child.leaves & leaves:
                 continue
@@ -245,15 +312,16 @@ def _train(experiment, root, devices, stored, trainer, missing, progress):
                 Settings(*(np.broadcast_to(np.float32(own), (trainer.lanes, *np.shape(own))) for own in child.settings))
             )
             before = trainer.init(seeds, settings) if state is None else state
-            first = experiment.ends[child.depth - 1] if child.depth else 0
-            after, score = trainer.train(seeds, settings, before, first, experiment.ends[child.depth])
-            done += int(lengths[child.depth])
-            if progress:
+            first = ends[child.depth - 1] if child.depth else 0
+            try:
+                after, score = trainer.train(seeds, settings, before, first, ends[child.depth])
                 score.block_until_ready()
-                progress(done, total)
-            walk(child, after, [*scores, score], call, seeds, leaves)
-
-    for call, leaves in zip(calls, wanted, strict=True):
-        # devices that have no block of their own repeat the last one
-        blocks = [np.arange(start, start + width) for start in [*call, *[call[-1]] * (len(devices) - len(call))]]
-        walk(root, None, [], call, trainer.place(np.concatenate(blocks).astype(np.uint32)), leaves)
+            except (MemoryError, jax.errors.JaxRuntimeError) as error:
+                if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+                raise StoreError(
+                    f"out of memory with {self.width:,} lanes per device: lower training.block_width in the config "
+                    "(it is part of what a run is, so this makes another run)"
+                ) from None
+            yield None, int(self.lengths[child.depth])
+            yield from self._walk(child, after, [*scores, score], seeds, leaves)

@@ -80,20 +80,25 @@ def publish(path, data):
 
 
 @contextlib.contextmanager
-def lock(path):
+def lock(path, name=".lock", shared=False):
     """Hold the run in folder `path`, made if need be, for this process; the lock ends with the process.
+
+    Args:
+        path: the run's folder.
+        name: of the lock.
+        shared: hold it together with others that do so.
 
     Raises:
         StoreError: another process holds it (the message names it), or the folder cannot be written.
     """
     try:
-        (path / "shards").mkdir(parents=True, exist_ok=True)
-        file = (path / ".lock").open("a+")
+        (Path(path) / "shards").mkdir(parents=True, exist_ok=True)
+        file = (Path(path) / name).open("a+")
     except OSError as error:
         raise StoreError(f"cannot write the run folder {path}: {error.strerror}") from None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
             owner = file.read().strip() or "another process"
@@ -185,6 +190,8 @@ class Run:
         try:
             with h5py.File(io.BytesIO(data)) as file:
                 run, leaf, seed = (file.attrs[name] for name in ("run", "leaf", "first_seed"))
+                if strange := [name for name, own in file.items() if own.dtype.kind not in "fi"]:
+                    raise StoreError(f"{path} holds {strange[0]}, which is not numbers; take it away")
                 variables = {name: variable[()] for name, variable in file.items()}
         except (OSError, KeyError):
             raise ValueError("it is not a shard") from None

@@ -19,6 +19,7 @@ LAYERS = [
     {"store"},
     {"outcomes"},
     {"engine"},
+    {"distributed"},
     {"statistics"},
     {"ideas"},
     {"decision", "gates"},

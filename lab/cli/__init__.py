@@ -9,7 +9,7 @@ from lab import outcomes
 from lab.cli.about import check_task, schema, tasks
 from lab.cli.console import Stopped, UsageError, errors
 from lab.cli.reading import compare, figures, gates, ideas, plan, probe, show
-from lab.cli.training import card, run, seeds
+from lab.cli.training import card, run, seeds, worker
 from lab.store import StoreError
 
 
@@ -17,6 +17,7 @@ def main(args=None):
     """Run the command line and return its exit code: 0, 2 for a wrong config or usage, 1 for anything else."""
     commands = {
         "run": run,
+        "worker": worker,
         "seeds": seeds,
         "show": show,
         "compare": compare,

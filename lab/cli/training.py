@@ -1,12 +1,13 @@
 """Commands that train."""
 
+import contextlib
 import dataclasses
 import json
 import math
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -19,10 +20,10 @@ from lab.cli.console import Stop, UsageError, console, errors
 from lab.cli.reading import print_run
 
 
-def train(experiment, out, accept_changes=False, where=console):
+def train(experiment, out, accept_changes=False, where=console, elsewhere=None):
     """Train what is missing of a run, with a progress bar on stderr that a signal stops, and return the run.
 
-    `where` is told what is trained.
+    `where` is told what is trained; `elsewhere` is what trains, as in `lab.engine.run`.
     """
     from lab import engine
 
@@ -33,6 +34,23 @@ def train(experiment, out, accept_changes=False, where=console):
         f"{most}{models:,} models of {experiment.task.name}, {experiment.training.steps:,} steps each",
         markup=False,
     )
+    with _watched() as (progress, say, stop):
+        stored = engine.run(
+            experiment,
+            out,
+            accept_changes=accept_changes,
+            progress=progress,
+            say=say,
+            enough=statistics.enough(say),
+            train=elsewhere,
+        )
+        stop.check()
+    return stored
+
+
+@contextlib.contextmanager
+def _watched():
+    """Give `progress` and `say` for `lab.engine.run`, and the `Stop` that `progress` raises after a signal."""
     with (
         Stop() as stop,
         Progress(
@@ -64,16 +82,7 @@ def train(experiment, out, accept_changes=False, where=console):
                 left = (time.monotonic() - started) * (total - done) / done
                 errors.print(f"trained {said * 10}%, about {left:.0f} s left", markup=False)
 
-        stored = engine.run(
-            experiment,
-            out,
-            accept_changes=accept_changes,
-            progress=progress,
-            say=say,
-            enough=statistics.enough(say),
-        )
-        stop.check()
-    return stored
+        yield progress, say, stop
 
 
 def run(
@@ -85,6 +94,8 @@ def run(
     of: str | None = None,
     accept_changes: bool = False,
     trust_code: bool = False,
+    engine: Literal["local", "ray"] = "local",
+    prepare: bool = False,
 ) -> None:
     """Train an experiment, or what is missing of it, and print its table.
 
@@ -96,6 +107,8 @@ def run(
         of: the quantity: net, which is the default, or a rate, odds, cost or likelihood ratio of `lab show --json`.
         accept_changes: go on with a run that other code, versions or devices began; the manifest records it.
         trust_code: run the Python file that the config names as its task.
+        engine: train in this process, or on the Ray cluster that RAY_ADDRESS names (or one started here).
+        prepare: write the run's folder and train nothing, for `lab worker`.
     """
     from lab import config as configs
 
@@ -111,11 +124,61 @@ def run(
         raise UsageError("\n".join(error.problems)) from None
     from lab import figures
 
-    stored = train(experiment, out, accept_changes)
+    if prepare:
+        _prepare(experiment, out, accept_changes)
+        return
+    elsewhere = None
+    if engine == "ray":
+        from lab import distributed
+
+        elsewhere = distributed.on_ray(experiment, trust_code)
+    stored = train(experiment, out, accept_changes, elsewhere=elsewhere)
     results, rows = print_run(stored)
     path = figures.build(report.as_json(results, rows), stored.path / "figures")
     console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
     console.print(f"again:   lab show {stored.path}", markup=False, soft_wrap=True)
+
+
+def _prepare(experiment, out, accept_changes):
+    """Write the manifest of a run for `lab worker`."""
+    from lab import engine
+    from lab.store import lock
+
+    path = engine.folder(experiment, out)
+    with lock(path):
+        engine.use_all_cores()
+        engine.prepare(experiment, path, accept_changes)
+    console.print(
+        f"{path} is ready. As many workers as you like, each by itself:\n"
+        f"lab worker {path} --rank I --of K\nthen, for the table: lab show {path}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def worker(
+    folder: Annotated[Positional[Path], arg(metavar="RUN")], /, rank: int, of: int, trust_code: bool = False
+) -> None:
+    """Train one share of a run that `lab run --prepare` made; shards are the same whoever trains them.
+
+    Args:
+        folder: the run's folder, on storage that all workers see.
+        rank: which share, from 0.
+        of: number of shares.
+        trust_code: run the Python file that the config names as its task.
+    """
+    from lab import distributed
+    from lab.config import ConfigError
+
+    try:
+        with _watched() as (progress, say, stop):
+            count = distributed.work(folder, rank, of, trust_code, progress, say)
+            stop.check()
+    except ConfigError as error:
+        raise UsageError("\n".join(error.problems)) from None
+    except ValueError as error:
+        raise UsageError(f"--rank: {error}") from None
+    console.print(f"share {rank} of {of}: {count} shards trained", markup=False)
 
 
 def seeds(

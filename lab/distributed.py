@@ -1,0 +1,179 @@
+"""More than one process: the same shards trained by plain workers, or by the workers of a Ray cluster.
+
+Shards are idempotent: whoever trains one, where and how often, writes the same bytes (on the same versions and kind of
+device). Plain workers share nothing but the run's folder. On Ray, workers share nothing at all: the driver sends each
+the text of the config and gets scores back through Ray's object store, and it alone writes; so a worker that dies loses
+one block, which is trained again, and a driver that dies leaves a folder that is gone on with like any other.
+"""
+
+import functools
+import json
+import os
+import warnings
+
+from lab.config import parse
+from lab.store import Run, StoreError, lock
+
+ATTEMPTS = 20
+
+
+def experiment_of(stored, trust_code=False):
+    """Return the experiment whose run this is, from its manifest alone.
+
+    A task in a file of its own is looked for from the current folder.
+
+    Args:
+        stored: a `lab.store.Run`.
+        trust_code: run the Python file that the config names as its task, if it names one.
+
+    Raises:
+        ConfigError: this lab cannot read the config.
+        StoreError: it reads it differently.
+    """
+    experiment = parse(json.dumps(stored.manifest["config"]), "config", trust_code)
+    if experiment.hash != stored.manifest["hash"]:
+        raise StoreError(f"{stored.path}: this lab reads its config differently than the one that wrote it")
+    return experiment
+
+
+def work(path, rank, of, trust_code=False, progress=None, say=None):
+    """Train every `of`-th block of a prepared run, the `rank`-th one first, and publish its shards.
+
+    Any number of workers may do so at once, from any machines that see the folder, but no `lab run`.
+
+    Args:
+        path: the run's folder, which `lab.engine.prepare` made.
+        rank: from 0 to of - 1.
+        of: number of workers.
+        trust_code: run the Python file that the config names as its task, if it names one.
+        progress: called with (lane-steps done, lane-steps in all) after every segment.
+        say: called with a line of text about anything a person should know.
+
+    Returns:
+        The number of shards that it trained.
+
+    Raises:
+        ValueError: there is no such rank.
+        StoreError: the run cannot be used as it is, or stops by a rule, which takes a driver.
+    """
+    if not 0 <= rank < of:
+        raise ValueError(f"rank must lie in 0 to {of - 1}, not {rank}")
+    from lab import engine
+
+    with lock(path, f".lock-{rank}-of-{of}"), lock(path, shared=True):
+        stored = Run(path)
+        experiment = experiment_of(stored, trust_code)
+        if experiment.config.stop:
+            raise StoreError(f"{path}: a run that stops by itself takes a driver: use `lab run`")
+        engine.use_all_cores()
+        engine.prepare(experiment, stored.path)
+        starts = list(engine.outcomes.block_seeds(stored.manifest))
+        own = set(starts[rank::of])
+        missing = [key for key in engine.missing_shards(stored) if key[1] in own]
+        if missing:
+            engine.here(experiment)(stored, missing, progress, say)
+        return len(missing)
+
+
+@functools.lru_cache(maxsize=2)
+def _blocks(text, width, trust_code):
+    """In a worker: the compiled experiment, on one device."""
+    import jax
+
+    from lab import engine
+
+    experiment = parse(text, "config", trust_code)
+    device = jax.devices()[:1]
+    return engine.Blocks(experiment, width, device), engine.identity(experiment.task, device)
+
+
+def train_block(text, width, trust_code, identity, start, leaves):
+    """Return the shards of one block, a list of (leaf, first seed, variables); what a Ray worker does.
+
+    Args:
+        text: of the config.
+        width: lanes per device.
+        trust_code: run the Python file that the config names as its task, if it names one.
+        identity: what the bytes of the run depend on, as `lab.engine.identity` returns it.
+        start: first seed of the block.
+        leaves: the wanted ones.
+
+    Raises:
+        StoreError: this worker would give other bytes.
+    """
+    blocks, own = _blocks(text, width, trust_code)
+    if differs := [f"{key}: {value!r}, here {own[key]!r}" for key, value in identity.items() if own[key] != value]:
+        raise StoreError(f"a worker differs from the driver ({'; '.join(differs)})")
+    return list(blocks.train({start: set(leaves)}))
+
+
+def on_ray(experiment, trust_code=False):
+    """Return a function that trains missing shards on a Ray cluster, as `lab.engine.here` does in this process.
+
+    It uses the cluster that RAY_ADDRESS names, or else starts one on this machine that ends with the driver and
+    listens on 127.0.0.1 alone.
+
+    Args:
+        experiment: a `lab.config.Experiment`.
+        trust_code: workers may run the Python file that the config names as its task.
+
+    Raises:
+        StoreError: Ray is not installed; later, a block failed too often or a worker would give other bytes.
+    """
+    try:
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+    except ImportError:
+        raise StoreError("Ray is not installed: pip install 'proxy-lab[ray]'") from None
+    text = json.dumps(experiment.as_json())
+
+    def train(stored, missing, progress=None, say=None):
+        from lab.engine import by_block
+
+        if not ray.is_initialized():
+            _start(ray)
+        gpu = stored.manifest["identity"]["device"] != "cpu"
+        environment = {} if gpu else {"JAX_PLATFORMS": "cpu"}
+        remote = ray.remote(num_cpus=1, num_gpus=int(gpu), max_retries=0, runtime_env={"env_vars": environment})(
+            train_block
+        )
+        needed, failed = by_block(missing), {}
+        common = (text, stored.manifest["block_width"], trust_code, stored.manifest["identity"])
+        most = max(2, 2 * int(ray.cluster_resources().get("GPU" if gpu else "CPU", 1)))
+        waiting, running, done = list(needed), {}, 0
+        while waiting or running:
+            while waiting and len(running) < most:  # the driver holds no more results than workers make
+                start = waiting.pop(0)
+                running[remote.remote(*common, start, sorted(needed[start]))] = start
+            (ready,), _ = ray.wait(list(running), num_returns=1)
+            start = running.pop(ready)
+            try:
+                shards = ray.get(ready)
+            except RayTaskError as error:
+                raise StoreError(f"block of seed {start}: {error.cause}") from None
+            except RayError as error:
+                failed[start] = failed.get(start, 0) + 1
+                if failed[start] == ATTEMPTS:
+                    raise StoreError(f"block of seed {start}: its worker died {ATTEMPTS} times") from None
+                if say:
+                    say(f"block of seed {start}: {type(error).__name__}; trained again")
+                waiting.append(start)
+                continue
+            for leaf, seed, variables in shards:
+                stored.write(leaf, seed, variables)
+            done += 1
+            if progress:
+                progress(done, len(needed))
+
+    return train
+
+
+def _start(ray):
+    """Join the cluster that RAY_ADDRESS names, or start one for this process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # JAX warns of any fork; Ray's is followed by an exec at once
+        if "RAY_ADDRESS" in os.environ:
+            ray.init(log_to_driver=False)
+            return
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ray.init(num_cpus=cores, _node_ip_address="127.0.0.1", include_dashboard=False, log_to_driver=False)

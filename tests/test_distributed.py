@@ -1,0 +1,206 @@
+"""More than one process: whoever trains a shard, and whatever dies on the way, the bytes are the same."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from lab import cli, distributed, engine
+from lab.config import load, parse
+from lab.store import Run, StoreError, lock
+
+CONFIG = """
+name: shares
+task: race
+seeds: {first: 5, count: 250}
+training: {steps: 100, segments: 10, block_width: 32}
+regimens:
+  hold_out: [{until: 1}]
+  late: [{until: 0.5}, {until: 1, weights: {test: 1}}]
+sweep:
+  preference: [-0.1, 0.1]
+"""
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is an optional extra")
+
+
+def content(folder):
+    """Bytes of everything in a run but its locks."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".lock"))
+    return {path.name: path.read_bytes() for path in files if path.parent.name != "figures"}
+
+
+def prepared(folder):
+    with lock(folder):
+        engine.prepare(parse(CONFIG), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    engine.run(parse(CONFIG), folder)
+    return folder
+
+
+@pytest.mark.parametrize("order", [[0], [1, 0], [6, 2, 4, 0, 1, 5, 3]], ids=len)
+def test_any_number_of_workers_in_any_order_gives_the_same_bytes(tmp_path, whole, order):
+    folder = prepared(tmp_path / "run")
+    trained = [distributed.work(folder, rank, len(order)) for rank in order]
+    assert sum(trained) == 4 * 8  # distinct conditions x blocks of 32
+    assert content(folder) == content(whole)
+    assert distributed.work(folder, 0, 1) == 0
+
+
+def test_every_config_is_read_back_from_a_manifest(pytestconfig, monkeypatch):
+    monkeypatch.chdir(pytestconfig.rootpath / "experiments" / "outside")
+    paths = sorted(pytestconfig.rootpath.rglob("configs/**/*.yaml")) + sorted(
+        pytestconfig.rootpath.glob("*/outside/*.yaml")
+    )
+    for path in paths:
+        experiment = load(path, trust_code=True)
+
+        class Stored:
+            manifest = {"config": experiment.as_json(), "hash": experiment.hash}
+
+        again = distributed.experiment_of(Stored, trust_code=True)
+        assert again.conditions == experiment.conditions
+        assert (again.ends, again.training, again.seeds) == (experiment.ends, experiment.training, experiment.seeds)
+
+
+def test_workers_and_a_driver_keep_out_of_each_others_way(tmp_path):
+    folder = prepared(tmp_path / "run")
+    with lock(folder), pytest.raises(StoreError, match="in use by process"):
+        distributed.work(folder, 0, 2)
+    with lock(folder, shared=True), pytest.raises(StoreError, match="in use"):
+        engine.run(parse(CONFIG), folder)
+    with lock(folder, ".lock-0-of-2"), pytest.raises(StoreError, match="in use"):
+        distributed.work(folder, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--rank", "2", "--of", "2"], 2, "--rank: rank must lie in 0 to 1, not 2"),
+        (["--rank", "0", "--of", "0"], 2, "--rank: rank must lie in"),
+    ],
+)
+def test_wrong_ranks_are_usage_errors(tmp_path, capsys, words, code, message):
+    assert cli.main(["worker", str(prepared(tmp_path / "run")), *words]) == code
+    assert message in capsys.readouterr().err
+
+
+def test_a_worker_needs_a_prepared_run_that_does_not_stop_by_itself(tmp_path, capsys):
+    assert cli.main(["worker", str(tmp_path / "none"), "--rank", "0", "--of", "1"]) == 1
+    assert "not a run" in capsys.readouterr().err
+    folder = tmp_path / "stops"
+    with lock(folder):
+        engine.prepare(parse(CONFIG + "stop: {of: base_rate, width: 0.1}\n"), folder)
+    with pytest.raises(StoreError, match="takes a driver"):
+        distributed.work(folder, 0, 1)
+
+
+def test_the_command_line_prepares_works_and_shows(tmp_path, whole, capsys):
+    config, folder = tmp_path / "shares.yaml", tmp_path / "run"
+    config.write_text(CONFIG)
+    assert cli.main(["run", str(config), "--out", str(folder), "--prepare"]) == 0
+    assert Run(folder).shards() == {}
+    for rank in range(2):
+        assert cli.main(["worker", str(folder), "--rank", str(rank), "--of", "2"]) == 0
+    assert "share 1 of 2: 16 shards trained" in capsys.readouterr().out
+    assert cli.main(["show", str(folder)]) == 0
+    # the source is the text of the config, and the test's own one ends in no other way
+    assert {name: data for name, data in content(folder).items() if name.endswith(".nc")} == {
+        name: data for name, data in content(whole).items() if name.endswith(".nc")
+    }
+
+
+DRIVER = """
+import os, signal, sys
+from pathlib import Path
+from lab import distributed, engine
+from lab.config import parse
+
+experiment = parse(Path("config.yaml").read_text())
+
+def victims():
+    "Workers that are training, children of a raylet of ours."
+    def parent(pid):
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    for path in Path("/proc").iterdir():
+        try:
+            if path.name.isdigit() and b"ray::train_block" in (path / "cmdline").read_bytes():
+                if parent(parent(int(path.name))) in (os.getpid(), RAYLETS_PARENT):
+                    yield int(path.name)
+        except (OSError, ValueError):
+            pass
+
+RAYLETS_PARENT = os.getpid()
+"""
+
+
+def drive(folder, body, timeout=270):
+    (folder / "config.yaml").write_text(CONFIG)
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER + body],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@needs_ray
+def test_killed_ray_workers_are_replaced_and_leave_no_trace(tmp_path, whole):
+    said = drive(
+        tmp_path,
+        """
+killed = []
+def progress(done, total):
+    if done in (1, 3):
+        for pid in list(victims())[:1]:
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+engine.run(experiment, "run", train=distributed.on_ray(experiment), progress=progress, say=print)
+print("killed", len(killed))
+""",
+    )
+    assert "killed 2" in said
+    assert said.count("trained again") >= 2
+    assert content(tmp_path / "run") == content(whole)
+
+
+@needs_ray
+def test_a_ray_node_that_dies_takes_nothing_with_it(tmp_path, whole):
+    said = drive(
+        tmp_path,
+        """
+import ray
+from ray.cluster_utils import Cluster
+local = {"node_ip_address": "127.0.0.1"}
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **local})
+other = cluster.add_node(num_cpus=1, **local)
+ray.init(address=cluster.address, log_to_driver=False)
+gone = []
+def progress(done, total):
+    if done == 2 and not gone:
+        gone.append(cluster.remove_node(other, allow_graceful=False))
+engine.run(experiment, "run", train=distributed.on_ray(experiment), progress=progress, say=print)
+print("nodes left", sum(node["Alive"] for node in ray.nodes()))
+ray.shutdown()
+cluster.shutdown()
+""",
+    )
+    assert "nodes left 1" in said
+    assert content(tmp_path / "run") == content(whole)
+
+
+def test_ray_that_is_not_there_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(StoreError, match=r"proxy-lab\\[ray\\]"):
+        distributed.on_ray(parse(CONFIG))
