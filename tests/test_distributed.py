@@ -1,9 +1,12 @@
 """More than one process: whoever trains a shard, and whatever dies on the way, the bytes are the same."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -122,7 +125,8 @@ from pathlib import Path
 from lab import distributed, engine
 from lab.config import parse
 
-experiment = parse(Path("config.yaml").read_text())
+text = Path("config.yaml").read_text()
+experiment = parse(text)
 
 def victims():
     "Workers that are training, children of a raylet of ours."
@@ -180,27 +184,79 @@ def test_a_ray_node_that_dies_takes_nothing_with_it(tmp_path, whole):
     said = drive(
         tmp_path,
         """
-import ray
+import ray, time
+experiment = parse(text.replace("steps: 100", "steps: 100000").replace("count: 250", "count: 640"))
+from ray._private import services
 from ray.cluster_utils import Cluster
+ray.util.get_node_ip_address = services.get_node_ip_address = lambda *_: "127.0.0.1"  # Ray avoids it of its own accord
 local = {"node_ip_address": "127.0.0.1"}
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **local})
 other = cluster.add_node(num_cpus=1, **local)
 ray.init(address=cluster.address, log_to_driver=False)
 gone = []
 def progress(done, total):
-    if done == 2 and not gone:
+    if done == 8 and not gone:
         gone.append(cluster.remove_node(other, allow_graceful=False))
 engine.run(experiment, "run", train=distributed.on_ray(experiment), progress=progress, say=print)
+deadline = time.monotonic() + 60
+while sum(node["Alive"] for node in ray.nodes()) > 1 and time.monotonic() < deadline:
+    time.sleep(0.5)
 print("nodes left", sum(node["Alive"] for node in ray.nodes()))
+engine.run(experiment, "here")
 ray.shutdown()
 cluster.shutdown()
 """,
     )
     assert "nodes left 1" in said
-    assert content(tmp_path / "run") == content(whole)
+    assert "trained again" in said
+    assert content(tmp_path / "run") == content(tmp_path / "here")
 
 
 def test_ray_that_is_not_there_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(StoreError, match=r"proxy-lab\\[ray\\]"):
         distributed.on_ray(parse(CONFIG))
+
+
+def runs(pid):
+    """Is there such a process, and is it more than what nobody has buried yet?"""
+    try:
+        return Path("/proc", pid, "stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+@needs_ray
+def test_a_driver_that_dies_takes_its_workers_along_and_the_run_goes_on(tmp_path, whole):
+    body = (
+        DRIVER
+        + """
+def progress(done, total):
+    if done == 2:
+        print("workers", *victims(), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+engine.run(experiment, "run", train=distributed.on_ray(experiment), progress=progress)
+"""
+    )
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": os.pathsep.join(sys.path)}
+    with open(tmp_path / "said", "w") as said:
+        died = subprocess.run(
+            [sys.executable, "-c", body],
+            cwd=tmp_path,
+            env=environment,
+            stdout=said,
+            stderr=said,
+            timeout=200,
+            check=False,
+        )
+    assert died.returncode == -signal.SIGKILL
+    line = next(line for line in (tmp_path / "said").read_text().splitlines() if line.startswith("workers"))
+    workers = line.split()[1:]
+    deadline = time.monotonic() + 60
+    while any(map(runs, workers)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert workers and not any(map(runs, workers))
+    assert content(tmp_path / "run") != content(whole)
+    engine.run(parse(CONFIG), tmp_path / "run")
+    assert content(tmp_path / "run") == content(whole)
