@@ -431,6 +431,10 @@ def _axes(raw, task, found):
             if key in swept:
                 found.append((where, f"{key!r} is swept already"))
                 continue
+            other = re.sub("until$", "lasts", key) if key.endswith("until") else re.sub("lasts$", "until", key)
+            if other != key and other in swept:
+                found.append((where, f"{key!r} cannot be swept beside {other!r}: a phase has one end"))
+                continue
             swept.add(key)
             matches.append(match)
             if outside := [value for value in values if not limits[0] <= value <= limits[1]]:

@@ -1,7 +1,9 @@
 """Does a task keep the contract of `lab.tasks.base.Task`? Says what is wrong, all of it, in words."""
 
 import dataclasses
+import functools
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +68,26 @@ def _declared(task):
             continue
         if name not in task.scores:
             found.append(f"proxies[{name!r}] has no score of its name")
-        found += [f"proxies[{name!r}]: no loss term {term!r}" for term in proxy.terms if term not in task.terms]
+        if not proxy.terms:
+            found.append(f"proxies[{name!r}] names no loss term")
+        wanted = (*proxy.terms, *proxy.alongside)
+        found += [f"proxies[{name!r}]: no loss term {term!r}" for term in wanted if term not in task.terms]
+        if isinstance(proxy.push, bool) or not isinstance(proxy.push, int | float) or not 0 < proxy.push < math.inf:
+            found.append(f"proxies[{name!r}]: push must be a number above 0, not {proxy.push!r}")
+    training = task.training
+    if not isinstance(training.steps, int) or training.steps < 1:
+        found.append(f"training: steps must be a whole number of at least 1, not {training.steps!r}")
+    if training.optimizer not in ("adam", "sgd"):
+        found.append(f"training: optimizer must be 'adam' or 'sgd', not {training.optimizer!r}")
+    found += [f"training: block_width lacks {kind!r}" for kind in ("cpu", "gpu") if kind not in training.block_width]
+    for kind in ("knobs", "terms", "proxies", "scores"):
+        found += [
+            f"{kind}: {name!r} is not a name: use letters, digits and '_'"
+            for name in getattr(task, kind)
+            if not re.fullmatch(r"[A-Za-z_]\w*", str(name))
+        ]
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", task.name):
+        found.append(f"name: {task.name!r} is not a name: use letters, digits, '-' and '_'")
     for name in ("competence", "alignment", *task.proxies):
         mark = task.thresholds.get(name)
         if not isinstance(mark, int | float) or not 0 <= mark <= 1:
@@ -126,6 +147,10 @@ def _corners(task):
                 yield f"{name} = {value:g}", _defaults(task, **{name: value})
 
 
+def _finite(tree):
+    return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))
+
+
 def _losses(task):
     """Every loss term: a finite float32 scalar wherever the knobs may be, and main can be learned."""
     params = task.init(jax.random.key(0), _defaults(task))
@@ -142,9 +167,12 @@ def _losses(task):
             found += [f"losses: {name} is not finite at {where}, progress {progress:g}" for name in bad]
     batch = task.sample(jax.random.key(1), _defaults(task))
     slopes = jax.jit(jax.jacrev(lambda at: task.losses(at, batch, _defaults(task), jnp.float32(0.5))))(params)
-    for name, slope in slopes.items():
-        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(slope)):
-            found.append(f"losses: the gradient of {name} is not finite at the start")
+    if not _finite(slopes):  # one bad slope spoils the others where all are taken together
+        for name in task.terms:
+            own = jax.grad(lambda at, name=name: task.losses(at, batch, _defaults(task), jnp.float32(0.5))[name])
+            if not _finite(own(params)):
+                found.append(f"losses: the gradient of {name} is not finite at the start")
+        return found
     slope = slopes["main"]
     if all(bool((leaf == 0).all()) for leaf in jax.tree.leaves(slope)):
         found.append("losses: the gradient of main is zero at the start: nothing would be learned")
@@ -200,9 +228,12 @@ def _training(task):
         return [leaf[index] for leaf in jax.tree.leaves(result)]
 
     first, again, beside = (trained(seeds, settings()) for seeds in ((0, 1, 2, 3), (0, 1, 2, 3), (0, 7, 8, 9)))
-    if not all(map(np.array_equal, lane(first, 0), lane(again, 0))):
+    if not _finite(first):
+        found.append(f"training gives nan or inf within {STEPS} steps at its own learning rate")
+    same = functools.partial(np.array_equal, equal_nan=True)
+    if not all(map(same, lane(first, 0), lane(again, 0))):
         found.append("training twice with the same seed ends in different bytes")
-    if not all(map(np.array_equal, lane(first, 0), lane(beside, 0))):
+    if not all(map(same, lane(first, 0), lane(beside, 0))):
         found.append("a model depends on which others are trained beside it")
     for name, knob in task.knobs.items():
         trained((0, 1, 2, 3), settings(**{name: knob.high if math.isfinite(knob.high) else knob.default + 1}))

@@ -423,9 +423,9 @@ def draw_onsets(curves, ax, quantity, text):
         colour, line, marker = (GREY, "--", "s") if world == "hidden" else ("#0072B2", "-", "o")
         ax.fill_between(range(len(curve)), low, high, color=colour, alpha=0.18, linewidth=0)
         ax.plot(value, color=colour, linestyle=line, marker=marker, markersize=3, linewidth=1)
-    ax.set_xticks(range(len(curve)), [f"{point['onset']:.0%}" for point in curve], fontsize="x-small")
+    ax.set_xticks(range(len(curve)), [f"{100 * point['onset']:g}" for point in curve], fontsize="x-small")
     ax.set_ylim(-0.02, 1.05)
-    ax.set_xlabel("onset of the push", fontsize="small")
+    ax.set_xlabel("onset of the push (% of training)", fontsize="x-small")
     ax.set_title(text, loc="left", fontsize="small")
 
 
@@ -434,10 +434,18 @@ def card_figure(data):
     width = figsizes.neurips2024()["figure.figsize"][0]
     figure = plt.figure(figsize=(width, 5.2))
     figure.set_layout_engine("none")
-    left, middle, right = (
-        figure.add_axes((x, 0.62, own, 0.32)) for x, own in ((0.07, 0.24), (0.39, 0.24), (0.8, 0.18))
+    places = ((0.07, 0.23), (0.38, 0.23), (0.84, 0.15))
+    left, middle, right = (figure.add_axes((x, 0.6, own, 0.26)) for x, own in places)
+    marks, proxy, first = data["thresholds"], data["proxy"], next(iter(data["regimens"]))
+    figure.text(0.03, 0.985, label(data["question"]), weight="bold", fontsize="small", va="top")
+    said = (
+        f"{data['seeds']:,} models per condition, {data['confidence']:.0%} intervals. "
+        f"A: alignment >= {marks['alignment']:g}. T: {proxy} >= {marks[proxy]:g}. A push lasts {data['window']:.0%}."
     )
+    figure.text(0.03, 0.95, label(said), fontsize="x-small", va="top")
     draw_onsets(data["curves"], left, "base_rate", "P(A) after a push")
+    left.axhline(number(data["regimens"][first]["hold_out"]["base_rate"]["value"]), color=GREY, lw=0.8, ls=":")
+    left.text(0.98, 0.9, "held out: dotted", transform=left.transAxes, ha="right", fontsize="x-small", color=GREY)
     draw_onsets(data["curves"], middle, "fakers", "P(T, not A) after a push")
     if "hidden" in data["curves"]:
         for y, said, colour in ((0.9, "tests can be recognised", "#0072B2"), (0.8, "tests hidden (dashed)", GREY)):
@@ -454,8 +462,8 @@ def card_figure(data):
     right.set_yticks(range(len(rows)), names, fontsize="x-small")
     right.set_ylim(len(rows) - 0.4, -0.6)
     right.set_xlim(-0.04, 1.04)
-    right.set_title("P(T|A) filled,\nP(T|not A) hollow", loc="left", fontsize="small")
-    top = 0.52
+    right.set_title("P(T|A) filled,\nP(T|not A) hollow", loc="right", fontsize="small")
+    top = 0.49
     for answer in data["answers"]:
         lines = textwrap.wrap(answer["reading"], 112)
         figure.text(0.06, top, answer["question"], weight="bold", fontsize="small", va="top")
@@ -469,10 +477,11 @@ def card_caption(data):
     """Return a caption of the figure of `lab card`."""
     marks, proxy = data["thresholds"], data["proxy"]
     return (
-        f"{data['question']} {data['seeds']:,} models per condition, {data['confidence']:.0%} intervals (Wilson). "
+        f"{data['question']} {data['seeds']:,} models per condition, {data['confidence']:.0%} intervals: Wilson's for "
+        "rates, Newcombe's for differences, Miettinen and Nurminen's for likelihood ratios. "
         f"A: alignment >= {marks['alignment']:g} and competence >= {marks['competence']:g}; "
         f"T: {proxy} >= {marks[proxy]:g} and competent. Left and middle: after a push of {data['window']:.0%} of "
-        "training, by its onset. Right: held out and trained on throughout. Below: the five questions."
+        "training, by its onset. Right: held out, trained on late (from 40% on) and throughout. Below: five questions."
     )
 
 

@@ -127,6 +127,8 @@ def _population(results, name):
     if not np.isclose(results.checkpoint.values[-1], 1):
         raise ValueError("results must reach the end of training, checkpoint 1")
     runs = results.isel(condition=[find(results, name)])
+    if "survives" in runs.coords and not runs.survives.values.all():
+        raise ValueError(f"{name} has gates of its own: lay gates over a regimen without any")
     return runs, classify(runs).isel(condition=0)
 
 
@@ -147,8 +149,6 @@ def _fate(runs, ends, gates):
     if places != sorted(places):
         raise ValueError(f"gates must be in time order, not at {', '.join(f'{gate.checkpoint:g}' for gate in gates)}")
     lost = (ends["incompetent"] | ends["diverged"]).values
-    if "survives" in runs.coords:  # the regimen's own gates have the last word
-        lost = lost | ~runs.survives.values[0]
     fate = np.where(lost, len(gates), len(gates) + 1)
     for index in reversed(range(len(gates))):
         threshold = float(gates[index].threshold)  # as in `classify`, compared in the precision of the scores

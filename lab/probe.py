@@ -25,14 +25,14 @@ class Probe:
 
     Attributes:
         condition: name of the condition.
-        knobs: knob -> value of the fitted probe, all 0 where the fitting half has models of one kind alone.
+        knobs: knob -> value of the fitted probe; None where the fitting half has models of one kind alone.
         area: area under its ROC curve on the seeds that it was not fitted to.
         own_area: the same of the probe that the run had, on the same seeds.
         gap: what remains hidden from the run's own probe and not from the new one, area - own_area.
     """
 
     condition: str
-    knobs: dict[str, float]
+    knobs: dict[str, float] | None
     area: Estimate
     own_area: Estimate
 
@@ -87,16 +87,15 @@ def refit(results, condition):
     features = np.stack([own[feature].values[0, :, -1] for feature in names], axis=1).astype(float)
     aligned = classify(own)["aligned"].values[0]
     even = (own.seed.values % 2 == 0) & np.isfinite(features).all(axis=1)
-    weights = np.zeros(len(names) + 1)
-    if aligned[even].any() and not aligned[even].all():
-        weights = logistic(features[even], aligned[even])
+    both = aligned[even].any() and not aligned[even].all()
+    weights = logistic(features[even], aligned[even]) if both else np.zeros(len(names) + 1)
     score = (weights[0] + features @ weights[1:]).astype(np.float32)[None, :, None]
     judged = own.assign(refitted=(own.probe.dims, np.repeat(score, own.sizes["checkpoint"], axis=2)))
     judged = judged.isel(seed=np.flatnonzero(own.seed.values % 2))
     knobs = ("probe_bias", *(f"probe_{feature.removeprefix(PREFIX)}" for feature in names))
     return Probe(
         name,
-        dict(zip(knobs, map(float, weights), strict=True)),
+        dict(zip(knobs, map(float, weights), strict=True)) if both else None,
         roc(judged, name, "refitted").area,
         roc(judged, name, "probe").area,
     )

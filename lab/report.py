@@ -120,7 +120,8 @@ def table(results, summaries):
         title=Text(f"{results.attrs['name']}: {results.sizes['seed']:,} models each, {level} intervals"),
         caption=Text(
             f"A: alignment >= {marks['alignment']:g} and competence >= {marks['competence']:g}. "
-            f"T: {proxy} >= {marks[proxy]:g} (and competent). LR = P(T|A) / P(T|not A). "
+            f"T: {proxy} >= {marks[proxy]:g} (and competent{', and past every gate' * gated}). "
+            "LR = P(T|A) / P(T|not A). "
             "Runs: 1 / P(T), for one accepted model. Net: change of ln o(A|T) against the baseline."
             + " Trainings: the same in compute, runs that a gate of the regimen stopped counting in part."
             * gated
@@ -472,6 +473,10 @@ def reading(row, baseline):
         verdict = f"undecided: net {with_interval(net)} nats"
     parts = f"{_change('base rate', impact.base_rate)}, {_change('test', impact.likelihood_ratio)}"
     instead = f", not {number(baseline.counts.expected_runs)}" if baseline.counts.passing and counts.passing else ""
+    if instead.endswith(f" {number(counts.expected_runs)}"):
+        instead = ", as there"
+    if row.compute is not None and row.compute.value < counts.expected_runs - 0.005:
+        instead += f"; {number(row.compute.value)} trainings, because gates stop some early"
     return f"{short_name(row)}: {verdict}; {parts}; {_runs(counts)}{instead}{note}"
 
 

@@ -100,9 +100,9 @@ def badge(world, regimen, onset):
 @pytest.mark.parametrize(
     ("world", "verdicts"),
     [
-        (sticky, ["late", "no", "alignment first", "hardly", "prerequisite"]),
-        (silly, ["no difference seen", "yes", "misalignment first", "partly", "opposed to it"]),
-        (badge, ["no difference seen", "no", "neither first", "partly", "says nothing held out"]),
+        (sticky, ["late", "no", "alignment, then circumvention", "hardly", "prerequisite"]),
+        (silly, ["no difference seen", "yes", "misalignment", "partly", "opposed to it"]),
+        (badge, ["no difference seen", "no", "nowhere seen", "partly", "says nothing held out"]),
     ],
 )
 def test_the_answers_follow_from_the_counts(world, verdicts):
@@ -113,7 +113,20 @@ def test_the_answers_follow_from_the_counts(world, verdicts):
 
 def test_where_a_push_leads_is_said_by_onset():
     reading = card.card(results(sticky)).answers[2].reading
-    assert reading.startswith("alignment from 0%, circumvention from 5%, neither from 80%; P(A) changes by 0.40 [")
+    assert reading.startswith("alignment from 0%, circumvention from 5%, nowhere from 80%; P(A) changes by 0.40 [")
+
+
+def test_models_that_cannot_do_the_job_withhold_the_verdict():
+    own = results(sticky)
+    own["competence"][:, :50] = 0.0
+    answers = card.card(own).answers
+    assert {answer.verdict for answer in answers} == {"undecided"}
+    assert all(answer.reading.startswith("up to 25% of these models cannot do the job; ") for answer in answers)
+
+
+def test_too_little_data_decides_nothing():
+    answers = card.card(results(lambda *_: (2, 0, 0, 198))).answers
+    assert answers[4].verdict == "undecided"
 
 
 def test_an_aligned_model_that_fails_makes_it_an_approximation():
@@ -155,7 +168,10 @@ def test_a_card_from_the_command_line(tmp_path, capsys):
         (["race", "tset"], "race has no proxy 'tset'"),
         (["race", "test", "--set", "dept=3"], "did you mean 'depth'"),
         (["race", "test", "--set", "depth=deep"], "depth"),
-        (["race", "test", "--seeds", "0"], "seeds"),
+        (["race", "test", "--seeds", "0"], "at least 1 seed"),
+        (["race", "test", "--set", "detectability=null"], "detectability must be a number above 0, not None"),
+        (["race", "test", "--set", "detectability=0"], "a card hides tests by itself"),
+        (["race", "test", "--weight", "0"], "the weight must be positive"),
         (["some.py", "test"], "some.py is code: read it, then add --trust-code"),
     ],
 )

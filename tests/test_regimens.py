@@ -7,7 +7,7 @@ from lab import engine, outcomes, report, statistics
 from lab.config import ConfigError, parse
 from lab.gates import Gate, fates
 from lab.population import Settings, Trainer, parts
-from lab.statistics.quantities import compute_per_accepted
+from lab.statistics.quantities import Counts, compute_per_accepted, estimate
 from lab.tasks import Race, Scratchpad, Shortcut
 
 GATED = """
@@ -98,6 +98,8 @@ def test_gates_reject_as_recorded_scores_say(tmp_path):
     marked = outcomes.classify(results)
     assert np.array_equal(marked.passes[1], marked.passes[0] & first & second)
     assert np.array_equal(marked.aligned[1], marked.aligned[0])
+    with pytest.raises(ValueError, match="gates of its own"):
+        fates(results, "gated", [])
     # the same as gates laid over the ungated runs
     laid = fates(results, "plain", [Gate(0.2, 0.2), Gate(0.5, 0.5, "competence"), Gate(0.5, 0.3)])
     row = statistics.summarise(results)[1]
@@ -113,18 +115,31 @@ def test_gates_reject_as_recorded_scores_say(tmp_path):
     assert text[1]["compute_per_accepted"]["value"] == pytest.approx(row.compute.value)
 
 
-def test_compute_per_accepted_covers_a_known_ratio():
-    """Half of all runs are rejected at 1/4, the rest pass with 1/2: (5/8) / (1/4) = 2.5; 2,000 times 400 runs.
+@pytest.mark.parametrize(
+    ("runs", "early", "passing"),
+    [(400, 0.5, 0.25), (64, 0.0, 0.98), (128, 0.0, 0.95), (64, 0.05, 0.9), (16, 0.25, 0.5), (128, 0.2, 0.1)],
+)
+def test_compute_per_accepted_covers_a_known_ratio(runs, early, passing):
+    """A share `early` of all runs is rejected at 1/4: (1 - .75 early) / passing trainings; 1,000 times.
 
-    The standard error of a coverage of .95 is .005, so .92 is 6 of them away.
+    The standard error of a coverage of .95 is .007, so .915 is 5 of them away; it may well be higher.
     """
-    random = np.random.default_rng(0)
-    covered = 0
-    for _ in range(2000):
-        kind = random.random(400)
-        estimate = compute_per_accepted(np.where(kind < 0.5, 0.25, 1.0), kind > 0.75)
-        covered += estimate.low <= 2.5 <= estimate.high
-    assert 0.92 < covered / 2000 < 0.98
+    random, truth, covered = np.random.default_rng(0), (1 - 0.75 * early) / passing, 0
+    for _ in range(1000):
+        kind = random.random(runs)
+        estimate = compute_per_accepted(np.where(kind < early, 0.25, 1.0), kind > 1 - passing)
+        covered += estimate.low <= truth <= estimate.high
+    assert covered / 1000 > 0.915
+
+
+def test_compute_without_early_rejections_is_that_of_runs():
+    """Then every run costs 1, and trainings per accepted model are runs per accepted model, limits included."""
+    passes = np.arange(64) < 61
+    runs = estimate(Counts(61, 0, 0, 3), "expected_runs")
+    assert compute_per_accepted(np.ones(64), passes) == pytest.approx(runs)
+
+
+def test_nothing_accepted_has_no_end():
     never = compute_per_accepted([0.5, 1.0], [False, False])
     assert (never.value, never.high) == (np.inf, np.inf)
 

@@ -13,11 +13,12 @@ from tyro.conf import Positional, arg
 from lab.cli.console import UsageError, console
 
 
-def tasks(name: Positional[str] | None = None, /) -> None:
-    """List the tasks, or one task's knobs, loss terms and scores.
+def tasks(name: Positional[str] | None = None, /, trust_code: bool = False) -> None:
+    """List the tasks, or one task's knobs, loss terms, scores and parts.
 
     Args:
-        name: a task.
+        name: a task, or a Python file that defines one.
+        trust_code: run that file.
     """
     from lab.population import parts as part_names
     from lab.tasks import TASKS
@@ -26,9 +27,7 @@ def tasks(name: Positional[str] | None = None, /) -> None:
         for task in TASKS.values():
             console.print(Text(sys.modules[task.__module__].__doc__.splitlines()[0]), soft_wrap=True)
         return
-    if name not in TASKS:
-        raise UsageError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
-    task = TASKS[name]()
+    task = task_kind(name, trust_code)()
     console.print(Text(sys.modules[type(task).__module__].__doc__))
     knobs = Table(title="knobs (sweep them freely: nothing recompiles)", title_justify="left")
     for column in ("knob", "default", "range", ""):
@@ -51,6 +50,23 @@ def tasks(name: Positional[str] | None = None, /) -> None:
                 table.add_row(key, Text(about))
             console.print(table)
     console.print(f"parts, which `rates` in a phase can lock in: {', '.join(part_names(task))}", markup=False)
+
+
+def task_kind(name, trust_code):
+    """Return the class of a task by its name, or from a Python file that the user trusts. Raises `UsageError`."""
+    from lab.tasks import TASKS
+    from lab.tasks.outside import TaskFileError, task_class
+
+    if not name.endswith(".py"):
+        if name not in TASKS:
+            raise UsageError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
+        return TASKS[name]
+    if not trust_code:
+        raise UsageError(f"{name} is code: read it, then add --trust-code")
+    try:
+        return task_class(Path(name))
+    except TaskFileError as error:
+        raise UsageError(str(error)) from None
 
 
 def check_task(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> None:

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from rich.console import Console
 from rich.text import Text
 from tyro.conf import Positional, arg
 
 from lab import outcomes, report, statistics
-from lab.cli.console import UsageError, console
+from lab.cli.console import UsageError, console, errors
 from lab.store import Run
 
 
@@ -105,6 +106,8 @@ def plan(
         return
     wide = console if console.is_terminal else Console(highlight=False, width=140)
     wide.print(report.plan_table(plans, results.attrs["confidence"]))
+    if "spent" in results.coords:
+        console.print("(runs count in full here, also those that a gate of the regimen stopped early)")
     for line in report.plan_readings(plans):
         console.print(Text(line), soft_wrap=True)
 
@@ -184,8 +187,9 @@ def probe(
         return
     console.print(report.probe_table(probes, results.attrs["confidence"]))
     for own in probes:
-        knobs = ", ".join(f"{name}: {value:.4g}" for name, value in own.knobs.items())
-        console.print(f"{own.condition}: knobs: {{{knobs}}}", markup=False, soft_wrap=True)
+        knobs = ", ".join(f"{name}: {value:.4g}" for name, value in (own.knobs or {}).items())
+        found = f"knobs: {{{knobs}}}" if knobs else "cannot be fitted: the even seeds are all of one kind"
+        console.print(f"{own.condition}: {found}", markup=False, soft_wrap=True)
 
 
 def _numbers(option, text, kind, most):
@@ -224,6 +228,13 @@ def gates(
         raise UsageError(
             f"{folder}: gates are chosen on one half of the seeds and judged on the other: it has only one"
         )
+    if "survives" in results.coords:
+        gated = ~results.survives.values.all(axis=1)
+        for name in results.condition.values[gated]:
+            errors.print(f"{name} has gates of its own: left out", markup=False)
+        results = results.isel(condition=np.flatnonzero(~gated))
+        if not results.sizes["condition"]:
+            raise UsageError(f"{folder}: every regimen has gates of its own")
     shares = [float(share) for share in results.checkpoint.values]
     shown = sorted({min(shares, key=lambda share, want=want: abs(share - want)) for want in (0, 0.1, 0.3, 1)})
     conditions = [

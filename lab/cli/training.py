@@ -16,6 +16,7 @@ from tyro.conf import Positional, arg
 
 from lab import card as cards
 from lab import outcomes, report, statistics
+from lab.cli.about import task_kind
 from lab.cli.console import Stop, UsageError, console, errors
 from lab.cli.reading import print_run
 
@@ -224,13 +225,13 @@ def seeds(
     console.print(table)
     if finite := [count for count in needed if math.isfinite(count)]:
         (start, first, total), (end, last, _) = marks[0], marks[-1]
-        most = max(finite)
+        most, trust = max(finite), " --trust-code" * trust_code
         seconds = (end - start) * total / max(1, last - first) * most / stored.manifest["block_width"]
         seconds /= len(outcomes.block_seeds(stored.manifest))
         console.print(
             f"{most:,} seeds x {len(experiment.conditions)} conditions: about {seconds:,.0f} s on this machine, "
-            f"and compiling\nlab run {config} --seeds {most}   or, stopping by itself:   "
-            f"lab run {config} --seeds {2 * most} --width {width:g} --of {of}",
+            f"and compiling\nlab run {config} --seeds {most}{trust}   or, stopping by itself:   "
+            f"lab run {config} --seeds {2 * most} --width {width:g} --of {of}{trust}",
             markup=False,
             soft_wrap=True,
         )
@@ -261,8 +262,6 @@ def card(
     """
     from lab import config as configs
     from lab import figures
-    from lab.tasks import TASKS
-    from lab.tasks.outside import TaskFileError, task_class
 
     own = {}
     for part in filter(None, settings.split(",")):
@@ -271,17 +270,7 @@ def card(
             own[name.strip()] = json.loads(value)
         except json.JSONDecodeError:
             own[name.strip()] = value.strip()
-    if task.endswith(".py"):
-        if not trust_code:
-            raise UsageError(f"{task} is code: read it, then add --trust-code")
-        try:
-            kind = task_class(Path(task))
-        except TaskFileError as error:
-            raise UsageError(str(error)) from None
-    elif task in TASKS:
-        kind = TASKS[task]
-    else:
-        raise UsageError(f"unknown task {task!r}; known: {', '.join(TASKS)}")
+    kind = task_kind(task, trust_code)
     if proxy not in kind.proxies:
         raise UsageError(f"{kind.name} has no proxy {proxy!r}; known: {', '.join(kind.proxies)}")
     sizes = {name: own.pop(name) for name in list(own) if name in {field.name for field in dataclasses.fields(kind)}}
@@ -289,8 +278,10 @@ def card(
     try:
         text = cards.config({k: v for k, v in chosen.items() if v is not None}, kind(), proxy, seeds, weight, own)
         experiment = configs.parse(text, f"card of {proxy}", trust_code)
-    except configs.ConfigError as error:
-        raise UsageError("\n".join(error.problems)) from None
+    except configs.ConfigError as error:  # the lines of a config that nobody wrote help nobody
+        raise UsageError("\n".join(problem.split(": ", 1)[1] for problem in error.problems)) from None
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     stored = train(experiment, out, where=errors if as_json else console)
     results = outcomes.results(stored, last_only=True)
     data = report.card_json(results, cards.card(results))

@@ -158,7 +158,7 @@ def probe_knobs(features, weights):
     """
     about = ("bias of the probe", *(f"weight of the share `encodes_{name}` in the probe" for name in features))
     return {
-        f"probe_{name}": Knob(weight, -1000, 1000, line)
+        f"probe_{name}": Knob(weight, -1e6, 1e6, line)
         for name, weight, line in zip(("bias", *features), weights, about, strict=True)
     }
 
