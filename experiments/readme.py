@@ -164,7 +164,26 @@ def take_off():
     return markdown(["task", "later at k = 3 than at k = 1", "earlier with the precursor"], rows)
 
 
-MADE = {own.__name__: own for own in (memory, plan, calibration, explore, throughput, sweeps, tasks, take_off)}
+def trainers():
+    """The lab beside other trainers, on one core of each device."""
+    text = ""
+    for own in json.loads((ROOT / "figures/trainers.json").read_text()):
+        rows = [
+            [row["trainer"], f"{row['seed_steps_per_second']:,}", f"{row['share_of_peak']:.2%}", f"{row['ratio']:.2f}"]
+            for row in own["one_core"]
+        ]
+        text += markdown(["one core", "seed-steps/s", "share of the matrix peak", "the lab is faster by"], rows)
+        text += (
+            f"\n{own['device']}. All {own['cores']} cores: {own['all_cores_over_one']:.2f} times one. Shared prefixes of "
+            f"`critical_period`: {own['shared_prefix_cost']:.2f} of the time that every condition by itself takes, "
+            f"{'the same bytes' if own['shared_prefix_equals_naive'] else 'other bytes'}.\n"
+        )
+    return text
+
+
+MADE = {
+    own.__name__: own for own in (memory, plan, calibration, explore, throughput, sweeps, tasks, take_off, trainers)
+}
 
 
 def fill(text):
