@@ -174,8 +174,9 @@ def trainers():
         ]
         text += markdown(["one core", "seed-steps/s", "share of the matrix peak", "the lab is faster by"], rows)
         text += (
-            f"\n{own['device']}. All {own['cores']} cores: {own['all_cores_over_one']:.2f} times one. Shared prefixes of "
-            f"`critical_period`: {own['shared_prefix_cost']:.2f} of the time that every condition by itself takes, "
+            f"\n{own['device']}. All {own['cores']} cores: {own['all_cores_over_one']:.2f} times one. Shared "
+            f"prefixes of `critical_period`: {own['shared_prefix_cost']:.2f} of the time that conditions by themselves "
+            "take, "
             f"{'the same bytes' if own['shared_prefix_equals_naive'] else 'other bytes'}.\n"
         )
     return text

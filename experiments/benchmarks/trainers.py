@@ -1,7 +1,7 @@
 """How fast is the lab beside other ways to train the same models?
 
 Command:   python -m experiments.benchmarks.trainers [--rounds 5] [--out FILE]
-Expected:  the engine at least 0.95 of a bare jit(vmap(scan)); 3 times torch.func, 40 times eager PyTorch
+Expected:  the engine somewhat slower than the bare function, twice as fast as torch.func, 100 times eager PyTorch
 Cost:      about six minutes on 2 cores; without PyTorch (pip install 'proxy-lab[benchmark]') its rows are left out
 
 The work is `main` of the task `scratchpad` with its defaults, the same in all of them: their losses are compared before
