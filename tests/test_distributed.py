@@ -1,18 +1,23 @@
 """More than one process: whoever trains a shard, and whatever dies on the way, the bytes are the same."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from lab import cli, distributed, engine
+from lab import cli, distributed, engine, outcomes, statistics
 from lab.config import load, parse
 from lab.store import Run, StoreError, lock
+from lab.tasks import Race
 
 CONFIG = """
 name: shares
@@ -260,3 +265,47 @@ engine.run(experiment, "run", train=distributed.on_ray(experiment), progress=pro
     assert content(tmp_path / "run") != content(whole)
     engine.run(parse(CONFIG), tmp_path / "run")
     assert content(tmp_path / "run") == content(whole)
+
+
+PHASE = st.fixed_dictionaries(
+    {},
+    optional={
+        "weights": st.dictionaries(st.sampled_from([*Race.terms]), st.floats(-1, 1), max_size=2),
+        "knobs": st.dictionaries(st.just("preference"), st.floats(-1, 1), max_size=1),
+        "rates": st.dictionaries(st.sampled_from(["params", "badge", "all"]), st.floats(0, 2), max_size=2),
+        "gates": st.dictionaries(st.sampled_from([*Race.scores]), st.floats(0, 1), max_size=2),
+    },
+)
+
+
+@st.composite
+def configs(draw):
+    """A valid config of `race`: any phases that end where segments do, with anything in them."""
+    regimens = {}
+    for name in draw(st.lists(st.sampled_from(["hold_out", "a", "b-2", "C_3"]), min_size=1, max_size=3, unique=True)):
+        ends = sorted(draw(st.sets(st.sampled_from([0.25, 0.5, 0.75]), max_size=3)))
+        regimens[name] = [{"until": end, **draw(PHASE)} for end in (*ends, 1)]
+    text = {"name": "fuzz", "task": "race", "seeds": draw(st.integers(1, 12)), "regimens": regimens}
+    text["training"] = {"steps": 8, "segments": 4, "block_width": 4, "learning_rate": draw(st.floats(0, 0.1))}
+    if draw(st.booleans()):
+        text["sweep"] = {"preference": draw(st.lists(st.floats(-1, 1), min_size=1, max_size=3, unique=True))}
+    return json.dumps(text)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(configs())
+def test_valid_configs_are_read_and_read_back_from_what_a_manifest_says(text):
+    experiment = parse(text)
+    again = parse(json.dumps(experiment.as_json()))
+    assert (again.hash, again.conditions, again.ends) == (experiment.hash, experiment.conditions, experiment.ends)
+
+
+@settings(max_examples=5, deadline=None, derandomize=True)
+@given(configs())
+def test_valid_configs_run(text):
+    with tempfile.TemporaryDirectory() as place:
+        experiment = parse(text)
+        results = outcomes.results(engine.run(experiment, Path(place, "run")))
+        rows = statistics.summarise(results)
+        assert [row.name for row in rows] == [condition.name for condition in experiment.conditions]
+        assert all(row.counts.seeds == len(experiment.seeds) for row in rows)
