@@ -4,8 +4,8 @@ Command:   python -m experiments.benchmarks.throughput [--out FILE]
 Expected:  on a CPU the width hardly matters; on a GPU a block wants thousands of lanes
 Cost:      about three minutes on 2 cores
 
-Trains whole blocks with the compiled program that `lab run` uses, on every device of the kind JAX prefers, the widths
-taking turns. Each figure is the median of the rounds. Rows are added to figures/throughput.json, replacing those of
+Trains whole blocks with the compiled program that `lab run` uses for a config in which only `main` has a weight, on every
+device of the kind JAX prefers, the widths taking turns. Each figure is the median of the rounds. Rows are added to figures/throughput.json, replacing those of
 a device of the same name.
 """
 
@@ -38,7 +38,7 @@ def settings(task, lanes):
 
 def prepare(task, width, devices):
     """Return a function that trains one block of lanes to the end, the number of lanes and the compile time."""
-    trainer = Trainer(task, task.training, width, devices)
+    trainer = Trainer(task, task.training, width, devices, used=("main",))
     placed = trainer.place(settings(task, trainer.lanes))
     seeds = trainer.place(np.arange(trainer.lanes, dtype=np.uint32))
 
