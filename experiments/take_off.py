@@ -14,8 +14,8 @@ contradicted if below, else undecided. `precursor` is supported if for some k th
 without and for no k above, contradicted if for some k above and for none below, else undecided.
 Writes figures/take_off.{json,pdf,png}.
 
-After a look at seeds from 4,000,000 the models counted were restricted to those that did the job, and settings of `race`
-and `reasoner` were changed; the verdicts are on seeds from 5,000,000, trained after that was committed.
+After a look at seeds from 4,000,000 the models counted were restricted to those that did the job, and settings of
+`race` and `reasoner` were changed; the verdicts are on seeds from 5,000,000, trained after that was committed.
 """
 
 import argparse

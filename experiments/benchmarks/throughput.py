@@ -4,9 +4,9 @@ Command:   python -m experiments.benchmarks.throughput [--out FILE]
 Expected:  on a CPU the width hardly matters; on a GPU a block wants thousands of lanes
 Cost:      about three minutes on 2 cores
 
-Trains whole blocks with the compiled program that `lab run` uses for a config in which only `main` has a weight, on every
-device of the kind JAX prefers, the widths taking turns. Each figure is the median of the rounds. Rows are added to figures/throughput.json, replacing those of
-a device of the same name.
+Trains whole blocks with the compiled program that `lab run` uses for a config in which only `main` has a weight, on
+every device of the kind JAX prefers, the widths taking turns. Each figure is the median of the rounds. Rows are added
+to figures/throughput.json, replacing those of a device of the same name.
 """
 
 import argparse
