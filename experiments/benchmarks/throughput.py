@@ -33,7 +33,8 @@ def settings(task, lanes):
     knobs = np.array([knob.default for knob in task.knobs.values()], np.float32)
     weights = np.array([float(term == "main") for term in task.terms], np.float32)
     rates = (np.float32(task.training.learning_rate), np.float32(task.training.final_learning_rate))
-    return Settings(*(np.broadcast_to(value, (lanes, *np.shape(value))) for value in (weights, knobs, knobs, *rates)))
+    one = Settings(weights, knobs, knobs, *rates)
+    return Settings(*(np.broadcast_to(value, (lanes, *np.shape(value))) for value in one))
 
 
 def prepare(task, width, devices):
