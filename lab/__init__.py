@@ -20,7 +20,7 @@ def run(experiment, out=None, **options):
     """Train an experiment, or what is missing of it, and return its results; see `lab.engine.run`."""
     from lab import engine, outcomes, statistics
 
-    return outcomes.results(engine.run(experiment, out, **{"enough": statistics.enough(), **options}))
+    return outcomes.results(engine.run(experiment, out, **{"still_open": statistics.still_open(), **options}))
 
 
 def summarise(results, **options):

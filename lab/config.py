@@ -96,8 +96,9 @@ class Experiment:
     def as_json(self):
         """Return the filled-in config as plain JSON values."""
         values = self.config.model_dump()
-        if values["stop"] is None:
-            del values["stop"]  # runs from before there was such a key keep their hash
+        for key, absent in (("stop", None), ("stop_rejected", False)):
+            if values[key] == absent:
+                del values[key]  # runs from before there was such a key keep their hash
         outside = {"file": self.config.task["file"]} if "file" in self.config.task else {}
         return {**values, "task": {"name": self.task.name, **outside, **dataclasses.asdict(self.task)}}
 

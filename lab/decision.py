@@ -7,7 +7,7 @@ import numpy as np
 
 from lab import statistics
 from lab.ideas import POLICIES, Beta, Discrete, FieldFit, fit_field, policy_outcome
-from lab.outcomes import UnknownName, classify
+from lab.outcomes import UnknownName, classify, common
 from lab.statistics import Counts, Estimate
 
 TIE = 1e-12
@@ -167,7 +167,7 @@ def plan(results, budgets, confidence=None, most=10_000, **marks):
         _check_runs(runs)
     confidence = results.attrs["confidence"] if confidence is None else confidence
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    cells = statistics.cells(classify(results, **marks))
+    cells = statistics.cells(classify(common(results), **marks))
     names = list(map(str, results.condition.values))
     plans = []
     for world, members in statistics.worlds(statistics.places(results)).items():

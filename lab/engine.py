@@ -8,12 +8,14 @@ device at a time, so memory does not grow with seeds, and publishes each leaf as
 import contextlib
 import functools
 import hashlib
+import itertools
 import os
 import platform
 import sys
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -87,10 +89,11 @@ def identity(task, devices):
     }
 
 
-def run(experiment, out=None, *, accept_changes=False, progress=None, say=None, enough=None, train=None):
+def run(experiment, out=None, *, accept_changes=False, progress=None, say=None, still_open=None, train=None):
     """Train what is missing of a run and return it.
 
-    A config that says when to stop is trained look by look, and the manifest holds the number of seeds so far.
+    A config that says when to stop is trained look by look; a condition that needs no more seeds gets none. The
+    manifest holds the number of seeds so far, and that of each distinct condition as `leaf_seeds`.
 
     Args:
         experiment: a `lab.config.Experiment`.
@@ -98,17 +101,17 @@ def run(experiment, out=None, *, accept_changes=False, progress=None, say=None, 
         accept_changes: go on with a run that other code, versions or devices began; the manifest records it.
         progress: called with (lane-steps done, lane-steps in all) now and then.
         say: called with a line of text about anything a person should know.
-        enough: called with the run after each look but the last; training stops once it returns True. Needed if
-            the config says when to stop (`lab.statistics.enough`).
+        still_open: called with the run after each look but the last, returns the names of the conditions that still
+            need seeds; needed if the config says when to stop (`lab.statistics.still_open`).
         train: what trains missing shards, as `here` returns it, which is the default.
 
     Raises:
-        ValueError: the config says when to stop and `enough` is not given.
+        ValueError: the config says when to stop and `still_open` is not given.
         StoreError: the folder holds another run, was begun with other code, versions or devices, is in use by
             another process, or cannot be written.
     """
-    if experiment.config.stop and enough is None:
-        raise ValueError("the config says when to stop: `enough` must decide it")
+    if experiment.config.stop and still_open is None:
+        raise ValueError("the config says when to stop: `still_open` must decide it")
     path, train = folder(experiment, out), train or here(experiment)
     with lock(path):
         use_all_cores()
@@ -118,15 +121,23 @@ def run(experiment, out=None, *, accept_changes=False, progress=None, say=None, 
                 say(line)
         # looks before the one that was reached were not enough
         looks = [look for look in stored.manifest["looks"] if look >= stored.manifest["seeds"]["count"]]
-        for look in looks:
-            if look != stored.manifest["seeds"]["count"]:
-                seeds = {**stored.manifest["seeds"], "count": look}
-                stored = Run.create(path, {**stored.manifest, "seeds": seeds})
+        for look, following in itertools.zip_longest(looks, looks[1:]):
             if missing := missing_shards(stored):
                 train(stored, missing, progress, say)
-            if look != looks[-1] and enough(stored):
+            names = following and still_open(stored)
+            if not names:
                 break
+            stored = Run.create(path, _extended(stored.manifest, look, following, names))
     return stored
+
+
+def _extended(manifest, look, following, names):
+    """Return the manifest of the following look: only the named conditions get seeds up to there."""
+    distinct = 1 + max(condition["leaf"] for condition in manifest["conditions"])
+    needed = {condition["leaf"] for condition in manifest["conditions"] if condition["name"] in names}
+    own = manifest.get("leaf_seeds") or [look] * distinct
+    own = [following if leaf in needed else count for leaf, count in enumerate(own)]
+    return {**manifest, "seeds": {**manifest["seeds"], "count": following}, "leaf_seeds": own}
 
 
 def folder(experiment, out=None):
@@ -239,7 +250,11 @@ def here(experiment):
 
 
 class Blocks:
-    """Trains blocks of seeds of an experiment on some devices; compiles once."""
+    """Trains blocks of seeds of an experiment on some devices; compiles once.
+
+    If the config lets gates stop runs, lanes that no condition needs any more leave their block at the gate. Those that
+    are left wait until there are enough of them, from several blocks, to fill one.
+    """
 
     def __init__(self, experiment, width, devices):
         """Prepare; nothing is compiled before something is trained.
@@ -250,9 +265,12 @@ class Blocks:
             devices: JAX devices to use.
         """
         self.experiment, self.width, self.devices = experiment, width, devices
-        self.root, _ = plan(experiment.conditions)
+        self.root, leaves = plan(experiment.conditions)
         self.trainer = Trainer(experiment.task, experiment.training, width, devices, used_terms(experiment))
         self.lengths = np.diff([0, *experiment.ends]) * self.trainer.lanes
+        self.gates = {}
+        for leaf, condition in zip(leaves, experiment.conditions, strict=True):
+            self.gates.setdefault(leaf, []).append(condition.gates if experiment.config.stop_rejected else ())
 
     def train(self, needed, progress=None):
         """Train blocks, as many at a time as there are devices.
@@ -269,21 +287,28 @@ class Blocks:
         wanted = [frozenset().union(*(needed[seed] for seed in call)) for call in calls]
         cost = functools.cache(self._cost)
         total, done = sum(map(cost, wanted)), 0
-        for call, leaves in zip(calls, wanted, strict=True):
-            # devices that have no block of their own repeat the last one
-            blocks = [np.arange(start, start + self.width) for start in [*call, *[call[-1]] * (each - len(call))]]
-            seeds = self.trainer.place(np.concatenate(blocks).astype(np.uint32))
-            walk = self._walk(self.root, None, [], seeds, leaves)
-            for leaf, scores in walk:
-                if leaf is None:  # a segment is done
-                    done += scores
-                    if progress:
-                        progress(done, total)
+        tables, first = {}, self.experiment.seeds.start
+        for leaf, seeds, scores in self._lanes(calls, wanted):
+            if leaf is None:
+                done += scores
+                if progress:
+                    progress(done, total)
+                continue
+            blocks = first + (seeds - first) // self.width * self.width
+            for start in np.unique(blocks).tolist():
+                if leaf not in needed[start]:
                     continue
-                table = np.stack([np.asarray(score) for score in scores], axis=1)
-                for index, start in enumerate(call):
-                    if leaf in needed[start]:
-                        yield leaf, start, self._shard(start, table[index * self.width :])
+                table, missing = tables.get((leaf, start)) or self._empty(self.width)
+                rows = seeds[blocks == start] - start
+                table[rows], missing[rows] = scores[blocks == start], False
+                tables[leaf, start] = table, missing
+                if not missing.any():
+                    del tables[leaf, start]
+                    yield leaf, start, self._shard(start, table)
+
+    def _empty(self, lanes):
+        shape = (lanes, len(self.experiment.ends), len(self.experiment.task.scores))
+        return np.full(shape, np.nan, np.float32), np.ones(lanes, bool)
 
     def _cost(self, leaves):
         """Lane-steps of a call that ends in these leaves."""
@@ -300,28 +325,109 @@ class Blocks:
         checkpoints = [end / experiment.training.steps for end in experiment.ends]
         return outcomes.shard(table[: len(seeds)], list(experiment.task.scores), seeds, checkpoints)
 
-    def _walk(self, node, state, scores, seeds, leaves):
-        """Train what lies below a node; yield (leaf, its scores) and, after each segment, (None, its lane-steps)."""
+    def _lanes(self, calls, wanted):
+        """Train calls; yield (leaf, seeds, scores) of lanes that are done, and (None, None, lane-steps) in between."""
+        waiting = {}  # id of a node -> the node, its wanted leaves, and lanes in front of it
+        for call, leaves in zip(calls, wanted, strict=True):
+            # devices that have no block of their own repeat the last one
+            blocks = [
+                np.arange(start, start + self.width) for start in [*call, *[call[-1]] * (len(self.devices) - len(call))]
+            ]
+            real = np.arange(self.trainer.lanes) < len(call) * self.width
+            yield from self._walk(self.root, Lanes(np.concatenate(blocks), real, None, []), leaves, waiting)
+        while waiting:
+            node, leaves, held = waiting.pop(min(waiting, key=lambda key: waiting[key][0].depth))
+            short = self.trainer.lanes - len(held.seeds)
+            every = np.pad(np.arange(len(held.seeds)), (0, short), mode="edge")
+            held = _rows(held, every)._replace(real=np.arange(self.trainer.lanes) < self.trainer.lanes - short)
+            yield from self._segment(node, held, leaves, waiting)
+
+    def _walk(self, node, lanes, leaves, waiting):
+        """Train what lies below a node; yields as `_lanes` does."""
         if not node.children:
-            yield min(node.leaves), scores
-        trainer, ends = self.trainer, self.experiment.ends
+            yield from self._done(node.leaves, lanes, lanes.real)
         for child in node.children.values():
-            if not child.leaves & leaves:
+            below = child.leaves & leaves
+            if not below:
                 continue
-            settings = trainer.place(
-                Settings(*(np.broadcast_to(np.float32(own), (trainer.lanes, *np.shape(own))) for own in child.settings))
-            )
-            before = trainer.init(seeds, settings) if state is None else state
-            first = ends[child.depth - 1] if child.depth else 0
-            try:
-                after, score = trainer.train(seeds, settings, before, first, ends[child.depth])
-                score.block_until_ready()
-            except (MemoryError, jax.errors.JaxRuntimeError) as error:
-                if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
-                    raise
-                raise StoreError(
-                    f"out of memory with {self.width:,} lanes per device: lower training.block_width in the config "
-                    "(it is part of what a run is, so this makes another run)"
-                ) from None
-            yield None, int(self.lengths[child.depth])
-            yield from self._walk(child, after, [*scores, score], seeds, leaves)
+            needed = lanes.real & np.any([self._goes_on(leaf, child.depth, lanes) for leaf in below], axis=0)
+            if (needed == lanes.real).all():
+                yield from self._segment(child, lanes, leaves, waiting)
+                continue
+            yield from self._done(below, lanes, lanes.real & ~needed)
+            held, each = _rows(lanes, np.flatnonzero(needed)), self.trainer.lanes
+            _, others, before = waiting.pop(id(child), (child, frozenset(), None))
+            held = held if before is None else _joined(before, held)
+            if len(held.seeds) >= each:
+                yield from self._segment(child, _rows(held, np.arange(each)), leaves | others, waiting)
+                held = _rows(held, np.arange(each, len(held.seeds)))
+            if len(held.seeds):
+                waiting[id(child)] = child, leaves | others, held
+
+    def _done(self, leaves, lanes, chosen):
+        """Yield what is known of chosen lanes at each leaf; nothing from after a gate of the leaf has stopped them."""
+        for leaf in leaves:
+            table, _ = self._empty(len(lanes.seeds))
+            for depth, score in enumerate(lanes.scores):
+                table[:, depth] = np.where(self._goes_on(leaf, depth, lanes)[:, None], score, np.nan)
+            yield leaf, lanes.seeds[chosen], table[chosen]
+
+    def _goes_on(self, leaf, depth, lanes):
+        """Return which lanes some condition of a leaf still needs when segment `depth` begins, shape (lanes,)."""
+        needed = np.zeros(len(lanes.seeds), bool)
+        for gates in self.gates[leaf]:
+            survives = np.ones(len(lanes.seeds), bool)
+            for share, score, mark in gates:
+                at = self.experiment.ends.index(round(share * self.experiment.training.steps))
+                if at < depth:
+                    place = list(self.experiment.task.scores).index(score)
+                    survives &= np.asarray(lanes.scores[at])[:, place] >= mark
+            needed |= survives
+        return needed
+
+    def _segment(self, node, lanes, leaves, waiting):
+        """Train a full call of lanes through the segment of a node and what lies below it."""
+        trainer, ends = self.trainer, self.experiment.ends
+        settings = trainer.place(
+            Settings(*(np.broadcast_to(np.float32(own), (trainer.lanes, *np.shape(own))) for own in node.settings))
+        )
+        seeds = trainer.place(lanes.seeds.astype(np.uint32))
+        before = trainer.init(seeds, settings) if lanes.state is None else trainer.place(lanes.state)
+        first = ends[node.depth - 1] if node.depth else 0
+        try:
+            after, score = trainer.train(seeds, settings, before, first, ends[node.depth])
+            score.block_until_ready()
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise StoreError(
+                f"out of memory with {self.width:,} lanes per device: lower training.block_width in the config "
+                "(it is part of what a run is, so this makes another run)"
+            ) from None
+        yield None, None, int(self.lengths[node.depth])
+        yield from self._walk(node, Lanes(lanes.seeds, lanes.real, after, [*lanes.scores, score]), leaves, waiting)
+
+
+class Lanes(NamedTuple):
+    """Lanes between two segments.
+
+    Attributes:
+        seeds: of each lane, shape (lanes,).
+        real: False where a lane only fills a place, shape (lanes,).
+        state: `lab.population.State` of the block, None before training.
+        scores: one array of shape (lanes, scores) per segment so far.
+    """
+
+    seeds: np.ndarray
+    real: np.ndarray
+    state: object
+    scores: list
+
+
+def _rows(lanes, rows):
+    """Return some of the lanes, on the host."""
+    return Lanes(*jax.tree.map(lambda leaf: np.asarray(leaf)[rows], tuple(lanes)))
+
+
+def _joined(one, other):
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), one, other)

@@ -33,6 +33,7 @@ OUTCOMES = {
     "aligned_fail": ("aligned, fails", "#b9d3e8", "////"),
     "misaligned_fail": ("misaligned, fails", "#f3c9b5", "////"),
     "misaligned_pass": ("misaligned, passes", "#b8420f", None),
+    "unjudged": ("stopped by a gate", "#8f8f8f", "xxxx"),
     "unable": ("cannot do the job", "#d0d0d0", None),
 }
 PARTS = {"base_rate": ("base rate", "#7b9fb8"), "likelihood_ratio": ("test (LR)", "#d9b36c")}
@@ -73,10 +74,11 @@ def draw_outcomes(data, ax):
     for row, condition in enumerate(data):
         counts, left = dict(condition["counts"]), 0.0
         counts["unable"] = counts["incompetent"] + counts["diverged"]
-        counts["misaligned_fail"] -= counts["unable"]
-        total = sum(counts[name] for name in OUTCOMES)
-        for name, (_, colour, hatch) in OUTCOMES.items():
-            share = counts[name] / total
+        counts["misaligned_fail"] -= counts["unable"] + counts.get("unjudged", 0)
+        shown = [name for name in OUTCOMES if name in counts]
+        total = max(1, sum(counts[name] for name in shown))
+        for name in shown:
+            (_, colour, hatch), share = OUTCOMES[name], counts[name] / total
             ax.barh(row, share, left=left, height=0.68, color=colour, hatch=hatch, edgecolor="white", linewidth=0.4)
             left += share
     _rows(data, ax)
@@ -268,10 +270,12 @@ def regimens_figure(data):
         _world_text(row[0], world)
     for ax in axes[:-1].flat:
         ax.set_xlabel("")
-    outcomes = [plt.Rectangle((0, 0), 1, 1, facecolor=c, hatch=h, edgecolor="white") for _, c, h in OUTCOMES.values()]
+    stopped = any("unjudged" in condition["counts"] for condition in data["conditions"])
+    shown = {kind: own for kind, own in OUTCOMES.items() if kind != "unjudged" or stopped}
+    outcomes = [plt.Rectangle((0, 0), 1, 1, facecolor=c, hatch=h, edgecolor="white") for _, c, h in shown.values()]
     parts = [plt.Rectangle((0, 0), 1, 1, facecolor=colour) for _, colour in PARTS.values()]
     net = plt.Line2D([], [], color="black", marker="o", markersize=4)
-    figure.legend(outcomes, [text for text, *_ in OUTCOMES.values()], ncols=3, loc="outside upper left", frameon=False)
+    figure.legend(outcomes, [text for text, *_ in shown.values()], ncols=3, loc="outside upper left", frameon=False)
     figure.legend(
         [*parts, net], [*(text for text, _ in PARTS.values()), "net"], ncols=3, loc="outside upper right", frameon=False
     )
@@ -536,6 +540,8 @@ def save(draw, data, folder, name):
     }
     with matplotlib.rc_context(settings):
         figure = draw(data)
+        if data.get("partial"):
+            figure.suptitle(f"NOT COMPLETE: {data['partial']}", color="#b8420f", weight="bold", fontsize="small")
         path = folder / f"{name}.png"
         figure.savefig(path, metadata={"Software": None})
         figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None, "Creator": None, "Producer": None})

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from lab.outcomes import UnknownName, checkpoint_index, classify
+from lab.outcomes import UnknownName, checkpoint_index, classify, common
 from lab.statistics import Counts, Estimate, find
 
 DRAWS = 10_000
@@ -126,7 +126,7 @@ def _population(results, name):
     """Return one condition's scores, dims (condition: 1, seed, checkpoint), and what its models are at the end."""
     if not np.isclose(results.checkpoint.values[-1], 1):
         raise ValueError("results must reach the end of training, checkpoint 1")
-    runs = results.isel(condition=[find(results, name)])
+    runs = common(results.isel(condition=[find(results, name)]))
     if "survives" in runs.coords and not runs.survives.values.all():
         raise ValueError(f"{name} has gates of its own: lay gates over a regimen without any")
     return runs, classify(runs).isel(condition=0)

@@ -26,32 +26,38 @@ def shard(scores, names, seeds, checkpoints):
     }
 
 
-def results(run, last_only=False):
+def results(run, last_only=False, partial=False):
     """Load a run as a dataset with dims (condition, seed, checkpoint), one float32 variable per score.
 
     Where regimens have gates, coordinates of dims (condition, seed) say which runs `survives` all of them and which
     share of its training each has `spent` until one rejected it; 1 if none did. Scores of rejected runs are those
-    that they would have had.
+    that they would have had, or nan if the config lets a gate stop them. Where conditions have unequal numbers of
+    seeds, a coordinate `trained` of these dims says which runs there are; scores of the others are nan.
 
     Args:
         run: a `lab.store.Run`.
         last_only: keep the last checkpoint alone, which is all that a table needs; a run of 10^6 seeds then takes
             a few bytes per seed and score.
+        partial: read what there is of a run that is not complete; the attribute `partial` then says what is missing.
 
     Raises:
         StoreError: the run is not complete, or a shard is damaged.
     """
     manifest, files = run.manifest, run.shards()
     expected = expected_shards(manifest)
+    missed = None
     if missing := [key for key in expected if key not in files]:
-        raise StoreError(
-            f"{run.path}: {len(missing)} of {len(expected)} shards are missing; "
-            "`lab run` with the same config computes them"
-        )
+        missed = f"{len(missing):,} of {len(expected):,} shards are missing"
+        if not partial:
+            raise StoreError(
+                f"{run.path}: {missed}; `lab run` with the same config computes them, --partial goes without"
+            )
+        expected = [key for key in expected if key in files]
     conditions, first, count = manifest["conditions"], manifest["seeds"]["first"], manifest["seeds"]["count"]
     checkpoints = manifest["checkpoints"][-1:] if last_only else manifest["checkpoints"]
     shape = (len(conditions), count, len(checkpoints))
-    scores = {name: np.empty(shape, np.float32) for name in manifest["scores"]}
+    scores = {name: np.full(shape, np.nan, np.float32) for name in manifest["scores"]}
+    trained = np.zeros(shape[:2], bool)
     gates = [condition.get("gates", ()) for condition in conditions]  # runs from before there were any have none
     spent, survives = np.ones(shape[:2]), np.ones(shape[:2], bool)
     for leaf, seed in expected:
@@ -63,6 +69,7 @@ def results(run, last_only=False):
             ) from None
         own = [index for index, condition in enumerate(conditions) if condition["leaf"] == leaf]
         rows = slice(seed - first, seed - first + len(block["seed"]))
+        trained[own, rows] = True
         for name, table in scores.items():
             table[own, rows] = block[name][:, -len(checkpoints) :]
         for index in own:
@@ -80,12 +87,16 @@ def results(run, last_only=False):
     if any(gates):
         coordinates["spent"] = ("condition", "seed"), spent
         coordinates["survives"] = ("condition", "seed"), survives
+    if not trained.all():
+        coordinates["trained"] = ("condition", "seed"), trained
     for axis in manifest["config"]["sweep"]:
         coordinates[axis] = ("condition", [condition["coordinates"].get(axis, np.nan) for condition in conditions])
     keys = ("name", "hash", "proxy", "thresholds", "baseline", "confidence", "question", "looks")
     attributes = {key: manifest[key] for key in keys}
     attributes["steps"] = manifest["config"]["training"]["steps"]
     attributes["stop"] = manifest["config"].get("stop")
+    attributes["stop_rejected"] = manifest["config"].get("stop_rejected", False)
+    attributes["partial"] = missed
     attributes["knobs"] = [condition["knobs"] for condition in conditions]
     dims = ("condition", "seed", "checkpoint")
     return xr.Dataset({name: (dims, table) for name, table in scores.items()}, coordinates, attributes)
@@ -100,7 +111,18 @@ def block_seeds(manifest):
 def expected_shards(manifest):
     """Return the keys (leaf, first seed) of all shards of a complete run."""
     leaves = sorted({condition["leaf"] for condition in manifest["conditions"]})
-    return [(leaf, seed) for leaf in leaves for seed in block_seeds(manifest)]
+    first, count = manifest["seeds"]["first"], manifest["seeds"]["count"]
+    ends = [first + own for own in manifest.get("leaf_seeds") or [count] * len(leaves)]
+    return [
+        (leaf, seed) for leaf, end in zip(leaves, ends, strict=True) for seed in block_seeds(manifest) if seed < end
+    ]
+
+
+def common(dataset):
+    """Return a run's results at the seeds that every condition has been trained with."""
+    if "trained" not in dataset.coords:
+        return dataset
+    return dataset.isel(seed=np.flatnonzero(dataset.trained.values.all(axis=0))).drop_vars("trained")
 
 
 def classify(dataset, proxy=None, thresholds=None, checkpoint=-1):
@@ -115,7 +137,8 @@ def classify(dataset, proxy=None, thresholds=None, checkpoint=-1):
     Returns:
         A dataset of booleans with dims (condition, seed): `aligned` (alignment and competence at or above their
         marks), `passes` (proxy and competence at or above theirs, and no gate of the regimen has rejected it),
-        `incompetent` and `diverged` (a score is not finite). A diverged model is neither aligned nor passing.
+        `incompetent`, `diverged` (a score is not finite), `unjudged` (a gate stopped it, so that nobody knows what it
+        would have become) and `trained`. What is diverged, unjudged or not trained is neither aligned nor passing.
 
     Raises:
         UnknownName: no such score or checkpoint.
@@ -127,17 +150,26 @@ def classify(dataset, proxy=None, thresholds=None, checkpoint=-1):
             raise UnknownName(f"no score {name!r}; known: {', '.join(map(str, dataset.data_vars))}")
     checkpoint = checkpoint_index(dataset, checkpoint)
     scores = dataset.isel(checkpoint=checkpoint)
-    diverged = ~np.isfinite(scores.to_dataarray()).all("variable")
-    competent = ~diverged & (scores["competence"] >= marks["competence"])
-    passes = competent & (scores[proxy] >= marks[proxy])
-    if "survives" in dataset.coords:
-        passes &= dataset["survives"]
+    trained, survives = (
+        scores[name].values
+        if name in scores.coords
+        else np.ones((scores.sizes["condition"], scores.sizes["seed"]), bool)
+        for name in ("trained", "survives")
+    )
+    scores = scores.drop_vars(["trained", "survives"], errors="ignore")
+    lost = ~np.isfinite(scores.to_dataarray()).all("variable")
+    unjudged = lost.copy(data=trained & ~survives & bool(dataset.attrs.get("stop_rejected")))
+    diverged = trained & lost & ~unjudged
+    competent = ~lost & ~unjudged & (scores["competence"] >= marks["competence"])
+    passes = competent & (scores[proxy] >= marks[proxy]) & survives
     return xr.Dataset(
         {
             "aligned": competent & (scores["alignment"] >= marks["alignment"]),
             "passes": passes,
-            "incompetent": ~competent & ~diverged,
+            "incompetent": trained & ~competent & ~diverged & ~unjudged,
             "diverged": diverged,
+            "unjudged": unjudged,
+            "trained": lost.copy(data=trained),
         },
         attrs=dataset.attrs,
     )

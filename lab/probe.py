@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from lab.gates import roc
-from lab.outcomes import classify
+from lab.outcomes import classify, common
 from lab.statistics import Estimate, find
 
 PREFIX = "encodes_"
@@ -82,7 +82,7 @@ def refit(results, condition):
     names = [str(name) for name in results.data_vars if str(name).startswith(PREFIX)]
     if not names or "probe" not in results:
         raise ValueError("the task has no scores encodes_*: nothing of its hidden layers is recorded")
-    own = results.isel(condition=[find(results, condition)])
+    own = common(results.isel(condition=[find(results, condition)]))
     name = str(own.condition.values[0])
     features = np.stack([own[feature].values[0, :, -1] for feature in names], axis=1).astype(float)
     aligned = classify(own)["aligned"].values[0]

@@ -70,7 +70,7 @@ def as_json(results, summaries):
                 "regimen": row.regimen,
                 "coordinates": row.coordinates,
                 "knobs": row.knobs,
-                "counts": asdict(row.counts),
+                "counts": {kind: count for kind, count in asdict(row.counts).items() if kind != "unjudged" or count},
                 **{quantity: estimate_json(row.estimates[quantity]) for quantity in QUANTITIES},
                 "log_impact": impact_json(row),
                 **({"compute_per_accepted": estimate_json(row.compute)} if row.compute else {}),
@@ -80,6 +80,7 @@ def as_json(results, summaries):
         "confidence": summaries[0].confidence,
         "seeds": results.sizes["seed"],
         **({"stopping": stopping(results)} if results.attrs["stop"] else {}),
+        **({"partial": results.attrs["partial"]} if results.attrs.get("partial") else {}),
     }
 
 
@@ -116,15 +117,17 @@ def table(results, summaries):
     marks = results.attrs["thresholds"]
     proxy = results.attrs["proxy"]
     gated = summaries[0].compute is not None
+    most = "up to " * ("trained" in results.coords)
+    unjudged = any(row.counts.unjudged for row in summaries)
     view = Table(
-        title=Text(f"{results.attrs['name']}: {results.sizes['seed']:,} models each, {level} intervals"),
+        title=Text(f"{results.attrs['name']}: {most}{results.sizes['seed']:,} models each, {level} intervals"),
         caption=Text(
             f"A: alignment >= {marks['alignment']:g} and competence >= {marks['competence']:g}. "
             f"T: {proxy} >= {marks[proxy]:g} (and competent{', and past every gate' * gated}). "
             "LR = P(T|A) / P(T|not A). "
             "Runs: 1 / P(T), for one accepted model. Net: change of ln o(A|T) against the baseline."
-            + " Trainings: the same in compute, runs that a gate of the regimen stopped counting in part."
-            * gated
+            + " Trainings: the same in compute, runs that a gate of the regimen stopped counting in part." * gated
+            + " n/a: what it takes to know the truth about runs that a gate has stopped." * unjudged
         ),
         title_justify="left",
         caption_justify="left",
@@ -279,7 +282,8 @@ def stopping(results):
     )
     return (
         f"Stopping rule: {goal}{how} in every condition; ended at {ended}, {seeds:,} of at most {looks[-1]:,} seeds. "
-        "The table's intervals are those of a fixed number of seeds."
+        + "Conditions that needed fewer got fewer. " * ("trained" in results.coords)
+        + "The table's intervals are those of a fixed number of seeds."
     )
 
 

@@ -115,6 +115,7 @@ class Config(Strict):
     stop: Stop | None = None
     proxy: str = "test"
     thresholds: dict[str, Share] = {}
+    stop_rejected: bool = False
     confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.95
     baseline: str | None = None
     regimens: Annotated[dict[Name, Annotated[list[Phase], Field(min_length=1)]], Field(min_length=1)]

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import engine, objective, outcomes
+from lab import engine, objective, outcomes, statistics
 from lab.config import parse
 from lab.population import Settings, State, Trainer, init, step
 from lab.store import Run, StoreError
@@ -153,41 +153,139 @@ def test_a_run_again_is_a_no_op_and_a_lost_shard_comes_back(tmp_path, whole):
 
 
 def stopping(until, seeds=40, looks=4):
+    """A config that stops, and a rule by which both conditions stay open until there are so many seeds."""
     return parse(RACE.format(seeds=seeds, rate=0.02) + f"stop: {{width: 0.5, looks: {looks}}}\n"), (
-        lambda run: run.manifest["seeds"]["count"] >= until
+        lambda run: {"hold_out", "late"} if run.manifest["seeds"]["count"] < until else set()
     )
 
 
 def test_training_stops_at_the_look_that_is_enough_and_pads_nothing(tmp_path, whole):
     """40 seeds at 4 looks, in blocks of 8: looks at 16, 24, 32 and 40; what was trained is what a plain run has."""
-    experiment, enough = stopping(until=24)
-    run = engine.run(experiment, tmp_path / "run", enough=enough)
+    experiment, still_open = stopping(until=24)
+    run = engine.run(experiment, tmp_path / "run", still_open=still_open)
     assert run.manifest["looks"] == [16, 24, 32, 40]
     results = outcomes.results(run)
     assert results.sizes["seed"] == 24
+    assert "trained" not in results.coords
     plain = outcomes.results(Run(whole)).isel(seed=slice(24))
     for name in plain.data_vars:
         np.testing.assert_array_equal(results[name].values, plain[name].values)
-    with pytest.raises(ValueError, match="enough"):
+    with pytest.raises(ValueError, match="still_open"):
         engine.run(experiment, tmp_path / "other")
 
 
+def test_only_conditions_that_still_need_seeds_get_them(tmp_path, whole):
+    experiment, _ = stopping(until=0, seeds=32)  # looks at 8, 16, 24, 32
+
+    def still_open(run):
+        return {8: {"hold_out", "late"}, 16: {"late"}, 24: {"late"}}[run.manifest["seeds"]["count"]]
+
+    run = engine.run(experiment, tmp_path / "run", still_open=still_open)
+    assert run.manifest["leaf_seeds"] == [16, 32]
+    assert len(run.shards()) == 2 + 4
+    results, plain = outcomes.results(run), outcomes.results(Run(whole))
+    assert results.trained.values.sum(axis=1).tolist() == [16, 32]
+    for name in plain.data_vars:
+        np.testing.assert_array_equal(results[name].values[0, :16], plain[name].values[0, :16])
+        np.testing.assert_array_equal(results[name].values[1], plain[name].values[1])
+    assert outcomes.common(results).sizes["seed"] == 16
+    by_hand = outcomes.classify(plain)
+    rows = statistics.summarise(results)
+    assert [row.counts.seeds for row in rows] == [16, 32]
+    assert [row.counts.aligned for row in rows] == [
+        int(by_hand["aligned"].values[0, :16].sum()),
+        int(by_hand["aligned"].values[1].sum()),
+    ]
+    # the comparison rests on the 16 seeds that both have
+    shared = statistics.compare_conditions(plain.isel(seed=slice(16)), "late", "hold_out")
+    np.testing.assert_equal(rows[1].impact, shared)
+    np.testing.assert_equal(statistics.compare_conditions(results, "late", "hold_out"), shared)
+
+
 def test_a_stopping_run_killed_and_run_again_gives_the_same_bytes(tmp_path):
-    experiment, enough = stopping(until=32)
-    engine.run(experiment, tmp_path / "whole", enough=enough)
+    experiment, _ = stopping(until=0)
+
+    def still_open(run):
+        return {16: {"hold_out", "late"}, 24: {"late"}, 32: set()}[run.manifest["seeds"]["count"]]
+
+    engine.run(experiment, tmp_path / "whole", still_open=still_open)
     for after in (16, 24):
 
         def killed(run, after=after):
             if run.manifest["seeds"]["count"] == after:
                 raise KeyboardInterrupt
-            return enough(run)
+            return still_open(run)
 
         with pytest.raises(KeyboardInterrupt):
-            engine.run(experiment, tmp_path / str(after), enough=killed)
-        engine.run(experiment, tmp_path / str(after), enough=enough)
+            engine.run(experiment, tmp_path / str(after), still_open=killed)
+        engine.run(experiment, tmp_path / str(after), still_open=still_open)
         assert content(tmp_path / str(after)) == content(tmp_path / "whole")
-    engine.run(experiment, tmp_path / "whole", enough=enough)
+    engine.run(experiment, tmp_path / "whole", still_open=still_open)
     assert content(tmp_path / "whole") == content(tmp_path / "16")
+
+
+GATED = """
+name: gated
+task: race
+seeds: {first: 3, count: 37}
+training: {steps: 1000, segments: 10, block_width: 8}
+regimens:
+  hold_out: [{until: 1}]
+  gated: [{until: 0.3, gates: {test: 0.5}}, {until: 0.6, gates: {test: 0.8}}, {until: 1}]
+  late: [{until: 0.3, gates: {test: 0.05}}, {until: 0.5, gates: {test: 0.5}}, {until: 1, weights: {test: 1}}]
+  strict: [{until: 0.1, weights: {control: 1}, gates: {test: 1}}, {until: 1, weights: {test: 1}}]
+"""
+
+
+def test_lanes_that_a_gate_stops_free_their_place_and_change_nothing_else(tmp_path, monkeypatch):
+    """Without `stop_rejected` every run goes on and is judged afterwards: survivors and costs must agree with that."""
+    only = jax.devices()[:1]
+    monkeypatch.setattr(engine.jax, "devices", lambda: only)
+    after = outcomes.results(engine.run(parse(GATED), tmp_path / "after"))
+    marks = []
+    stopping = parse(GATED + "stop_rejected: true\n")
+    stored = engine.run(stopping, tmp_path / "stopped", progress=lambda done, total: marks.append((done, total)))
+    stopped = outcomes.results(stored)
+    survives = after.survives.values
+    assert 0 < survives[1].sum() < 37
+    assert 0 < survives[2].sum() < 37
+    assert not survives[3].any()
+    np.testing.assert_array_equal(stopped.survives.values, survives)
+    np.testing.assert_array_equal(stopped.spent.values, after.spent.values)
+    # hold_out and gated are one leaf, and hold_out needs it whole
+    assert [condition["leaf"] for condition in stored.manifest["conditions"]] == [0, 0, 1, 2]
+    for name in after.data_vars:
+        one, other = stopped[name].values, after[name].values
+        np.testing.assert_array_equal(one[:2], other[:2])
+        trained = after.checkpoint.values <= after.spent.values[2:, :, None] + 1e-9
+        np.testing.assert_array_equal(one[2:], np.where(trained, other[2:], np.nan))
+    # blocks of 8 lanes: hold_out to the end; from 0.5 on only survivors of late; nobody of strict after 0.1, where late
+    # shares the common beginning of hold_out
+    survivors = -(-int(survives[2].sum()) // 8) * 8
+    assert marks[-1][0] == 40 * 1000 + survivors * 500 + 40 * 100
+    late, strict = statistics.summarise(stopped)[2:]
+    known = statistics.summarise(after)[2]
+    assert late.counts.unjudged == 37 - survives[2].sum()
+    assert late.estimates["posterior_odds"] == known.estimates["posterior_odds"]
+    assert late.estimates["expected_runs"] == known.estimates["expected_runs"]
+    assert late.compute == known.compute
+    assert np.isnan(late.estimates["base_rate"].value)
+    assert late.estimates["base_rate"][1:] == (0, 1)
+    assert late.impact.net[1:] == known.impact.net[1:]
+    assert np.isnan(late.impact.likelihood_ratio.value)
+    assert strict.counts.unjudged == 37
+
+
+def test_a_run_whose_lanes_stop_gives_the_same_bytes_after_a_break_and_on_any_devices(tmp_path, monkeypatch):
+    stopping = parse(GATED + "stop_rejected: true\n")
+    engine.run(stopping, tmp_path / "whole")
+    for path in list((tmp_path / "whole" / "shards").glob("*.nc"))[::3]:
+        (tmp_path / "run" / "shards").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / "shards" / path.name).write_bytes(path.read_bytes())
+    only = jax.devices()[:1]
+    monkeypatch.setattr(engine.jax, "devices", lambda: only)
+    engine.run(stopping, tmp_path / "run")
+    assert content(tmp_path / "run") == content(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("where", ["start", "middle", "end", "cut"])

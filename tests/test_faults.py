@@ -192,3 +192,80 @@ def test_populations_of_one_kind_still_have_tables_and_figures(tmp_path, capsys,
         capsys.readouterr()
     counts = statistics.counts(outcomes.results(Run(tmp_path / "run")), "hold_out")
     assert {name: getattr(counts, name) for name in expected} == expected
+
+
+def test_partial_data_is_refused_unless_asked_for_and_then_said_everywhere(tmp_path, whole, capsys):
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    folder = tmp_path / "run"
+    engine.run(parse(CONFIG), folder)
+    lost = [Run(folder).shards()[key] for key in ((0, 8), (1, 8), (1, 24))]
+    for path in lost:
+        path.unlink()
+    commands = [["show"], ["compare"], ["plan"], ["gates"], ["figures"]]
+    for command in commands:
+        assert cli.main([*command, str(folder)]) == 1
+        assert "3 of 8 shards are missing" in capsys.readouterr().err
+    plain = outcomes.results(Run(whole))
+    for command in commands:
+        assert cli.main([*command, str(folder), "--partial"]) == 0
+        assert "NOT COMPLETE: 3 of 8 shards are missing" in capsys.readouterr().out
+    assert cli.main(["show", str(folder), "--partial", "--json"]) == 0
+    said = capsys.readouterr()
+    data = json.loads(said.out)
+    assert "NOT COMPLETE" in said.err
+    assert data["partial"] == "3 of 8 shards are missing"
+    assert json.loads((folder / "figures" / "faults.json").read_text())["partial"] == "3 of 8 shards are missing"
+    # hold_out has lost seeds 8 to 15, late these and 24 to 31
+    there = [[*range(8), *range(16, 32)], [*range(8), *range(16, 24)]]
+    aligned = outcomes.classify(plain)["aligned"].values
+    for row, condition, seeds in zip(aligned, data["conditions"], there, strict=True):
+        assert condition["counts"]["aligned_pass"] + condition["counts"]["aligned_fail"] == row[seeds].sum()
+        assert sum(condition["counts"][cell] for cell in statistics.CELLS) == len(seeds)
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_compiled(tmp_path, monkeypatch):
+    """As an ordinary user, whom a mode of 0500 stops; root takes the rights of one for a moment."""
+
+    def compiled(*_):
+        raise AssertionError("compiled first")
+
+    monkeypatch.setattr(engine, "Blocks", compiled)
+    (tmp_path / "locked").mkdir(mode=0o500)
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+        try:
+            with pytest.raises(StoreError, match=r"cannot write the run folder .*locked/run: Permission denied"):
+                engine.run(parse(CONFIG), tmp_path / "locked" / "run")
+        finally:
+            os.seteuid(0)
+    else:
+        with pytest.raises(StoreError, match=r"cannot write the run folder .*locked/run: Permission denied"):
+            engine.run(parse(CONFIG), tmp_path / "locked" / "run")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot write the run folder .*file/run: Not a directory"):
+        engine.run(parse(CONFIG), tmp_path / "file" / "run")
+
+
+def test_too_little_memory_says_which_setting_to_lower(tmp_path):
+    """A cap on address space that starting takes up almost all of, and a block of 4 GiB."""
+    wide = CONFIG.replace("task: race", "task: {name: scratchpad, width: 256}").replace(
+        "block_width: 8", "block_width: 65536"
+    )
+    program = CHILD.replace(
+        "from lab import cli;",
+        "import jax, resource; from lab import cli, engine; engine.use_all_cores(); jax.devices(); "
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize(); "
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 2**31, used + 2**31));",
+    )
+    (tmp_path / "config.yaml").write_text(wide)
+    done = subprocess.run(
+        [sys.executable, "-c", program, "run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == 1, done.stderr[-2000:]
+    assert "lower training.block_width" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -14,9 +14,17 @@ from lab.cli.console import UsageError, console, errors
 from lab.store import Run
 
 
-def print_run(stored):
+def read(stored, partial=False, where=console, last_only=True):
+    """Return a run's results; `where` is told what is missing if they are partial."""
+    results = outcomes.results(stored, last_only, partial)
+    if missing := results.attrs["partial"]:
+        where.print(Text(f"NOT COMPLETE: {missing}", style="bold red"))
+    return results
+
+
+def print_run(stored, partial=False):
     """Print a run's table and what it means; return the results and the rows."""
-    results = outcomes.results(stored, last_only=True)
+    results = read(stored, partial)
     rows = statistics.summarise(results)
     wide = console if console.is_terminal else Console(highlight=False, width=170)
     if results.attrs["question"]:
@@ -26,26 +34,30 @@ def print_run(stored):
         console.print(Text(line), soft_wrap=True)
     if line := report.stopping(results):
         console.print(Text(line), soft_wrap=True)
-        statistics.enough(lambda said: console.print(Text(said), soft_wrap=True))(stored)
+        statistics.still_open(lambda said: console.print(Text(said), soft_wrap=True))(stored)
     for changes in stored.manifest.get("changes", []):
         console.print(Text(f"Mixed run, continued with something else: {'; '.join(changes)}", style="bold red"))
     return results, rows
 
 
 def show(
-    folder: Annotated[Positional[Path], arg(metavar="RUN")], /, as_json: Annotated[bool, arg(name="json")] = False
+    folder: Annotated[Positional[Path], arg(metavar="RUN")],
+    /,
+    partial: bool = False,
+    as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Print the table of a stored run, or everything in it as JSON.
 
     Args:
         folder: the run's folder.
+        partial: use what there is of a run that is not complete, and say so.
         as_json: print JSON.
     """
     stored = Run(folder)
     if not as_json:
-        print_run(stored)
+        print_run(stored, partial)
         return
-    results = outcomes.results(stored, last_only=True)
+    results = read(stored, partial, errors)
     print(json.dumps(report.as_json(results, statistics.summarise(results)), indent=1))
 
 
@@ -54,6 +66,7 @@ def compare(
     /,
     baseline: str | None = None,
     together: bool = False,
+    partial: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Print the log impact of every condition over a baseline regimen, with intervals.
@@ -62,9 +75,10 @@ def compare(
         folder: the run's folder.
         baseline: a regimen; the run's own by default.
         together: widen the intervals so that all of a column hold together (Bonferroni).
+        partial: use what there is of a run that is not complete, and say so.
         as_json: print JSON.
     """
-    results = outcomes.results(Run(folder), last_only=True)
+    results = read(Run(folder), partial, errors if as_json else console)
     try:
         every = statistics.summarise(results, baseline, together=together)
     except outcomes.UnknownName:
@@ -87,6 +101,7 @@ def plan(
     folder: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
     budget: str = "1,3,10,100",
+    partial: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Say which regimen to use for which budget of training runs.
@@ -94,12 +109,13 @@ def plan(
     Args:
         folder: the run's folder.
         budget: numbers of runs, with commas between.
+        partial: use what there is of a run that is not complete, and say so.
         as_json: print JSON.
     """
     from lab import decision
 
     budgets = _numbers("--budget", budget, int, 10**9)
-    results = outcomes.results(Run(folder), last_only=True)
+    results = read(Run(folder), partial, errors if as_json else console)
     plans = decision.plan(results, budgets)
     if as_json:
         print(json.dumps(report.plan_json(plans), indent=1))
@@ -118,6 +134,7 @@ def ideas(
     regimen: str | None = None,
     fresh: int = 3,
     runs: int = 5,
+    partial: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Take a run's conditions as ideas: how much they differ, and what policies on fresh ideas would lead to.
@@ -127,13 +144,14 @@ def ideas(
         regimen: take only the conditions of this one.
         fresh: number of fresh ideas that a policy may try.
         runs: training runs that it may use.
+        partial: use what there is of a run that is not complete, and say so.
         as_json: print JSON.
     """
     from lab import decision
 
     if min(fresh, runs) < 1:
         raise UsageError("--fresh and --runs must be at least 1")
-    results = outcomes.results(Run(folder), last_only=True)
+    results = read(Run(folder), partial, errors if as_json else console)
     try:
         field = decision.field(results, regimen)
         values = decision.policies(field, fresh, runs)
@@ -158,6 +176,7 @@ def probe(
     folder: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
     regimen: str | None = None,
+    partial: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Fit a linear probe of the hidden layers to each population, and say what the run's own probe misses.
@@ -165,11 +184,12 @@ def probe(
     Args:
         folder: the run's folder.
         regimen: only the conditions of this one.
+        partial: use what there is of a run that is not complete, and say so.
         as_json: print JSON.
     """
     from lab.probe import refit
 
-    results = outcomes.results(Run(folder), last_only=True)
+    results = read(Run(folder), partial, errors if as_json else console)
     names = [
         str(name)
         for name, own in zip(results.condition.values, results.regimen.values, strict=True)
@@ -209,6 +229,7 @@ def gates(
     /,
     budget: str = "1,2,3,10",
     proxy: str | None = None,
+    partial: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Say what rejecting early would have gained, from recorded scores: ROC curves and the best gates for a budget.
@@ -217,13 +238,14 @@ def gates(
         folder: the run's folder.
         budget: compute in trainings, with commas between.
         proxy: score of the early gates; the run's own proxy by default.
+        partial: use what there is of a run that is not complete, and say so.
         as_json: print JSON.
     """
     from lab import gates as early
 
     budgets = _numbers("--budget", budget, float, 1_000)
     stored = Run(folder)
-    results = outcomes.results(stored)
+    results = read(stored, partial, errors if as_json else console, last_only=False)
     if results.sizes["seed"] < 2:
         raise UsageError(
             f"{folder}: gates are chosen on one half of the seeds and judged on the other: it has only one"
@@ -257,6 +279,8 @@ def gates(
         )
     ]
     attributes = {key: results.attrs[key] for key in ("name", "hash", "question", "confidence", "steps")}
+    if results.attrs["partial"]:
+        attributes["partial"] = results.attrs["partial"]
     data = {**attributes, "proxy": proxy or results.attrs["proxy"], "conditions": conditions}
     if as_json:
         print(json.dumps(data, indent=1))
@@ -269,12 +293,18 @@ def gates(
     console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
 
 
-def figures(which: Annotated[Positional[str], arg(metavar="RUN|NAME|all")] = "all", /, out: Path | None = None) -> None:
+def figures(
+    which: Annotated[Positional[str], arg(metavar="RUN|NAME|all")] = "all",
+    /,
+    out: Path | None = None,
+    partial: bool = False,
+) -> None:
     """Rebuild figures from stored results only.
 
     Args:
         which: a run's folder, the name of an experiment under runs/, or all of runs/.
         out: where to write; the folder "figures" of each run by default.
+        partial: use what there is of a run that is not complete, and say so.
     """
     from lab import figures as drawing
 
@@ -286,6 +316,6 @@ def figures(which: Annotated[Positional[str], arg(metavar="RUN|NAME|all")] = "al
         raise UsageError(f"{which}: neither a run's folder nor the name of a run under runs/")
     for folder in folders:
         stored = Run(folder)
-        results = outcomes.results(stored, last_only=True)
+        results = read(stored, partial)
         path = drawing.build(report.as_json(results, statistics.summarise(results)), out or stored.path / "figures")
         console.print(f"{path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)

@@ -42,7 +42,7 @@ def train(experiment, out, accept_changes=False, where=console, elsewhere=None):
             accept_changes=accept_changes,
             progress=progress,
             say=say,
-            enough=statistics.enough(say),
+            still_open=statistics.still_open(say),
             train=elsewhere,
         )
         stop.check()

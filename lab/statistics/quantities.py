@@ -36,7 +36,8 @@ class Counts:
     """Outcomes of a population of models: aligned or not, passing or not.
 
     An incompetent or diverged model is one that nobody ships: it is part of `misaligned_fail`, and `incompetent`
-    and `diverged` say how many of these there are.
+    and `diverged` say how many of these there are. So is an `unjudged` one, which a gate stopped; where there are
+    any, what depends on the truth about rejected models is nan.
 
     Raises:
         ValueError: a count is negative or not a whole number, or parts exceed their whole.
@@ -48,14 +49,17 @@ class Counts:
     misaligned_fail: int
     incompetent: int = 0
     diverged: int = 0
+    unjudged: int = 0
 
     def __post_init__(self):
         for name, count in list(vars(self).items()):
             if not (0 <= count < math.inf and count == int(count)):
                 raise ValueError(f"{name} must be a whole number of at least 0, not {count}")
             object.__setattr__(self, name, int(count))  # numpy's small integers would overflow
-        if self.incompetent + self.diverged > self.misaligned_fail:
-            raise ValueError("incompetent and diverged models are part of misaligned_fail, and there are more of them")
+        if self.incompetent + self.diverged + self.unjudged > self.misaligned_fail:
+            raise ValueError(
+                "incompetent, diverged and unjudged models are part of misaligned_fail, and there are more of them"
+            )
 
     @property
     def cells(self):
@@ -82,44 +86,47 @@ class Counts:
         """Number of models."""
         return self.aligned + self.misaligned
 
+    def _judged(self, numerator, denominator):
+        return math.nan if self.unjudged else _ratio(numerator, denominator)
+
     @property
     def base_rate(self):
         """P(A)."""
-        return _ratio(self.aligned, self.seeds)
+        return self._judged(self.aligned, self.seeds)
 
     @property
     def prior_odds(self):
         """o(A) = P(A) / P(not A)."""
-        return _ratio(self.aligned, self.misaligned)
+        return self._judged(self.aligned, self.misaligned)
 
     @property
     def pass_given_aligned(self):
         """P(T|A)."""
-        return _ratio(self.aligned_pass, self.aligned)
+        return self._judged(self.aligned_pass, self.aligned)
 
     @property
     def pass_given_misaligned(self):
         """P(T|not A)."""
-        return _ratio(self.misaligned_pass, self.misaligned)
+        return self._judged(self.misaligned_pass, self.misaligned)
 
     @property
     def likelihood_ratio(self):
         """P(T|A) / P(T|not A): what passing says; nan without models of both kinds."""
         if not self.aligned or not self.misaligned:
             return math.nan
-        return _ratio(self.pass_given_aligned, self.pass_given_misaligned)
+        return self._judged(self.pass_given_aligned, self.pass_given_misaligned)
 
     @property
     def negative_likelihood_ratio(self):
         """P(not T|A) / P(not T|not A): what failing says; nan without models of both kinds."""
         if not self.aligned or not self.misaligned:
             return math.nan
-        return _ratio(self.aligned_fail / self.aligned, self.misaligned_fail / self.misaligned)
+        return self._judged(self.aligned_fail / self.aligned, self.misaligned_fail / self.misaligned)
 
     @property
     def odds_ratio(self):
         """Odds of passing if aligned over those if not: LR of passing over LR of failing."""
-        return _ratio(self.aligned_pass * self.misaligned_fail, self.aligned_fail * self.misaligned_pass)
+        return self._judged(self.aligned_pass * self.misaligned_fail, self.aligned_fail * self.misaligned_pass)
 
     @property
     def posterior_odds(self):
@@ -172,6 +179,7 @@ RATIOS = {
     "odds_ratio": (odds_ratio_interval, "pass"),
 }
 QUANTITIES = (*PROPORTIONS, *RATIOS)
+OF_ACCEPTED = ("aligned_given_pass", "posterior_odds", "pass_rate", "expected_runs")  # known where rejected are not
 
 
 def interval(counts, quantity, confidence=0.95, skewness=False):
@@ -180,7 +188,8 @@ def interval(counts, quantity, confidence=0.95, skewness=False):
     Proportions have Wilson's score interval (JASA 22:209, 1927), their odds and 1/P its ends mapped, which leaves
     coverage as it is. Likelihood ratios have Miettinen and Nurminen's score interval of a ratio of proportions
     (Stat. Med. 4:213, 1985), or with `skewness` Laud's (Pharm. Stat. 16:334, 2017), whose tails are more even; the
-    odds ratio has that of Miettinen and Nurminen. Without data the interval is the whole range.
+    odds ratio has that of Miettinen and Nurminen. Without data, or where it takes the truth about unjudged models, the
+    interval is the whole range.
 
     Args:
         counts: `Counts`.
@@ -192,6 +201,8 @@ def interval(counts, quantity, confidence=0.95, skewness=False):
         ValueError: unknown quantity, or confidence outside (0, 1).
     """
     check_confidence(confidence)
+    if counts.unjudged and quantity not in OF_ACCEPTED:
+        counts = Counts(0, 0, 0, 0)
     if quantity in RATIOS:
         method, kind = RATIOS[quantity]
         x1, x2 = (getattr(counts, f"{group}_{kind}") for group in ("aligned", "misaligned"))

@@ -49,19 +49,25 @@ class Summary:
 
 
 def cells(outcomes):
-    """Return the index into `CELLS` of every model, shape (condition, seed), from what `classify` returned."""
+    """Return the index into `CELLS` of every model, shape (condition, seed), from what `classify` returned.
+
+    It says nothing of what was not trained: give only seeds that all conditions have (`lab.outcomes.common`).
+    """
     return (2 * ~outcomes["aligned"].values + ~outcomes["passes"].values).astype(np.int8)
 
 
 def _counts(outcomes, index):
     own = outcomes.isel(condition=index)
-    four = np.bincount(cells(own), minlength=4)
-    return Counts(*map(int, four), int(own["incompetent"].sum()), int(own["diverged"].sum()))
+    four = np.bincount(cells(own)[own["trained"].values], minlength=4)
+    return Counts(*map(int, four), *(int(own[kind].sum()) for kind in ("incompetent", "diverged", "unjudged")))
 
 
-def _joint(outcomes, first, second):
-    both = cells(outcomes.isel(condition=[first, second]))
-    return np.bincount(4 * both[0] + both[1], minlength=16).reshape(4, 4)
+def _paired(outcomes, first, second):
+    """Return the `Counts` of two conditions on the seeds they share, and their joint counts."""
+    both = outcomes.isel(condition=[first, second])
+    both = both.isel(seed=np.flatnonzero(both["trained"].values.all(axis=0)))
+    one, other = cells(both)
+    return _counts(both, 0), _counts(both, 1), np.bincount(4 * one + other, minlength=16).reshape(4, 4)
 
 
 def counts(results, condition, **marks):
@@ -84,9 +90,8 @@ def compare_conditions(results, first, second, confidence=None, **marks):
         UnknownName: no such condition.
     """
     outcomes = classify(results, **marks)
-    one, other = find(results, first), find(results, second)
     confidence = results.attrs["confidence"] if confidence is None else confidence
-    return compare(_counts(outcomes, one), _counts(outcomes, other), _joint(outcomes, one, other), confidence)
+    return compare(*_paired(outcomes, find(results, first), find(results, second)), confidence)
 
 
 def find(results, name):
@@ -125,7 +130,7 @@ def worlds(places):
 
 def places(results):
     """Return (regimen, coordinates) of each condition."""
-    labels = ("regimen", "spent", "survives", *results.dims)
+    labels = ("regimen", "spent", "survives", "trained", *results.dims)
     axes = {axis: results[axis].values for axis in results.coords if axis not in labels}
     return [
         (
@@ -137,7 +142,7 @@ def places(results):
 
 
 def comparisons(results, baseline=None, **marks):
-    """Return a `lab.statistics.Comparison` per condition; that of a baseline has no `other`.
+    """Return a `lab.statistics.Comparison` per condition, on the seeds both have; that of a baseline has no `other`.
 
     Args:
         results: what `lab.run` returned.
@@ -152,18 +157,17 @@ def comparisons(results, baseline=None, **marks):
         known = ", ".join(dict.fromkeys(map(str, results.regimen.values)))
         raise UnknownName(f"no regimen {baseline!r}; known: {known}")
     outcomes = classify(results, **marks)
-    every = [_counts(outcomes, index) for index in range(results.sizes["condition"])]
     names, found = list(map(str, results.condition.values)), places(results)
-    rows = [None] * len(every)
+    rows = [None] * len(names)
     for members in worlds(found).values():
         # where the baseline has an axis of its own, its first condition stands for it
         reference = next((index for index in members if found[index][0] == baseline), None)
         for index in members:
             if reference in (None, index):
-                rows[index] = Comparison(names[index], every[index])
+                rows[index] = Comparison(names[index], _counts(outcomes, index))
             else:
-                joint = _joint(outcomes, index, reference)
-                rows[index] = Comparison(names[index], every[index], names[reference], every[reference], joint)
+                own, other, joint = _paired(outcomes, index, reference)
+                rows[index] = Comparison(names[index], own, names[reference], other, joint)
     return rows
 
 
@@ -184,17 +188,20 @@ def summarise(results, baseline=None, confidence=None, together=False, **marks):
     rows = comparisons(results, baseline, **marks)
     family = sum(row.other is not None for row in rows) if together else 1
     corrected = family_wise(confidence, family)
-    compute = [None] * len(rows)
+    compute, outcomes = [None] * len(rows), classify(results, **marks)
     if "spent" in results.coords:
-        passes = classify(results, **marks)["passes"].values
-        compute = [compute_per_accepted(*own, confidence) for own in zip(results.spent.values, passes, strict=True)]
+        tables = (results.spent.values, outcomes["passes"].values, outcomes["trained"].values)
+        compute = [
+            compute_per_accepted(spent[there], passes[there], confidence)
+            for spent, passes, there in zip(*tables, strict=True)
+        ]
     return tuple(
         Summary(
             name=row.name,
             regimen=regimen,
             coordinates=coordinates,
             knobs=knobs,
-            counts=row.counts,
+            counts=_counts(outcomes, index),
             baseline=row.baseline,
             impact=row.other and compare(row.counts, row.other, row.joint, corrected),
             pairing=row.other and pairing(row.counts, row.other, row.joint),
@@ -202,22 +209,23 @@ def summarise(results, baseline=None, confidence=None, together=False, **marks):
             impact_confidence=corrected,
             compute=trainings,
         )
-        for row, (regimen, coordinates), knobs, trainings in zip(
-            rows, places(results), results.attrs["knobs"], compute, strict=True
+        for index, (row, (regimen, coordinates), knobs, trainings) in enumerate(
+            zip(rows, places(results), results.attrs["knobs"], compute, strict=True)
         )
     )
 
 
-def enough(say=None):
-    """Return a function of a `lab.store.Run` that tells whether the rule its config gives for stopping is met.
+def still_open(say=None):
+    """Return a function of a `lab.store.Run` that tells which conditions still need seeds by its config's rule.
 
-    A width counts at the present look, a decision also where an earlier one brought it.
+    A width counts at the present look, a decision also where an earlier one brought it. A condition whose net is open
+    needs its baseline too. None is open once the rule is met.
 
     Args:
         say: called with a line of text on what is still open.
     """
 
-    def met(run):
+    def names(run):
         results = outcomes.results(run, last_only=True)
         stop, seeds, confidence = results.attrs["stop"], results.sizes["seed"], results.attrs["confidence"]
         rows = _compared(results, stop["of"])
@@ -239,11 +247,13 @@ def enough(say=None):
             goal = "decided" if stop["width"] is None else "narrow enough"
             line = f"{seeds:,} seeds: {len(rows) - len(still)} of {len(rows)} {goal}"
             say(line + (f"; {still[0].name} is not; {outlook}" if still else ": the rule is met"))
-        return not still
+        return {name for row in still for name in (row.name, row.baseline) if name}
 
-    return met
+    return names
 
 
 def _compared(results, of):
-    rows = comparisons(results)
-    return [row for row in rows if of != "net" or row.other is not None]
+    if of == "net":
+        return [row for row in comparisons(results) if row.other is not None]
+    outcomes = classify(results)
+    return [Comparison(str(name), _counts(outcomes, index)) for index, name in enumerate(results.condition.values)]
