@@ -221,7 +221,8 @@ def _training(task):
 
     def trained(seeds, own):
         seeds = np.array(seeds, np.uint32)
-        state, scores = trainer.train(seeds, own, trainer.init(seeds, own), 0, STEPS)
+        one = jax.tree.map(lambda leaf: leaf[:, None], own)
+        state, scores = trainer.train(seeds, one, trainer.init(seeds, own), [0, STEPS])
         return jax.tree.map(np.asarray, (state.params, scores))
 
     def lane(result, index):

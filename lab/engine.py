@@ -12,6 +12,8 @@ import itertools
 import os
 import platform
 import sys
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -30,16 +32,16 @@ TRAINING_CODE = (models, objective, population, base)
 
 @dataclass
 class Node:
-    """A segment of training shared by all conditions below it.
+    """Segments of training shared by all conditions below them.
 
     Attributes:
-        settings: `Settings` of the segment; None for the root, which is before training.
-        depth: index of the segment, -1 for the root.
+        settings: `Settings` of each segment; none for the root, which is before training.
+        depth: index of the first segment.
         children: the next segments, by settings.
         leaves: indices of the distinct conditions whose training passes through here.
     """
 
-    settings: Settings | None
+    settings: tuple
     depth: int
     children: dict = field(default_factory=dict)
     leaves: set = field(default_factory=set)
@@ -50,15 +52,30 @@ def plan(conditions):
 
     Conditions with other knobs never share a segment, because initial weights and scores may depend on them.
     """
-    root, index = Node(None, -1), {}
+    root, index = Node((), 0), {}
     leaves = [index.setdefault(condition.settings, len(index)) for condition in conditions]
     for settings, leaf in index.items():
         node = root
         node.leaves.add(leaf)
         for depth, own in enumerate(settings):
-            node = node.children.setdefault(own, Node(own, depth))
+            node = node.children.setdefault(own, Node((own,), depth))
             node.leaves.add(leaf)
     return root, leaves
+
+
+def chained(node, breaks=()):
+    """Merge every node below one with its only child, so that they are trained in one go.
+
+    Args:
+        node: root of a tree.
+        breaks: indices of segments that begin a node of their own.
+    """
+    for child in node.children.values():
+        while len(child.children) == 1 and child.depth + len(child.settings) not in breaks:
+            (below,) = child.children.values()
+            child.settings, child.children = child.settings + below.settings, below.children
+        chained(child, breaks)
+    return node
 
 
 def use_all_cores():
@@ -243,8 +260,14 @@ def here(experiment):
     blocks = functools.cache(lambda width: Blocks(experiment, width, jax.devices()))
 
     def train(stored, missing, progress=None, say=None):
-        for leaf, seed, variables in blocks(stored.manifest["block_width"]).train(by_block(missing), progress):
-            stored.write(leaf, seed, variables)
+        with ThreadPoolExecutor(1) as writer:  # the disk works while the next block trains
+            writing = deque()
+            for shard in blocks(stored.manifest["block_width"]).train(by_block(missing), progress):
+                writing.append(writer.submit(stored.write, *shard))
+                if len(writing) > 8:
+                    writing.popleft().result()
+            for last in writing:
+                last.result()
 
     return train
 
@@ -265,12 +288,20 @@ class Blocks:
             devices: JAX devices to use.
         """
         self.experiment, self.width, self.devices = experiment, width, devices
-        self.root, leaves = plan(experiment.conditions)
-        self.trainer = Trainer(experiment.task, experiment.training, width, devices, used_terms(experiment))
-        self.lengths = np.diff([0, *experiment.ends]) * self.trainer.lanes
-        self.gates = {}
+        self.edges = np.array([0, *experiment.ends])
+        task, most = experiment.task, len(experiment.ends)
+        self.trainer = Trainer(task, experiment.training, width, devices, used_terms(experiment), most)
+        self.running = None
+        root, leaves = plan(experiment.conditions)
+        names = list(task.scores)
+        self.gates = {}  # leaf -> (index of a segment, index of a score, lowest that survives) of each condition
         for leaf, condition in zip(leaves, experiment.conditions, strict=True):
-            self.gates.setdefault(leaf, []).append(condition.gates if experiment.config.stop_rejected else ())
+            gates = condition.gates if experiment.config.stop_rejected else ()
+            at = [experiment.ends.index(round(share * experiment.training.steps)) for share, *_ in gates]
+            own = [(place, names.index(score), mark) for place, (_, score, mark) in zip(at, gates, strict=True)]
+            self.gates.setdefault(leaf, []).append(own)
+        every = itertools.chain.from_iterable(itertools.chain.from_iterable(self.gates.values()))
+        self.root = chained(root, {place + 1 for place, *_ in every})
 
     def train(self, needed, progress=None):
         """Train blocks, as many at a time as there are devices.
@@ -315,9 +346,12 @@ class Blocks:
         nodes, steps = [self.root], 0
         while nodes:
             below = [child for child in nodes.pop().children.values() if child.leaves & leaves]
-            steps += sum(int(self.lengths[child.depth]) for child in below)
+            steps += sum(map(self._steps, below))
             nodes += below
         return steps
+
+    def _steps(self, node):
+        return int(self.edges[node.depth + len(node.settings)] - self.edges[node.depth]) * self.trainer.lanes
 
     def _shard(self, start, table):
         experiment = self.experiment
@@ -340,7 +374,7 @@ class Blocks:
             short = self.trainer.lanes - len(held.seeds)
             every = np.pad(np.arange(len(held.seeds)), (0, short), mode="edge")
             held = _rows(held, every)._replace(real=np.arange(self.trainer.lanes) < self.trainer.lanes - short)
-            yield from self._segment(node, held, leaves, waiting)
+            yield from self._segments(node, held, leaves, waiting)
 
     def _walk(self, node, lanes, leaves, waiting):
         """Train what lies below a node; yields as `_lanes` does."""
@@ -352,24 +386,25 @@ class Blocks:
                 continue
             needed = lanes.real & np.any([self._goes_on(leaf, child.depth, lanes) for leaf in below], axis=0)
             if (needed == lanes.real).all():
-                yield from self._segment(child, lanes, leaves, waiting)
+                yield from self._segments(child, lanes, leaves, waiting)
                 continue
             yield from self._done(below, lanes, lanes.real & ~needed)
             held, each = _rows(lanes, np.flatnonzero(needed)), self.trainer.lanes
             _, others, before = waiting.pop(id(child), (child, frozenset(), None))
             held = held if before is None else _joined(before, held)
             if len(held.seeds) >= each:
-                yield from self._segment(child, _rows(held, np.arange(each)), leaves | others, waiting)
+                yield from self._segments(child, _rows(held, np.arange(each)), leaves | others, waiting)
                 held = _rows(held, np.arange(each, len(held.seeds)))
             if len(held.seeds):
                 waiting[id(child)] = child, leaves | others, held
 
     def _done(self, leaves, lanes, chosen):
         """Yield what is known of chosen lanes at each leaf; nothing from after a gate of the leaf has stopped them."""
+        known = np.concatenate(lanes.scores, axis=1)
         for leaf in leaves:
             table, _ = self._empty(len(lanes.seeds))
-            for depth, score in enumerate(lanes.scores):
-                table[:, depth] = np.where(self._goes_on(leaf, depth, lanes)[:, None], score, np.nan)
+            for depth in range(known.shape[1]):
+                table[:, depth] = np.where(self._goes_on(leaf, depth, lanes)[:, None], known[:, depth], np.nan)
             yield leaf, lanes.seeds[chosen], table[chosen]
 
     def _goes_on(self, leaf, depth, lanes):
@@ -377,35 +412,34 @@ class Blocks:
         needed = np.zeros(len(lanes.seeds), bool)
         for gates in self.gates[leaf]:
             survives = np.ones(len(lanes.seeds), bool)
-            for share, score, mark in gates:
-                at = self.experiment.ends.index(round(share * self.experiment.training.steps))
-                if at < depth:
-                    place = list(self.experiment.task.scores).index(score)
-                    survives &= np.asarray(lanes.scores[at])[:, place] >= mark
+            for place, score, mark in gates:
+                if place < depth:
+                    survives &= np.concatenate(lanes.scores, axis=1)[:, place, score] >= mark
             needed |= survives
         return needed
 
-    def _segment(self, node, lanes, leaves, waiting):
-        """Train a full call of lanes through the segment of a node and what lies below it."""
-        trainer, ends = self.trainer, self.experiment.ends
-        settings = trainer.place(
-            Settings(*(np.broadcast_to(np.float32(own), (trainer.lanes, *np.shape(own))) for own in node.settings))
-        )
-        seeds = trainer.place(lanes.seeds.astype(np.uint32))
-        before = trainer.init(seeds, settings) if lanes.state is None else trainer.place(lanes.state)
-        first = ends[node.depth - 1] if node.depth else 0
+    def _segments(self, node, lanes, leaves, waiting):
+        """Train a full call of lanes through the segments of a node and what lies below it."""
+        trainer, count = self.trainer, len(node.settings)
+        settings = Settings(*(np.array(leaf, np.float32) for leaf in zip(*node.settings, strict=True)))
+        seeds, state = lanes.seeds.astype(np.uint32), lanes.state
         try:
-            after, score = trainer.train(seeds, settings, before, first, ends[node.depth])
-            score.block_until_ready()
+            if state is None:
+                state = trainer.init(seeds, Settings(*(leaf[0] for leaf in settings)))
+            state, scores = trainer.train(seeds, settings, state, self.edges[node.depth : node.depth + count + 1])
+            # the next segments are made ready while these train
+            self.running, before = scores, self.running
+            if before is not None:
+                before.block_until_ready()
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
             if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
                 raise
             raise StoreError(
-                f"out of memory with {self.width:,} lanes per device: lower training.block_width in the config "
-                "(it is part of what a run is, so this makes another run)"
+                f"out of memory with {self.width:,} lanes per device ({str(error).splitlines()[0]}): lower "
+                "training.block_width in the config (it is part of what a run is, so this makes another run)"
             ) from None
-        yield None, None, int(self.lengths[node.depth])
-        yield from self._walk(node, Lanes(lanes.seeds, lanes.real, after, [*lanes.scores, score]), leaves, waiting)
+        yield None, None, self._steps(node)
+        yield from self._walk(node, Lanes(lanes.seeds, lanes.real, state, [*lanes.scores, scores]), leaves, waiting)
 
 
 class Lanes(NamedTuple):
@@ -415,7 +449,7 @@ class Lanes(NamedTuple):
         seeds: of each lane, shape (lanes,).
         real: False where a lane only fills a place, shape (lanes,).
         state: `lab.population.State` of the block, None before training.
-        scores: one array of shape (lanes, scores) per segment so far.
+        scores: of the segments so far, arrays of shape (lanes, segments, scores).
     """
 
     seeds: np.ndarray

@@ -50,7 +50,9 @@ class Pathways(nn.Module):
     def __call__(self, depth):
         """Return the strengths, shape (count,), for a scalar depth >= 1."""
         p = self.param("p", nn.initializers.zeros, (self.count,))
-        return p * jnp.abs(p) ** (depth - 1)
+        depth = jnp.broadcast_to(depth, (self.count,))
+        # one by one, because XLA does not vectorise a power whose exponents lie along a short axis
+        return jnp.stack([own * jnp.abs(own) ** (deep - 1) for own, deep in zip(p, depth, strict=True)])
 
 
 class Decoder(nn.Module):

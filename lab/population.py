@@ -1,11 +1,14 @@
-"""Train a block of lanes through one segment. Knows nothing of files, shards or statistics.
+"""Train a block of lanes through segments. Knows nothing of files, shards or statistics.
 
-A lane is one training run: a seed with the settings of a condition. All settings are traced arrays with one row
-per lane, and the first and last step of a segment are traced scalars, so one compiled program serves a whole
-sweep. XLA may change last digits with the number of lanes per device, which is therefore part of a run's identity.
+A lane is one training run: a seed with the settings of a condition. All settings are traced arrays, and so are the
+edges of segments, so one compiled program serves a whole sweep. XLA may change last digits with the number of lanes per
+device, which is therefore part of a run's identity.
 """
 
 import functools
+import os
+import resource
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -118,33 +121,68 @@ def init(task, training, seed, settings):
     return State(params, optimizer(training.optimizer, 0.0, training.momentum).init(params))
 
 
-def segment(task, training, total, seed, settings, state, first, last, used=None):
-    """Train one lane from step `first` up to step `last` and measure it; `used` is as for `objective`.
+def segments(task, training, total, seed, settings, state, edges, count, used=None):
+    """Train one lane through segments and measure it at the end of each.
+
+    Args:
+        task: a `lab.tasks.Task`, static.
+        training: a `lab.tasks.Training`, static.
+        total: steps of the whole training, a float32 scalar.
+        seed: of the lane.
+        settings: `Settings` of each segment, every leaf with an axis of segments in front.
+        state: `State` before the first segment.
+        edges: step before each segment and after the last, shape (segments + 1,).
+        count: how many of these segments to train.
+        used: as for `lab.objective.objective`.
 
     Returns:
-        The new `State` and its scores, shape (scores,), in the order of `task.scores`.
+        The new `State` and the scores, shape (segments, scores), in the order of `task.scores`; nan from `count` on.
     """
     seed_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), DATA), seed)
-    advance = functools.partial(step, task, training, total, seed_key, settings, used=used)
+
+    def segment(index, carried):
+        state, table = carried
+        own = jax.tree.map(lambda leaf: leaf[index], settings)
+        advance = functools.partial(step, task, training, total, seed_key, own, used=used)
+        state = jax.lax.fori_loop(edges[index], edges[index + 1], advance, state)
+        scores = task.measure(state.params, dict(zip(task.knobs, own.world_knobs, strict=True)))
+        return state, table.at[index].set(jnp.stack([scores[name] for name in task.scores]))
+
+    table = jnp.full((len(settings.weights), len(task.scores)), jnp.nan, jnp.float32)
     # a GPU would otherwise round the factors of products to 10 bits
     with jax.default_matmul_precision("float32"):
-        state = jax.lax.fori_loop(first, last, advance, state)
-        scores = task.measure(state.params, dict(zip(task.knobs, settings.world_knobs, strict=True)))
-    return state, jnp.stack([scores[name] for name in task.scores])
+        return jax.lax.fori_loop(0, count, segment, (state, table))
+
+
+def room():
+    """Return how many bytes this process may still take, by the machine, its container and its own limit."""
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    container = Path("/sys/fs/cgroup/memory.max")
+    limits = [
+        pages,
+        *(int(text) for text in [container.read_text() if container.exists() else ""] if text[:1].isdigit()),
+    ]
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    statm = Path("/proc/self/statm")
+    if soft != resource.RLIM_INFINITY and statm.exists():
+        limits.append(soft - int(statm.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE"))
+    return min(limits)
 
 
 class Trainer:
     """The compiled programs of a run: `init` and `train` act on blocks of lanes, sharded over devices.
 
     A call takes `len(devices) * width` lanes; each device works on `width` of them by itself, so that a lane's
-    bytes do not depend on how many devices there are.
+    bytes do not depend on how many devices there are. `Settings` are those of all lanes, or have a row per lane; then
+    knobs may still be those of all, which is faster: what only depends on them is computed once.
+
 
     Attributes:
         lanes: lanes per call.
         traces: how often the training program was traced, which is how often it was compiled.
     """
 
-    def __init__(self, task, training, width, devices, used=None):
+    def __init__(self, task, training, width, devices, used=None, most=1):
         """Prepare the programs; nothing is compiled before the first call.
 
         Args:
@@ -153,33 +191,80 @@ class Trainer:
             width: lanes per device.
             devices: JAX devices to use.
             used: loss terms whose weight may differ from 0; all by default. The others are never computed.
+            most: segments that a call may train.
         """
+        self.most = most
+        self.task, self.training, self.used, self.devices = task, training, used, devices
         self.lanes = width * len(devices)
         self.traces = 0
-        mesh = Mesh(np.array(devices), ("lanes",))
-        self.sharding = NamedSharding(mesh, LANES)
-        total = jnp.float32(training.steps)
-
-        def init_block(seeds, settings):
-            return jax.vmap(functools.partial(init, task, training))(seeds, settings)
-
-        def train_block(seeds, settings, state, first, last):
-            self.traces += 1
-            lane = functools.partial(segment, task, training, total, used=used)
-            return jax.vmap(lane, in_axes=(0, 0, 0, None, None))(seeds, settings, state, first, last)
-
-        shard = functools.partial(jax.shard_map, mesh=mesh, out_specs=LANES, check_vma=False)
-        self._init = jax.jit(shard(init_block, in_specs=LANES))
-        self._train = jax.jit(shard(train_block, in_specs=(LANES, LANES, LANES, SHARED, SHARED)))
-
-    def place(self, tree):
-        """Put arrays with one row per lane onto the devices."""
-        return jax.device_put(tree, self.sharding)
+        self.mesh = Mesh(np.array(devices), ("lanes",))
+        self._compiled = {}
 
     def init(self, seeds, settings):
         """Return the `State` of a block before training; `seeds` is uint32 of shape (lanes,)."""
-        return self._init(self.place(seeds), self.place(settings))
+        lane = functools.partial(init, self.task, self.training)
+        return self._run("init", lane, (0, _axes(settings, 0)), seeds, settings)
 
-    def train(self, seeds, settings, state, first, last):
-        """Train a block from step `first` to `last`; return its `State` and scores of shape (lanes, scores)."""
-        return self._train(self.place(seeds), self.place(settings), state, np.int32(first), np.int32(last))
+    def train(self, seeds, settings, state, edges):
+        """Train a block through consecutive segments.
+
+        Args:
+            seeds: uint32, shape (lanes,).
+            settings: `Settings` with an axis of segments, behind that of lanes where there is one.
+            state: of the block.
+            edges: step before each segment and after the last.
+
+        Returns:
+            Its `State` and scores of shape (lanes, segments, scores).
+
+        Raises:
+            MemoryError: the program needs more than there is.
+        """
+        count, axes = len(edges) - 1, _axes(settings, 1)
+        edges = np.pad(np.asarray(edges, np.int32), (0, self.most - count), mode="edge")
+
+        def padded(leaf, axis):
+            place = 0 if axis is None else 1
+            widths = [(0, (self.most - count) * (index == place)) for index in range(np.ndim(leaf))]
+            return np.pad(leaf, widths, mode="edge") if count < self.most else leaf
+
+        settings = Settings(*map(padded, settings, axes))
+        lane = functools.partial(segments, self.task, self.training, np.float32(self.training.steps), used=self.used)
+        given = (seeds, settings, state, edges, np.int32(count))
+        state, scores = self._run("train", lane, (0, axes, 0, None, None), *given)
+        return state, scores[:, :count]
+
+    def _run(self, kind, lane, axes, *given):
+        """Call a program on a block; compile it first if lanes share other things than before."""
+
+        def block(*given):
+            self.traces += kind == "train"
+            return jax.vmap(lane, in_axes=axes)(*given)
+
+        if (kind, axes) not in self._compiled:
+            specs = jax.tree.map(lambda axis: LANES if axis == 0 else SHARED, axes, is_leaf=lambda axis: axis is None)
+            sharded = jax.shard_map(block, mesh=self.mesh, in_specs=specs, out_specs=LANES, check_vma=False)
+            places = jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), specs)
+            program = jax.jit(sharded, in_shardings=places).lower(*given).compile()
+            self._check_memory(program)
+            self._compiled[kind, axes] = program
+        return self._compiled[kind, axes](*given)
+
+    def _check_memory(self, program):
+        if self.devices[0].platform != "cpu":
+            return  # a GPU says so itself, and goes on
+        sizes = program.memory_analysis()
+        needed = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes
+        if (needed := needed * len(self.devices)) > (there := room()):
+            raise MemoryError(f"{needed / 2**30:.1f} GiB needed, {there / 2**30:.1f} GiB there")
+
+
+def _axes(settings, behind):
+    """Return which axis of each leaf of `Settings` lanes lie on: 0, or None where there is no such axis.
+
+    Args:
+        settings: weights and knobs are what tells.
+        behind: number of axes between that of lanes and those of a lane's own.
+    """
+    own, *knobs = (0 if np.ndim(leaf) == 2 + behind else None for leaf in settings[:3])
+    return Settings(own, *knobs, own, own, own)

@@ -90,8 +90,11 @@ def test_the_first_seeds_are_a_smaller_run(tmp_path, whole):
 
 
 @pytest.mark.parametrize("text", [PAD, RACE.format(seeds=8, rate=0.02)], ids=["scratchpad", "race"])
-def test_a_member_of_a_population_equals_the_same_run_alone(tmp_path, text):
+def test_a_member_of_a_population_equals_the_same_run_alone(tmp_path, monkeypatch, text):
+    """In the same program: terms without weight in any condition are left out of it."""
     experiment = parse(text)
+    used = engine.used_terms(experiment)
+    monkeypatch.setattr(engine, "used_terms", lambda _: used)
     together = scores(experiment, tmp_path / "together")
     seeds = experiment.config.seeds.model_copy(update={"first": 5, "count": 1})
     for index in (0, len(experiment.conditions) - 1):
@@ -477,7 +480,8 @@ def test_every_lane_trains_by_its_own_settings():
     seeds = np.arange(width, dtype=np.uint32)
 
     def train(settings):
-        return np.asarray(trainer.train(seeds, settings, trainer.init(seeds, settings), 0, 20)[1])
+        state = trainer.init(seeds, settings)
+        return np.asarray(trainer.train(seeds, jax.tree.map(lambda leaf: leaf[:, None], settings), state, [0, 20])[1])
 
     mixed = train(Settings(*map(np.stack, zip(*rows, strict=True))))
     for index, row in enumerate(rows):

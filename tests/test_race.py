@@ -10,7 +10,7 @@ import pytest
 
 from lab import engine, outcomes
 from lab.config import parse
-from lab.population import Settings, init, segment
+from lab.population import Settings, init, segments
 from lab.tasks import Race
 
 TASK = Race()
@@ -30,17 +30,12 @@ def trained(steps, count, knobs=(), weights=(), until=None):
     seeds = jnp.arange(count, dtype=jnp.uint32)
     own, plain = settings(dict(weights), **dict(knobs)), settings(**dict(knobs))
     start = jax.vmap(lambda seed: init(TASK, TASK.training, seed, plain))(seeds)
+    rows = Settings(*(jnp.stack(leaves) for leaves in zip(own, plain, strict=True)))
+    edges = jnp.array([0, until or steps, steps])
     train = jax.jit(
-        jax.vmap(
-            lambda seed, row, state, first, last: segment(
-                TASK, TASK.training, jnp.float32(steps), seed, row, state, first, last
-            )[0],
-            in_axes=(0, None, 0, None, None),
-        )
+        jax.vmap(lambda seed, state: segments(TASK, TASK.training, jnp.float32(steps), seed, rows, state, edges, 2)[0])
     )
-    state = train(seeds, own, start, 0, until or steps)
-    if until:
-        state = train(seeds, plain, state, until, steps)
+    state = train(seeds, start)
     return np.asarray(start.params["params"]["p"], float), np.asarray(state.params["params"]["p"], float)
 
 
@@ -176,17 +171,12 @@ regimens:
     seeds = jnp.arange(count, dtype=jnp.uint32)
     plain = settings(**dict(knobs))
     state = jax.vmap(lambda seed: init(TASK, TASK.training, seed, plain))(seeds)
-    for row, last in zip(experiment.conditions[0].settings, experiment.ends, strict=True):
-        own = Settings(*(np.asarray(value, np.float32) for value in row))
-        state = _segment(seeds, own, state, last - 50, last)
+    rows = Settings(*(np.array(leaves, np.float32) for leaves in zip(*experiment.conditions[0].settings, strict=True)))
+    edges = np.array([0, *experiment.ends])
+    lane = functools.partial(segments, TASK, TASK.training, jnp.float32(1000))
+    state, _ = jax.jit(jax.vmap(lane, in_axes=(0, None, 0, None, None)))(seeds, rows, state, edges, len(edges) - 1)
     ours = np.mean(share(np.asarray(state.params["params"]["p"], float), 3.0) > 0.5)
     assert abs(ours - theirs) < 5 * math.sqrt(0.25 / count + 0.25 / 4096)
-
-
-@jax.jit
-def _segment(seeds, own, state, first, last):
-    lane = lambda seed, row: segment(TASK, TASK.training, jnp.float32(1000), seed, own, row, first, last)[0]  # noqa: E731
-    return jax.vmap(lane)(seeds, state)
 
 
 def test_training_throughout_raises_the_base_rate_and_makes_the_test_useless(tmp_path):

@@ -41,10 +41,9 @@ def test_a_locked_part_keeps_its_bytes_and_a_factor_multiplies_its_steps():
 
         trainer = Trainer(task, training, lanes, jax.devices()[:1])
         own = Settings(weights, knobs, knobs, np.float32(0.1), np.float32(1), np.float32(rates))
-        own = Settings(*(np.broadcast_to(leaf, (lanes, *np.shape(leaf))) for leaf in own))
         seeds = np.arange(lanes, dtype=np.uint32)
         before = trainer.init(seeds, own)
-        after, _ = trainer.train(seeds, own, before, 0, 1)
+        after, _ = trainer.train(seeds, Settings(*(np.asarray(leaf)[None] for leaf in own)), before, [0, 1])
         return (jax.tree.map(np.asarray, state.params) for state in (before, after))
 
     before, free = stepped([1.0] * len(names))

@@ -28,24 +28,24 @@ WIDTHS = {"cpu": (32, 64, 128, 256), "gpu": (256, 1_024, 4_096, 16_384, 65_536)}
 ROUNDS = 3
 
 
-def settings(task, lanes):
-    """Return the defaults of a task for every lane."""
+def settings(task):
+    """Return the defaults of a task, for all lanes."""
     knobs = np.array([knob.default for knob in task.knobs.values()], np.float32)
     weights = np.array([float(term == "main") for term in task.terms], np.float32)
     rates = (np.float32(task.training.learning_rate), np.float32(task.training.final_learning_rate))
-    one = Settings(weights, knobs, knobs, *rates)
-    return Settings(*(np.broadcast_to(value, (lanes, *np.shape(value))) for value in one))
+    return Settings(weights, knobs, knobs, *rates)
 
 
 def prepare(task, width, devices):
     """Return a function that trains one block of lanes to the end, the number of lanes and the compile time."""
     trainer = Trainer(task, task.training, width, devices, used=("main",))
-    placed = trainer.place(settings(task, trainer.lanes))
-    seeds = trainer.place(np.arange(trainer.lanes, dtype=np.uint32))
+    own = settings(task)
+    seeds = np.arange(trainer.lanes, dtype=np.uint32)
 
     def train(last):
-        state = trainer.init(seeds, placed)
-        trainer.train(seeds, placed, state, 0, last)[1].block_until_ready()
+        state = trainer.init(seeds, own)
+        whole = jax.tree.map(lambda leaf: leaf[None], own)
+        trainer.train(seeds, whole, state, [0, last])[1].block_until_ready()
 
     started = time.perf_counter()
     train(1)

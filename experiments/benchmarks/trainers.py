@@ -27,12 +27,12 @@ import tempfile
 import time
 from pathlib import Path
 
-LANES, STEPS = 64, 100
+LANES, STEPS = 32, 100
 CONFIG = """
 name: trainers
 task: scratchpad
 seeds: {seeds}
-training: {{steps: 800, segments: {segments}, block_width: 64}}
+training: {{steps: 800, segments: {segments}, block_width: 32}}
 regimens:
   hold_out: [{{until: 1}}]
 """
@@ -62,7 +62,7 @@ def jax_contenders():
     from lab.population import Settings, init, step
     from lab.tasks import Scratchpad
 
-    task, plain = Scratchpad(), experiment(4 * LANES)
+    task, plain = Scratchpad(), experiment(32 * LANES)
     training, own = task.training, plain.conditions[0].settings[0]
     used = engine.used_terms(plain)
     one = Settings(*(jnp.asarray(np.float32(leaf)) for leaf in own))
@@ -87,7 +87,7 @@ def jax_contenders():
             engine.run(plain, Path(folder, "run"), train=train)
 
     return {
-        "lab": (lab, 4 * LANES * 800),
+        "lab": (lab, 32 * LANES * 800),
         "jit(vmap(scan))": (lambda: jax.block_until_ready(population(seeds, many)), LANES * STEPS),
         "jit": (lambda: [jax.block_until_ready(single(seed, one)) for seed in seeds[:4]], 4 * STEPS),
         "peak": (lambda: [product(matrix).block_until_ready() for _ in range(8)], 8 * 2 * 1024**3),
@@ -225,29 +225,30 @@ def all_cores(rounds):
     from lab.config import load
 
     engine.use_all_cores()
-    devices, plain = jax.devices(), experiment(64 * len(jax.devices()))
-    every, alone = (engine.Blocks(plain, 64, own) for own in (devices, devices[:1]))
-    blocks = {start: {0} for start in range(0, 64 * len(devices), 64)}
+    devices = jax.devices()
+    plain = experiment(8 * LANES * len(devices))
+    every, alone = (engine.Blocks(plain, LANES, own) for own in (devices, devices[:1]))
+    blocks = [LANES * index for index in range(8 * len(devices))]
     rates = turns(
         {
-            "all": (lambda: list(every.train(blocks)), len(blocks) * 64 * 800),
-            "one": (lambda: list(alone.train({0: {0}})), 64 * 800),
+            "all": (lambda: list(every.train({key: {0} for key in blocks})), len(blocks) * LANES * 800),
+            "one": (lambda: list(alone.train({key: {0} for key in blocks[:8]})), 8 * LANES * 800),
         },
         rounds,
     )
     path = Path(__file__).resolve().parents[2] / "configs/critical_period.yaml"
-    sweep = load(path).with_seeds(64 * len(devices))
-    tree = engine.Blocks(sweep, 64, devices)
+    sweep = load(path).with_seeds(2 * LANES * len(devices))
+    tree, blocks = engine.Blocks(sweep, LANES, devices), blocks[: 2 * len(devices)]
     leaves = sorted(set(engine.plan(sweep.conditions)[1]))
     found = {}
 
     def shared():
-        found["shared"] = {key[:2]: key[2] for key in tree.train({start: set(leaves) for start in blocks})}
+        found["shared"] = {key[:2]: key[2] for key in tree.train({key: set(leaves) for key in blocks})}
 
     def naive():
         found["naive"] = {}
         for leaf in leaves:
-            found["naive"] |= {key[:2]: key[2] for key in tree.train({start: {leaf} for start in blocks})}
+            found["naive"] |= {key[:2]: key[2] for key in tree.train({key: {leaf} for key in blocks})}
 
     prefix = turns({"shared": (shared, 1), "naive": (naive, 1)}, 1)
     equal = all(

@@ -47,7 +47,7 @@ class Scratchpad(MessageTask):
         learning_rate=0.015,
         final_learning_rate=0.05,
         momentum=0.9,
-        block_width={"cpu": 128, "gpu": 4096},
+        block_width={"cpu": 32, "gpu": 4096},
     )
 
     def __post_init__(self):
