@@ -316,8 +316,7 @@ class Blocks:
         starts, each = list(needed), len(self.devices)
         calls = [starts[i : i + each] for i in range(0, len(starts), each)]
         wanted = [frozenset().union(*(needed[seed] for seed in call)) for call in calls]
-        cost = functools.cache(self._cost)
-        total, done = sum(map(cost, wanted)), 0
+        total, done = sum(map(functools.cache(self.steps), wanted)), 0
         tables, first = {}, self.experiment.seeds.start
         for leaf, seeds, scores in self._lanes(calls, wanted):
             if leaf is None:
@@ -341,8 +340,8 @@ class Blocks:
         shape = (lanes, len(self.experiment.ends), len(self.experiment.task.scores))
         return np.full(shape, np.nan, np.float32), np.ones(lanes, bool)
 
-    def _cost(self, leaves):
-        """Lane-steps of a call that ends in these leaves."""
+    def steps(self, leaves):
+        """Return the lane-steps of a call that ends in these leaves."""
         nodes, steps = [self.root], 0
         while nodes:
             below = [child for child in nodes.pop().children.values() if child.leaves & leaves]

@@ -11,11 +11,9 @@ and shapes; to the second is added the time that the products of the stack take 
 """
 
 import argparse
-import functools
 import json
 import os
 import statistics
-import sys
 import time
 from pathlib import Path
 

@@ -27,6 +27,7 @@ import tempfile
 import time
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 LANES, STEPS = 32, 100
 CONFIG = """
 name: trainers
@@ -35,6 +36,21 @@ seeds: {seeds}
 training: {{steps: 800, segments: {segments}, block_width: 32}}
 regimens:
   hold_out: [{{until: 1}}]
+"""
+
+
+EVEN = """
+name: even-onsets
+task: scratchpad
+seeds: 32
+training: {block_width: 32}
+regimens:
+  hold_out: [{until: 1}]
+  push: [{until: 0}, {lasts: 0.05, weights: {test: 0.3}}, {until: 1}]
+sweep:
+  onset:
+    key: "regimens.push[0].until"
+    values: [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
 """
 
 
@@ -219,10 +235,8 @@ def one_core(rounds):
 def all_cores(rounds):
     """Two cores against one, and shared prefixes against training every condition from the start."""
     import jax
-    import numpy as np
 
     from lab import engine
-    from lab.config import load
 
     engine.use_all_cores()
     devices = jax.devices()
@@ -236,31 +250,47 @@ def all_cores(rounds):
         },
         rounds,
     )
-    path = Path(__file__).resolve().parents[2] / "configs/critical_period.yaml"
-    sweep = load(path).with_seeds(2 * LANES * len(devices))
-    tree, blocks = engine.Blocks(sweep, LANES, devices), blocks[: 2 * len(devices)]
+    return {
+        "cores": len(devices),
+        "all_cores_over_one": round(rates["all"] / rates["one"], 3),
+        "shared_prefixes": [prefixes(name, devices) for name in ("critical_period", "even onsets")],
+    }
+
+
+def prefixes(name, devices):
+    """What a sweep costs with shared prefixes, as a share of training every condition from the start."""
+    import numpy as np
+
+    from lab import engine
+    from lab.config import load, parse
+
+    sweep = load(ROOT / "configs/critical_period.yaml") if name == "critical_period" else parse(EVEN)
+    sweep = sweep.with_seeds(2 * LANES * len(devices))
+    tree, blocks = engine.Blocks(sweep, LANES, devices), [LANES * index for index in range(2 * len(devices))]
     leaves = sorted(set(engine.plan(sweep.conditions)[1]))
     found = {}
 
     def shared():
-        found["shared"] = {key[:2]: key[2] for key in tree.train({key: set(leaves) for key in blocks})}
+        found["shared"] = {key[:2]: key[2] for key in tree.train({start: set(leaves) for start in blocks})}
 
     def naive():
         found["naive"] = {}
         for leaf in leaves:
-            found["naive"] |= {key[:2]: key[2] for key in tree.train({key: {leaf} for key in blocks})}
+            found["naive"] |= {key[:2]: key[2] for key in tree.train({start: {leaf} for start in blocks})}
 
-    prefix = turns({"shared": (shared, 1), "naive": (naive, 1)}, 1)
+    rates = turns({"shared": (shared, 1), "naive": (naive, 1)}, 1)
     equal = all(
         np.array_equal(found["naive"][key][name][1], own[1], equal_nan=True)
         for key, block in found["shared"].items()
         for name, own in block.items()
     )
+    steps = sum(tree.steps({leaf}) for leaf in leaves)
     return {
-        "cores": len(devices),
-        "all_cores_over_one": round(rates["all"] / rates["one"], 3),
-        "shared_prefix_cost": round(prefix["naive"] / prefix["shared"], 3),
-        "shared_prefix_equals_naive": equal,
+        "sweep": name,
+        "conditions": len(leaves),
+        "share_of_steps": round(tree.steps(set(leaves)) / steps, 3),
+        "share_of_time": round(rates["naive"] / rates["shared"], 3),
+        "same_bytes": equal,
     }
 
 
