@@ -1,8 +1,8 @@
 """Does memory stay flat in the number of seeds?
 
 Command:   python -m experiments.flat_memory
-Expected:  the peak of a run of 100,000 races is that of 1,000 and the few bytes per seed that its table needs
-Cost:      about three minutes on 2 cores
+Expected:  the peak of a run of 1,000,000 races is that of 1,000 and the few bytes per seed that its table needs
+Cost:      about four minutes on 2 cores
 
 Each run is a process of its own; its peak is the operating system's count of resident memory. Writes
 figures/flat_memory.json.
@@ -15,7 +15,14 @@ import tempfile
 import time
 from pathlib import Path
 
-RUNS = [("race", 1_000), ("race", 10_000), ("race", 100_000), ("scratchpad", 1_000), ("scratchpad", 10_000)]
+RUNS = [
+    ("race", 1_000),
+    ("race", 10_000),
+    ("race", 100_000),
+    ("race", 1_000_000),
+    ("scratchpad", 1_000),
+    ("scratchpad", 10_000),
+]
 CONFIG = "name: memory\ntask: {task}\nseeds: {seeds}\nregimens:\n  hold_out: [{{until: 1}}]\n"
 CHILD = """
 import json, resource, sys

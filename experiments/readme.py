@@ -1,4 +1,4 @@
-"""Fill the README's tables from the files in figures/, so that no number in it is typed by hand.
+"""Fill the tables of the README and of experiments/SCALE.md from figures/, so that no number there is typed by hand.
 
 Command:   python -m experiments.readme
 """
@@ -11,8 +11,10 @@ from pathlib import Path
 from experiments.calibration import summary
 from lab.report import SHOWN, in_words, with_interval, within
 from lab.statistics import Estimate, worlds
+from lab.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "experiments/SCALE.md"]
 BLOCK = re.compile(r"(<!-- (\w+): made by experiments/readme.py -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -173,17 +175,90 @@ def trainers():
             for row in own["one_core"]
         ]
         text += markdown(["one core", "seed-steps/s", "share of the matrix peak", "the lab is faster by"], rows)
-        text += (
-            f"\n{own['device']}. All {own['cores']} cores: {own['all_cores_over_one']:.2f} times one. Shared "
-            f"prefixes of `critical_period`: {own['shared_prefix_cost']:.2f} of the time that conditions by themselves "
-            "take, "
-            f"{'the same bytes' if own['shared_prefix_equals_naive'] else 'other bytes'}.\n"
-        )
+        text += f"\n{own['device']}. All {own['cores']} cores: {own['all_cores_over_one']:.2f} times one.\n\n"
+        rows = [
+            [
+                row["sweep"],
+                str(row["conditions"]),
+                f"{row['share_of_steps']:.2f}",
+                f"{row['share_of_time']:.2f}",
+                "yes" if row["same_bytes"] else "**no**",
+            ]
+            for row in own["shared_prefixes"]
+        ]
+        header = ["shared prefixes", "conditions", "share of the steps", "share of the time", "same bytes"]
+        text += markdown(header, rows)
     return text
 
 
+def native():
+    """What a native operation for the dense stack could do at best."""
+    data = json.loads((ROOT / "figures/native.json").read_text())
+    rows = [
+        [
+            f"`{row['task']}`",
+            *(f"{row[key]:.2f}" for key in ("microseconds", "without_stack", "stack_at_peak", "at_most")),
+        ]
+        for row in data["rows"]
+    ]
+    header = ["one core", "µs per seed-step", "without the stack", "the stack at the peak", "faster by at most"]
+    return markdown(header, rows)
+
+
+def scale():
+    """What 10^9 models cost, from measured rates; 4 bytes for each score at each checkpoint."""
+    best = {}
+    for row in json.loads((ROOT / "figures/throughput.json").read_text()):
+        key = row["device"], row["task"]
+        if key not in best or row["models_per_second"] > best[key]["models_per_second"]:
+            best[key] = row
+    rows = []
+    for (device, task), row in best.items():
+        bytes_each = 4 * len(TASKS[task].scores)
+        hours = 1e9 / row["models_per_second"] / 3600
+        rows.append(
+            [
+                f"`{task}`",
+                device,
+                f"{row['models_per_second']:,.0f}",
+                f"{hours:,.1f}" if hours < 100 else f"{hours:,.0f}",
+                f"{1e9 / row['block_width']:,.0f}",
+                f"{20 * bytes_each / 1e3:.2f}",
+                f"{bytes_each:,}",
+            ]
+        )
+    header = ["task", "device", "models/s", "hours for 10^9", "shards", "TB with 20 checkpoints", "GB with one"]
+    return markdown(header, rows)
+
+
+def bookkeeping():
+    """What shards cost that nobody trains."""
+    row = json.loads((ROOT / "figures/scale.json").read_text())
+    million = {what: row["shards"] * row[f"{what}_milliseconds"] / 6e4 for what in ("write", "check", "read")}
+    rows = [
+        ["make the run's folder", f"{row['prepare_seconds']:.2f} s"],
+        ["find out which shards are missing", f"{row['missing_seconds']:.1f} s, {row['peak_mib']:,} MiB in all"],
+        *(
+            [
+                f"{what} one shard of {row['models_per_shard']} models",
+                f"{row[f'{what}_milliseconds']:.1f} ms, {minutes:,.0f} minutes for all",
+            ]
+            for what, minutes in million.items()
+        ),
+        [
+            "bytes of a shard",
+            f"{row['bytes_per_shard']:,}, {row['shards'] * row['bytes_per_shard'] / 1e9:,.0f} GB in all",
+        ],
+    ]
+    return markdown([f"{row['shards']:,} shards", "one process"], rows)
+
+
 MADE = {
-    own.__name__: own for own in (memory, plan, calibration, explore, throughput, sweeps, tasks, take_off, trainers)
+    own.__name__: own
+    for own in (
+        *(memory, plan, calibration, explore, throughput, sweeps),
+        *(tasks, take_off, trainers, native, scale, bookkeeping),
+    )
 }
 
 
@@ -198,5 +273,5 @@ def fill(text):
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(fill(readme.read_text()))
+    for page in PAGES:
+        page.write_text(fill(page.read_text()))

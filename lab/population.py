@@ -52,14 +52,20 @@ class State(NamedTuple):
     optimizer: object
 
 
-def optimizer(kind, learning_rate, momentum):
+def optimizer(kind, learning_rate, momentum, eps_root=0.0):
     """Return an optax transform; `learning_rate` may be traced. Adam has b2 = 0.99.
+
+    Args:
+        kind: adam or sgd.
+        learning_rate: of this step.
+        momentum: of sgd, or b1 of Adam.
+        eps_root: added under Adam's square root, whose slope is infinite at 0; for differentiation through training.
 
     Raises:
         ValueError: `kind` is neither "adam" nor "sgd".
     """
     if kind == "adam":
-        return optax.adam(learning_rate, b1=momentum, b2=0.99)
+        return optax.adam(learning_rate, b1=momentum, b2=0.99, eps_root=eps_root)
     if kind == "sgd":
         return optax.sgd(learning_rate, momentum=momentum)
     raise ValueError(f"unknown optimizer {kind!r}")
@@ -86,7 +92,7 @@ def scaled(updates, rates):
     }
 
 
-def step(task, training, total, seed_key, settings, index, state, used=None):
+def step(task, training, total, seed_key, settings, index, state, used=None, eps_root=0.0):
     """Advance one lane by one step. Pure and differentiable, so it can also be scanned.
 
     Args:
@@ -98,6 +104,7 @@ def step(task, training, total, seed_key, settings, index, state, used=None):
         index: the step, an int32 scalar from 0.
         state: `State` before the step.
         used: as for `lab.objective.objective`.
+        eps_root: as for `optimizer`.
     """
     progress = jnp.asarray(index, jnp.float32) / total
     knobs = dict(zip(task.knobs, settings.training_knobs, strict=True))
@@ -107,7 +114,7 @@ def step(task, training, total, seed_key, settings, index, state, used=None):
     )
     floor = settings.final_learning_rate
     rate = settings.learning_rate * (floor + (1 - floor) * (1 + jnp.cos(jnp.pi * progress)) / 2)
-    updates, optimizer_state = optimizer(training.optimizer, rate, training.momentum).update(
+    updates, optimizer_state = optimizer(training.optimizer, rate, training.momentum, eps_root).update(
         grads, state.optimizer, state.params
     )
     return State(optax.apply_updates(state.params, scaled(updates, settings.part_rates)), optimizer_state)

@@ -298,6 +298,54 @@ def curve_json(curve, most=200):
     }
 
 
+def profile_json(results, condition, profile, changed):
+    """Return what `lab.sensitivity.profile` returned as plain JSON values, with what its figure needs."""
+    config = {key: results.attrs[key] for key in ("name", "hash", "question", "proxy", "thresholds", "confidence")}
+    terms = {
+        term: {
+            **changed[term]._asdict(),
+            "moments": [
+                {
+                    "start": moment.start,
+                    "end": moment.end,
+                    "derivative": {name: estimate_json(own) for name, own in moment.derivative.items()},
+                    "pushed": {name: estimate_json(own) for name, own in moment.pushed.items()},
+                }
+                for moment in moments
+            ],
+        }
+        for term, moments in profile.items()
+    }
+    return {**config, "condition": condition, "seeds": results.sizes["seed"], "terms": terms}
+
+
+def profile_table(data, quantities):
+    """Return a `rich.table.Table` of what `profile_json` returned: a row per term and segment.
+
+    Args:
+        data: the JSON values.
+        quantities: quantity -> its heading.
+    """
+    view = Table(
+        title=Text(
+            f"{data['condition']}: change of outcomes per unit of weight in one segment, {data['seeds']:,} seeds, "
+            f"{data['confidence']:.0%} intervals"
+        ),
+        caption=Text("Central differences on shared seeds, a small step up and down; ratios and odds in natural logs."),
+        title_justify="left",
+        caption_justify="left",
+    )
+    for column in ("term", "training", *quantities.values()):
+        view.add_column(column, overflow="fold")
+    for term, own in data["terms"].items():
+        view.add_section()
+        for moment in own["moments"]:
+            span = f"{100 * moment['start']:g}% to {100 * moment['end']:g}%"
+            cells = (with_interval(from_json(moment["derivative"][name])) for name in quantities)
+            view.add_row(*map(Text, (term, span, *cells)))
+    return view
+
+
 def gates_json(best):
     """Return a `lab.gates.BestGates` as plain JSON values."""
     return {

@@ -179,10 +179,16 @@ class Run:
         publish(path, data)
 
     def read(self, path):
-        """Return the variables in one shard, name -> array.
+        """Return the variables in one shard, name -> array; raises as `check` does."""
+        with self.check(path) as file:
+            return {name: variable[()] for name, variable in file.items()}
+
+    @contextlib.contextmanager
+    def check(self, path):
+        """Open a shard that is what its name says, as an `h5py.File`; nothing is read yet but its labels.
 
         Raises:
-            StoreError: the file belongs to another run or is another shard than its name says.
+            StoreError: the file belongs to another run or is another shard than its name says, or holds objects.
             ValueError: its bytes do not fit the checksum in its name.
         """
         data = path.read_bytes()
@@ -190,19 +196,19 @@ class Run:
             raise ValueError("its bytes do not fit its checksum")
         # h5py alone reads in 2 ms what xarray reads in 40
         try:
-            with h5py.File(io.BytesIO(data)) as file:
-                run, leaf, seed = (file.attrs[name] for name in ("run", "leaf", "first_seed"))
-                if strange := [name for name, own in file.items() if own.dtype.kind not in "fi"]:
-                    raise StoreError(f"{path} holds {strange[0]}, which is not numbers; take it away")
-                variables = {name: variable[()] for name, variable in file.items()}
+            file = h5py.File(io.BytesIO(data))
+            run, leaf, seed = (file.attrs[name] for name in ("run", "leaf", "first_seed"))
         except (OSError, KeyError):
             raise ValueError("it is not a shard") from None
-        if run != self.manifest["hash"]:
-            raise StoreError(f"{path} belongs to run {run}, not to run {self.manifest['hash']}; take it away")
-        stem = self.shard(int(leaf[0]), int(seed[0]))
-        if not path.name.startswith(f"{stem}."):
-            raise StoreError(f"{path} holds shard {stem}; take it away")
-        return variables
+        with file:
+            if strange := [name for name, own in file.items() if own.dtype.kind not in "fi"]:
+                raise StoreError(f"{path} holds {strange[0]}, which is not numbers; take it away")
+            if run != self.manifest["hash"]:
+                raise StoreError(f"{path} belongs to run {run}, not to run {self.manifest['hash']}; take it away")
+            stem = self.shard(int(leaf[0]), int(seed[0]))
+            if not path.name.startswith(f"{stem}."):
+                raise StoreError(f"{path} holds shard {stem}; take it away")
+            yield file
 
     def shards(self):
         """Return {(leaf, first seed): path} of the files that are there, unread.
@@ -228,7 +234,8 @@ class Run:
         said = []
         for path in self.shards().values():
             try:
-                self.read(path)
+                with self.check(path):
+                    pass
             except ValueError as error:
                 os.replace(path, path.with_name(path.name + DAMAGED))
                 said.append(f"{path.name[:14]} is damaged ({error}); it is set aside and computed again")

@@ -22,8 +22,8 @@ LAYERS = [
     {"distributed"},
     {"statistics"},
     {"ideas"},
-    {"decision", "gates"},
-    {"probe", "card"},
+    {"decision", "gates", "derivatives"},
+    {"probe", "card", "sensitivity"},
     {"figures"},
     {"report"},
     {"cli"},
@@ -32,6 +32,7 @@ LAYERS = [
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 WITHOUT_JAX = ["outcomes", "store", *sorted(name for name in RANK if RANK[name] >= RANK["statistics"])]
 WITHOUT_JAX.remove("__main__")
+WITHOUT_JAX.remove("derivatives")  # it goes through training
 
 
 def imported(path):

@@ -9,7 +9,7 @@ from lab import outcomes
 from lab.cli.about import check_task, schema, tasks
 from lab.cli.console import Stopped, UsageError, errors
 from lab.cli.reading import compare, figures, gates, ideas, plan, probe, show
-from lab.cli.training import card, run, seeds, worker
+from lab.cli.training import card, run, seeds, sensitivity, worker
 from lab.store import StoreError
 
 
@@ -27,6 +27,7 @@ def main(args=None):
         "probe": probe,
         "figures": figures,
         "card": card,
+        "sensitivity": sensitivity,
         "tasks": tasks,
         "check-task": check_task,
         "schema": schema,

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Literal
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -290,4 +291,64 @@ def card(
         print(json.dumps(data, indent=1))
         return
     console.print(report.card_table(data))
+    console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
+
+
+def sensitivity(
+    config: Positional[Path],
+    /,
+    condition: str | None = None,
+    terms: str | None = None,
+    step: float | None = None,
+    push: float | None = None,
+    seeds: int | None = None,
+    out: Path | None = None,
+    trust_code: bool = False,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Say what the weight of a loss term does to outcomes at every moment of training: derivatives with intervals.
+
+    Args:
+        config: a YAML file; its segments are the moments.
+        condition: which of its conditions to look at; the first of the baseline by default.
+        terms: loss terms, with commas between, or all; by default the one that trains on the config's proxy.
+        step: by how much a weight is raised and lowered; a hundredth of what the proxy suggests by default.
+        push: by how much in the comparison with a whole push; a tenth by default.
+        seeds: models per condition instead of the config's.
+        out: the run's folder; runs/NAME-HASH by default.
+        trust_code: run the Python file that the config names as its task.
+        as_json: print JSON.
+    """
+    from lab import config as configs
+    from lab import figures
+    from lab import sensitivity as moments
+
+    try:
+        experiment = configs.load(config, trust_code)
+        known = {own.name: own for own in experiment.conditions}
+        first = next(name for name, own in known.items() if own.regimen == experiment.baseline)
+        chosen = known.get(condition or first)
+        if chosen is None:
+            raise UsageError(f"--condition: {config} has no condition {condition!r}; known: {', '.join(known)}")
+        task = experiment.task
+        asked = {None: task.proxies[experiment.config.proxy].terms[:1], "all": list(task.terms)}
+        names = asked[terms] if terms in asked else [name.strip() for name in terms.split(",")]
+        changed = moments.changes(task, names, step, push)
+        experiment = configs.parse(
+            moments.config(experiment, chosen, changed, seeds), f"profile of {config}", trust_code
+        )
+    except configs.ConfigError as error:
+        raise UsageError("\n".join(error.problems)) from None
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    stored = train(experiment, out, where=errors if as_json else console)
+    results = outcomes.results(stored, last_only=True)
+    edges = [end / experiment.training.steps for end in experiment.ends]
+    data = report.profile_json(results, chosen.name, moments.profile(results, changed, edges), changed)
+    path = figures.build_moments(data, stored.path / "figures")
+    if as_json:
+        print(json.dumps(data, indent=1))
+        return
+    wide = console if console.is_terminal else Console(highlight=False, width=150)
+    wide.print(report.profile_table(data, moments.QUANTITIES))
     console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)

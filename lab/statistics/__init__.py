@@ -13,6 +13,7 @@ from lab.statistics.comparison import (
     impact_draws,
     influence,
     pairing,
+    share_draws,
     shared_posterior,
 )
 from lab.statistics.quantities import CELLS, QUANTITIES, Counts, Estimate, estimate, interval, wilson_interval
@@ -35,6 +36,7 @@ from lab.statistics.summary import (
     comparisons,
     counts,
     find,
+    paired_counts,
     places,
     still_open,
     summarise,
@@ -67,6 +69,7 @@ __all__ = [
     "interval",
     "narrow",
     "odds_ratio_interval",
+    "paired_counts",
     "pairing",
     "places",
     "planned_confidence",
@@ -74,6 +77,7 @@ __all__ = [
     "ratio_confidence_sequence",
     "ratio_interval",
     "seeds_needed",
+    "share_draws",
     "shared_posterior",
     "still_open",
     "summarise",

@@ -107,16 +107,22 @@ def compare(first, second, joint=None, confidence=0.95):
     )
 
 
-def impact_draws(first, second, joint=None, draws=DRAWS):
-    """Return posterior draws of the log impact on LR and on prior odds, each of shape (draws,); see `compare`."""
+def share_draws(first, second, joint=None, draws=DRAWS):
+    """Return posterior draws of the shares of both regimens' cells, up to a factor, each of shape (draws, 4).
+
+    Arguments and errors are those of `compare`.
+    """
     random = np.random.default_rng(0)
     if joint is None:
-        shares = [random.standard_gamma(np.array(counts.cells) + 0.5, (draws, 4)) for counts in (first, second)]
-    else:
-        both = random.standard_gamma(_check_joint(first, second, joint) + 0.125, (draws, 4, 4))
-        shares = [both.sum(2), both.sum(1)]
+        return [random.standard_gamma(np.array(counts.cells) + 0.5, (draws, 4)) for counts in (first, second)]
+    both = random.standard_gamma(_check_joint(first, second, joint) + 0.125, (draws, 4, 4))
+    return [both.sum(2), both.sum(1)]
+
+
+def impact_draws(first, second, joint=None, draws=DRAWS):
+    """Return posterior draws of the log impact on LR and on prior odds, each of shape (draws,); see `compare`."""
     parts = []
-    for drawn in shares:
+    for drawn in share_draws(first, second, joint, draws):
         aligned_pass, aligned_fail, misaligned_pass, misaligned_fail = drawn.T
         prior = np.log(aligned_pass + aligned_fail) - np.log(misaligned_pass + misaligned_fail)
         parts.append((np.log(aligned_pass) - np.log(misaligned_pass) - prior, prior))

@@ -62,8 +62,14 @@ def _counts(outcomes, index):
     return Counts(*map(int, four), *(int(own[kind].sum()) for kind in ("incompetent", "diverged", "unjudged")))
 
 
-def _paired(outcomes, first, second):
-    """Return the `Counts` of two conditions on the seeds they share, and their joint counts."""
+def paired_counts(outcomes, first, second):
+    """Return the `Counts` of two conditions on the seeds they share, and their joint counts, shape (4, 4).
+
+    Args:
+        outcomes: what `lab.outcomes.classify` returned.
+        first: index of a condition.
+        second: index of the other.
+    """
     both = outcomes.isel(condition=[first, second])
     both = both.isel(seed=np.flatnonzero(both["trained"].values.all(axis=0)))
     one, other = cells(both)
@@ -91,7 +97,7 @@ def compare_conditions(results, first, second, confidence=None, **marks):
     """
     outcomes = classify(results, **marks)
     confidence = results.attrs["confidence"] if confidence is None else confidence
-    return compare(*_paired(outcomes, find(results, first), find(results, second)), confidence)
+    return compare(*paired_counts(outcomes, find(results, first), find(results, second)), confidence)
 
 
 def find(results, name):
@@ -166,7 +172,7 @@ def comparisons(results, baseline=None, **marks):
             if reference in (None, index):
                 rows[index] = Comparison(names[index], _counts(outcomes, index))
             else:
-                own, other, joint = _paired(outcomes, index, reference)
+                own, other, joint = paired_counts(outcomes, index, reference)
                 rows[index] = Comparison(names[index], own, names[reference], other, joint)
     return rows
 

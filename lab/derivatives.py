@@ -1,0 +1,261 @@
+"""Other ways to a derivative of outcomes: evolution strategies, through training, and a surrogate early in it.
+
+`lab.sensitivity` counts: it raises and lowers one weight at a time and counts outcomes. What is here costs less, or
+gives every segment and term at once, and must agree with the counts where it is used (`experiments/derivatives.py`
+says where it does). Differentiation through training is exact for one run and can still be wrong for a population:
+where outcomes are bistable a smooth score has slope 0 in both basins, and what matters is who changes basin.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from lab.engine import use_all_cores, used_terms
+from lab.outcomes import classify
+from lab.population import DATA, Settings, State, Trainer, init, step
+from lab.statistics import cells
+
+LONGEST = 50  # steps between two states that reverse mode keeps
+EPS_ROOT = 1e-16  # the slope of Adam's square root is infinite at 0
+TEMPERATURE = 0.3
+
+
+class Slopes(NamedTuple):
+    """Derivatives with respect to the weight of each term in each segment.
+
+    Attributes:
+        values: shape (segments, terms).
+        errors: their standard errors over seeds, of the same shape.
+    """
+
+    values: np.ndarray
+    errors: np.ndarray
+
+
+def _own(condition):
+    """Return a condition's `Settings` with an axis of segments in front."""
+    return Settings(*(np.array(leaf, np.float32) for leaf in zip(*condition.settings, strict=True)))
+
+
+def _places(task, terms):
+    return np.array([list(task.terms).index(term) for term in terms])
+
+
+def _mean(slopes):
+    """Return `Slopes` from slopes of each seed, shape (seeds, segments, terms)."""
+    slopes = np.asarray(slopes, float)
+    return Slopes(slopes.mean(0), slopes.std(0) / math.sqrt(len(slopes)))
+
+
+def evolution(experiment, condition, terms, sigma, pairs, first_seed=0):
+    """Return derivatives of every quantity of `lab.sensitivity`, by evolution strategies.
+
+    Each seed is trained twice, with all weights moved by sigma eps and by -sigma eps, eps standard normal and its own
+    (antithetic pairs; Salimans et al., arXiv:1703.03864). The mean of (f+ - f-) eps / (2 sigma) is the derivative of f
+    smoothed over a normal of width sigma; quantities follow from the shares of the four cells by the chain rule.
+
+    Args:
+        experiment: a `lab.config.Experiment`.
+        condition: the `lab.config.Condition` whose training is looked at.
+        terms: names of loss terms.
+        sigma: width of the perturbations.
+        pairs: how many seeds, each trained twice.
+        first_seed: they are first_seed, first_seed + 1, ...
+
+    Returns:
+        Quantity -> `Slopes`.
+    """
+    use_all_cores()
+    devices, task, own = jax.devices(), experiment.task, _own(condition)
+    width = experiment.training.block_width["cpu" if devices[0].platform == "cpu" else "gpu"]
+    used = used_terms(experiment) | set(terms)
+    trainer = Trainer(task, experiment.training, width, devices, used, len(experiment.ends))
+    draws = np.random.default_rng(first_seed).standard_normal((pairs, len(experiment.ends), len(terms)))
+    ended = np.empty((2, pairs), int)
+    for start in range(0, pairs, trainer.lanes):
+        rows = np.minimum(np.arange(start, start + trainer.lanes), pairs - 1)
+        seeds = (first_seed + rows).astype(np.uint32)
+        state = trainer.init(seeds, jax.tree.map(lambda leaf: leaf[0], own))
+        for side, sign in enumerate((1, -1)):
+            weights = np.repeat(own.weights[None], len(rows), axis=0)
+            weights[:, :, _places(task, terms)] += (sign * sigma * draws[rows]).astype(np.float32)
+            rates = (np.repeat(leaf[None], len(rows), axis=0) for leaf in own[3:])
+            settings = Settings(weights, own.training_knobs, own.world_knobs, *rates)
+            _, scores = trainer.train(seeds, settings, state, [0, *experiment.ends])
+            ended[side, rows] = _cells(experiment, np.asarray(scores)[:, -1])
+    shares = np.bincount(ended.ravel(), minlength=4) / ended.size
+    return {
+        name: _mean((slopes[ended[0]] - slopes[ended[1]])[:, None, None] * draws / (2 * sigma))
+        for name, slopes in _by_cell(*shares).items()
+    }
+
+
+def _cells(experiment, scores):
+    """Return the index into `CELLS` of each of several models from their last scores, shape (models, scores)."""
+    dims = ("condition", "seed", "checkpoint")
+    table = {name: (dims, scores[None, :, index, None]) for index, name in enumerate(experiment.task.scores)}
+    attributes = {"proxy": experiment.config.proxy, "thresholds": experiment.thresholds}
+    return cells(classify(xr.Dataset(table, {"checkpoint": [1.0]}, attributes)))[0]
+
+
+def _by_cell(aligned_pass, aligned_fail, misaligned_pass, misaligned_fail):
+    """Return the slope of every quantity with respect to the share of each of `CELLS`, shape (4,)."""
+    aligned, misaligned = aligned_pass + aligned_fail, misaligned_pass + misaligned_fail
+    with np.errstate(divide="ignore", invalid="ignore"):
+        one, a, m, p, f = (np.float64(x) for x in (1, aligned, misaligned, aligned_pass, misaligned_pass))
+        sensitivity = np.array([(one - p / a) / a, -p / a / a, 0, 0])
+        gaming = np.array([0, 0, (one - f / m) / m, -f / m / m])
+        return {
+            "base_rate": np.array([1.0, 1.0, 0.0, 0.0]),
+            "pass_given_aligned": sensitivity,
+            "pass_given_misaligned": gaming,
+            "likelihood_ratio": sensitivity / (p / a) - gaming / (f / m),
+            "posterior_odds": np.array([1 / p, 0, -1 / f, 0]),
+        }
+
+
+def trajectory(experiment, condition, terms, dtype=jnp.float32):
+    """Return a differentiable function of a seed and weights: the scores of that lane at the end of every segment.
+
+    It trains as `lab run` does, by the same `lab.population.step`, in scans of fixed length that reverse mode can go
+    through; only the state between them is kept (rematerialisation), so memory does not grow with steps.
+
+    Args:
+        experiment: a `lab.config.Experiment`.
+        condition: the `lab.config.Condition` whose training it is.
+        terms: loss terms whose weights are given.
+        dtype: of parameters, settings and scores; float64 needs `jax.enable_x64`.
+
+    Returns:
+        A function of a seed and of weights of shape (segments, terms); it returns shape (segments, scores).
+    """
+    task, training = experiment.task, experiment.training
+    lengths = np.diff([0, *experiment.ends])
+    whole = math.gcd(*map(int, lengths))
+    unit = max(part for part in range(1, min(whole, LONGEST) + 1) if whole % part == 0)
+    place = np.repeat(np.arange(len(lengths)), lengths // unit)
+    last = np.cumsum(lengths // unit) - 1
+    own = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), _own(condition))
+    used, at = used_terms(experiment) | set(terms), _places(task, terms)
+    total = jnp.asarray(training.steps, dtype)
+
+    def run(seed, weights):
+        # the objective masks terms of weight 0, and their slope with them
+        weights = weights + jnp.where(weights == 0, 1e-30, 0.0).astype(dtype)
+        settings = own._replace(weights=own.weights.at[:, at].set(weights))
+        seed_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), DATA), seed)
+        start = init(task, training, seed, jax.tree.map(lambda leaf: leaf[0], settings))
+        start = State(*(jax.tree.map(functools.partial(_as, dtype), tree) for tree in start))
+
+        @jax.checkpoint
+        def advance(state, where):
+            segment, first = where
+            row = jax.tree.map(lambda leaf: leaf[segment], settings)
+
+            def body(state, offset):
+                return step(task, training, total, seed_key, row, first + offset, state, used, EPS_ROOT), None
+
+            state, _ = jax.lax.scan(body, state, jnp.arange(unit))
+            scores = task.measure(state.params, dict(zip(task.knobs, row.world_knobs, strict=True)))
+            return state, jnp.stack([scores[name] for name in task.scores])
+
+        _, scores = jax.lax.scan(advance, start, (place, np.arange(0, training.steps, unit)))
+        return scores[last]
+
+    return run
+
+
+def _as(dtype, leaf):
+    return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+
+def _weights(experiment, condition, terms, dtype):
+    return jnp.asarray(_own(condition).weights[:, _places(experiment.task, terms)], dtype)
+
+
+def pathwise(experiment, condition, terms, seeds, score="alignment", mode="reverse", width=32, dtype=jnp.float32):
+    """Return the derivative of a score at the end of training, of each seed, through the whole of it.
+
+    Args:
+        experiment: a `lab.config.Experiment`.
+        condition: the `lab.config.Condition` whose training is looked at.
+        terms: names of loss terms.
+        seeds: of the lanes; a multiple of `width`.
+        score: which one.
+        mode: reverse, at the cost of about four runs; or forward, at that of more than one for each weight.
+        width: lanes at a time.
+        dtype: as for `trajectory`.
+
+    Returns:
+        Array of shape (seeds, segments, terms).
+    """
+    run, index = trajectory(experiment, condition, terms, dtype), list(experiment.task.scores).index(score)
+    kinds = {"reverse": jax.grad, "forward": jax.jacfwd}
+    slope = jax.jit(jax.vmap(kinds[mode](lambda weights, seed: run(seed, weights)[-1, index]), in_axes=(None, 0)))
+    weights = _weights(experiment, condition, terms, dtype)
+    blocks = np.asarray(seeds, np.uint32).reshape(-1, width)
+    return np.concatenate([np.asarray(slope(weights, block)) for block in blocks])
+
+
+class Surrogate(NamedTuple):
+    """What a margin soon after each segment says.
+
+    Attributes:
+        slopes: `Slopes` of the base rate.
+        decides: how often the sign of the margin there is that of the outcome, shape (segments,).
+    """
+
+    slopes: Slopes
+    decides: np.ndarray
+
+
+def surrogate(experiment, condition, terms, seeds, after=1, width=32):
+    """Return derivatives of the base rate from the margin of alignment soon after each segment.
+
+    The margin is ln(alignment / (1 - alignment)), read `after` segments later. Its sign stands for the outcome, and
+    for the derivative of its sign that of a sigmoid of temperature `TEMPERATURE` times its spread. This is true as far
+    as the sign decides, so that is measured too. All of it takes one forward-mode pass.
+
+    Args:
+        experiment: a `lab.config.Experiment`.
+        condition: the `lab.config.Condition` whose training is looked at.
+        terms: names of loss terms.
+        seeds: of the lanes; a multiple of `width`.
+        after: number of segments between the push and the reading.
+        width: lanes at a time.
+
+    Returns:
+        A `Surrogate`; its slopes are nan where training ends before the reading.
+    """
+    run, index = trajectory(experiment, condition, terms), list(experiment.task.scores).index("alignment")
+
+    def margins(weights, seed):
+        scores = run(seed, weights)
+        inside = jnp.clip(scores[:, index], 1e-6, 1 - 1e-6)
+        return jnp.log(inside) - jnp.log1p(-inside), scores[-1]
+
+    both = jax.jit(
+        jax.vmap(
+            lambda weights, seed: (margins(weights, seed), jax.jacfwd(lambda w: margins(w, seed)[0])(weights)),
+            in_axes=(None, 0),
+        )
+    )
+    weights = _weights(experiment, condition, terms, jnp.float32)
+    found = [both(weights, block) for block in np.asarray(seeds, np.uint32).reshape(-1, width)]
+    (margin, ended), slope = jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
+    aligned = _cells(experiment, ended) < 2
+    segments = len(experiment.ends)
+    values = np.full((len(margin), segments, len(terms)), np.nan)
+    decides = np.full(segments, np.nan)
+    for moment in range(segments - after):
+        read = margin[:, moment + after]
+        scale = TEMPERATURE * read.std()
+        tilt = 1 / (4 * scale * np.cosh(np.clip(read / scale, -50, 50) / 2) ** 2)
+        values[:, moment] = tilt[:, None] * slope[:, moment + after, moment]
+        decides[moment] = ((read > 0) == aligned).mean()
+    return Surrogate(_mean(values), decides)

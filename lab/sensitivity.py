@@ -1,0 +1,211 @@
+"""What every moment of training does: derivatives of outcomes with respect to the weight of a loss term in a segment.
+
+A profile is an ordinary run: a regimen as it is and, for every segment, the same regimen with the weight of a term a
+little higher and a little lower there, on shared seeds. Their difference over that of the weights is the derivative,
+counted and true at that step, also where outcomes are bistable and differentiation through training gives nothing. For
+comparison there is a push in each segment, as large as one would use. What comes before a segment is shared, so a
+profile costs about half of what its conditions would by themselves.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from lab.outcomes import classify
+from lab.statistics import Estimate, paired_counts, share_draws
+
+QUANTITIES = {
+    "base_rate": "P(A)",
+    "pass_given_aligned": "P(T|A)",
+    "pass_given_misaligned": "P(T|not A)",
+    "likelihood_ratio": "ln LR",
+    "posterior_odds": "ln o(A|T)",
+}
+STEP, PUSH = 0.01, 0.1  # of the weight with which a proxy is usually trained on
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a weight does in one segment.
+
+    Attributes:
+        start, end: of the segment, as shares of training.
+        derivative: quantity -> `Estimate` of its derivative with respect to the weight of the term in this segment;
+            ratios and odds in natural logs.
+        pushed: quantity -> `Estimate` of its change over the weight of a whole push in this segment.
+    """
+
+    start: float
+    end: float
+    derivative: dict[str, Estimate]
+    pushed: dict[str, Estimate]
+
+
+class Change(NamedTuple):
+    """By how much the weight of a term is changed: a small step up and down, and for comparison a whole push."""
+
+    step: float
+    push: float
+
+
+def changes(task, terms, step=None, push=None):
+    """Return term -> `Change`.
+
+    Args:
+        task: a `lab.tasks.Task`.
+        terms: names of loss terms.
+        step: of every term; by default a hundredth of the weight that its proxy suggests, of 1 where there is none.
+        push: the same, a tenth.
+
+    Raises:
+        ValueError: there is no such term, or a step or push that is not a positive number.
+    """
+    found = {}
+    for term in terms:
+        if term not in task.terms:
+            raise ValueError(f"{task.name} has no loss term {term!r}; known: {', '.join(task.terms)}")
+        usual = next((proxy.push for proxy in task.proxies.values() if term in proxy.terms), 1.0)
+        found[term] = Change(STEP * usual if step is None else step, PUSH * usual if push is None else push)
+        for name, value in found[term]._asdict().items():
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} must be a positive number, not {value:g}")
+    return found
+
+
+def config(experiment, condition, changed, seeds=None):
+    """Return the text of the config of a profile.
+
+    Args:
+        experiment: a `lab.config.Experiment`.
+        condition: the `lab.config.Condition` whose training is looked at.
+        changed: term -> `Change`, as `changes` returns it.
+        seeds: models per condition; those of the experiment by default.
+    """
+    training = experiment.training
+    regimens = {"as-is": _phases(experiment, condition)}
+    for term, own in changed.items():
+        for index in range(len(experiment.ends)):
+            for name, change in (("up", own.step), ("down", -own.step), ("push", own.push)):
+                regimens[f"{name}-{term}-{index:03d}"] = _phases(experiment, condition, index, term, change)
+    values = experiment.as_json()
+    own = condition.settings[0]
+    return json.dumps(
+        {
+            **{key: values[key] for key in ("task", "proxy", "thresholds", "confidence")},
+            "name": f"sensitivity-{experiment.name}"[:64],
+            "question": f"What does the weight of a loss term do in each segment of {condition.name}?",
+            "knobs": condition.knobs,
+            "seeds": {**values["seeds"], **({} if seeds is None else {"count": seeds})},
+            "training": {
+                **values["training"],
+                "segments": [end / training.steps for end in experiment.ends],
+                "learning_rate": own.learning_rate,
+                "final_learning_rate": own.final_learning_rate,
+            },
+            "baseline": "as-is",
+            "regimens": regimens,
+        },
+        indent=1,
+    )
+
+
+def _phases(experiment, condition, varied=None, term=None, change=0.0):
+    """Return a condition's regimen as phases that last a segment each, with one weight changed in one of them."""
+    task, phases = experiment.task, []
+    from lab.population import parts
+
+    gates = {}
+    for share, score, mark in condition.gates:
+        gates.setdefault(round(share * experiment.training.steps), {})[score] = mark
+    for index, (end, own) in enumerate(zip(experiment.ends, condition.settings, strict=True)):
+        weights = dict(zip(task.terms, own.weights, strict=True))
+        if index == varied:
+            weights[term] += change
+        knobs = dict(zip(task.knobs, own.training_knobs, strict=True))
+        rates = dict(zip(parts(task), own.part_rates, strict=True)) if isinstance(own.part_rates, tuple) else {}
+        phases.append(
+            {
+                "until": end / experiment.training.steps,
+                "weights": {name: weight for name, weight in weights.items() if weight != (name == "main")},
+                "knobs": {name: value for name, value in knobs.items() if value != condition.knobs[name]},
+                "rates": rates,
+                "gates": gates.get(end, {}),
+            }
+        )
+    return [{key: value for key, value in phase.items() if value != {}} for phase in phases]
+
+
+def derivative(first, second, joint, difference, confidence=0.95):
+    """Return the derivative of every quantity between two regimens that differ in one number.
+
+    Values are differences of plain estimates, limits quantiles of the joint posterior of `lab.statistics.compare`.
+
+    Args:
+        first: `Counts` at the higher value of the number.
+        second: `Counts` at the lower one.
+        joint: joint counts of both on their shared seeds, as for `lab.statistics.compare`.
+        difference: between the two values.
+        confidence: of each interval.
+
+    Returns:
+        Quantity -> `Estimate`.
+    """
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    plain = [_quantities(*np.array(counts.cells, float)[:, None]) for counts in (first, second)]
+    drawn = [_quantities(*shares.T) for shares in share_draws(first, second, joint)]
+    found = {}
+    for name in QUANTITIES:
+        with np.errstate(invalid="ignore"):  # inf - inf
+            value = float((plain[0][name] - plain[1][name])[0]) / difference
+        low, high = np.quantile(drawn[0][name] - drawn[1][name], tails) / difference
+        low = -math.inf if math.isnan(value) or value == -math.inf else float(low)
+        high = math.inf if math.isnan(value) or value == math.inf else float(high)
+        found[name] = Estimate(value, low, high)
+    return found
+
+
+def _quantities(aligned_pass, aligned_fail, misaligned_pass, misaligned_fail):
+    """Return every quantity of `QUANTITIES` from counts or shares of the four cells."""
+    aligned, misaligned = aligned_pass + aligned_fail, misaligned_pass + misaligned_fail
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sensitivity, gaming = aligned_pass / aligned, misaligned_pass / misaligned
+        return {
+            "base_rate": aligned / (aligned + misaligned),
+            "pass_given_aligned": sensitivity,
+            "pass_given_misaligned": gaming,
+            "likelihood_ratio": np.log(sensitivity) - np.log(gaming),
+            "posterior_odds": np.log(aligned_pass) - np.log(misaligned_pass),
+        }
+
+
+def profile(results, changed, ends):
+    """Return term -> the `Moment` of every segment, from the results of a run whose config `config` made.
+
+    Args:
+        results: what `lab.run` returned.
+        changed: as given to `config`.
+        ends: of the segments, as shares of training.
+    """
+    outcomes = classify(results)
+    names = list(map(str, results.condition.values))
+    confidence = results.attrs["confidence"]
+
+    def between(first, second, difference):
+        return derivative(*paired_counts(outcomes, names.index(first), names.index(second)), difference, confidence)
+
+    edges = [0.0, *ends]
+    return {
+        term: [
+            Moment(
+                edges[index],
+                edges[index + 1],
+                between(f"up-{term}-{index:03d}", f"down-{term}-{index:03d}", 2 * own.step),
+                between(f"push-{term}-{index:03d}", "as-is", own.push),
+            )
+            for index in range(len(edges) - 1)
+        ]
+        for term, own in changed.items()
+    }

@@ -1,0 +1,108 @@
+"""Derivatives through training against central differences in float64, and estimators against each other."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lab import derivatives, engine, outcomes, sensitivity
+from lab.config import parse
+from lab.tasks import TASKS
+
+SHORT = """
+name: short
+task: {task}
+seeds: 2
+training: {{steps: 40, segments: 2, learning_rate: {rate}}}
+weights: {{{term}: 0.05}}
+regimens:
+  hold_out: [{{until: 1}}]
+"""
+RATES = {"race": 0.02, "scratchpad": 0.003, "shortcut": 0.05, "reasoner": 0.003}
+
+
+def test_the_chain_rule_from_cells_is_that_of_differences():
+    """Against central differences of the formulas, for shares that add up to 1."""
+    shares = np.array([0.4, 0.1, 0.2, 0.3])
+
+    def quantities(ap, af, mp, mf):
+        sensitivity_, gaming = ap / (ap + af), mp / (mp + mf)
+        return {
+            "base_rate": ap + af,
+            "pass_given_aligned": sensitivity_,
+            "pass_given_misaligned": gaming,
+            "likelihood_ratio": np.log(sensitivity_ / gaming),
+            "posterior_odds": np.log(ap / mp),
+        }
+
+    found = derivatives._by_cell(*shares)
+    for index, step in enumerate(1e-6 * np.eye(4)):
+        up, down = quantities(*(shares + step)), quantities(*(shares - step))
+        for name, slopes in found.items():
+            assert slopes[index] == pytest.approx((up[name] - down[name]) / 2e-6, rel=1e-6, abs=1e-6)
+    assert found.keys() == sensitivity.QUANTITIES.keys()
+
+
+def test_the_differentiable_path_trains_as_the_engine_does(tmp_path):
+    """`race` has no Adam, so nothing is added under a root."""
+    text = SHORT.format(task="race", rate=0.02, term="push").replace("steps: 40", "steps: 600")
+    experiment = parse(text)
+    stored = outcomes.results(engine.run(experiment, tmp_path / "run"))
+    run = derivatives.trajectory(experiment, experiment.conditions[0], ["push"])
+    weights = jnp.full((2, 1), 0.05)
+    for seed in (0, 1):
+        scores = np.asarray(jax.jit(run)(seed, weights))
+        for index, name in enumerate(experiment.task.scores):
+            np.testing.assert_allclose(scores[:, index], stored[name].values[0, seed], rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_reverse_and_forward_mode_agree_with_differences_in_float64(name, monkeypatch):
+    """With gelu in place of relu, h = 1e-7: a median relative error below 1e-4 over terms and segments."""
+    monkeypatch.setattr(nn, "relu", nn.gelu)
+    terms = [term for term in TASKS[name].terms if term not in ("probe", "control", "precursor", "push", "honesty")]
+    experiment = parse(SHORT.format(task=name, rate=RATES[name], term=terms[1]))
+    condition = experiment.conditions[0]
+    with jax.enable_x64(True):
+        own = {"experiment": experiment, "condition": condition, "terms": terms}
+        given = {**own, "seeds": [3], "width": 1, "dtype": jnp.float64}
+        reverse = derivatives.pathwise(**given)[0]
+        forward = derivatives.pathwise(**given, mode="forward")[0]
+        run = jax.jit(derivatives.trajectory(**own, dtype=jnp.float64))
+        place = list(experiment.task.scores).index("alignment")
+        start = np.asarray(derivatives._weights(experiment, condition, terms, jnp.float64))
+        counted = np.empty_like(reverse)
+        for index in np.ndindex(*start.shape):
+            step = np.zeros_like(start)
+            step[index] = 1e-7
+            up, down = (float(run(3, start + sign * step)[-1, place]) for sign in (1, -1))
+            counted[index] = (up - down) / 2e-7
+    np.testing.assert_allclose(forward, reverse, rtol=1e-6, atol=1e-12)
+    moves = np.abs(counted) > 1e-4 * np.abs(counted).max()
+    assert moves.sum() >= 4
+    assert np.median(np.abs(reverse - counted)[moves] / np.abs(counted)[moves]) < 1e-4
+
+
+RACE = """
+name: moments
+task: race
+seeds: 4096
+training: {steps: 1000, segments: 5, block_width: 2048}
+regimens:
+  hold_out: [{until: 1}]
+"""
+
+
+def test_evolution_strategies_agree_with_counted_differences(tmp_path):
+    experiment = parse(RACE)
+    condition = experiment.conditions[0]
+    changed = sensitivity.changes(experiment.task, ["push"], 0.02)
+    results = outcomes.results(engine.run(parse(sensitivity.config(experiment, condition, changed)), tmp_path / "run"))
+    counted = sensitivity.profile(results, changed, results.checkpoint.values)["push"]
+    found = derivatives.evolution(experiment, condition, ["push"], 0.02, 8192, first_seed=10_000)["base_rate"]
+    for moment, value, error in zip(counted, found.values[:, 0], found.errors[:, 0], strict=True):
+        one = moment.derivative["base_rate"]
+        both = np.hypot(error, (one.high - one.low) / 3.92)
+        assert abs(value - one.value) < 4 * both
+    assert found.values[0, 0] > 10 * found.errors[0, 0]

@@ -1,0 +1,113 @@
+"""Derivatives of outcomes against an integration of the race that shares no code, and against sums by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from lab import engine, outcomes, sensitivity
+from lab.config import load, parse
+from lab.statistics import Counts
+from tests.test_race import integrate, share
+
+RACE = """
+name: moments
+task: race
+seeds: 2048
+training: {steps: 1000, segments: 5}
+regimens:
+  hold_out: [{until: 1}]
+  late: [{until: 0.6}, {until: 1, weights: {test: 0.5}, knobs: {preference: 0.01}, gates: {test: 0.5}}]
+"""
+
+
+def test_a_derivative_by_hand():
+    """100 seeds: 10 that were misaligned and failed become aligned and pass; two weights 0.2 apart."""
+    first, second = Counts(60, 0, 10, 30), Counts(50, 0, 10, 40)
+    joint = np.diag([50, 0, 10, 30])
+    joint[0, 3] = 10
+    found = sensitivity.derivative(first, second, joint, 0.2)
+    assert found["base_rate"].value == pytest.approx(0.1 / 0.2)
+    assert found["pass_given_aligned"].value == 0
+    assert found["pass_given_misaligned"].value == pytest.approx((10 / 40 - 10 / 50) / 0.2)
+    assert found["likelihood_ratio"].value == pytest.approx((math.log(4) - math.log(5)) / 0.2)
+    assert found["posterior_odds"].value == pytest.approx(math.log(60 / 50) / 0.2)
+    # b = 10 and c = 0 discordant pairs of 100: Wald's variance is (b + c - (b - c)^2 / n) / n^2
+    half = 1.96 * math.sqrt((10 - 1) / 100**2) / 0.2
+    assert found["base_rate"].high - found["base_rate"].low == pytest.approx(2 * half, rel=0.1)
+    assert found["base_rate"].low < 0.5 < found["base_rate"].high
+
+
+def test_a_profile_is_a_config_whose_regimens_differ_in_one_number():
+    experiment = parse(RACE)
+    late = experiment.conditions[1]
+    changed = sensitivity.changes(experiment.task, ["push"], 0.02, 0.3)
+    made = parse(sensitivity.config(experiment, late, changed))
+    own = {condition.name: condition for condition in made.conditions}
+    assert len(own) == 1 + 3 * 5
+    assert own["as-is"].settings == late.settings
+    assert own["as-is"].gates == late.gates
+    at = list(experiment.task.terms).index("push")
+    for name, change in (("up-push-003", 0.02), ("down-push-003", -0.02), ("push-push-003", 0.3)):
+        for index, (one, other) in enumerate(zip(own[name].settings, late.settings, strict=True)):
+            expected = list(other.weights)
+            expected[at] += change * (index == 3)
+            assert one == other._replace(weights=tuple(expected))
+    changed = sensitivity.changes(experiment.task, ["test"])
+    made = parse(sensitivity.config(experiment, experiment.conditions[0], changed))
+    at = list(experiment.task.terms).index("test")
+    changed = {c.name: c.settings[2].weights[at] for c in made.conditions if c.name.endswith("002")}
+    assert changed == {
+        "up-test-002": 0.01,
+        "down-test-002": -0.01,
+        "push-test-002": 0.1,
+    }  # of 1, which the proxy suggests
+
+
+@pytest.mark.parametrize("name", ["staged_protocol", "shortcut_regimens", "by_construction"])
+def test_any_regimen_can_be_looked_at(name):
+    experiment = load(f"configs/{name}.yaml")
+    changed = sensitivity.changes(experiment.task, ["test"])
+    for condition in experiment.conditions:
+        made = parse(sensitivity.config(experiment, condition, changed, seeds=3))
+        assert made.conditions[0].settings == condition.settings
+        assert made.conditions[0].gates == condition.gates
+        assert made.conditions[0].knobs == condition.knobs
+
+
+@pytest.mark.parametrize(
+    ("term", "step", "message"), [("tset", None, "no loss term 'tset'"), ("test", 0.0, "step"), ("test", -1.0, "step")]
+)
+def test_what_cannot_be_differentiated_is_said(term, step, message):
+    experiment = parse(RACE)
+    with pytest.raises(ValueError, match=message):
+        sensitivity.changes(experiment.task, [term], step)
+
+
+def test_a_profile_agrees_with_an_independent_integration(tmp_path):
+    """d base rate / d push in each fifth of training, by Euler steps in numpy on other draws."""
+    experiment, step = parse(RACE), 0.02
+    changed = sensitivity.changes(experiment.task, ["push"], step, 0.2)
+    made = parse(sensitivity.config(experiment, experiment.conditions[0], changed))
+    results = outcomes.results(engine.run(made, tmp_path / "run"))
+    moments = sensitivity.profile(results, changed, results.checkpoint.values)["push"]
+    assert [(moment.start, moment.end) for moment in moments] == [
+        pytest.approx((index / 5, (index + 1) / 5)) for index in range(5)
+    ]
+    knobs = experiment.conditions[0].knobs
+    draws = np.random.default_rng(7).standard_normal((8192, 3))
+    size = np.array([knobs["initial_size"] * (1 + knobs["head_start"]), knobs["initial_size"], knobs["faking_start"]])
+    initial = size * (1 + knobs["initial_noise"] * draws)
+
+    def aligned(force, index):
+        end = integrate(initial, 1000, 3.0, force, (200 * index, 200 * (index + 1)))
+        strength = np.sign(end) * np.abs(end) ** 3
+        able = np.abs(1 - strength[:, 0] - strength[:, 1]) <= 0.05
+        return able & (share(end, 3.0) >= 0.5)
+
+    for index in (0, 1, 2):
+        changed = aligned(step, index).astype(float) - aligned(-step, index)
+        theirs = changed.mean() / (2 * step)
+        error = math.hypot(changed.std() / math.sqrt(8192), changed.std() / math.sqrt(2048)) / (2 * step)
+        assert abs(moments[index].derivative["base_rate"].value - theirs) < 4 * error + 1e-9
+    assert moments[0].derivative["base_rate"].low > moments[2].derivative["base_rate"].high  # values are sticky
