@@ -11,7 +11,7 @@ The derivative of P(A) with respect to the weight of the first term of the test,
     counted    central differences of counted outcomes on shared seeds (`lab.sensitivity`), the truth here
     evolution  antithetic pairs with all segments moved at once
     pathwise   the mean slope of the alignment score at the end, through all of training in reverse mode
-    surrogate  the slope of a margin read one segment later (no number for the last segment)
+    surrogate  the slope of a margin read at the end of the segment
 
 and, inside a basin, the derivative of the mean test score of those that end misaligned, late in training, pathwise
 against counted. The rule, written before the deciding seeds (from 6,000,000) were trained: an estimator *agrees* with
@@ -73,7 +73,9 @@ def counted(experiment, condition, term, step):
         inside = (aligned[up] == 0) & (aligned[down] == 0)
         basin.append((tested[up] - tested[down])[inside].mean() / (2 * step))
     slopes = np.array(slopes)
-    return slopes.mean(1), slopes.std(1) / math.sqrt(slopes.shape[1]), np.array(basin), aligned[names.index("as-is")]
+    # where no seed changed side one might have: that is what the counts cannot tell from nothing
+    errors = np.maximum(slopes.std(1) / math.sqrt(slopes.shape[1]), 1 / (2 * step * slopes.shape[1]))
+    return slopes.mean(1), errors, np.array(basin), aligned[names.index("as-is")]
 
 
 def verdict(truth, errors, values, own_errors):

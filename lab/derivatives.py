@@ -214,8 +214,8 @@ class Surrogate(NamedTuple):
     decides: np.ndarray
 
 
-def surrogate(experiment, condition, terms, seeds, after=1, width=32):
-    """Return derivatives of the base rate from the margin of alignment soon after each segment.
+def surrogate(experiment, condition, terms, seeds, after=0, width=32):
+    """Return derivatives of the base rate from the margin of alignment at the end of each segment, or soon after it.
 
     The margin is ln(alignment / (1 - alignment)), read `after` segments later. Its sign stands for the outcome, and
     for the derivative of its sign that of a sigmoid of temperature `TEMPERATURE` times its spread. This is true as far
