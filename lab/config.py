@@ -24,6 +24,7 @@ from lab.tasks.outside import TaskFileError, task_class
 
 MAX_BYTES = 1_000_000
 MAX_CONDITIONS = 10_000
+OF_ACCEPTED = ("aligned_given_pass", "posterior_odds", "pass_rate", "expected_runs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +119,10 @@ class Experiment:
         except ValidationError as error:
             explained = (_explain(item) for item in error.errors(include_url=False))
             raise ConfigError([f"{_dotted(('stop', *key))}: {message}" for key, message in explained]) from None
-        return dataclasses.replace(self, config=self.config.model_copy(update={"stop": stop}))
+        config = self.config.model_copy(update={"stop": stop})
+        if problem := _unknowable(config):
+            raise ConfigError([f"stop.of: {problem}"])
+        return dataclasses.replace(self, config=config)
 
     def looks(self, block_width):
         """Return the numbers of seeds at which training pauses; all but the last are whole blocks."""
@@ -127,6 +131,18 @@ class Experiment:
             return [count]
         blocks = [-(-count * look // (stop.planned * block_width)) for look in range(1, stop.planned + 1)]
         return sorted({min(count, block * block_width) for block in blocks})
+
+
+def _unknowable(config):
+    """Return why a rule for stopping can never be met, or None."""
+    if config.stop is None:
+        return None
+    if config.stop.of == "net" and len(config.regimens) == 1:
+        return "net compares regimens, and there is only one"
+    gated = any(phase.gates for phases in config.regimens.values() for phase in phases)
+    if config.stop_rejected and gated and config.stop.of not in ("net", *OF_ACCEPTED):
+        return f"{config.stop.of} takes the truth about runs that stop_rejected stops; {', '.join(OF_ACCEPTED)} do not"
+    return None
 
 
 def _too_many(first, count, conditions):
@@ -385,8 +401,8 @@ def _resolve(config, task, axes, text, found):
             "baseline": config.baseline or next(iter(config.regimens)),
         }
     )
-    if config.stop is not None and config.stop.of == "net" and len(config.regimens) == 1:
-        found.append((("stop", "of"), "net compares regimens, and there is only one"))
+    if problem := _unknowable(config):
+        found.append((("stop", "of"), problem))
     conditions = tuple(_conditions(config, task, training, ends, axes, found))
     if problem := _too_many(seeds.first, seeds.count, len(conditions)):
         found.append((("seeds",), problem))
@@ -440,7 +456,17 @@ def _axes(raw, task, found):
             matches.append(match)
             if outside := [value for value in values if not limits[0] <= value <= limits[1]]:
                 found.append((("sweep", label), f"{key} must lie in {limits[0]:g} to {limits[1]:g}, not {outside[0]}"))
-        if label in ("condition", "regimen", "seed", "checkpoint", "spent", "survives", *task.scores):
+        if label in (
+            "condition",
+            "regimen",
+            "seed",
+            "checkpoint",
+            "spent",
+            "survives",
+            "stopped",
+            "trained",
+            *task.scores,
+        ):
             found.append((("sweep", label), "is the name of something else in the results; choose another"))
         if not values:
             found.append((("sweep", label), "needs at least one value"))

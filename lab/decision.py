@@ -167,7 +167,12 @@ def plan(results, budgets, confidence=None, most=10_000, **marks):
         _check_runs(runs)
     confidence = results.attrs["confidence"] if confidence is None else confidence
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    cells = statistics.cells(classify(common(results), **marks))
+    shared = common(results)
+    if not shared.sizes["seed"]:
+        raise ValueError("no seed was trained in every condition")
+    outcomes = classify(shared, **marks)
+    _check_judged(outcomes)
+    cells = statistics.cells(outcomes)
     names = list(map(str, results.condition.values))
     plans = []
     for world, members in statistics.worlds(statistics.places(results)).items():
@@ -191,6 +196,13 @@ def plan(results, budgets, confidence=None, most=10_000, **marks):
             choices[int(runs)] = sorted(rows, key=lambda row: (-row.accepted_aligned.value, row.expected_runs.value))
         plans.append(Plan(world, choices, _changes([names[member] for member in members], seen, most)))
     return plans
+
+
+def _check_judged(outcomes):
+    """Refuse what takes the truth about every model where gates have stopped some."""
+    stopped = outcomes.condition.values[outcomes["unjudged"].values.any(axis=1)]
+    if len(stopped):
+        raise ValueError(f"gates have stopped runs of {stopped[0]}, and nobody knows what they would have become")
 
 
 def _estimate(value, low, high):
@@ -247,6 +259,7 @@ def field(results, regimen=None, confidence=None, **marks):
         ValueError: no condition has both aligned and misaligned models, or none passes or fails where it must.
     """
     confidence = results.attrs["confidence"] if confidence is None else confidence
+    _check_judged(classify(results, **marks))
     every = zip(map(str, results.regimen.values), statistics.comparisons(results, **marks), strict=True)
     rows = [row for own, row in every if regimen in (None, own)]
     if not rows:

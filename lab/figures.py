@@ -385,6 +385,10 @@ def draw_moments(own, ax, quantity):
         ax.plot([middle] * 2, pushed[1:], color=GREY, linewidth=0.6)
         ax.plot(middle, pushed[0], "o", color=GREY, markerfacecolor="white", markersize=3, zorder=3)
         reach += [x for x in (value, low, high, *pushed) if math.isfinite(x)]
+    if not any(map(math.isfinite, values)):
+        ax.text(0.5, 0.5, "undefined: empty cells", transform=ax.transAxes, ha="center", va="center", color=GREY)
+        ax.set_yticks([])
+        return
     ax.plot(edges, values, color="#0072B2", linewidth=1.2)
     top, bottom = max([0.0, *reach]), min([0.0, *reach])
     room = 0.06 * (top - bottom) or 1.0
@@ -411,7 +415,11 @@ def moments_figure(data):
         ax.set_xlabel("share of training")
     derivative = plt.Line2D([], [], color="#0072B2", linewidth=1.2)
     pushed = plt.Line2D([], [], color=GREY, marker="o", markerfacecolor="white", markersize=3, linewidth=0.6)
-    texts = ["derivative: a small step", "a whole push, per unit"]
+    sizes = {(own["step"], own["push"]) for own in terms.values()}
+    step, push = next(iter(sizes)) if len(sizes) == 1 else ("", "")
+    of, plus = (f" of {push:g}", f" of {step:g} up and down") if len(sizes) == 1 else ("", "")
+    figure.text(0.01, 0.99, f"{label(data['condition'])}, {data['seeds']:,} seeds", va="top", fontsize="small")
+    texts = [f"derivative: a small step{plus}", f"a whole push{of}, per unit of weight"]
     figure.legend([derivative, pushed], texts, ncols=2, loc="outside upper right", frameon=False)
     return figure
 

@@ -31,8 +31,9 @@ def results(run, last_only=False, partial=False):
 
     Where regimens have gates, coordinates of dims (condition, seed) say which runs `survives` all of them and which
     share of its training each has `spent` until one rejected it; 1 if none did. Scores of rejected runs are those
-    that they would have had, or nan if the config lets a gate stop them. Where conditions have unequal numbers of
-    seeds, a coordinate `trained` of these dims says which runs there are; scores of the others are nan.
+    that they would have had. If the config lets gates stop runs, a third one says which runs were `stopped`, whose
+    scores are nan from there on; a regimen that shares its whole training with one without gates has none. Where
+    conditions have unequal numbers of seeds, `trained` says which runs there are; scores of the others are nan.
 
     Args:
         run: a `lab.store.Run`.
@@ -84,6 +85,10 @@ def results(run, last_only=False, partial=False):
         "seed": np.arange(first, first + count),
         "checkpoint": checkpoints,
     }
+    if any(gates) and manifest["config"].get("stop_rejected"):
+        whole = {condition["leaf"] for condition, own in zip(conditions, gates, strict=True) if not own}
+        stops = np.array([condition["leaf"] not in whole for condition in conditions])
+        coordinates["stopped"] = ("condition", "seed"), ~survives & stops[:, None]
     if any(gates):
         coordinates["spent"] = ("condition", "seed"), spent
         coordinates["survives"] = ("condition", "seed"), survives
@@ -95,7 +100,6 @@ def results(run, last_only=False, partial=False):
     attributes = {key: manifest[key] for key in keys}
     attributes["steps"] = manifest["config"]["training"]["steps"]
     attributes["stop"] = manifest["config"].get("stop")
-    attributes["stop_rejected"] = manifest["config"].get("stop_rejected", False)
     attributes["partial"] = missed
     attributes["knobs"] = [condition["knobs"] for condition in conditions]
     dims = ("condition", "seed", "checkpoint")
@@ -150,15 +154,14 @@ def classify(dataset, proxy=None, thresholds=None, checkpoint=-1):
             raise UnknownName(f"no score {name!r}; known: {', '.join(map(str, dataset.data_vars))}")
     checkpoint = checkpoint_index(dataset, checkpoint)
     scores = dataset.isel(checkpoint=checkpoint)
-    trained, survives = (
-        scores[name].values
-        if name in scores.coords
-        else np.ones((scores.sizes["condition"], scores.sizes["seed"]), bool)
-        for name in ("trained", "survives")
+    flags = {"trained": True, "survives": True, "stopped": False}
+    everywhere = np.ones((scores.sizes["condition"], scores.sizes["seed"]), bool)
+    trained, survives, stopped = (
+        scores[name].values if name in scores.coords else everywhere & default for name, default in flags.items()
     )
-    scores = scores.drop_vars(["trained", "survives"], errors="ignore")
+    scores = scores.drop_vars(list(flags), errors="ignore")
     lost = ~np.isfinite(scores.to_dataarray()).all("variable")
-    unjudged = lost.copy(data=trained & ~survives & bool(dataset.attrs.get("stop_rejected")))
+    unjudged = lost.copy(data=trained & stopped)
     diverged = trained & lost & ~unjudged
     competent = ~lost & ~unjudged & (scores["competence"] >= marks["competence"])
     passes = competent & (scores[proxy] >= marks[proxy]) & survives

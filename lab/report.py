@@ -108,6 +108,8 @@ def with_interval(estimate):
     if estimate.low == estimate.high:
         return f"{estimate.value:g}"
     digits = digits_for(estimate.low, estimate.high)
+    while digits < 3 and any(x and math.isfinite(x) and not round(x, digits) for x in (estimate.low, estimate.high)):
+        digits += 1  # a limit that is not 0 does not read as 0
     return f"{number(estimate.value, digits)} [{number(estimate.low, digits)}, {number(estimate.high, digits)}]"
 
 
@@ -132,7 +134,9 @@ def table(results, summaries):
         title_justify="left",
         caption_justify="left",
     )
-    columns = ("", "P(A)", "P(T|A)", "P(T|not A)", "LR", "o(A|T)", "runs", "net (nats)", *["trainings"] * gated)
+    unequal = "trained" in results.coords
+    columns = ("", *["models"] * unequal, "P(A)", "P(T|A)", "P(T|not A)", "LR", "o(A|T)", "runs", "net (nats)")
+    columns = (*columns, *["trainings"] * gated)
     for column in columns:
         view.add_column(column, overflow="fold")
     for world, members in worlds([(row.regimen, row.coordinates) for row in summaries]).items():
@@ -143,7 +147,8 @@ def table(results, summaries):
             net = "baseline" if row.impact is None else with_interval(row.impact.net)
             own = (with_interval(row.estimates[quantity]) for quantity in SHOWN)
             trainings = [with_interval(row.compute)] if gated else []
-            view.add_row(*map(Text, (short_name(row), *own, net, *trainings)))
+            models = [f"{row.counts.seeds:,}"] * unequal
+            view.add_row(*map(Text, (short_name(row), *models, *own, net, *trainings)))
     return view
 
 
@@ -326,22 +331,28 @@ def profile_table(data, quantities):
         data: the JSON values.
         quantities: quantity -> its heading.
     """
+    sizes = ", ".join(f"{own['step']:g} and {own['push']:g} ({term})" for term, own in data["terms"].items())
     view = Table(
         title=Text(
-            f"{data['condition']}: change of outcomes per unit of weight in one segment, {data['seeds']:,} seeds, "
-            f"{data['confidence']:.0%} intervals"
+            f"{data['condition']}: change of outcomes per unit of weight held for 1% of training, {data['seeds']:,} "
+            f"seeds, {data['confidence']:.0%} intervals"
         ),
-        caption=Text("Central differences on shared seeds, a small step up and down; ratios and odds in natural logs."),
+        caption=Text(
+            "Central differences on shared seeds, a small step up and down, ratios and odds in natural logs; last, "
+            f"P(A) by a whole push. Steps and pushes: {sizes}."
+        ),
         title_justify="left",
         caption_justify="left",
     )
-    for column in ("term", "training", *quantities.values()):
+    for column in ("term", "training", *quantities.values(), "P(A) by a push"):
         view.add_column(column, overflow="fold")
     for term, own in data["terms"].items():
         view.add_section()
         for moment in own["moments"]:
             span = f"{100 * moment['start']:g}% to {100 * moment['end']:g}%"
-            cells = (with_interval(from_json(moment["derivative"][name])) for name in quantities)
+            per = 100 * (moment["end"] - moment["start"])
+            every = [*(moment["derivative"][name] for name in quantities), moment["pushed"]["base_rate"]]
+            cells = (with_interval(Estimate(*(x / per for x in from_json(own)))) for own in every)
             view.add_row(*map(Text, (term, span, *cells)))
     return view
 

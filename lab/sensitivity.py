@@ -24,6 +24,7 @@ QUANTITIES = {
     "likelihood_ratio": "ln LR",
     "posterior_odds": "ln o(A|T)",
 }
+KEPT = ("task", "proxy", "thresholds", "confidence", "stop_rejected")  # and no rule for stopping
 STEP, PUSH = 0.01, 0.1  # of the weight with which a proxy is usually trained on
 
 
@@ -66,7 +67,7 @@ def changes(task, terms, step=None, push=None):
     found = {}
     for term in terms:
         if term not in task.terms:
-            raise ValueError(f"{task.name} has no loss term {term!r}; known: {', '.join(task.terms)}")
+            raise ValueError(f"terms: {task.name} has no loss term {term!r}; known: {', '.join(task.terms)}")
         usual = next((proxy.push for proxy in task.proxies.values() if term in proxy.terms), 1.0)
         found[term] = Change(STEP * usual if step is None else step, PUSH * usual if push is None else push)
         for name, value in found[term]._asdict().items():
@@ -75,30 +76,28 @@ def changes(task, terms, step=None, push=None):
     return found
 
 
-def config(experiment, condition, changed, seeds=None):
+def config(experiment, condition, changed):
     """Return the text of the config of a profile.
 
     Args:
         experiment: a `lab.config.Experiment`.
         condition: the `lab.config.Condition` whose training is looked at.
         changed: term -> `Change`, as `changes` returns it.
-        seeds: models per condition; those of the experiment by default.
     """
-    training = experiment.training
+    training, values = experiment.training, experiment.as_json()
     regimens = {"as-is": _phases(experiment, condition)}
     for term, own in changed.items():
         for index in range(len(experiment.ends)):
             for name, change in (("up", own.step), ("down", -own.step), ("push", own.push)):
                 regimens[f"{name}-{term}-{index:03d}"] = _phases(experiment, condition, index, term, change)
-    values = experiment.as_json()
     own = condition.settings[0]
     return json.dumps(
         {
-            **{key: values[key] for key in ("task", "proxy", "thresholds", "confidence")},
+            **{key: values[key] for key in KEPT if key in values},
             "name": f"sensitivity-{experiment.name}"[:64],
             "question": f"What does the weight of a loss term do in each segment of {condition.name}?",
             "knobs": condition.knobs,
-            "seeds": {**values["seeds"], **({} if seeds is None else {"count": seeds})},
+            "seeds": values["seeds"],
             "training": {
                 **values["training"],
                 "segments": [end / training.steps for end in experiment.ends],

@@ -12,8 +12,9 @@ import h5py
 import numpy as np
 import pytest
 
-from lab import cli, engine, outcomes, statistics
+from lab import cli, decision, engine, outcomes, statistics
 from lab.config import parse
+from lab.source import ConfigError
 from lab.store import FORMAT, Run, StoreError, _digest
 
 CONFIG = """
@@ -269,3 +270,42 @@ def test_too_little_memory_says_which_setting_to_lower(tmp_path):
     assert done.returncode == 1, done.stderr[-2000:]
     assert "lower training.block_width" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_conditions_without_any_run_are_left_out_of_partial_results_by_name(tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    folder = tmp_path / "run"
+    engine.run(parse(CONFIG), folder)
+    shards = Run(folder).shards()
+    for key in shards:
+        if key[0] == 0:
+            shards[key].unlink()
+    for command in (["show"], ["plan"], ["gates"], ["figures"]):
+        assert cli.main([*command, str(folder), "--partial"]) == 0, command
+        assert "NOT COMPLETE: 4 of 8 shards are missing; without any run: hold_out" in capsys.readouterr().out
+    for path in Run(folder).shards().values():
+        path.unlink()
+    for command in (["show"], ["plan"], ["gates"], ["figures"]):
+        assert cli.main([*command, str(folder), "--partial"]) == 1, command
+        assert "8 of 8 shards are missing, and nothing is left" in capsys.readouterr().err
+
+
+def test_what_takes_the_truth_about_stopped_runs_is_refused_or_left_out(tmp_path, capsys):
+    gated = (
+        CONFIG + "  gate: [{until: 0.6, gates: {test: 0.5}}, {until: 1, weights: {control: 1}}]\nstop_rejected: true\n"
+    )
+    folder = tmp_path / "run"
+    engine.run(parse(gated), folder)
+    for command in ("plan", "gates"):
+        assert cli.main([command, str(folder)]) == 0
+        said = capsys.readouterr()
+        assert "gate" in said.err
+        assert "left out" in said.err
+    for act in (lambda results: decision.plan(results, [3]), decision.field):
+        with pytest.raises(ValueError, match="gates have stopped runs of gate"):
+            act(outcomes.results(Run(folder), last_only=True))
+    with pytest.raises(ConfigError, match=r"stop\.of: base_rate takes the truth"):
+        parse(gated + "stop: {of: base_rate, width: 0.1}\n")
+    with pytest.raises(ConfigError, match=r"stop\.of: likelihood_ratio takes the truth"):
+        parse(gated).with_stop(of="likelihood_ratio", width=0.1)
+    parse(gated + "stop: {of: pass_rate, width: 0.1}\n")

@@ -11,15 +11,41 @@ from tyro.conf import Positional, arg
 
 from lab import outcomes, report, statistics
 from lab.cli.console import UsageError, console, errors
-from lab.store import Run
+from lab.store import Run, StoreError
 
 
 def read(stored, partial=False, where=console, last_only=True):
     """Return a run's results; `where` is told what is missing if they are partial."""
     results = outcomes.results(stored, last_only, partial)
     if missing := results.attrs["partial"]:
-        where.print(Text(f"NOT COMPLETE: {missing}", style="bold red"))
+        there = results.trained.values.any(axis=1)
+        gone = ", ".join(results.condition.values[~there])
+        if not there.any():
+            raise StoreError(f"{stored.path}: {missing}, and nothing is left")
+        where.print(Text(f"NOT COMPLETE: {missing}" + f"; without any run: {gone}" * bool(gone), style="bold red"))
+        results = _only(results, there)
+        if results.attrs["baseline"] not in results.regimen.values:
+            results.attrs["baseline"] = str(results.regimen.values[0])
     return results
+
+
+def _only(results, wanted):
+    """Return the results of some conditions."""
+    kept = results.isel(condition=np.flatnonzero(wanted))
+    kept.attrs["knobs"] = [own for own, there in zip(results.attrs["knobs"], wanted, strict=True) if there]
+    return kept
+
+
+def _judged(results):
+    """Leave out conditions of which gates have stopped runs, and say so."""
+    if "stopped" not in results.coords:
+        return results
+    whole = ~results.stopped.values.any(axis=1)
+    for name in results.condition.values[~whole]:
+        errors.print(f"{name}: gates have stopped runs, whose truth this takes: left out", markup=False)
+    if not whole.any():
+        raise UsageError("gates have stopped runs in every condition, and this takes the truth about them")
+    return _only(results, whole)
 
 
 def print_run(stored, partial=False):
@@ -115,8 +141,11 @@ def plan(
     from lab import decision
 
     budgets = _numbers("--budget", budget, int, 10**9)
-    results = read(Run(folder), partial, errors if as_json else console)
-    plans = decision.plan(results, budgets)
+    results = _judged(read(Run(folder), partial, errors if as_json else console))
+    try:
+        plans = decision.plan(results, budgets)
+    except ValueError as error:
+        raise UsageError(f"{folder}: {error}") from None
     if as_json:
         print(json.dumps(report.plan_json(plans), indent=1))
         return
@@ -151,7 +180,7 @@ def ideas(
 
     if min(fresh, runs) < 1:
         raise UsageError("--fresh and --runs must be at least 1")
-    results = read(Run(folder), partial, errors if as_json else console)
+    results = _judged(read(Run(folder), partial, errors if as_json else console))
     try:
         field = decision.field(results, regimen)
         values = decision.policies(field, fresh, runs)
@@ -254,30 +283,35 @@ def gates(
         gated = ~results.survives.values.all(axis=1)
         for name in results.condition.values[gated]:
             errors.print(f"{name} has gates of its own: left out", markup=False)
-        results = results.isel(condition=np.flatnonzero(~gated))
-        if not results.sizes["condition"]:
+        if gated.all():
             raise UsageError(f"{folder}: every regimen has gates of its own")
+        results = _only(results, ~gated)
     shares = [float(share) for share in results.checkpoint.values]
     shown = sorted({min(shares, key=lambda share, want=want: abs(share - want)) for want in (0, 0.1, 0.3, 1)})
-    conditions = [
-        {
-            "name": name,
-            "regimen": regimen,
-            "coordinates": coordinates,
-            "base_rate": report.plain(statistics.counts(results, name).base_rate),
-            "areas": {
-                f"{share:g}": report.estimate_json(early.roc(results, name, proxy, share).area) for share in shares
-            },
-            "curves": {f"{share:g}": report.curve_json(early.roc(results, name, proxy, share)) for share in shown},
-            "best_gates": [
-                {"budget": trainings, **report.gates_json(early.best_gates(results, name, trainings, proxy))}
-                for trainings in budgets
-            ],
-        }
-        for name, (regimen, coordinates) in zip(
-            map(str, results.condition.values), statistics.places(results), strict=True
-        )
-    ]
+    try:
+        conditions = [
+            {
+                "name": name,
+                "regimen": regimen,
+                "coordinates": coordinates,
+                "base_rate": report.plain(statistics.counts(results, name).base_rate),
+                "areas": {
+                    f"{share:g}": report.estimate_json(early.roc(results, name, proxy, share).area) for share in shares
+                },
+                "curves": {f"{share:g}": report.curve_json(early.roc(results, name, proxy, share)) for share in shown},
+                "best_gates": [
+                    {"budget": trainings, **report.gates_json(early.best_gates(results, name, trainings, proxy))}
+                    for trainings in budgets
+                ],
+            }
+            for name, (regimen, coordinates) in zip(
+                map(str, results.condition.values), statistics.places(results), strict=True
+            )
+        ]
+    except outcomes.UnknownName:
+        raise
+    except ValueError as error:
+        raise UsageError(f"{folder}: {error}") from None
     attributes = {key: results.attrs[key] for key in ("name", "hash", "question", "confidence", "steps")}
     if results.attrs["partial"]:
         attributes["partial"] = results.attrs["partial"]

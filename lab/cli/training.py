@@ -332,11 +332,11 @@ def sensitivity(
             raise UsageError(f"--condition: {config} has no condition {condition!r}; known: {', '.join(known)}")
         task = experiment.task
         asked = {None: task.proxies[experiment.config.proxy].terms[:1], "all": list(task.terms)}
-        names = asked[terms] if terms in asked else [name.strip() for name in terms.split(",")]
+        names = asked[terms] if terms in asked else dict.fromkeys(name.strip() for name in terms.split(","))
+        if seeds is not None:
+            experiment = experiment.with_seeds(seeds)
         changed = moments.changes(task, names, step, push)
-        experiment = configs.parse(
-            moments.config(experiment, chosen, changed, seeds), f"profile of {config}", trust_code
-        )
+        experiment = configs.parse(moments.config(experiment, chosen, changed), f"profile of {config}", trust_code)
     except configs.ConfigError as error:
         raise UsageError("\n".join(error.problems)) from None
     except ValueError as error:

@@ -136,7 +136,7 @@ def worlds(places):
 
 def places(results):
     """Return (regimen, coordinates) of each condition."""
-    labels = ("regimen", "spent", "survives", "trained", *results.dims)
+    labels = ("regimen", "spent", "survives", "stopped", "trained", *results.dims)
     axes = {axis: results[axis].values for axis in results.coords if axis not in labels}
     return [
         (
@@ -238,7 +238,7 @@ def still_open(say=None):
         if stop["width"] is not None:
             still = [row for row in rows if not narrow(row, stop["of"], stop["width"], confidence)]
             needed = max((seeds_needed(row, stop["of"], stop["width"], confidence) for row in still), default=0)
-            outlook = f"about {needed:,} seeds in all" if math.isfinite(needed) else "no end in sight: an empty cell"
+            outlook = f"about {needed:,} seeds each" if math.isfinite(needed) else "no end in sight: an empty cell"
         else:
             looks = [look for look in results.attrs["looks"] if look <= seeds]
             planned = len(results.attrs["looks"]) if stop["decided"] == "planned_looks" else None
