@@ -17,14 +17,13 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from lab.population import Settings, parts
-from lab.schema import MAX_LANES, MAX_SEED, Axis, Config, Name, Phase, Seeds, Stop, TrainingConfig
+from lab.schema import MAX_LANES, MAX_SEED, OF_ACCEPTED, Axis, Config, Name, Phase, Seeds, Stop, TrainingConfig
 from lab.source import ConfigError, read_yaml
 from lab.tasks import TASKS
 from lab.tasks.outside import TaskFileError, task_class
 
 MAX_BYTES = 1_000_000
 MAX_CONDITIONS = 10_000
-OF_ACCEPTED = ("aligned_given_pass", "posterior_odds", "pass_rate", "expected_runs")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binomtest, norm
 
+from lab.schema import OF_ACCEPTED
 from lab.statistics.score import Interval, check_confidence, check_counts, odds_ratio_interval, ratio_interval
 
 CELLS = ("aligned_pass", "aligned_fail", "misaligned_pass", "misaligned_fail")
@@ -179,7 +180,6 @@ RATIOS = {
     "odds_ratio": (odds_ratio_interval, "pass"),
 }
 QUANTITIES = (*PROPORTIONS, *RATIOS)
-OF_ACCEPTED = ("aligned_given_pass", "posterior_odds", "pass_rate", "expected_runs")  # known where rejected are not
 
 
 def interval(counts, quantity, confidence=0.95, skewness=False):
