@@ -11,6 +11,7 @@ import time
 import pytest
 
 from lab import cli, figures, report
+from lab.figures.run import by_other_axes
 from lab.statistics import Counts, Estimate, Summary, compare
 
 CONFIG = """
@@ -203,7 +204,7 @@ def test_a_column_for_every_point_of_the_other_axes():
     """A shared axis along x and another axis of one regimen: no column pools that regimen."""
     hold = [{"regimen": "hold_out", "coordinates": {"x": x}} for x in (0, 1, 2)]
     push = [{"regimen": "push", "coordinates": {"x": x, "w": w}} for x in (0, 1, 2) for w in (5, 6)]
-    columns = figures._columns(hold + push, "x")
+    columns = by_other_axes(hold + push, "x")
     assert list(columns) == [(("w", 5),), (("w", 6),)]
     assert [len(members) for members in columns.values()] == [6, 6]
 

@@ -1,0 +1,12 @@
+"""Figures, one module each. `draw_*(data, ax)` draws finished numbers and computes nothing; `build*` saves.
+
+The data of a figure are plain JSON values (`lab.report`), and that JSON is written beside the PDF and PNG.
+"""
+
+from lab.figures.card import build_card
+from lab.figures.gates import build_gates
+from lab.figures.moments import build_moments
+from lab.figures.run import build, response_axis
+from lab.figures.style import GREY, save, style_of
+
+__all__ = ["GREY", "build", "build_card", "build_gates", "build_moments", "response_axis", "save", "style_of"]
