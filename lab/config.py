@@ -17,7 +17,19 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from lab.population import Settings, parts
-from lab.schema import MAX_LANES, MAX_SEED, OF_ACCEPTED, Axis, Config, Name, Phase, Seeds, Stop, TrainingConfig
+from lab.schema import (
+    COORDINATES,
+    MAX_LANES,
+    MAX_SEED,
+    OF_ACCEPTED,
+    Axis,
+    Config,
+    Name,
+    Phase,
+    Seeds,
+    Stop,
+    TrainingConfig,
+)
 from lab.source import ConfigError, read_yaml
 from lab.tasks import TASKS
 from lab.tasks.outside import TaskFileError, task_class
@@ -455,17 +467,7 @@ def _axes(raw, task, found):
             matches.append(match)
             if outside := [value for value in values if not limits[0] <= value <= limits[1]]:
                 found.append((("sweep", label), f"{key} must lie in {limits[0]:g} to {limits[1]:g}, not {outside[0]}"))
-        if label in (
-            "condition",
-            "regimen",
-            "seed",
-            "checkpoint",
-            "spent",
-            "survives",
-            "stopped",
-            "trained",
-            *task.scores,
-        ):
+        if label in (*COORDINATES, *task.scores):
             found.append((("sweep", label), "is the name of something else in the results; choose another"))
         if not values:
             found.append((("sweep", label), "needs at least one value"))

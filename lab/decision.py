@@ -260,18 +260,17 @@ def field(results, regimen=None, confidence=None, **marks):
     """
     confidence = results.attrs["confidence"] if confidence is None else confidence
     _check_judged(classify(results, **marks))
-    every = zip(map(str, results.regimen.values), statistics.comparisons(results, **marks), strict=True)
-    rows = [row for own, row in every if regimen in (None, own)]
-    if not rows:
+    every = zip(map(str, results.condition.values), map(str, results.regimen.values), strict=True)
+    names = tuple(name for name, own in every if regimen in (None, own))
+    if not names:
         raise UnknownName(
             f"no regimen {regimen!r}; known: {', '.join(dict.fromkeys(map(str, results.regimen.values)))}"
         )
-    counts = tuple(row.counts for row in rows)
+    counts = tuple(statistics.counts(results, name, **marks) for name in names)
     fit = fit_field([(own.aligned, own.misaligned) for own in counts], confidence=confidence)
     together = Counts(*np.sum([own.cells for own in counts], axis=0))
     concentration = 1 / fit.correlation.mean - 1
     prior = Beta(fit.propensity.mean * concentration, (1 - fit.propensity.mean) * concentration)
-    names = tuple(row.name for row in rows)
     return Field(names, counts, fit, prior, together.pass_given_aligned, together.pass_given_misaligned)
 
 

@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from lab.engine import use_all_cores, used_terms
+from lab.engine import block_width, use_all_cores, used_terms
 from lab.outcomes import classify
-from lab.population import DATA, Settings, State, Trainer, init, step
-from lab.statistics import cells
+from lab.population import DATA, Settings, State, Trainer, init, stacked, step
+from lab.statistics import Counts, cells, influence
 
 LONGEST = 50  # steps between two states that reverse mode keeps
 EPS_ROOT = 1e-16  # the slope of Adam's square root is infinite at 0
@@ -35,11 +35,6 @@ class Slopes(NamedTuple):
 
     values: np.ndarray
     errors: np.ndarray
-
-
-def _own(condition):
-    """Return a condition's `Settings` with an axis of segments in front."""
-    return Settings(*(np.array(leaf, np.float32) for leaf in zip(*condition.settings, strict=True)))
 
 
 def _places(task, terms):
@@ -71,9 +66,8 @@ def evolution(experiment, condition, terms, sigma, pairs, first_seed=0):
         Quantity -> `Slopes`.
     """
     use_all_cores()
-    devices, task, own = jax.devices(), experiment.task, _own(condition)
-    width = experiment.training.block_width["cpu" if devices[0].platform == "cpu" else "gpu"]
-    used = used_terms(experiment) | set(terms)
+    devices, task, own = jax.devices(), experiment.task, stacked(condition.settings)
+    width, used = block_width(experiment, devices), used_terms(experiment) | set(terms)
     trainer = Trainer(task, experiment.training, width, devices, used, len(experiment.ends))
     draws = np.random.default_rng(first_seed).standard_normal((pairs, len(experiment.ends), len(terms)))
     ended = np.empty((2, pairs), int)
@@ -88,10 +82,10 @@ def evolution(experiment, condition, terms, sigma, pairs, first_seed=0):
             settings = Settings(weights, own.training_knobs, own.world_knobs, *rates)
             _, scores = trainer.train(seeds, settings, state, [0, *experiment.ends])
             ended[side, rows] = _cells(experiment, np.asarray(scores)[:, -1])
-    shares = np.bincount(ended.ravel(), minlength=4) / ended.size
+    counts = Counts(*np.bincount(ended.ravel(), minlength=4))
     return {
         name: _mean((slopes[ended[0]] - slopes[ended[1]])[:, None, None] * draws / (2 * sigma))
-        for name, slopes in _by_cell(*shares).items()
+        for name, slopes in _by_cell(counts).items()
     }
 
 
@@ -103,19 +97,23 @@ def _cells(experiment, scores):
     return cells(classify(xr.Dataset(table, {"checkpoint": [1.0]}, attributes)))[0]
 
 
-def _by_cell(aligned_pass, aligned_fail, misaligned_pass, misaligned_fail):
-    """Return the slope of every quantity with respect to the share of each of `CELLS`, shape (4,)."""
-    aligned, misaligned = aligned_pass + aligned_fail, misaligned_pass + misaligned_fail
+def _by_cell(counts):
+    """Return the slope of every quantity with respect to the share of each cell, shape (4,), up to a constant.
+
+    Shares add up to 1, so a constant changes nothing; in logs the slopes are the `influence` of a cell.
+    """
+    likelihood_ratio, _, posterior_odds = influence(counts)
+    aligned, misaligned = np.array([1.0, 1, 0, 0]), np.array([0, 0, 1.0, 1])
+    passing, n = np.array([1.0, 0, 1, 0]), counts.seeds
     with np.errstate(divide="ignore", invalid="ignore"):
-        one, a, m, p, f = (np.float64(x) for x in (1, aligned, misaligned, aligned_pass, misaligned_pass))
-        sensitivity = np.array([(one - p / a) / a, -p / a / a, 0, 0])
-        gaming = np.array([0, 0, (one - f / m) / m, -f / m / m])
         return {
-            "base_rate": np.array([1.0, 1.0, 0.0, 0.0]),
-            "pass_given_aligned": sensitivity,
-            "pass_given_misaligned": gaming,
-            "likelihood_ratio": sensitivity / (p / a) - gaming / (f / m),
-            "posterior_odds": np.array([1 / p, 0, -1 / f, 0]),
+            "base_rate": aligned,
+            "pass_given_aligned": aligned * (passing - counts.pass_given_aligned) * np.divide(n, counts.aligned),
+            "pass_given_misaligned": (
+                misaligned * (passing - counts.pass_given_misaligned) * np.divide(n, counts.misaligned)
+            ),
+            "likelihood_ratio": likelihood_ratio,
+            "posterior_odds": posterior_odds,
         }
 
 
@@ -140,7 +138,7 @@ def trajectory(experiment, condition, terms, dtype=jnp.float32):
     unit = max(part for part in range(1, min(whole, LONGEST) + 1) if whole % part == 0)
     place = np.repeat(np.arange(len(lengths)), lengths // unit)
     last = np.cumsum(lengths // unit) - 1
-    own = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), _own(condition))
+    own = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), stacked(condition.settings))
     used, at = used_terms(experiment) | set(terms), _places(task, terms)
     total = jnp.asarray(training.steps, dtype)
 
@@ -175,7 +173,7 @@ def _as(dtype, leaf):
 
 
 def _weights(experiment, condition, terms, dtype):
-    return jnp.asarray(_own(condition).weights[:, _places(experiment.task, terms)], dtype)
+    return jnp.asarray(stacked(condition.settings).weights[:, _places(experiment.task, terms)], dtype)
 
 
 def pathwise(experiment, condition, terms, seeds, score="alignment", mode="reverse", width=32, dtype=jnp.float32):

@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import os
 import platform
+import resource
 import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ import jax
 import numpy as np
 
 from lab import models, objective, outcomes, population
-from lab.population import Settings, Trainer
+from lab.population import Settings, Trainer, stacked
 from lab.store import Run, StoreError, lock
 from lab.tasks import base
 
@@ -83,6 +84,27 @@ def use_all_cores():
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", cores)
+
+
+def room():
+    """Return how many bytes this process may still take, by the machine, its container and its own limit.
+
+    XLA on a CPU ends the process where it cannot have what it wants, so it is asked before.
+    """
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with contextlib.suppress(OSError, ValueError):  # there may be no such file, or no limit in it
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY:
+        with contextlib.suppress(OSError):
+            taken = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+            limits.append(soft - taken)
+    return min(limits)
+
+
+def block_width(experiment, devices):
+    """Return the lanes per device that a task suggests, or the config asks for, on devices of this kind."""
+    return experiment.training.block_width["cpu" if devices[0].platform == "cpu" else "gpu"]
 
 
 def used_terms(experiment):
@@ -186,8 +208,8 @@ def missing_shards(stored):
 
 def describe(experiment, leaves, devices):
     """Return the manifest of a run: the config filled in, the conditions, and what its bytes depend on."""
-    block_width = experiment.training.block_width["cpu" if devices[0].platform == "cpu" else "gpu"]
-    looks = experiment.looks(block_width)
+    width = block_width(experiment, devices)
+    looks = experiment.looks(width)
     return {
         "name": experiment.name,
         "hash": experiment.hash,
@@ -214,7 +236,7 @@ def describe(experiment, leaves, devices):
             for condition, leaf in zip(experiment.conditions, leaves, strict=True)
         ],
         "identity": identity(experiment.task, devices),
-        "block_width": block_width,
+        "block_width": width,
     }
 
 
@@ -290,7 +312,8 @@ class Blocks:
         self.experiment, self.width, self.devices = experiment, width, devices
         self.edges = np.array([0, *experiment.ends])
         task, most = experiment.task, len(experiment.ends)
-        self.trainer = Trainer(task, experiment.training, width, devices, used_terms(experiment), most)
+        limit = room() if devices[0].platform == "cpu" else None
+        self.trainer = Trainer(task, experiment.training, width, devices, used_terms(experiment), most, limit)
         self.running = None
         root, leaves = plan(experiment.conditions)
         names = list(task.scores)
@@ -408,19 +431,17 @@ class Blocks:
 
     def _goes_on(self, leaf, depth, lanes):
         """Return which lanes some condition of a leaf still needs when segment `depth` begins, shape (lanes,)."""
-        needed = np.zeros(len(lanes.seeds), bool)
-        for gates in self.gates[leaf]:
-            survives = np.ones(len(lanes.seeds), bool)
-            for place, score, mark in gates:
-                if place < depth:
-                    survives &= np.concatenate(lanes.scores, axis=1)[:, place, score] >= mark
-            needed |= survives
-        return needed
+        passed = [[gate for gate in gates if gate[0] < depth] for gates in self.gates[leaf]]
+        if not all(passed):  # some condition has had no gate yet
+            return np.ones(len(lanes.seeds), bool)
+        scores = np.concatenate(lanes.scores, axis=1)
+        survives = [[scores[:, place, score] >= mark for place, score, mark in gates] for gates in passed]
+        return np.any([np.all(own, axis=0) for own in survives], axis=0)
 
     def _segments(self, node, lanes, leaves, waiting):
         """Train a full call of lanes through the segments of a node and what lies below it."""
         trainer, count = self.trainer, len(node.settings)
-        settings = Settings(*(np.array(leaf, np.float32) for leaf in zip(*node.settings, strict=True)))
+        settings = stacked(node.settings)
         seeds, state = lanes.seeds.astype(np.uint32), lanes.state
         try:
             if state is None:

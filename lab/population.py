@@ -6,9 +6,6 @@ device, which is therefore part of a run's identity.
 """
 
 import functools
-import os
-import resource
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -43,6 +40,11 @@ class Settings(NamedTuple):
     learning_rate: np.ndarray
     final_learning_rate: np.ndarray
     part_rates: np.ndarray = np.float32(1)
+
+
+def stacked(settings):
+    """Return `Settings` of consecutive segments as one, every leaf with an axis of segments in front."""
+    return Settings(*(np.array(leaf, np.float32) for leaf in zip(*settings, strict=True)))
 
 
 class State(NamedTuple):
@@ -161,21 +163,6 @@ def segments(task, training, total, seed, settings, state, edges, count, used=No
         return jax.lax.fori_loop(0, count, segment, (state, table))
 
 
-def room():
-    """Return how many bytes this process may still take, by the machine, its container and its own limit."""
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    container = Path("/sys/fs/cgroup/memory.max")
-    limits = [
-        pages,
-        *(int(text) for text in [container.read_text() if container.exists() else ""] if text[:1].isdigit()),
-    ]
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    statm = Path("/proc/self/statm")
-    if soft != resource.RLIM_INFINITY and statm.exists():
-        limits.append(soft - int(statm.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE"))
-    return min(limits)
-
-
 class Trainer:
     """The compiled programs of a run: `init` and `train` act on blocks of lanes, sharded over devices.
 
@@ -183,13 +170,12 @@ class Trainer:
     bytes do not depend on how many devices there are. `Settings` are those of all lanes, or have a row per lane; then
     knobs may still be those of all, which is faster: what only depends on them is computed once.
 
-
     Attributes:
         lanes: lanes per call.
         traces: how often the training program was traced, which is how often it was compiled.
     """
 
-    def __init__(self, task, training, width, devices, used=None, most=1):
+    def __init__(self, task, training, width, devices, used=None, most=1, room=None):
         """Prepare the programs; nothing is compiled before the first call.
 
         Args:
@@ -199,8 +185,9 @@ class Trainer:
             devices: JAX devices to use.
             used: loss terms whose weight may differ from 0; all by default. The others are never computed.
             most: segments that a call may train.
+            room: bytes that a program may take on all devices together; None if a device says so itself.
         """
-        self.most = most
+        self.most, self.room = most, room
         self.task, self.training, self.used, self.devices = task, training, used, devices
         self.lanes = width * len(devices)
         self.traces = 0
@@ -225,7 +212,7 @@ class Trainer:
             Its `State` and scores of shape (lanes, segments, scores).
 
         Raises:
-            MemoryError: the program needs more than there is.
+            MemoryError: the program needs more room than there is.
         """
         count, axes = len(edges) - 1, _axes(settings, 1)
         edges = np.pad(np.asarray(edges, np.int32), (0, self.most - count), mode="edge")
@@ -258,12 +245,12 @@ class Trainer:
         return self._compiled[kind, axes](*given)
 
     def _check_memory(self, program):
-        if self.devices[0].platform != "cpu":
-            return  # a GPU says so itself, and goes on
+        if self.room is None:
+            return
         sizes = program.memory_analysis()
-        needed = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes
-        if (needed := needed * len(self.devices)) > (there := room()):
-            raise MemoryError(f"{needed / 2**30:.1f} GiB needed, {there / 2**30:.1f} GiB there")
+        each = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes
+        if (needed := each * len(self.devices)) > self.room:
+            raise MemoryError(f"{needed / 2**30:.1f} GiB needed, {self.room / 2**30:.1f} GiB there")
 
 
 def _axes(settings, behind):

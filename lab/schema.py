@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MAX_LANES = 10**8
 MAX_SEED = 2**32
 OF_ACCEPTED = ("aligned_given_pass", "posterior_odds", "pass_rate", "expected_runs")  # known where rejected are not
+# what results call their axes and what they say of each run; no axis of a sweep may be called so
+COORDINATES = ("condition", "regimen", "seed", "checkpoint", "spent", "survives", "stopped", "trained")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -113,10 +113,9 @@ def config(experiment, condition, changed):
 
 def _phases(experiment, condition, varied=None, term=None, change=0.0):
     """Return a condition's regimen as phases that last a segment each, with one weight changed in one of them."""
-    task, phases = experiment.task, []
     from lab.population import parts
 
-    gates = {}
+    task, phases, gates = experiment.task, [], {}
     for share, score, mark in condition.gates:
         gates.setdefault(round(share * experiment.training.steps), {})[score] = mark
     for index, (end, own) in enumerate(zip(experiment.ends, condition.settings, strict=True)):

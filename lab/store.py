@@ -244,7 +244,7 @@ class Run:
 
 @functools.lru_cache(maxsize=16)
 def _empty_shard(layout, run):
-    """Return the bytes of a shard without its numbers; to lay one out takes ten times as long as to fill it in.
+    """Return the bytes of a shard without its numbers; to lay one out takes much longer than to fill it in.
 
     Args:
         layout: (name, dims, shape, dtype) of each variable.

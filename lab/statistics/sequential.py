@@ -117,7 +117,7 @@ def planned_confidence(looks, confidence=0.95):
 
 
 class Comparison(NamedTuple):
-    """A condition, and the one it is compared with, if any: its name, counts, and the joint counts of both."""
+    """A condition and the one it is compared with, if any: names, counts on the seeds they share, and joint counts."""
 
     name: str
     counts: Counts

@@ -8,6 +8,7 @@ import numpy as np
 
 from lab import outcomes
 from lab.outcomes import UnknownName, classify
+from lab.schema import COORDINATES
 from lab.statistics.comparison import LogImpact, Pairing, compare, family_wise, pairing
 from lab.statistics.quantities import QUANTITIES, Counts, Estimate, compute_per_accepted, estimate
 from lab.statistics.sequential import Comparison, decided, narrow, seeds_needed
@@ -136,8 +137,7 @@ def worlds(places):
 
 def places(results):
     """Return (regimen, coordinates) of each condition."""
-    labels = ("regimen", "spent", "survives", "stopped", "trained", *results.dims)
-    axes = {axis: results[axis].values for axis in results.coords if axis not in labels}
+    axes = {axis: results[axis].values for axis in results.coords if axis not in COORDINATES}
     return [
         (
             str(regimen),
