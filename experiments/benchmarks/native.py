@@ -11,6 +11,7 @@ and shapes; to the second is added the time that the products of the stack take 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -19,22 +20,30 @@ from pathlib import Path
 
 TASKS = ("scratchpad", "shortcut")
 LANES, STEPS = 32, 100
-FLOPS = []
 
 
-def stand_ins():
-    """Return `Heads` as it is, noting its floating-point operations, and one that computes next to nothing."""
+@contextlib.contextmanager
+def replaced(heads):
+    """Put another class in the place of `Heads` while something is traced."""
+    from lab.tasks import messages, scratchpad, shortcut
+
+    modules = messages, scratchpad, shortcut
+    real = messages.Heads
+    for module in modules:
+        module.Heads = heads
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.Heads = real
+
+
+def nothing():
+    """Return a class like `Heads`, with its parameters and shapes, that computes next to nothing."""
     import flax.linen as nn
     import jax.numpy as jnp
 
-    from lab import models
-
-    class Noted(models.Heads):
-        @nn.compact
-        def __call__(self, x):
-            # forward, and twice that backward
-            FLOPS.append(3 * 2 * len(x) * self.width * (x.shape[1] + sum(self.heads)))
-            return super().__call__(x)
+    from lab.models import scaled_normal
 
     class Layer(nn.Module):
         inputs: int
@@ -43,7 +52,7 @@ def stand_ins():
 
         @nn.compact
         def __call__(self):
-            kernel = self.param("kernel", models.scaled_normal(self.scale), (self.inputs, self.outputs))
+            kernel = self.param("kernel", scaled_normal(self.scale), (self.inputs, self.outputs))
             return kernel[0], self.param("bias", nn.initializers.zeros, (self.outputs,))
 
     class Nothing(nn.Module):
@@ -60,33 +69,53 @@ def stand_ins():
                 found.append(x[:, :1] * (row + first[0]) + bias + start[0])
             return jnp.broadcast_to(first, (len(x), self.width)), *found
 
-    return Noted, Nothing
+    return Nothing
 
 
-def trained(name, heads):
-    """Return a function that trains a block of a task by the main objective, with a stand-in for `Heads`."""
+def stack_flops(name):
+    """Return the floating-point operations in the products of the stack, of one step of one model."""
+    import flax.linen as nn
+    import jax
+    import jax.numpy as jnp
+
+    from lab import tasks
+    from lab.models import Heads
+
+    flops = []
+
+    class Noted(Heads):
+        @nn.compact
+        def __call__(self, x):
+            # forward, and twice that backward
+            flops.append(3 * 2 * len(x) * self.width * (x.shape[1] + sum(self.heads)))
+            return super().__call__(x)
+
+    task = tasks.TASKS[name]()
+    knobs = {knob: jnp.float32(own.default) for knob, own in task.knobs.items()}
+    params, batch = (act(jax.random.key(0), knobs) for act in (task.init, task.sample))
+    with replaced(Noted):
+        jax.eval_shape(lambda params: task.losses(params, batch, knobs, jnp.float32(0.5))["main"], params)
+    return sum(flops)
+
+
+def trained(name):
+    """Return a function that trains a block of a task by the main objective."""
     import jax
     import numpy as np
 
     from experiments.benchmarks.throughput import settings
-    from lab.population import Trainer
-    from lab.tasks import TASKS, messages, scratchpad, shortcut
+    from lab.population import Trainer, stacked
+    from lab.tasks import TASKS
 
-    real = messages.Heads
-    for module in (messages, scratchpad, shortcut):
-        module.Heads = heads
     task = TASKS[name]()
     trainer = Trainer(task, task.training, LANES, jax.devices()[:1], used=("main",))
     own, seeds = settings(task), np.arange(LANES, dtype=np.uint32)
     start = trainer.init(seeds, own)
-    own = jax.tree.map(lambda leaf: leaf[None], own)
 
     def train():
-        trainer.train(seeds, own, start, [0, STEPS])[1].block_until_ready()
+        trainer.train(seeds, stacked([own]), start, [0, STEPS])[1].block_until_ready()
 
-    train()  # traces with the stand-in
-    for module in (messages, scratchpad, shortcut):
-        module.Heads = real
+    train()  # compiles
     return train
 
 
@@ -104,14 +133,11 @@ def main():
     from lab.engine import use_all_cores
 
     use_all_cores()
-    noted, nothing = stand_ins()
-    work, contenders = {}, {}
+    contenders = {}
     for name in TASKS:
-        FLOPS.clear()
-        contenders[name, "as it is"] = trained(name, noted)
-        # traced for the initial weights, the losses and the scores: the losses are what is differentiated
-        work[name] = losses_flops(name, noted)
-        contenders[name, "without"] = trained(name, nothing)
+        contenders[name, "as it is"] = trained(name)
+        with replaced(nothing()):
+            contenders[name, "without"] = trained(name)
     matrix = jnp.ones((1024, 1024), jnp.float32)
     product = jax.jit(lambda a: a @ a)
     contenders["peak"] = lambda: product(matrix).block_until_ready()
@@ -127,7 +153,7 @@ def main():
     rows = []
     for name in TASKS:
         whole, rest = (1e6 * median[name, kind] / (LANES * STEPS) for kind in ("as it is", "without"))
-        at_peak = 1e6 * work[name] / peak
+        at_peak = 1e6 * stack_flops(name) / peak
         rows.append(
             {
                 "task": name,
@@ -138,31 +164,9 @@ def main():
             }
         )
         print(rows[-1])
-    built = all(row["at_most"] >= 2 for row in rows)
-    print("worth building" if built else "not worth it")
+    print("worth building" if all(row["at_most"] >= 2 for row in rows) else "not worth it")
     data = {"device": device_name(jax.devices()), "gflops_at_peak": round(peak / 1e9, 1), "rows": rows}
     options.out.write_text(json.dumps(data, indent=1) + "\n")
-
-
-def losses_flops(name, noted):
-    """Floating-point operations of the stack in one step of one model."""
-    import jax
-    import jax.numpy as jnp
-
-    from lab.tasks import TASKS, messages, scratchpad, shortcut
-
-    real = messages.Heads
-    for module in (messages, scratchpad, shortcut):
-        module.Heads = noted
-    task = TASKS[name]()
-    knobs = {knob: jnp.float32(own.default) for knob, own in task.knobs.items()}
-    params = task.init(jax.random.key(0), knobs)
-    batch = task.sample(jax.random.key(0), knobs)
-    FLOPS.clear()
-    jax.eval_shape(lambda params: task.losses(params, batch, knobs, jnp.float32(0.5))["main"], params)
-    for module in (messages, scratchpad, shortcut):
-        module.Heads = real
-    return sum(FLOPS)
 
 
 if __name__ == "__main__":

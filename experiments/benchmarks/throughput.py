@@ -33,7 +33,7 @@ import jax
 import numpy as np
 
 from lab.engine import use_all_cores
-from lab.population import Settings, Trainer
+from lab.population import Settings, Trainer, stacked
 from lab.tasks import TASKS
 
 WIDTHS = {"cpu": (32, 64, 128, 256), "gpu": (256, 1_024, 4_096, 16_384, 65_536)}
@@ -56,8 +56,7 @@ def prepare(task, width, devices):
 
     def train(last):
         state = trainer.init(seeds, own)
-        whole = jax.tree.map(lambda leaf: leaf[None], own)
-        trainer.train(seeds, whole, state, [0, last])[1].block_until_ready()
+        trainer.train(seeds, stacked([own]), state, [0, last])[1].block_until_ready()
 
     started = time.perf_counter()
     train(1)
