@@ -152,12 +152,12 @@ def derivative(first, second, joint, difference, confidence=0.95):
         Quantity -> `Estimate`.
     """
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    plain = [_quantities(*np.array(counts.cells, float)[:, None]) for counts in (first, second)]
-    drawn = [_quantities(*shares.T) for shares in share_draws(first, second, joint)]
+    plain = [of_shares(np.array(counts.cells, float)) for counts in (first, second)]
+    drawn = [of_shares(shares.T) for shares in share_draws(first, second, joint)]
     found = {}
     for name in QUANTITIES:
         with np.errstate(invalid="ignore"):  # inf - inf
-            value = float((plain[0][name] - plain[1][name])[0]) / difference
+            value = float(plain[0][name] - plain[1][name]) / difference
         low, high = np.quantile(drawn[0][name] - drawn[1][name], tails) / difference
         low = -math.inf if math.isnan(value) or value == -math.inf else float(low)
         high = math.inf if math.isnan(value) or value == math.inf else float(high)
@@ -165,8 +165,9 @@ def derivative(first, second, joint, difference, confidence=0.95):
     return found
 
 
-def _quantities(aligned_pass, aligned_fail, misaligned_pass, misaligned_fail):
-    """Return every quantity of `QUANTITIES` from counts or shares of the four cells."""
+def of_shares(cells):
+    """Return every quantity of `QUANTITIES` from counts or shares of the four cells, which are the first axis."""
+    aligned_pass, aligned_fail, misaligned_pass, misaligned_fail = cells
     aligned, misaligned = aligned_pass + aligned_fail, misaligned_pass + misaligned_fail
     with np.errstate(divide="ignore", invalid="ignore"):
         sensitivity, gaming = aligned_pass / aligned, misaligned_pass / misaligned
