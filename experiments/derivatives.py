@@ -22,14 +22,16 @@ differences.
 The rule, written before the deciding seeds (from 6,000,000) were trained. An estimator *agrees* with the counts in a
 stretch of training (early: the first three segments; late: the rest) if at most one segment in ten there differs by
 more than three joint standard errors, and the sum over the stretch does not; else it *disagrees*. It is *blind* if it
-disagrees and its sum is less than a fifth of the counted one, and *noisy* if it agrees but the standard error of its sum
-is more than ten times that of the counts. Its cost is the processor time it took, compiling included, times the mean
-squared standard error over segments, as a multiple of that of counting: what the same precision costs. The default of `lab sensitivity` is the estimator that agrees everywhere, in all tasks, with the lowest cost (geometric mean
+disagrees and its sum is less than a fifth of the counted one, and *noisy* if it agrees but the standard error of its
+sum is more than ten times that of the counts. Its cost is the processor time it took, compiling included, times the
+mean squared standard error over segments, as a multiple of that of counting: what the same precision costs. The
+default of `lab sensitivity` is the estimator that agrees everywhere, in all tasks, with the lowest cost (geometric mean
 over tasks and activations).
 
 Calibration, on the counted run itself: batches of seeds, each with the intervals that `lab sensitivity` would print for
 it, against the estimate from all other seeds; the share that covers it, where it is finite. That estimate is not exact
-either: of intervals that are right at 95%, a little fewer cover it (94.2% with 16 batches), and segments share seeds, so those of a batch miss together.
+either: of intervals that are right at 95%, a little fewer cover it (94.2% with 16 batches), and segments share seeds,
+so those of a batch miss together.
 """
 
 import argparse
@@ -167,6 +169,7 @@ def measure(task, activation, scale):
         early = derivatives.surrogate(*own, fewer)
     rows["surrogate"] = early.slopes.values[:, 0], early.slopes.errors[:, 0]
     both = (aligned[places] == 0).all((0, 1))
+    both &= np.arange(seeds) < len(fewer)  # the same seeds for both
     basin = (tested[places[:, 0]] - tested[places[:, 1]])[:, both].mean(1) / (2 * step)
     inside = derivatives.pathwise(*own, fewer, "test")[:, :, 0].astype(float)[both[: len(fewer)]].mean(0)
     spent = {name: clock[name] * float((rows[name][1] ** 2).mean()) for name in rows}
@@ -228,9 +231,9 @@ def draw(data):
             column[0].errorbar(
                 at, values, 1.96 * errors, fmt=MARKERS[name], color=colour, markersize=2.5, linewidth=0.7
             )
-        linear = max(0.1, max(abs(x) for x in own["estimators"]["counted"]["values"]) / 5 / 50)
-        column[0].set_yscale("symlog", linthresh=linear, linscale=0.6)
-        column[0].minorticks_off()
+        if task != "race":
+            column[0].set_yscale("symlog", linthresh=0.1, linscale=0.6)
+            column[0].minorticks_off()
         for name in ("counted", "pathwise"):
             values = np.array(own["basin"][name], float) / 5
             column[1].plot(middle, values, MARKERS[name], color=COLOURS[name], markersize=2.5)
