@@ -107,15 +107,16 @@ def compare(first, second, joint=None, confidence=0.95):
     )
 
 
-def share_draws(first, second, joint=None, draws=DRAWS):
+def share_draws(first, second, joint=None, draws=DRAWS, weight=0.125):
     """Return posterior draws of the shares of both regimens' cells, up to a factor, each of shape (draws, 4).
 
-    Arguments and errors are those of `compare`.
+    Other arguments and errors are those of `compare`; `weight` is the prior's on each of the 16 joint outcomes. The
+    default adds up to Jeffreys' 1/2 for each regimen by itself.
     """
     random = np.random.default_rng(0)
     if joint is None:
         return [random.standard_gamma(np.array(counts.cells) + 0.5, (draws, 4)) for counts in (first, second)]
-    both = random.standard_gamma(_check_joint(first, second, joint) + 0.125, (draws, 4, 4))
+    both = random.standard_gamma(_check_joint(first, second, joint) + weight, (draws, 4, 4))
     return [both.sum(2), both.sum(1)]
 
 
