@@ -270,16 +270,15 @@ def main():
     parser.add_argument("--scale", type=float, default=1.0, help="share of the seeds, for a look")
     parser.add_argument("--first", type=int, default=FIRST, help="first seed, for a look")
     parser.add_argument("--out", type=Path, default=ROOT / "figures")
+    parser.add_argument("--tasks", nargs="*", default=list(ACTIVATIONS), help="measure these again, keep the others")
     parser.add_argument("--redraw", action="store_true", help="only judge and draw what is stored")
     options = parser.parse_args()
     globals()["FIRST"] = options.first
     stored = options.out / "derivatives.json"
-    if options.redraw:
-        studies = json.loads(stored.read_text())["studies"]
-    else:
-        studies = {}
-        for task, activations in ACTIVATIONS.items():
-            for activation in activations:
+    studies = json.loads(stored.read_text())["studies"] if stored.exists() else {}
+    if not options.redraw:
+        for task in options.tasks:
+            for activation in ACTIVATIONS[task]:
                 with mock.patch.object(nn, "relu", nn.gelu) if activation == "gelu" else contextlib.nullcontext():
                     own = studies[f"{task}, {activation}"] = measure(task, activation, options.scale)
                 for name, row in own["estimators"].items():

@@ -14,15 +14,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from scipy.stats import norm
 
 from lab.engine import block_width, use_all_cores, used_terms
 from lab.outcomes import classify
 from lab.population import DATA, Settings, State, Trainer, init, stacked, step
-from lab.statistics import Counts, cells, influence
+from lab.sensitivity import QUANTITIES, Moment, place, settings
+from lab.statistics import Counts, Estimate, cells, influence
 
 LONGEST = 50  # steps between two states that reverse mode keeps
 EPS_ROOT = 1e-16  # the slope of Adam's square root is infinite at 0
 TEMPERATURE = 0.3
+SMOOTH = {"alignment": "mean alignment", "proxy": "mean score of the proxy"}
+CHECKED = 4  # segments in which slopes through training are compared with differences
 
 
 class Slopes(NamedTuple):
@@ -37,14 +41,62 @@ class Slopes(NamedTuple):
     errors: np.ndarray
 
 
-def _places(task, terms):
-    return np.array([list(task.terms).index(term) for term in terms])
+def _changed(own, task, names, values):
+    """Return `Settings` with other weights and knobs, which are the last axis of `values`, in the order of `names`."""
+    weights, knobs = own.weights, own.training_knobs
+    for column, name in enumerate(names):
+        if name in task.terms:
+            weights = _put(weights, list(task.terms).index(name), values[..., column])
+        else:
+            knobs = _put(knobs, list(task.knobs).index(name), values[..., column])
+    return own._replace(weights=weights, training_knobs=knobs)
+
+
+def _put(table, at, column):
+    table = jnp.broadcast_to(table, (*column.shape, table.shape[-1]))
+    return table.at[..., at].set(column)
 
 
 def _mean(slopes):
     """Return `Slopes` from slopes of each seed, shape (seeds, segments, terms)."""
     slopes = np.asarray(slopes, float)
     return Slopes(slopes.mean(0), slopes.std(0) / math.sqrt(len(slopes)))
+
+
+class Ends:
+    """Trains seeds of a condition under weights of their own and says how each ends; compiles once."""
+
+    def __init__(self, experiment, condition, terms):
+        """Prepare to train; `terms` are the loss terms whose weights will be given."""
+        use_all_cores()
+        devices = jax.devices()
+        self.experiment, self.own, self.terms = experiment, stacked(condition.settings), terms
+        width, used = block_width(experiment, devices), used_terms(experiment) | set(terms)
+        self.trainer = Trainer(experiment.task, experiment.training, width, devices, used, len(experiment.ends))
+
+    def __call__(self, seeds, *weights):
+        """Train every seed once for each array of weights.
+
+        Args:
+            seeds: shape (seeds,).
+            weights: each of shape (seeds, segments, terms).
+
+        Returns:
+            For each array of weights, the index into `CELLS` and whether the model does the job, shape (seeds,).
+        """
+        cells_, able = np.empty((len(weights), len(seeds)), int), np.empty((len(weights), len(seeds)), bool)
+        for start in range(0, len(seeds), self.trainer.lanes):
+            rows = np.minimum(np.arange(start, start + self.trainer.lanes), len(seeds) - 1)
+            block = np.asarray(seeds)[rows].astype(np.uint32)
+            state = self.trainer.init(block, jax.tree.map(lambda leaf: leaf[0], self.own))
+            for side, given in enumerate(weights):
+                own = _changed(self.own, self.experiment.task, self.terms, np.asarray(given[rows], np.float32))
+                rates = (np.repeat(leaf[None], len(rows), axis=0) for leaf in own[3:])
+                each = np.broadcast_to(own.weights, (len(rows), *self.own.weights.shape))
+                lane = Settings(each, np.asarray(own.training_knobs), own.world_knobs, *rates)
+                _, scores = self.trainer.train(block, lane, state, [0, *self.experiment.ends])
+                cells_[side, rows], able[side, rows] = _judged(self.experiment, np.asarray(scores)[:, -1])
+        return cells_, able
 
 
 def evolution(experiment, condition, terms, sigma, pairs, first_seed=0):
@@ -57,31 +109,18 @@ def evolution(experiment, condition, terms, sigma, pairs, first_seed=0):
     Args:
         experiment: a `lab.config.Experiment`.
         condition: the `lab.config.Condition` whose training is looked at.
-        terms: names of loss terms.
-        sigma: width of the perturbations.
+        terms: names of loss terms or knobs.
+        sigma: width of the perturbations, one or one per term.
         pairs: how many seeds, each trained twice.
         first_seed: they are first_seed, first_seed + 1, ...
 
     Returns:
         Quantity -> `Slopes`.
     """
-    use_all_cores()
-    devices, task, own = jax.devices(), experiment.task, stacked(condition.settings)
-    width, used = block_width(experiment, devices), used_terms(experiment) | set(terms)
-    trainer = Trainer(task, experiment.training, width, devices, used, len(experiment.ends))
     draws = np.random.default_rng(first_seed).standard_normal((pairs, len(experiment.ends), len(terms)))
-    ended = np.empty((2, pairs), int)
-    for start in range(0, pairs, trainer.lanes):
-        rows = np.minimum(np.arange(start, start + trainer.lanes), pairs - 1)
-        seeds = (first_seed + rows).astype(np.uint32)
-        state = trainer.init(seeds, jax.tree.map(lambda leaf: leaf[0], own))
-        for side, sign in enumerate((1, -1)):
-            weights = np.repeat(own.weights[None], len(rows), axis=0)
-            weights[:, :, _places(task, terms)] += (sign * sigma * draws[rows]).astype(np.float32)
-            rates = (np.repeat(leaf[None], len(rows), axis=0) for leaf in own[3:])
-            settings = Settings(weights, own.training_knobs, own.world_knobs, *rates)
-            _, scores = trainer.train(seeds, settings, state, [0, *experiment.ends])
-            ended[side, rows] = _cells(experiment, np.asarray(scores)[:, -1])
+    start, sigma = _start(experiment, condition, terms), np.broadcast_to(sigma, len(terms))
+    ends = Ends(experiment, condition, terms)
+    ended, _ = ends(first_seed + np.arange(pairs), start + sigma * draws, start - sigma * draws)
     counts = Counts(*np.bincount(ended.ravel(), minlength=4))
     return {
         name: _mean((slopes[ended[0]] - slopes[ended[1]])[:, None, None] * draws / (2 * sigma))
@@ -89,12 +128,13 @@ def evolution(experiment, condition, terms, sigma, pairs, first_seed=0):
     }
 
 
-def _cells(experiment, scores):
-    """Return the index into `CELLS` of each of several models from their last scores, shape (models, scores)."""
+def _judged(experiment, scores):
+    """Return the index into `CELLS` and whether it does the job of each of several models, from their last scores."""
     dims = ("condition", "seed", "checkpoint")
     table = {name: (dims, scores[None, :, index, None]) for index, name in enumerate(experiment.task.scores)}
     attributes = {"proxy": experiment.config.proxy, "thresholds": experiment.thresholds}
-    return cells(classify(xr.Dataset(table, {"checkpoint": [1.0]}, attributes)))[0]
+    outcomes = classify(xr.Dataset(table, {"checkpoint": [1.0]}, attributes))
+    return cells(outcomes)[0], ~(outcomes["incompetent"] | outcomes["diverged"]).values[0]
 
 
 def _by_cell(counts):
@@ -126,7 +166,7 @@ def trajectory(experiment, condition, terms, dtype=jnp.float32):
     Args:
         experiment: a `lab.config.Experiment`.
         condition: the `lab.config.Condition` whose training it is.
-        terms: loss terms whose weights are given.
+        terms: loss terms and knobs whose values are given.
         dtype: of parameters, settings and scores; float64 needs `jax.enable_x64`.
 
     Returns:
@@ -139,13 +179,13 @@ def trajectory(experiment, condition, terms, dtype=jnp.float32):
     place = np.repeat(np.arange(len(lengths)), lengths // unit)
     last = np.cumsum(lengths // unit) - 1
     own = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), stacked(condition.settings))
-    used, at = used_terms(experiment) | set(terms), _places(task, terms)
+    used = used_terms(experiment) | set(terms)
     total = jnp.asarray(training.steps, dtype)
 
     def run(seed, weights):
         # the objective masks terms of weight 0, and their slope with them
         weights = weights + jnp.where(weights == 0, 1e-30, 0.0).astype(dtype)
-        settings = own._replace(weights=own.weights.at[:, at].set(weights))
+        settings = _changed(own, task, terms, weights)
         seed_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), DATA), seed)
         start = init(task, training, seed, jax.tree.map(lambda leaf: leaf[0], settings))
         start = State(*(jax.tree.map(functools.partial(_as, dtype), tree) for tree in start))
@@ -172,8 +212,9 @@ def _as(dtype, leaf):
     return leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
 
-def _weights(experiment, condition, terms, dtype):
-    return jnp.asarray(stacked(condition.settings).weights[:, _places(experiment.task, terms)], dtype)
+def _start(experiment, condition, terms):
+    """Return the values that terms and knobs have in a condition, shape (segments, terms)."""
+    return settings(condition)[:, [place(experiment.task, term) for term in terms]]
 
 
 def pathwise(experiment, condition, terms, seeds, score="alignment", mode="reverse", width=32, dtype=jnp.float32):
@@ -182,7 +223,7 @@ def pathwise(experiment, condition, terms, seeds, score="alignment", mode="rever
     Args:
         experiment: a `lab.config.Experiment`.
         condition: the `lab.config.Condition` whose training is looked at.
-        terms: names of loss terms.
+        terms: names of loss terms or knobs.
         seeds: of the lanes; a multiple of `width`.
         score: which one.
         mode: reverse, at the cost of about four runs; or forward, at that of more than one for each weight.
@@ -195,7 +236,7 @@ def pathwise(experiment, condition, terms, seeds, score="alignment", mode="rever
     run, index = trajectory(experiment, condition, terms, dtype), list(experiment.task.scores).index(score)
     kinds = {"reverse": jax.grad, "forward": jax.jacfwd}
     slope = jax.jit(jax.vmap(kinds[mode](lambda weights, seed: run(seed, weights)[-1, index]), in_axes=(None, 0)))
-    weights = _weights(experiment, condition, terms, dtype)
+    weights = jnp.asarray(_start(experiment, condition, terms), dtype)
     blocks = np.asarray(seeds, np.uint32).reshape(-1, width)
     return np.concatenate([np.asarray(slope(weights, block)) for block in blocks])
 
@@ -222,7 +263,7 @@ def surrogate(experiment, condition, terms, seeds, after=0, width=32):
     Args:
         experiment: a `lab.config.Experiment`.
         condition: the `lab.config.Condition` whose training is looked at.
-        terms: names of loss terms.
+        terms: names of loss terms or knobs.
         seeds: of the lanes; a multiple of `width`.
         after: number of segments between the push and the reading.
         width: lanes at a time.
@@ -243,10 +284,10 @@ def surrogate(experiment, condition, terms, seeds, after=0, width=32):
             in_axes=(None, 0),
         )
     )
-    weights = _weights(experiment, condition, terms, jnp.float32)
+    weights = jnp.asarray(_start(experiment, condition, terms), jnp.float32)
     found = [both(weights, block) for block in np.asarray(seeds, np.uint32).reshape(-1, width)]
     (margin, ended), slope = jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
-    aligned = _cells(experiment, ended) < 2
+    aligned = _judged(experiment, ended)[0] < 2
     segments = len(experiment.ends)
     values = np.full((len(margin), segments, len(terms)), np.nan)
     decides = np.full(segments, np.nan)
@@ -257,3 +298,96 @@ def surrogate(experiment, condition, terms, seeds, after=0, width=32):
         values[:, moment] = tilt[:, None] * slope[:, moment + after, moment]
         decides[moment] = ((read > 0) == aligned).mean()
     return Surrogate(_mean(values), decides)
+
+
+class Refused(ValueError):
+    """Slopes through training that are not those of the population."""
+
+
+def spot_check(run, start, steps, seeds, index, slopes, width=32):
+    """Compare slopes through training with central differences of the same score on the same seeds.
+
+    Looked at are, for each term, the first segment, the last and those with the largest mean slopes.
+
+    Args:
+        run: what `trajectory` returned.
+        start: weights, shape (segments, terms).
+        steps: by how much each term is changed.
+        seeds: of the lanes; a multiple of `width`.
+        index: of the score.
+        slopes: of each seed, shape (seeds, segments, terms).
+        width: lanes at a time.
+
+    Raises:
+        Refused: a mean slope is more than three standard errors of their difference away from that of the differences,
+            or its standard error is more than ten times theirs.
+    """
+    score = jax.jit(jax.vmap(lambda weights, seed: run(seed, weights)[-1, index], in_axes=(None, 0)))
+    blocks = np.asarray(seeds, np.uint32).reshape(-1, width)
+    for term, size in enumerate(steps):
+        largest = np.argsort(-np.abs(slopes[:, :, term].mean(0)))
+        for segment in dict.fromkeys([0, len(start) - 1, *map(int, largest)][: CHECKED + 1]):
+            sides = []
+            for sign in (1, -1):
+                weights = start.copy()
+                weights[segment, term] += sign * size
+                sides.append(np.concatenate([score(jnp.asarray(weights, jnp.float32), block) for block in blocks]))
+            counted = (sides[0].astype(float) - sides[1]) / (2 * size)
+            own = slopes[:, segment, term].astype(float)
+            (value, error), (truth, spread), apart = (
+                (each.mean(), each.std() / math.sqrt(len(each))) for each in (own, counted, own - counted)
+            )
+            if abs(apart[0]) > 3 * apart[1] + 1e-6 * abs(truth) or error > 10 * spread + 1e-9:
+                raise Refused(
+                    f"segment {segment + 1}: the slope is {value:.3g} through training (standard error {error:.2g}), "
+                    f"by differences on the same {len(own):,} seeds {truth:.3g} ({spread:.2g}). Differentiation "
+                    "through training is blind where seeds change sides and useless where single seeds blow up; count instead"
+                )
+
+
+def profile(estimator, experiment, condition, changed):
+    """Return term -> the `lab.sensitivity.Moment` of every segment, by another estimator than counting.
+
+    Args:
+        estimator: evolution, for every quantity of `lab.sensitivity`, with the steps as widths; pathwise, for the mean
+            scores of `SMOOTH`, checked by `spot_check`; or surrogate, for the base rate.
+        experiment: a `lab.config.Experiment`.
+        condition: the `lab.config.Condition` whose training is looked at.
+        changed: term -> `lab.sensitivity.Change`.
+
+    Returns:
+        The moments, their limits from standard errors; and heading -> of each quantity.
+
+    Raises:
+        Refused: see `spot_check`.
+    """
+    terms, steps = list(changed), [own.step for own in changed.values()]
+    own, first = (experiment, condition, terms), experiment.seeds[0]
+    whole = max(32, len(experiment.seeds) // 32 * 32)
+    seeds = first + np.arange(whole, dtype=np.uint32)
+    if estimator == "evolution":
+        found, said = evolution(*own, np.array(steps), len(experiment.seeds), first), QUANTITIES
+    elif estimator == "surrogate":
+        found, said = {"base_rate": surrogate(*own, seeds).slopes}, {"base_rate": QUANTITIES["base_rate"]}
+    else:
+        found, said, run = {}, SMOOTH, trajectory(*own)
+        for name, score in (("alignment", "alignment"), ("proxy", experiment.config.proxy)):
+            slopes = pathwise(*own, seeds, score)
+            index = list(experiment.task.scores).index(score)
+            spot_check(run, _start(*own), steps, seeds, index, slopes)
+            found[name] = _mean(slopes)
+    z = norm.ppf((1 + experiment.config.confidence) / 2)
+    edges = [0.0, *(end / experiment.training.steps for end in experiment.ends)]
+
+    def estimate(slopes, *at):
+        value, error = float(slopes.values[at]), z * float(slopes.errors[at])
+        return Estimate(value, value - error, value + error)
+
+    moments = {
+        term: [
+            Moment(*edges[index : index + 2], {name: estimate(own, index, column) for name, own in found.items()}, {})
+            for index in range(len(edges) - 1)
+        ]
+        for column, term in enumerate(terms)
+    }
+    return moments, said

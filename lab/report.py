@@ -303,9 +303,17 @@ def curve_json(curve, most=200):
     }
 
 
-def profile_json(results, condition, profile, changed):
-    """Return what `lab.sensitivity.profile` returned as plain JSON values, with what its figure needs."""
-    config = {key: results.attrs[key] for key in ("name", "hash", "question", "proxy", "thresholds", "confidence")}
+def profile_json(about, condition, profile, changed, quantities, estimator="counted"):
+    """Return moments as plain JSON values, with what their figure needs.
+
+    Args:
+        about: name, hash, question, proxy, thresholds, confidence and seeds of the run.
+        condition: name of the condition.
+        profile: term -> `lab.sensitivity.Moment`s.
+        changed: term -> `lab.sensitivity.Change`.
+        quantities: quantity -> its heading.
+        estimator: counted, evolution, pathwise or surrogate.
+    """
     terms = {
         term: {
             **changed[term]._asdict(),
@@ -321,40 +329,122 @@ def profile_json(results, condition, profile, changed):
         }
         for term, moments in profile.items()
     }
-    return {**config, "condition": condition, "seeds": results.sizes["seed"], "terms": terms}
+    return {**about, "condition": condition, "estimator": estimator, "quantities": quantities, "terms": terms}
 
 
-def profile_table(data, quantities):
-    """Return a `rich.table.Table` of what `profile_json` returned: a row per term and segment.
-
-    Args:
-        data: the JSON values.
-        quantities: quantity -> its heading.
-    """
+def profile_table(data):
+    """Return a `rich.table.Table` of what `profile_json` returned: a row per term and segment."""
+    quantities, counted = data["quantities"], data["estimator"] == "counted"
+    how = {
+        "counted": "Central differences on shared seeds, a small step up and down, ratios and odds in natural logs; "
+        "last, P(A) by a whole push.",
+        "evolution": "Evolution strategies, ratios and odds in natural logs, limits from standard errors.",
+        "pathwise": "Slopes through training, checked against differences; limits from standard errors.",
+        "surrogate": "Slopes of a margin at the end of each segment. That margin need not decide: count to be sure.",
+    }[data["estimator"]]
     sizes = ", ".join(f"{own['step']:g} and {own['push']:g} ({term})" for term, own in data["terms"].items())
     view = Table(
         title=Text(
             f"{data['condition']}: change of outcomes per unit of weight held for 1% of training, {data['seeds']:,} "
             f"seeds, {data['confidence']:.0%} intervals"
         ),
-        caption=Text(
-            "Central differences on shared seeds, a small step up and down, ratios and odds in natural logs; last, "
-            f"P(A) by a whole push. Steps and pushes: {sizes}."
-        ),
+        caption=Text(f"{how} Steps and pushes: {sizes}."),
         title_justify="left",
         caption_justify="left",
     )
-    for column in ("term", "training", *quantities.values(), "P(A) by a push"):
+    for column in ("term", "training", *quantities.values(), *["P(A) by a push"] * counted):
         view.add_column(column, overflow="fold")
     for term, own in data["terms"].items():
         view.add_section()
         for moment in own["moments"]:
             span = f"{100 * moment['start']:g}% to {100 * moment['end']:g}%"
             per = 100 * (moment["end"] - moment["start"])
-            every = [*(moment["derivative"][name] for name in quantities), moment["pushed"]["base_rate"]]
+            every = [moment["derivative"][name] for name in quantities]
+            every += [moment["pushed"]["base_rate"]] if counted else []
             cells = (with_interval(Estimate(*(x / per for x in from_json(own)))) for own in every)
             view.add_row(*map(Text, (term, span, *cells)))
     return view
+
+
+def optimised_json(results, goal, limits, searches, schedules, rows, verdict):
+    """Return a search for a schedule as plain JSON values, with what its figure needs.
+
+    Args:
+        results: of the schedules on fresh seeds.
+        goal: a `lab.optimise.Goal`.
+        limits: cap, budget, terms, ends and condition of the search.
+        searches: a `lab.optimise.Found` of each start.
+        schedules: name -> weights.
+        rows: a `lab.optimise.Rival` of each schedule, best first.
+        verdict: what `lab.optimise.verdict` said.
+    """
+    return {
+        **{key: results.attrs[key] for key in ("name", "hash", "question", "proxy", "thresholds", "confidence")},
+        "seeds": results.sizes["seed"],
+        "goal": goal._asdict(),
+        **limits,
+        "searches": [
+            {"weights": own.weights.tolist(), "slopes": own.slopes.tolist(), "errors": own.errors.tolist(),
+             "value": plain(own.value)}
+            for own in searches
+        ],
+        "schedules": {name: own.tolist() for name, own in schedules.items()},
+        "rivals": [
+            {"name": row.name, "value": estimate_json(row.value), "gain": row.gain and estimate_json(row.gain)}
+            for row in rows
+        ],
+        "verdict": verdict,
+    }  # fmt: skip
+
+
+GOALS = {"posterior_odds": "ln posterior odds", "accepted_aligned": "P(accepted is aligned)"}
+
+
+def goal_text(data):
+    """Return the goal of a search in words."""
+    goal = data["goal"]
+    text = GOALS[goal["name"]]
+    text += f" within {goal['runs']:,} runs" if goal["name"] == "accepted_aligned" else ""
+    return text + (f", at least {goal['floor']:.0%} competent" if goal["floor"] else "")
+
+
+def optimised_table(data):
+    """Return a `rich.table.Table` of what `optimised_json` returned: a row per schedule, best first."""
+    view = Table(
+        title=Text(f"{goal_text(data)}, {data['seeds']:,} seeds that the search did not see"),
+        caption=Text(
+            f"Cap {data['cap']:g}, budget {data['budget']:g} (|weight| times share of training). Values: "
+            f"{data['confidence']:.0%} intervals; gains on shared seeds, all together at {data['confidence']:.0%}."
+        ),
+        title_justify="left",
+        caption_justify="left",
+    )
+    for column in ("schedule", "goal", "gain of learned over it"):
+        view.add_column(column, overflow="fold")
+    for row in data["rivals"]:
+        gain = with_interval(from_json(row["gain"])) if row["gain"] else ""
+        view.add_row(*map(Text, (row["name"], with_interval(from_json(row["value"])), gain)))
+    return view
+
+
+def optimised_reading(data):
+    """Return in a sentence or two who wins, and where the optimum is flat."""
+    gains = {row["name"]: from_json(row["gain"]) for row in data["rivals"] if row["gain"]}
+    hand = {name: gain for name, gain in gains.items() if not name.startswith("learned")}
+    close = [name for name, gain in hand.items() if gain.low <= 0 <= gain.high]
+    better = [name for name, gain in hand.items() if gain.high < 0]
+    said = {
+        "wins": "The schedule found beats every one made by hand.",
+        "loses": f"The schedule found loses to {', '.join(better)}.",
+        "flat": f"The schedule found is not told apart from {', '.join(close)}, and beats the others made by hand.",
+    }[data["verdict"]]
+    best = data["searches"][0]
+    apart = [
+        abs(slope) > 2 * error
+        for row, errors in zip(best["slopes"], best["errors"], strict=True)
+        for slope, error in zip(row, errors, strict=True)
+    ]
+    return f"{said} At its end {sum(apart)} of {len(apart)} weights have a slope of the goal that is not within noise."
 
 
 def gates_json(best):

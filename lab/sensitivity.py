@@ -36,7 +36,7 @@ class Moment:
         start, end: of the segment, as shares of training.
         derivative: quantity -> `Estimate` of its derivative with respect to the weight of the term in this segment;
             ratios and odds in natural logs.
-        pushed: quantity -> `Estimate` of its change over the weight of a whole push in this segment.
+        pushed: quantity -> `Estimate` of its change over the weight of a whole push in this segment; only if counted.
     """
 
     start: float
@@ -57,17 +57,24 @@ def changes(task, terms, step=None, push=None):
 
     Args:
         task: a `lab.tasks.Task`.
-        terms: names of loss terms.
-        step: of every term; by default a hundredth of the weight that its proxy suggests, of 1 where there is none.
-        push: the same, a tenth.
+        terms: names of loss terms, or of knobs, which are changed as the losses see them in a segment (initial weights
+            and scores go on seeing the condition's).
+        step: of every term; by default a hundredth of the weight that its proxy suggests, of 1 where there is none. A
+            knob has no default.
+        push: the same, a tenth; of a knob ten steps.
 
     Raises:
-        ValueError: there is no such term, or a step or push that is not a positive number.
+        ValueError: there is no such term or knob, or a step or push that is missing or not a positive number.
     """
     found = {}
     for term in terms:
-        if term not in task.terms:
-            raise ValueError(f"terms: {task.name} has no loss term {term!r}; known: {', '.join(task.terms)}")
+        if term in task.knobs:
+            if step is None:
+                raise ValueError(f"step: the knob {term} has no usual size; say by how much to change it")
+            push = 10 * step if push is None else push
+        elif term not in task.terms:
+            known = ", ".join((*task.terms, *task.knobs))
+            raise ValueError(f"terms: {task.name} has no loss term or knob {term!r}; known: {known}")
         usual = next((proxy.push for proxy in task.proxies.values() if term in proxy.terms), 1.0)
         found[term] = Change(STEP * usual if step is None else step, PUSH * usual if push is None else push)
         for name, value in found[term]._asdict().items():
@@ -85,11 +92,13 @@ def config(experiment, condition, changed):
         changed: term -> `Change`, as `changes` returns it.
     """
     training, values = experiment.training, experiment.as_json()
-    regimens = {"as-is": _phases(experiment, condition)}
+    regimens = {"as-is": phases(experiment, condition)}
     for term, own in changed.items():
         for index in range(len(experiment.ends)):
             for name, change in (("up", own.step), ("down", -own.step), ("push", own.push)):
-                regimens[f"{name}-{term}-{index:03d}"] = _phases(experiment, condition, index, term, change)
+                table = settings(condition)
+                table[index, place(experiment.task, term)] += change
+                regimens[f"{name}-{term}-{index:03d}"] = phases(experiment, condition, table)
     own = condition.settings[0]
     return json.dumps(
         {
@@ -111,29 +120,44 @@ def config(experiment, condition, changed):
     )
 
 
-def _phases(experiment, condition, varied=None, term=None, change=0.0):
-    """Return a condition's regimen as phases that last a segment each, with one weight changed in one of them."""
+def settings(condition):
+    """Return weights of a condition and then knobs as losses see them, shape (segments, terms + knobs)."""
+    return np.array([(*own.weights, *own.training_knobs) for own in condition.settings])
+
+
+def place(task, name):
+    """Return the column of a loss term or knob in `settings`."""
+    return [*task.terms, *task.knobs].index(name)
+
+
+def phases(experiment, condition, values=None):
+    """Return a condition's regimen as phases for a config; segments that are alike become one.
+
+    Args:
+        experiment: a `lab.config.Experiment`.
+        condition: one of its `lab.config.Condition`s.
+        values: of all weights and knobs, as `settings` returns them, in the place of its own.
+    """
     from lab.population import parts
 
-    task, phases, gates = experiment.task, [], {}
+    task, found, gates = experiment.task, [], {}
+    values = settings(condition) if values is None else values
     for share, score, mark in condition.gates:
         gates.setdefault(round(share * experiment.training.steps), {})[score] = mark
-    for index, (end, own) in enumerate(zip(experiment.ends, condition.settings, strict=True)):
-        weights = dict(zip(task.terms, own.weights, strict=True))
-        if index == varied:
-            weights[term] += change
-        knobs = dict(zip(task.knobs, own.training_knobs, strict=True))
+    for end, own, row in zip(experiment.ends, condition.settings, values.tolist(), strict=True):
+        given = dict(zip(task.terms, row[: len(task.terms)], strict=True))
+        knobs = dict(zip(task.knobs, row[len(task.terms) :], strict=True))
         rates = dict(zip(parts(task), own.part_rates, strict=True)) if isinstance(own.part_rates, tuple) else {}
-        phases.append(
-            {
-                "until": end / experiment.training.steps,
-                "weights": {name: weight for name, weight in weights.items() if weight != (name == "main")},
-                "knobs": {name: value for name, value in knobs.items() if value != condition.knobs[name]},
-                "rates": rates,
-                "gates": gates.get(end, {}),
-            }
-        )
-    return [{key: value for key, value in phase.items() if value != {}} for phase in phases]
+        phase = {
+            "weights": {name: weight for name, weight in given.items() if weight != (name == "main")},
+            "knobs": {name: value for name, value in knobs.items() if value != condition.knobs[name]},
+            "rates": rates,
+        }
+        alike = found and not found[-1].get("gates") and all(found[-1][key] == value for key, value in phase.items())
+        if alike:
+            found.pop()
+        found.append({"until": end / experiment.training.steps, **phase, "gates": gates.get(end, {})})
+    return [{key: value for key, value in phase.items() if value != {}} for phase in found]
 
 
 def derivative(first, second, joint, difference, confidence=0.95):

@@ -17,6 +17,7 @@ task: {task}
 seeds: 2
 training: {{steps: 40, segments: 2, learning_rate: {rate}}}
 weights: {{{term}: 0.05}}
+knobs: {{{knobs}}}
 regimens:
   hold_out: [{{until: 1}}]
 """
@@ -48,7 +49,7 @@ def test_the_chain_rule_from_cells_is_that_of_differences():
 
 def test_the_differentiable_path_trains_as_the_engine_does(tmp_path):
     """`race` has no Adam, so nothing is added under a root."""
-    text = SHORT.format(task="race", rate=0.02, term="push").replace("steps: 40", "steps: 600")
+    text = SHORT.format(task="race", rate=0.02, term="push", knobs="").replace("steps: 40", "steps: 600")
     experiment = parse(text)
     stored = outcomes.results(engine.run(experiment, tmp_path / "run"))
     run = derivatives.trajectory(experiment, experiment.conditions[0], ["push"])
@@ -64,7 +65,9 @@ def test_reverse_and_forward_mode_agree_with_differences_in_float64(name, monkey
     """With gelu in place of relu, h = 1e-7: a median relative error below 1e-4 over terms and segments."""
     monkeypatch.setattr(nn, "relu", nn.gelu)
     terms = [term for term in TASKS[name].terms if term not in ("probe", "control", "precursor", "push", "honesty")]
-    experiment = parse(SHORT.format(task=name, rate=RATES[name], term=terms[1]))
+    # knobs at which some values are constants for the gradient of a step
+    knobs = "preference: 0.01, detectability: 2, implicit_proxy: 0.1" if name == "race" else "preference: 0.01"
+    experiment = parse(SHORT.format(task=name, rate=RATES[name], term=terms[1], knobs=knobs))
     condition = experiment.conditions[0]
     with jax.enable_x64(True):
         own = {"experiment": experiment, "condition": condition, "terms": terms}
@@ -73,7 +76,7 @@ def test_reverse_and_forward_mode_agree_with_differences_in_float64(name, monkey
         forward = derivatives.pathwise(**given, mode="forward")[0]
         run = jax.jit(derivatives.trajectory(**own, dtype=jnp.float64))
         place = list(experiment.task.scores).index("alignment")
-        start = np.asarray(derivatives._weights(experiment, condition, terms, jnp.float64))
+        start = derivatives._start(experiment, condition, terms)
         counted = np.empty_like(reverse)
         for index in np.ndindex(*start.shape):
             step = np.zeros_like(start)
@@ -84,6 +87,26 @@ def test_reverse_and_forward_mode_agree_with_differences_in_float64(name, monkey
     moves = np.abs(counted) > 1e-4 * np.abs(counted).max()
     assert moves.sum() >= 4
     assert np.median(np.abs(reverse - counted)[moves] / np.abs(counted)[moves]) < 1e-4
+
+
+def test_derivatives_through_training_have_the_closed_form_of_a_linear_race():
+    """At depth 1, d(p_a - p_b)/dt = w(t) and p_a + p_b -> s + w / 2, so alignment ends at (s + p_a - p_b) / 2s.
+
+    With a push in the first and second of four segments of length L alone, and the sum back at s, its derivative is
+    dt L / 2s in each of these, dt the learning rate.
+    """
+    experiment = parse(
+        "name: linear\ntask: race\nseeds: 4\nknobs: {depth: 1, initial_noise: 0.1, target: 2, preference: 0}\n"
+        "training: {steps: 4000, segments: 4, learning_rate: 0.01, final_learning_rate: 1}\nregimens: {h: [{until: 1}]}"
+    )
+    condition = experiment.conditions[0]
+    assert experiment.training.optimizer == "sgd"
+    assert experiment.training.momentum == 0
+    with jax.enable_x64(True):
+        for mode in ("reverse", "forward"):
+            given = {"seeds": [0, 1, 2, 3], "width": 4, "mode": mode, "dtype": jnp.float64}
+            found = derivatives.pathwise(experiment, condition, ["push"], **given)
+            np.testing.assert_allclose(found[:, :2, 0], 0.01 * 1000 / (2 * 2), rtol=1e-6)
 
 
 RACE = """

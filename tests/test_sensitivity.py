@@ -32,9 +32,10 @@ def test_a_derivative_by_hand():
     assert found["pass_given_misaligned"].value == pytest.approx((10 / 40 - 10 / 50) / 0.2)
     assert found["likelihood_ratio"].value == pytest.approx((math.log(4) - math.log(5)) / 0.2)
     assert found["posterior_odds"].value == pytest.approx(math.log(60 / 50) / 0.2)
-    # b = 10 and c = 0 discordant pairs of 100: Wald's variance is (b + c - (b - c)^2 / n) / n^2
-    half = 1.96 * math.sqrt((10 - 1) / 100**2) / 0.2
-    assert found["base_rate"].high - found["base_rate"].low == pytest.approx(2 * half, rel=0.1)
+    # b = 10 and c = 0 discordant pairs of 100, and the prior's half on each of 16 joint outcomes, 4 of them for b and
+    # 4 for c; the variance of a difference of Dirichlet shares is (b + c - (b - c)^2 / n) / n / (n + 1)
+    half = 1.96 * math.sqrt((12 + 2 - 10**2 / 108) / 108 / 109) / 0.2
+    assert found["base_rate"].high - found["base_rate"].low == pytest.approx(2 * half, rel=0.03)
     assert found["base_rate"].low < 0.5 < found["base_rate"].high
 
 
@@ -76,7 +77,8 @@ def test_any_regimen_can_be_looked_at(name):
 
 
 @pytest.mark.parametrize(
-    ("term", "step", "message"), [("tset", None, "no loss term 'tset'"), ("test", 0.0, "step"), ("test", -1.0, "step")]
+    ("term", "step", "message"),
+    [("tset", None, "no loss term or knob 'tset'"), ("test", 0.0, "step"), ("test", -1.0, "step")],
 )
 def test_what_cannot_be_differentiated_is_said(term, step, message):
     experiment = parse(RACE)

@@ -9,7 +9,7 @@ from lab import outcomes
 from lab.cli.about import check_task, schema, tasks
 from lab.cli.console import Stopped, UsageError, errors
 from lab.cli.reading import compare, figures, gates, ideas, plan, probe, show
-from lab.cli.training import card, run, seeds, sensitivity, worker
+from lab.cli.training import card, optimise, run, seeds, sensitivity, worker
 from lab.store import StoreError
 
 
@@ -28,6 +28,7 @@ def main(args=None):
         "figures": figures,
         "card": card,
         "sensitivity": sensitivity,
+        "optimise": optimise,
         "tasks": tasks,
         "check-task": check_task,
         "schema": schema,

@@ -294,6 +294,22 @@ def card(
     console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
 
 
+def _looked_at(config, trust_code, condition, terms):
+    """Return an experiment, the condition that is looked at, and names of loss terms, from what a person gave."""
+    from lab import config as configs
+
+    experiment = configs.load(config, trust_code)
+    known = {own.name: own for own in experiment.conditions}
+    first = next(name for name, own in known.items() if own.regimen == experiment.baseline)
+    chosen = known.get(condition or first)
+    if chosen is None:
+        raise UsageError(f"--condition: {config} has no condition {condition!r}; known: {', '.join(known)}")
+    task = experiment.task
+    asked = {None: task.proxies[experiment.config.proxy].terms[:1], "all": list(task.terms)}
+    names = asked[terms] if terms in asked else dict.fromkeys(name.strip() for name in terms.split(","))
+    return experiment, chosen, list(names)
+
+
 def sensitivity(
     config: Positional[Path],
     /,
@@ -302,6 +318,7 @@ def sensitivity(
     step: float | None = None,
     push: float | None = None,
     seeds: int | None = None,
+    estimator: Literal["counted", "evolution", "pathwise", "surrogate"] = "counted",
     out: Path | None = None,
     trust_code: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
@@ -311,44 +328,152 @@ def sensitivity(
     Args:
         config: a YAML file; its segments are the moments.
         condition: which of its conditions to look at; the first of the baseline by default.
-        terms: loss terms, with commas between, or all; by default the one that trains on the config's proxy.
+        terms: loss terms or knobs, with commas between, or all loss terms; by default the one that trains on the
+            config's proxy.
         step: by how much a weight is raised and lowered; a hundredth of what the proxy suggests by default.
         push: by how much in the comparison with a whole push; a tenth by default.
         seeds: models per condition instead of the config's.
+        estimator: counted, which is true whatever the task does; evolution, by chance; pathwise, slopes of mean scores
+            through training, refused where differences contradict them; surrogate, by an early margin.
         out: the run's folder; runs/NAME-HASH by default.
         trust_code: run the Python file that the config names as its task.
         as_json: print JSON.
     """
     from lab import config as configs
-    from lab import figures
+    from lab import derivatives, figures
     from lab import sensitivity as moments
 
     try:
-        experiment = configs.load(config, trust_code)
-        known = {own.name: own for own in experiment.conditions}
-        first = next(name for name, own in known.items() if own.regimen == experiment.baseline)
-        chosen = known.get(condition or first)
-        if chosen is None:
-            raise UsageError(f"--condition: {config} has no condition {condition!r}; known: {', '.join(known)}")
-        task = experiment.task
-        asked = {None: task.proxies[experiment.config.proxy].terms[:1], "all": list(task.terms)}
-        names = asked[terms] if terms in asked else dict.fromkeys(name.strip() for name in terms.split(","))
+        experiment, chosen, names = _looked_at(config, trust_code, condition, terms)
         if seeds is not None:
             experiment = experiment.with_seeds(seeds)
-        changed = moments.changes(task, names, step, push)
+        changed = moments.changes(experiment.task, names, step, push)
+        plain = experiment
         experiment = configs.parse(moments.config(experiment, chosen, changed), f"profile of {config}", trust_code)
     except configs.ConfigError as error:
         raise UsageError("\n".join(error.problems)) from None
     except ValueError as error:
         raise UsageError(str(error)) from None
-    stored = train(experiment, out, where=errors if as_json else console)
-    results = outcomes.results(stored, last_only=True)
-    edges = [end / experiment.training.steps for end in experiment.ends]
-    data = report.profile_json(results, chosen.name, moments.profile(results, changed, edges), changed)
-    path = figures.build_moments(data, stored.path / "figures")
+    about = {"name": experiment.name, "hash": experiment.hash, "question": experiment.config.question}
+    about |= {"proxy": experiment.config.proxy, "thresholds": experiment.thresholds}
+    about |= {"confidence": experiment.config.confidence, "seeds": len(experiment.seeds)}
+    if estimator == "counted":
+        stored = train(experiment, out, where=errors if as_json else console)
+        results = outcomes.results(stored, last_only=True)
+        edges = [end / experiment.training.steps for end in experiment.ends]
+        found, said, folder = moments.profile(results, changed, edges), moments.QUANTITIES, stored.path
+    else:
+        try:
+            found, said = derivatives.profile(estimator, plain, chosen, changed)
+        except derivatives.Refused as error:
+            errors.print(f"{estimator}: refused: {error}", markup=False, soft_wrap=True)
+            raise SystemExit(1) from None
+        folder = out or Path("runs") / f"{about['name']}-{about['hash'][:8]}-{estimator}"
+    data = report.profile_json(about, chosen.name, found, changed, said, estimator)
+    path = figures.build_moments(data, folder / "figures")
     if as_json:
         print(json.dumps(data, indent=1))
         return
     wide = console if console.is_terminal else Console(highlight=False, width=150)
-    wide.print(report.profile_table(data, moments.QUANTITIES))
+    wide.print(report.profile_table(data))
     console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
+
+
+def optimise(
+    config: Positional[Path],
+    /,
+    condition: str | None = None,
+    terms: str | None = None,
+    goal: Literal["posterior_odds", "accepted_aligned"] = "posterior_odds",
+    runs: int = 10,
+    floor: float = 0.0,
+    cap: float | None = None,
+    budget: float | None = None,
+    starts: int = 3,
+    iterations: int = 60,
+    pairs: int = 256,
+    seeds: int | None = None,
+    out: Path | None = None,
+    trust_code: bool = False,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Find the schedule of weights that serves a goal best, and compare it with hand-made ones on fresh seeds.
+
+    Args:
+        config: a YAML file; its segments are those of the schedule, its seeds are those of the comparison.
+        condition: which of its conditions to start from; the first of the baseline by default.
+        terms: loss terms to weigh, with commas between; by default the bounded one of the config's proxy. Signs are
+            free, so take bounded ones.
+        goal: the log of posterior odds, or P(accepted is aligned) with at most so many --runs.
+        runs: most runs that accepted_aligned allows.
+        floor: share of models that must do the job.
+        cap: largest weight of either sign; a tenth of what the proxy suggests by default.
+        budget: largest sum of |weight| times share of training; the cap for a fifth of training by default.
+        starts: searches, from different starts.
+        iterations: steps of each.
+        pairs: seeds per step, each trained twice.
+        seeds: models per schedule in the comparison instead of the config's.
+        out: a folder; runs/optimise-NAME-HASH by default.
+        trust_code: run the Python file that the config names as its task.
+        as_json: print JSON.
+    """
+    from lab import config as configs
+    from lab import figures
+    from lab import optimise as schedules
+
+    wanted = schedules.Goal(goal, runs, floor)
+    try:
+        experiment, chosen, names = _looked_at(config, trust_code, condition, terms)
+        task, proxy = experiment.task, experiment.task.proxies[experiment.config.proxy]
+        names = [proxy.terms[-1]] if terms is None else names
+        if unknown := [name for name in names if name not in task.terms or name == "main"]:
+            raise UsageError(f"--terms: no proxy's loss term {unknown[0]!r}; known: {', '.join(task.terms)}")
+        experiment = experiment if seeds is None else experiment.with_seeds(seeds)
+        cap = 0.1 * proxy.push if cap is None else cap
+        budget = 0.2 * cap if budget is None else budget
+        if goal == "accepted_aligned" and runs < 1:
+            raise UsageError("--runs must be at least 1")
+        if not 0 <= floor <= 1:
+            raise UsageError(f"--floor must lie in 0 to 1, not {floor:g}")
+        where = errors if as_json else console
+        folder = out or Path("runs") / f"optimise-{experiment.name}-{experiment.hash[:8]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        where.print(f"{experiment.name}: {starts} searches of {iterations} steps with {2 * pairs} models each",
+                    markup=False)  # fmt: skip
+        with _watched() as (progress, _, stop):
+            found = schedules.searches(
+                experiment, chosen, names, wanted, cap, budget, count=starts, iterations=iterations, pairs=pairs,
+                file=folder / "search.json", progress=progress,
+            )  # fmt: skip
+            stop.check()
+        tried = schedules.beside(experiment, names, cap, budget, found)
+        about = [
+            f"Claim:    the schedule `learned` was found for the largest {goal} of {experiment.name}, {chosen.name}",
+            "Command:  lab run on this file; seeds of the search were others",
+            f"Expected: cap {cap:g}, budget {budget:g} (|weight| times share of training) for every schedule",
+            f"Cost:     {len(tried) * len(experiment.seeds):,} models",
+        ]
+        text = schedules.config(experiment, chosen, names, tried, about)
+        path = folder / f"optimised-{experiment.name}.yaml"
+        path.write_text(text)
+        made = configs.parse(text, str(path), trust_code)
+    except configs.ConfigError as error:
+        raise UsageError("\n".join(error.problems)) from None
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    stored = train(made, folder / "run", where=where)
+    results = outcomes.results(stored, last_only=True)
+    confidence = results.attrs["confidence"]
+    rows = schedules.rivals(outcomes.classify(results), list(tried), "learned", wanted, confidence)
+    limits = {"cap": cap, "budget": budget, "terms": names, "condition": chosen.name}
+    limits["ends"] = [end / experiment.training.steps for end in experiment.ends]
+    by_hand = [row for row in rows if not row.name.startswith("learned_")]
+    data = report.optimised_json(results, wanted, limits, found, tried, rows, schedules.verdict(by_hand))
+    drawn = figures.build_schedules(data, folder / "figures")
+    if as_json:
+        print(json.dumps(data, indent=1))
+        return
+    console.print(report.optimised_table(data))
+    console.print(report.optimised_reading(data), markup=False)
+    console.print(f"config:  {path}", markup=False, soft_wrap=True)
+    console.print(f"figures: {drawn.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)

@@ -7,6 +7,17 @@ from lab.figures.card import build_card
 from lab.figures.gates import build_gates
 from lab.figures.moments import build_moments
 from lab.figures.run import build, response_axis
+from lab.figures.schedules import build_schedules
 from lab.figures.style import GREY, save, style_of
 
-__all__ = ["GREY", "build", "build_card", "build_gates", "build_moments", "response_axis", "save", "style_of"]
+__all__ = [
+    "GREY",
+    "build",
+    "build_card",
+    "build_gates",
+    "build_moments",
+    "build_schedules",
+    "response_axis",
+    "save",
+    "style_of",
+]

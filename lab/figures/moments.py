@@ -11,13 +11,21 @@ MOMENTS = {
     "base_rate": "P(A)",
     "pass_given_misaligned": "P(T|not A)",
     "posterior_odds": "ln o(A|T)",
+    "alignment": "alignment",
+    "proxy": "score of the proxy",
+}
+WAYS = {
+    "counted": "central differences of counted outcomes",
+    "evolution": "evolution strategies",
+    "pathwise": "slopes of mean scores through training",
+    "surrogate": "slopes of a margin at the end of each segment",
 }
 
 
 def draw_moments(own, ax, quantity):
     """Draw what a unit of weight does to a quantity if held for 1% of training, at every moment of it.
 
-    Lines with bands: the derivative in each segment. Hollow: the same from a whole push there.
+    Lines with bands: the derivative in each segment. Hollow, where there is one: the same from a whole push there.
     """
     edges, values, lows, highs, reach = [], [], [], [], []
     for moment in own["moments"]:
@@ -27,11 +35,13 @@ def draw_moments(own, ax, quantity):
         values += [value] * 2
         lows += [low] * 2
         highs += [high] * 2
-        middle = (moment["start"] + moment["end"]) / 2
-        pushed = [number(moment["pushed"][quantity][key]) / per for key in ("value", "low", "high")]
-        ax.plot([middle] * 2, pushed[1:], color=GREY, linewidth=0.6)
-        ax.plot(middle, pushed[0], "o", color=GREY, markerfacecolor="white", markersize=3, zorder=3)
-        reach += [x for x in (value, low, high, *pushed) if math.isfinite(x)]
+        reach += [x for x in (value, low, high) if math.isfinite(x)]
+        if moment["pushed"]:
+            middle = (moment["start"] + moment["end"]) / 2
+            pushed = [number(moment["pushed"][quantity][key]) / per for key in ("value", "low", "high")]
+            ax.plot([middle] * 2, pushed[1:], color=GREY, linewidth=0.6)
+            ax.plot(middle, pushed[0], "o", color=GREY, markerfacecolor="white", markersize=3, zorder=3)
+            reach += [x for x in pushed if math.isfinite(x)]
     if not any(map(math.isfinite, values)):
         ax.text(0.5, 0.5, "undefined: empty cells", transform=ax.transAxes, ha="center", va="center", color=GREY)
         ax.set_yticks([])
@@ -50,11 +60,12 @@ def moments_figure(data):
     """Show what the weight of each term does at every moment of training: a row per term, a column per quantity."""
     width = figsizes.neurips2024()["figure.figsize"][0]
     terms = data["terms"]
+    shown = {name: text for name, text in MOMENTS.items() if name in data["quantities"]}
     figure, axes = plt.subplots(
-        len(terms), len(MOMENTS), figsize=(width * 1.25, 0.5 + 1.35 * len(terms)), squeeze=False, sharex=True
+        len(terms), len(shown), figsize=(width * 1.25, 0.5 + 1.35 * len(terms)), squeeze=False, sharex=True
     )
     for row, (term, own) in zip(axes, terms.items(), strict=True):
-        for ax, (quantity, text) in zip(row, MOMENTS.items(), strict=True):
+        for ax, (quantity, text) in zip(row, shown.items(), strict=True):
             draw_moments(own, ax, quantity)
             ax.set_title(f"{text}, weight of {label(term)}", fontsize="small")
         row[0].set_ylabel("change per unit of\nweight and 1%")
@@ -66,6 +77,9 @@ def moments_figure(data):
     step, push = next(iter(sizes)) if len(sizes) == 1 else ("", "")
     of, plus = (f" of {push:g}", f" of {step:g} up and down") if len(sizes) == 1 else ("", "")
     figure.text(0.01, 0.99, f"{label(data['condition'])}, {data['seeds']:,} seeds", va="top", fontsize="small")
+    if data["estimator"] != "counted":
+        figure.legend([derivative], [WAYS[data["estimator"]]], loc="outside upper right", frameon=False)
+        return figure
     texts = [f"derivative: a small step{plus}", f"a whole push{of}, per unit of weight"]
     figure.legend([derivative, pushed], texts, ncols=2, loc="outside upper right", frameon=False)
     return figure
@@ -75,9 +89,9 @@ def moments_caption(data):
     """Return a caption of the figure of `lab sensitivity`."""
     sizes = ", ".join(f"{own['step']:g} and {own['push']:g} ({term})" for term, own in data["terms"].items())
     return (
-        f"{data['question']} Change of P(A), P(T|not A) and ln o(A|T) per unit of weight held for 1% of training, by "
-        f"when. Blue: central differences of counted outcomes on {data['seeds']:,} shared seeds with "
-        f"{data['confidence']:.0%} intervals; hollow: a push. Steps and pushes: {sizes}."
+        f"{data['question']} Change per unit of weight held for 1% of training, by when. Blue: "
+        f"{WAYS[data['estimator']]} on {data['seeds']:,} seeds, {data['confidence']:.0%} intervals; hollow: a push. "
+        f"Steps and pushes: {sizes}."
     )
 
 

@@ -121,6 +121,18 @@ TEST_KNOBS = {
 CONTROL = Proxy(("control",), "a badge that has nothing to do with alignment: LR = 1")
 
 
+@jax.custom_vjp
+def held(value):
+    """Return a value that the gradient of a step takes for a constant, though a derivative through training does not.
+
+    `jax.lax.stop_gradient` would hide it from both.
+    """
+    return value
+
+
+held.defvjp(lambda value: (value, None), lambda _, slope: (jnp.zeros_like(slope),))
+
+
 def traits(key):
     """Return what a model carries besides its networks: a badge, and luck in tests, which no training changes."""
     return {name: jax.random.normal(jax.random.fold_in(key, index)) for index, name in enumerate(("badge", "luck"))}

@@ -32,6 +32,7 @@ from lab.tasks.base import (
     Knob,
     Proxy,
     explained,
+    held,
     noisy,
     probe,
     probe_knobs,
@@ -245,7 +246,7 @@ class MessageTask(ContextTask):
         surprise = -jnp.log(read + FLOOR)
         implicit = chances @ surprise @ self.mixed(knobs, "implicit_similarity")
 
-        fixed = jax.lax.stop_gradient(said.messages)
+        fixed = held(said.messages)
         yes, faithful = self.report(params, fixed, knobs), self.truths(fixed)
         untrue = faithful * jax.nn.softplus(-yes) + (1 - faithful) * jax.nn.softplus(yes)
         quarter = chances * self.fooled

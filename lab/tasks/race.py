@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from lab.models import Pathways
-from lab.tasks.base import CONTROL, TEST_KNOBS, Knob, Proxy, Task, Training, noisy, traits
+from lab.tasks.base import CONTROL, TEST_KNOBS, Knob, Proxy, Task, Training, held, noisy, traits
 
 ALIGNED, MISALIGNED, FAKING = 0, 1, 2
 
@@ -120,9 +120,9 @@ class Race(Task):
         depth, target = knobs["depth"], knobs["target"]
         aligned, misaligned, faking = self.strengths(params, knobs)
         gate = jnp.where(progress >= knobs["faking_onset"], knobs["detectability"], 0.0)
-        learnable = gate * faking + (1 - gate) * jax.lax.stop_gradient(faking)
+        learnable = gate * faking + (1 - gate) * held(faking)
         seen = self.seen(aligned, misaligned, knobs) + learnable
-        undone = jax.lax.stop_gradient(jnp.maximum(0.0, 1 - (aligned + misaligned) / target))
+        undone = held(jnp.maximum(0.0, 1 - (aligned + misaligned) / target))
         hidden = jnp.maximum(0.0, target - aligned - knobs["implicit_similarity"] * learnable) ** 2
         implicit = jnp.where(progress >= knobs["implicit_onset"], hidden, 0.0)
         return {

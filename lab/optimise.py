@@ -1,0 +1,361 @@
+"""Search for the schedule of weights that serves a goal best, under a cap and a budget.
+
+A schedule is a weight of every chosen loss term in every segment, its sign free. Its budget is the sum over segments
+and terms of |weight| times the share of training that it lasts; its cap bounds each |weight|. The slope of the goal
+comes from evolution strategies, because differentiation through training is blind to seeds that change basin
+(`experiments/derivatives.py`); optax follows it and every step is projected back into cap and budget.
+
+What is found is compared with hand-made schedules of the same cap and budget, on seeds that the search never saw.
+"""
+
+import itertools
+import json
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from lab.decision import budget_from_shares
+from lab.schema import MAX_SEED
+from lab.sensitivity import phases, place, settings
+from lab.statistics import Estimate, family_wise, paired_counts, share_draws
+
+SEARCH = 3 * 2**30  # the first seed of searches, far from those of any config
+SIGMA = 0.3  # width of the perturbations, as a share of the cap
+RATE = 0.15  # of Adam, as a share of the cap, falling to 0
+STEEP = 20.0  # what a missing share of competent models costs
+
+
+class Goal(NamedTuple):
+    """What is to be large.
+
+    Attributes:
+        name: posterior_odds (their natural log), or accepted_aligned: P(accepted is aligned).
+        runs: the most runs that accepted_aligned allows.
+        floor: share of models that must do the job.
+    """
+
+    name: str = "posterior_odds"
+    runs: int = 10
+    floor: float = 0.0
+
+    def value(self, shares):
+        """Return the goal from shares of the four cells, the first axis of an array of any shape."""
+        aligned_pass, aligned_fail, misaligned_pass, _ = shares
+        if self.name == "posterior_odds":
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return np.log(aligned_pass) - np.log(misaligned_pass)
+        return budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, self.runs).accepted_aligned
+
+    def slopes(self, cells, able):
+        """Return what each seed adds to the goal and its floor, shape like `cells`, up to a constant.
+
+        It is the slope with respect to the share of its cell, half a seed added to every cell, and `STEEP` for doing
+        the job while the floor is not met.
+        """
+        counts = np.bincount(cells.ravel(), minlength=4) + 0.5
+        shares = counts / counts.sum()
+        steps = 1e-4 * np.minimum(1, 10 * shares.min()) * np.eye(4)
+        slope = (self.value((shares + steps).T) - self.value((shares - steps).T)) / (2 * np.diag(steps))
+        return slope[cells] + STEEP * able * (able.mean() < self.floor)
+
+
+def projected(weights, lengths, cap, budget):
+    """Return the nearest weights within a cap and a budget.
+
+    The nearest point of a box and a weighted ball of the 1-norm: weights shrink by a multiple of how long they last,
+    then are cut off at the cap; the multiple is found by bisection.
+
+    Args:
+        weights: shape (segments, terms).
+        lengths: share of training of each segment, shape (segments,).
+        cap: largest |weight|.
+        budget: largest sum of |weight| times length.
+    """
+    spans = np.asarray(lengths)[:, None]
+
+    def shrunk(by):
+        return np.clip(np.sign(weights) * np.maximum(np.abs(weights) - by * spans, 0.0), -cap, cap)
+
+    low, high = 0.0, float(np.max(np.abs(weights) / spans, initial=0.0))
+    if (spans * np.abs(shrunk(low))).sum() <= budget:
+        return shrunk(low)
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if (spans * np.abs(shrunk(middle))).sum() > budget else (low, middle)
+    return shrunk(high)
+
+
+def spent(lengths, cap, budget, backward=False):
+    """Return weights of one term that spend a budget at the cap from the start of training on, or from its end back."""
+    order = range(len(lengths))[:: -1 if backward else 1]
+    weights, left = np.zeros(len(lengths)), budget
+    for index in order:
+        weights[index] = min(cap, left / lengths[index])
+        left = max(0.0, left - weights[index] * lengths[index])
+    return weights
+
+
+def handmade(lengths, terms, cap, budget):
+    """Return name -> weights, shape (segments, terms), of what one would try by hand with one term at a time.
+
+    Hold out; push at the start, for one, two or four segments; the same and against it from the end of training back
+    with what is left of the budget; push or go against throughout or at the end.
+    """
+    lengths, found = np.asarray(lengths), {"hold_out": np.zeros((len(lengths), len(terms)))}
+    for column, term in enumerate(terms):
+        most = min(cap, budget / lengths.sum())
+        own = {
+            "throughout": np.full(len(lengths), most),
+            "late": spent(lengths, cap, budget, backward=True),
+            "anti_throughout": np.full(len(lengths), -most),
+            "anti_late": -spent(lengths, cap, budget, backward=True),
+        }
+        for first in (1, 2, 4):
+            early = np.concatenate([spent(lengths[:first], cap, budget), np.zeros(len(lengths) - first)])
+            left = budget - (early * lengths).sum()
+            against = np.concatenate([np.zeros(first), spent(lengths[first:], cap, left, backward=True)])
+            own[f"early_{first}"] = early
+            own[f"early_{first}_then_anti"] = early - against
+        for name, weights in own.items():
+            table = np.zeros((len(lengths), len(terms)))
+            table[:, column] = weights
+            found[f"{name}_{term}" if len(terms) > 1 else name] = table
+    kept = {}
+    for name, table in found.items():
+        if not any(np.allclose(table, other) for other in kept.values()):
+            kept[name] = table
+    return kept
+
+
+class Found(NamedTuple):
+    """What one search came to.
+
+    Attributes:
+        weights: shape (segments, terms).
+        slopes: of the goal at the end of the search, averaged over its last quarter, of the same shape.
+        errors: their standard errors.
+        value: the goal on seeds kept for choosing between searches.
+    """
+
+    weights: np.ndarray
+    slopes: np.ndarray
+    errors: np.ndarray
+    value: float
+
+
+def search(ends, goal, lengths, start, cap, budget, *, iterations, pairs, first_seed, progress=None):
+    """Climb from a start.
+
+    Args:
+        ends: a `lab.derivatives.Ends`.
+        goal: a `Goal`.
+        lengths: share of training of each segment.
+        start: weights, shape (segments, terms).
+        cap: as for `projected`.
+        budget: as for `projected`.
+        iterations: number of steps.
+        pairs: seeds per step, each trained twice; fresh ones every time.
+        first_seed: of these; as many again as four steps take are used to judge the result.
+        progress: called after each step.
+
+    Returns:
+        A `Found`.
+    """
+    import jax.numpy as jnp
+    import optax
+
+    weights, random = projected(start, lengths, cap, budget), np.random.default_rng(first_seed)
+    climber = optax.adam(optax.cosine_decay_schedule(RATE, iterations), b1=0.8, b2=0.95)
+    state, trail = climber.init(jnp.asarray(weights)), []
+    for index in range(iterations):
+        draws = random.standard_normal((pairs, *weights.shape))
+        seeds = first_seed + index * pairs + np.arange(pairs)
+        cells, able = ends(seeds, *(weights + sign * SIGMA * cap * draws for sign in (1, -1)))
+        up, down = goal.slopes(cells, able)
+        each = (up - down)[:, None, None] * draws / (2 * SIGMA)
+        updates, state = climber.update(jnp.asarray(-each.mean(0)), state)
+        weights = projected(weights + cap * np.asarray(updates, float), lengths, cap, budget)
+        trail.append((each.mean(0), each.std(0) / math.sqrt(pairs)))
+        if progress:
+            progress()
+    last = trail[-max(1, iterations // 4) :]
+    slopes = np.mean([mean for mean, _ in last], axis=0) / cap
+    errors = np.sqrt(np.sum([error**2 for _, error in last], axis=0)) / len(last) / cap
+    weights = np.trunc(weights / cap * 1000) * cap / 1000  # toward 0, so that it stays within the budget
+    seeds = first_seed + iterations * pairs + np.arange(4 * pairs)
+    cells, able = ends(seeds, np.broadcast_to(weights, (len(seeds), *weights.shape)))
+    shares = (np.bincount(cells[0], minlength=4) + 0.5) / (len(seeds) + 2)
+    value = float(goal.value(shares)) - STEEP * max(0.0, goal.floor - float(able.mean()))
+    return Found(weights, slopes, errors, value)
+
+
+def starts(lengths, terms, cap, budget, count):
+    """Return where searches begin: nothing, then a push early and against it later, then at random."""
+    lengths = np.asarray(lengths)
+    nothing = np.zeros((len(lengths), len(terms)))
+    pushed = nothing.copy()
+    early = np.cumsum(lengths) <= 0.15 + 1e-9
+    pushed[:, 0] = np.where(early, cap, -cap)
+    random = np.random.default_rng(0)
+    at_random = (random.uniform(-cap, cap, nothing.shape) for _ in itertools.count())
+    made = itertools.islice(itertools.chain([nothing, pushed], at_random), count)
+    return [projected(own, lengths, cap, budget) for own in made]
+
+
+def searches(
+    experiment, condition, terms, goal, cap, budget, *, count=3, iterations=60, pairs=256, file=None, progress=None
+):
+    """Search from several starts.
+
+    Args:
+        experiment: a `lab.config.Experiment`; its segments are those of the schedule, its seeds are never used.
+        condition: the `lab.config.Condition` whose weights of `terms` are chosen.
+        terms: names of loss terms.
+        goal: a `Goal`.
+        cap: as for `projected`.
+        budget: as for `projected`.
+        count: number of starts.
+        iterations: as for `search`.
+        pairs: as for `search`.
+        file: JSON in which finished searches are kept, so that the same call goes on after them.
+        progress: called with how many of all steps are done, and how many there are.
+
+    Returns:
+        A `Found` per start, the best on the seeds kept for choosing first.
+
+    Raises:
+        ValueError: the experiment uses seeds of the search, or a number out of range.
+    """
+    for name, value in (
+        ("cap", cap),
+        ("budget", budget),
+        ("pairs", pairs),
+        ("iterations", iterations),
+        ("starts", count),
+    ):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be a positive number, not {value:g}")
+    per_start = (iterations + 4) * pairs
+    if max(experiment.seeds) >= SEARCH or SEARCH + count * per_start > MAX_SEED:
+        raise ValueError(f"seeds from {SEARCH:,} on are for searches: choose lower ones, or search less")
+    from lab.derivatives import Ends
+
+    lengths = np.diff([0, *experiment.ends]) / experiment.training.steps
+    shared = {**experiment.as_json(), "seeds": None, "stop": None, "regimens": None, "sweep": None, "name": None}
+    own = [[*each] for each in condition.settings]
+    asked = json.dumps([shared, own, list(terms), goal, cap, budget, iterations, pairs], sort_keys=True)
+    stored = json.loads(file.read_text()) if file and file.exists() else {}
+    kept = stored["found"] if stored.get("asked") == asked else []
+    found = [Found(*map(np.array, own[:3]), own[3]) for own in kept[:count]]
+    ends = Ends(experiment, condition, terms)
+    for index, start in enumerate(starts(lengths, terms, cap, budget, count)):
+        if index < len(found):
+            continue
+        steps = itertools.count(index * iterations + 1)
+        found.append(
+            search(ends, goal, lengths, start, cap, budget, iterations=iterations, pairs=pairs,
+                   first_seed=SEARCH + index * per_start,
+                   progress=progress and (lambda steps=steps: progress(next(steps), count * iterations)))
+        )  # fmt: skip
+        if file:
+            rows = [[*(part.tolist() for part in own[:3]), own.value] for own in found]
+            file.write_text(json.dumps({"asked": asked, "found": rows}) + "\n")
+    return sorted(found, key=lambda own: -own.value)
+
+
+def beside(experiment, terms, cap, budget, found):
+    """Return name -> weights of all schedules to compare: holding out and others made by hand, then what was found."""
+    lengths = np.diff([0, *experiment.ends]) / experiment.training.steps
+    learned = {"learned" + (f"_{index + 1}" if index else ""): own.weights for index, own in enumerate(found)}
+    return {**handmade(lengths, terms, cap, budget), **learned}
+
+
+def config(experiment, condition, terms, schedules, about):
+    """Return the text of a config that trains schedules beside each other on the seeds of an experiment.
+
+    Args:
+        experiment: a `lab.config.Experiment`.
+        condition: the `lab.config.Condition` whose weights of `terms` they replace.
+        terms: names of loss terms.
+        schedules: name -> weights, shape (segments, terms); the first is the baseline.
+        about: lines for its head.
+    """
+    values, training, own = experiment.as_json(), experiment.training, condition.settings[0]
+    at = [place(experiment.task, term) for term in terms]
+    kept = ("proxy", "thresholds", "confidence", "stop_rejected")
+    head = {
+        "name": f"optimised-{experiment.name}"[:64],
+        "question": f"Which schedule of {' and '.join(terms)} serves best?",
+        "task": values["task"],
+        **{key: values[key] for key in kept if key in values},
+        "knobs": condition.knobs,
+        "seeds": values["seeds"],
+        "training": {
+            **values["training"],
+            "segments": [end / training.steps for end in experiment.ends],
+            "learning_rate": own.learning_rate,
+            "final_learning_rate": own.final_learning_rate,
+        },
+        "baseline": next(iter(schedules)),
+    }
+    lines = [f"# {line}".rstrip() for line in about] + [f"{key}: {json.dumps(value)}" for key, value in head.items()]
+    lines.append("regimens:")
+    for name, table in schedules.items():
+        all_of_them = settings(condition)
+        all_of_them[:, at] = table
+        lines.append(f"  {name}:")
+        lines += [f"    - {json.dumps(phase)}" for phase in phases(experiment, condition, all_of_them)]
+    return "\n".join(lines) + "\n"
+
+
+class Rival(NamedTuple):
+    """One schedule beside the one that was found.
+
+    Attributes:
+        name: of it.
+        value: the goal; its limits are quantiles of the posterior.
+        gain: how much more the one found reaches, or None for itself.
+    """
+
+    name: str
+    value: Estimate
+    gain: Estimate | None
+
+
+def rivals(outcomes, names, best, goal, confidence):
+    """Return a `Rival` for every schedule, the best value first.
+
+    Args:
+        outcomes: what `lab.outcomes.classify` returned.
+        names: of its conditions.
+        best: name of the one that was found.
+        goal: a `Goal`.
+        confidence: with which all gains hold together (Bonferroni).
+    """
+    mine_at, rows = names.index(best), []
+    each = family_wise(confidence, len(names) - 1)
+    for index, name in enumerate(names):
+        first, second, joint = paired_counts(outcomes, mine_at, index)
+        mine, other = share_draws(first, second, joint, 20_000)
+        (value, found) = (float(goal.value(np.array(own.cells, float) / own.seeds)) for own in (second, first))
+        drawn = goal.value((other / other.sum(1, keepdims=True)).T)
+        gains = goal.value((mine / mine.sum(1, keepdims=True)).T) - drawn
+        gain = None if name == best else _limits(found - value, gains, each)
+        rows.append(Rival(name, _limits(value, drawn, confidence), gain))
+    return sorted(rows, key=lambda row: -row.value.value if not math.isnan(row.value.value) else math.inf)
+
+
+def verdict(rows):
+    """Return wins, loses or flat (no schedule is better for sure, and some are not told apart from the one found)."""
+    gains = [row.gain for row in rows if row.gain is not None]
+    if all(gain.low > 0 for gain in gains):
+        return "wins"
+    return "loses" if any(gain.high < 0 for gain in gains) else "flat"
+
+
+def _limits(value, drawn, confidence):
+    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low = -math.inf if math.isnan(value) or value == -math.inf else min(float(low), value)
+    high = math.inf if math.isnan(value) or value == math.inf else max(float(high), value)
+    return Estimate(value, low, high)

@@ -1,0 +1,146 @@
+"""The search for schedules against a general optimiser, differences, and populations whose best schedule is known."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from lab import optimise
+from lab.cli import main
+from lab.config import load
+
+LENGTHS = np.array([0.05, 0.05, 0.2, 0.3, 0.4])
+
+
+def test_projection_is_the_nearest_point():
+    """Against a general constrained optimiser, on weights split into positive and negative parts."""
+    random = np.random.default_rng(0)
+    for cap, budget in ((1.0, 0.3), (0.5, 10.0), (2.0, 0.05)):
+        given = random.normal(0, 1, (5, 2))
+        spans = np.repeat(LENGTHS, 2)
+
+        def distance(parts, given=given):
+            return ((parts[:10] - parts[10:] - given.ravel()) ** 2).sum()
+
+        best = minimize(
+            distance, np.full(20, 0.01), bounds=[(0, cap)] * 20, method="SLSQP",
+            options={"ftol": 1e-12, "maxiter": 500},
+            constraints={"type": "ineq", "fun": lambda parts, b=budget, s=spans: b - np.tile(s, 2) @ parts},
+        )  # fmt: skip
+        found = optimise.projected(given, LENGTHS, cap, budget)
+        np.testing.assert_allclose(found.ravel(), best.x[:10] - best.x[10:], atol=2e-4)
+        assert (LENGTHS[:, None] * np.abs(found)).sum() <= budget + 1e-9
+
+
+def test_schedules_made_by_hand_spend_the_budget():
+    """Cap 1, budget .2: the first three segments take .05 + .05 + .1; the last takes .2 at half the cap."""
+    np.testing.assert_allclose(optimise.spent(LENGTHS, 1.0, 0.2), [1, 1, 0.5, 0, 0])
+    np.testing.assert_allclose(optimise.spent(LENGTHS, 1.0, 0.2, backward=True), [0, 0, 0, 0, 0.5])
+    made = optimise.handmade(LENGTHS, ["test"], 1.0, 0.2)
+    np.testing.assert_allclose(made["early_1_then_anti"][:, 0], [1, 0, 0, 0, -0.375])
+    np.testing.assert_allclose(made["early_2"][:, 0], [1, 1, 0, 0, 0])
+    np.testing.assert_allclose(made["throughout"][:, 0], 0.2)
+    for name, own in made.items():
+        assert (LENGTHS @ np.abs(own))[0] <= 0.2 + 1e-12, name
+    assert len(optimise.handmade(LENGTHS, ["a", "b"], 1.0, 0.2)) == 2 * (len(made) - 1) + 1
+
+
+@pytest.mark.parametrize("goal", [optimise.Goal(), optimise.Goal("accepted_aligned", 3)])
+def test_slopes_of_the_goal_are_those_of_moving_seeds(goal):
+    """One more aligned pass and one less misaligned pass of 100,000."""
+    counts = np.array([30_000, 10_000, 20_000, 40_000])
+    cells = np.repeat(np.arange(4), counts)[None]
+    slopes = goal.slopes(cells, np.ones(cells.shape, bool))
+    first = slopes[0][np.cumsum(counts) - 1]
+    shares = (counts + 0.5) / (counts.sum() + 2)
+    for one, other in ((0, 2), (0, 3), (1, 2)):
+        step = 1e-6 * (np.eye(4)[one] - np.eye(4)[other])
+        change = (goal.value(shares + step) - goal.value(shares - step)) / 2e-6
+        assert first[one] - first[other] == pytest.approx(change, rel=1e-4)
+    assert optimise.Goal().value(np.array([0.4, 0, 0.1, 0.5])) == pytest.approx(math.log(4))
+
+
+def test_a_floor_pays_for_models_that_do_the_job():
+    cells, able = np.array([[0, 2, 3, 3]]), np.array([[True, True, True, False]])
+    apart = optimise.Goal(floor=0.9).slopes(cells, able) - optimise.Goal().slopes(cells, able)
+    np.testing.assert_allclose(apart, optimise.STEEP * able)
+    np.testing.assert_array_equal(optimise.Goal(floor=0.7).slopes(cells, able), optimise.Goal().slopes(cells, able))
+
+
+def test_the_search_finds_what_is_known_to_be_best():
+    """All pass; ln o(A) = 4 w_0 - 2 w_4. By budget, the first segment pays 4 / .05, the last 2 / .4: the cap first."""
+    random = np.random.default_rng(1)
+
+    def ends(seeds, *weights):
+        luck = random.uniform(size=len(seeds))
+        chances = [1 / (1 + np.exp(-(4 * own[:, 0, 0] - 2 * own[:, 4, 0]))) for own in weights]
+        return np.array([np.where(luck < chance, 0, 2) for chance in chances]), np.ones(
+            (len(weights), len(seeds)), bool
+        )
+
+    found = optimise.search(
+        ends, optimise.Goal(), LENGTHS, np.zeros((5, 1)), 1.0, 0.25, iterations=80, pairs=512, first_seed=0
+    )
+    # .05 of the budget of .25 goes to the first segment, .2 to the last; noise elsewhere costs some of it
+    assert found.weights[0, 0] > 0.9
+    assert -0.5 <= found.weights[4, 0] < -0.3
+    assert found.slopes[0, 0] / 4 == pytest.approx(1, abs=4 * found.errors[0, 0] / 4 + 0.35)  # smoothed over .3
+    expected = 4 * found.weights[0, 0] - 2 * found.weights[4, 0]
+    assert found.value == pytest.approx(expected, abs=4 * math.sqrt(1 / 2048 / 0.01))
+
+
+def test_rivals_and_verdicts_by_hand(tmp_path, monkeypatch, capsys):
+    """A search on the race, whose config trains, and whose table is counted from it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.yaml").write_text(
+        "name: r\ntask: race\nseeds: 512\nknobs: {preference: 0}\ntraining: {steps: 400, segments: 4}\n"
+        "regimens: {hold_out: [{until: 1}]}\n"
+    )
+    given = ["optimise", "r.yaml", "--terms", "push", "--cap", "0.05", "--goal", "accepted_aligned", "--runs", "2"]
+    given += ["--iterations", "4", "--starts", "2", "--pairs", "64", "--out", "o", "--json"]
+    assert main(given) == 0
+    data = json.loads(capsys.readouterr().out)
+    made = load(tmp_path / "o/optimised-r.yaml")
+    assert len(made.conditions) == len(data["schedules"]) == len(data["rivals"])
+    at = list(made.task.terms).index("push")
+    for condition in made.conditions:
+        weights = [own.weights[at] for own in condition.settings]
+        np.testing.assert_allclose(weights, np.ravel(data["schedules"][condition.name]), atol=1e-12)
+        assert np.abs(weights) @ np.full(4, 0.25) <= data["budget"] + 1e-9
+    assert {row["name"] for row in data["rivals"] if row["gain"] is None} == {"learned"}
+    # the same command again searches no more and says the same
+    before = (tmp_path / "o/search.json").stat().st_mtime_ns
+    assert main(given) == 0
+    assert json.loads(capsys.readouterr().out) == data
+    assert (tmp_path / "o/search.json").stat().st_mtime_ns == before
+    assert main([*given[:3], "nonsense", *given[4:]]) == 2
+    assert "nonsense" in capsys.readouterr().err
+
+
+def test_a_gain_is_that_of_two_populations():
+    """By hand: o(A|T) of 60/20 against 40/20 gains ln 1.5; with 2 runs, .72 of those accepted are aligned, not .56."""
+    import xarray as xr
+
+    def population(ap, mp, mf):
+        aligned = np.array([True] * ap + [False] * (mp + mf))
+        return aligned, np.array([True] * (ap + mp) + [False] * mf)
+
+    rows = [population(60, 20, 20), population(40, 20, 40)]
+    flags = {"aligned": [row[0] for row in rows], "passes": [row[1] for row in rows]}
+    nothing = np.zeros((2, 100), bool)
+    table = {name: (("condition", "seed"), np.array(own)) for name, own in flags.items()}
+    table |= {name: (("condition", "seed"), nothing) for name in ("incompetent", "diverged", "unjudged")}
+    table["trained"] = (("condition", "seed"), ~nothing)
+    found = optimise.rivals(xr.Dataset(table), ["learned", "hold_out"], "learned", optimise.Goal(), 0.95)
+    assert [row.name for row in found] == ["learned", "hold_out"]
+    assert found[1].gain.value == pytest.approx(math.log(1.5))
+    assert found[1].value.value == pytest.approx(math.log(2))
+    two = optimise.rivals(
+        xr.Dataset(table), ["learned", "hold_out"], "learned", optimise.Goal("accepted_aligned", 2), 0.95
+    )
+    # P(A, T) + P(fail) P(A, T) + P(fail) P(A, fail): .6 + .2 .6 and .4 + .4 .4
+    assert two[0].value.value == pytest.approx(0.72)
+    assert two[1].gain.value == pytest.approx(0.72 - 0.56)
+    assert optimise.verdict(found) in ("wins", "flat")
