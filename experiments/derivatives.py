@@ -27,11 +27,6 @@ sum is more than ten times that of the counts. Its cost is the processor time it
 mean squared standard error over segments, as a multiple of that of counting: what the same precision costs. The
 default of `lab sensitivity` is the estimator that agrees everywhere, in all tasks, with the lowest cost (geometric mean
 over tasks and activations).
-
-Calibration, on the counted run itself: batches of seeds, each with the intervals that `lab sensitivity` would print for
-it, against the estimate from all other seeds; the share that covers it, where it is finite. That estimate is not exact
-either: of intervals that are right at 95%, a little fewer cover it (94.2% with 16 batches), and segments share seeds,
-so those of a batch miss together.
 """
 
 import argparse
@@ -50,7 +45,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from tueplots import figsizes
 
-from lab import derivatives, engine, outcomes, sensitivity, statistics
+from lab import derivatives, engine, outcomes, sensitivity
 from lab.config import parse
 from lab.figures import GREY, save
 
@@ -66,11 +61,11 @@ training: {{segments: 20}}
 regimens:
   hold_out: [{{until: 1}}]
 """
-# task -> knobs, step of the weight, width of evolution strategies, seeds, seeds in a batch; looked at on 3,000,000+
+# task -> knobs, step of the weight, width of evolution strategies, seeds; looked at on 3,000,000+
 SETTINGS = {
-    "race": ("preference: 0, implicit_proxy: 0.1, detectability: 2", 0.02, 0.01, 16384, 256),
-    "scratchpad": ("preference: -0.006, implicit_proxy: 0.03, implicit_onset: 0.4", 0.002, 0.002, 2048, 128),
-    "shortcut": ("detectability: 3", 0.01, 0.01, 4096, 128),
+    "race": ("preference: 0, implicit_proxy: 0.1, detectability: 2", 0.02, 0.01, 16384),
+    "scratchpad": ("preference: -0.006, implicit_proxy: 0.03, implicit_onset: 0.4", 0.002, 0.002, 2048),
+    "shortcut": ("detectability: 3", 0.01, 0.01, 4096),
 }
 ACTIVATIONS = {"race": ("none",), "scratchpad": ("relu", "gelu"), "shortcut": ("relu", "gelu")}
 TERM = "test"
@@ -93,36 +88,6 @@ def sides(ended, index):
     return [names.index(f"{side}-{TERM}-{index:03d}") for side in ("up", "down")]
 
 
-def calibration(ended, segments, step, batch):
-    """Return, by quantity and stretch, how many intervals of batches cover the estimate from all other seeds."""
-    whole = statistics.cells(ended)
-    starts = range(0, whole.shape[1] - batch + 1, batch)
-    found = {}
-    for index in range(segments):
-        pair = whole[sides(ended, index)]
-        for start in starts:
-            mine = np.zeros(whole.shape[1], bool)
-            mine[start : start + batch] = True
-            one, rest = (_joint(pair[:, own]) for own in (mine, ~mine))
-            own = sensitivity.derivative(*one, 2 * step)
-            up, down = (sensitivity.of_shares(np.array(counts.cells, float)) for counts in rest[:2])
-            stretch = "early" if index < EARLY["early"].stop else "late"
-            for name in sensitivity.QUANTITIES:
-                with np.errstate(invalid="ignore"):  # inf - inf
-                    value = float(up[name] - down[name]) / (2 * step)
-                if math.isfinite(value) and math.isfinite(own[name].value):
-                    row = found.setdefault(name, {}).setdefault(stretch, [0, 0])
-                    row[0] += own[name].low <= value <= own[name].high
-                    row[1] += 1
-    return found
-
-
-def _joint(pair):
-    """Return both `Counts` and the joint counts of two rows of cells."""
-    joint = np.bincount(4 * pair[0] + pair[1], minlength=16).reshape(4, 4)
-    return statistics.Counts(*joint.sum(1)), statistics.Counts(*joint.sum(0)), joint
-
-
 def verdict(truth, errors, values, own_errors):
     """Return agrees, noisy, disagrees or blind for one stretch of training."""
     there = np.isfinite(values)
@@ -136,7 +101,7 @@ def verdict(truth, errors, values, own_errors):
 
 def measure(task, activation, scale):
     """Return everything about one task with one activation."""
-    knobs, step, sigma, seeds, batch = SETTINGS[task]
+    knobs, step, sigma, seeds = SETTINGS[task]
     seeds = max(256, int(seeds * scale))
     experiment = parse(CONFIG.format(task=task, first=FIRST, seeds=seeds, knobs=knobs))
     condition, segments = experiment.conditions[0], len(experiment.ends)
@@ -193,7 +158,6 @@ def measure(task, activation, scale):
         },
         "decides": plain(early.decides),
         "basin": {"counted": plain(basin), "pathwise": plain(inside)},
-        "calibration": calibration(ended, segments, step, min(batch, seeds // 2)),
     }
 
 
@@ -223,23 +187,34 @@ def draw(data):
     for column, (task, key) in zip(axes.T, shown, strict=True):
         own = data["studies"][key]
         middle = (np.arange(20) + 0.5) / 20
+        calm = [own["estimators"][name]["values"] for name in COLOURS if name != "pathwise"]
+        most = 2 * max(abs(x) for row in calm for x in row if x is not None) / 5
         for index, (name, colour) in enumerate(COLOURS.items()):
             row = own["estimators"][name]
-            values = np.array([math.nan if x is None else x for x in row["values"]]) / 5
-            errors = np.array([math.nan if x is None else x for x in row["errors"]]) / 5
-            at = middle + 0.009 * (index - 1.5)
-            column[0].errorbar(
-                at, values, 1.96 * errors, fmt=MARKERS[name], color=colour, markersize=2.5, linewidth=0.7
-            )
+            values, errors = (np.array(row[key], float) / 5 for key in ("values", "errors"))
+            at, inside = middle + 0.009 * (index - 1.5), np.abs(values) < most
+            style = {"fmt": MARKERS[name], "color": colour, "markersize": 2.5, "linewidth": 0.7}
+            column[0].errorbar(at[inside], values[inside], 1.96 * errors[inside], **style)
+            for side in (-1, 1):  # beyond what the others reach
+                beyond = side * values >= most
+                marker = {-1: "v", 1: "^"}[side]
+                column[0].plot(at[beyond], np.full(beyond.sum(), side * most), marker, color=colour, markersize=4,
+                               markerfacecolor="white")  # fmt: skip
         if task != "race":
             column[0].set_yscale("symlog", linthresh=0.1, linscale=0.6)
             column[0].minorticks_off()
+            column[0].set_ylim(-1.6 * most, 1.6 * most)
+        counted_basin = np.array(own["basin"]["counted"], float) / 5
+        edge = 1.5 * np.abs(counted_basin).max()
         for name in ("counted", "pathwise"):
             values = np.array(own["basin"][name], float) / 5
-            column[1].plot(middle, values, MARKERS[name], color=COLOURS[name], markersize=2.5)
+            inside = np.abs(values) < edge
+            column[1].plot(middle[inside], values[inside], MARKERS[name], color=COLOURS[name], markersize=2.5)
+            column[1].plot(middle[~inside], np.sign(values[~inside]) * edge, "^", color=COLOURS[name],
+                           markersize=4, markerfacecolor="white")  # fmt: skip
         for ax in column:
             ax.axhline(0, color="black", linewidth=0.6, linestyle=":")
-        column[0].set_title(task, loc="left", fontsize="small")
+        column[0].set_title(key.replace(", none", ""), loc="left", fontsize="small")
         column[1].set_xlabel("share of training")
     axes[0, 0].set_ylabel("P(A)\nper unit of weight and 1%")
     axes[1, 0].set_ylabel("test score, misaligned\nper unit of weight and 1%")
@@ -261,7 +236,9 @@ def caption(data):
     return (
         "Above: derivative of P(A) with respect to the weight of the test in each twentieth of training, 95% "
         "intervals. Below: derivative of the mean test score of models that stay misaligned, inside a basin, counted "
-        f"and through training. Verdicts early/late by the rule: {said}. Default by the rule: {data['default']}."
+        "and through training. Hollow: beyond the axis, where single seeds blow up. Through training it is the slope "
+        "of mean alignment, which in race is not that of P(A): there alignment is a matter of degree. Verdicts "
+        f"early/late by the rule: {said}. Default by the rule: {data['default']}."
     )
 
 
@@ -284,7 +261,6 @@ def main():
                 for name, row in own["estimators"].items():
                     values = [f"{x:.3g}" if x is not None else "-" for x in row["values"]]
                     print(task, activation, name, row["verdicts"], f"cost {row['cost']:.3g}", *values, flush=True)
-                print(own["calibration"], flush=True)
     table, default = chosen(studies)
     print(table, default)
     data = {"studies": studies, "agrees_everywhere": {name: agrees for name, (agrees, _) in table.items()}}

@@ -341,7 +341,8 @@ def spot_check(run, start, steps, seeds, index, slopes, width=32):
                 raise Refused(
                     f"segment {segment + 1}: the slope is {value:.3g} through training (standard error {error:.2g}), "
                     f"by differences on the same {len(own):,} seeds {truth:.3g} ({spread:.2g}). Differentiation "
-                    "through training is blind where seeds change sides and useless where single seeds blow up; count instead"
+                    "through training is blind where seeds change sides and useless where single seeds blow up; "
+                    "count instead"
                 )
 
 

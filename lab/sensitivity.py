@@ -164,8 +164,8 @@ def derivative(first, second, joint, difference, confidence=0.95):
     """Return the derivative of every quantity between two regimens that differ in one number.
 
     Values are differences of plain estimates, limits quantiles of the joint posterior of `lab.statistics.compare`, but
-    with Jeffreys' weight of 1/2 on every joint outcome: a small step changes few seeds, and where it changed none an
-    eighth would say that it hardly can.
+    with twice the prior's weight on every joint outcome: a small step changes few seeds, and where it changed none an
+    eighth of a seed would say that it hardly can (`experiments/sensitivity.py` measures the coverage).
 
     Args:
         first: `Counts` at the higher value of the number.
@@ -179,7 +179,7 @@ def derivative(first, second, joint, difference, confidence=0.95):
     """
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     plain = [of_shares(np.array(counts.cells, float)) for counts in (first, second)]
-    drawn = [of_shares(shares.T) for shares in share_draws(first, second, joint, weight=0.5)]
+    drawn = [of_shares(shares.T) for shares in share_draws(first, second, joint, weight=0.25)]
     found = {}
     for name in QUANTITIES:
         with np.errstate(invalid="ignore"):  # inf - inf
