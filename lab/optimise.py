@@ -99,8 +99,8 @@ def spent(lengths, cap, budget, backward=False):
 def handmade(lengths, terms, cap, budget):
     """Return name -> weights, shape (segments, terms), of what one would try by hand with one term at a time.
 
-    Hold out; push at the start, for one, two or four segments; the same and against it from the end of training back
-    with what is left of the budget; push or go against throughout or at the end.
+    Hold out; push at the start, for one, two or four segments; the same and then against it with what is left of the
+    budget, evenly over the rest of training or at its end; push or go against throughout or at the end.
     """
     lengths, found = np.asarray(lengths), {"hold_out": np.zeros((len(lengths), len(terms)))}
     for column, term in enumerate(terms):
@@ -115,8 +115,10 @@ def handmade(lengths, terms, cap, budget):
             early = np.concatenate([spent(lengths[:first], cap, budget), np.zeros(len(lengths) - first)])
             left = budget - (early * lengths).sum()
             against = np.concatenate([np.zeros(first), spent(lengths[first:], cap, left, backward=True)])
+            rest = np.where(np.arange(len(lengths)) < first, 0.0, min(cap, left / lengths[first:].sum()))
             own[f"early_{first}"] = early
-            own[f"early_{first}_then_anti"] = early - against
+            own[f"early_{first}_then_anti"] = early - rest
+            own[f"early_{first}_then_anti_last"] = early - against
         for name, weights in own.items():
             table = np.zeros((len(lengths), len(terms)))
             table[:, column] = weights
@@ -333,17 +335,29 @@ def rivals(outcomes, names, best, goal, confidence):
         goal: a `Goal`.
         confidence: with which all gains hold together (Bonferroni).
     """
-    mine_at, rows = names.index(best), []
-    each = family_wise(confidence, len(names) - 1)
+    place_of_best, rows = names.index(best), []
     for index, name in enumerate(names):
-        first, second, joint = paired_counts(outcomes, mine_at, index)
-        mine, other = share_draws(first, second, joint, 20_000)
-        (value, found) = (float(goal.value(np.array(own.cells, float) / own.seeds)) for own in (second, first))
-        drawn = goal.value((other / other.sum(1, keepdims=True)).T)
-        gains = goal.value((mine / mine.sum(1, keepdims=True)).T) - drawn
-        gain = None if name == best else _limits(found - value, gains, each)
-        rows.append(Rival(name, _limits(value, drawn, confidence), gain))
+        pair = paired_counts(outcomes, place_of_best, index)
+        rows.append(rival(name, *pair, goal, confidence, None if name == best else len(names) - 1))
     return sorted(rows, key=lambda row: -row.value.value if not math.isnan(row.value.value) else math.inf)
+
+
+def rival(name, best, other, joint, goal, confidence, of):
+    """Return the `Rival` of a schedule from counts.
+
+    Args:
+        name: of it.
+        best: `Counts` of the schedule that was found.
+        other: its own.
+        joint: joint counts of both, as for `lab.statistics.compare`.
+        goal: a `Goal`.
+        confidence: of its value, and with which `of` gains hold together; None for the schedule found itself.
+        of: number of gains.
+    """
+    mine, drawn = (goal.value((own / own.sum(1, keepdims=True)).T) for own in share_draws(best, other, joint, 20_000))
+    found, value = (float(goal.value(np.array(own.cells, float) / own.seeds)) for own in (best, other))
+    gain = None if of is None else _limits(found - value, mine - drawn, family_wise(confidence, of))
+    return Rival(name, _limits(value, drawn, confidence), gain)
 
 
 def verdict(rows):

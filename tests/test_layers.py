@@ -27,6 +27,7 @@ LAYERS = [
     {"optimise"},
     {"figures"},
     {"report"},
+    {"claims"},
     {"cli"},
     {"__main__"},
 ]

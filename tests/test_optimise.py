@@ -39,7 +39,8 @@ def test_schedules_made_by_hand_spend_the_budget():
     np.testing.assert_allclose(optimise.spent(LENGTHS, 1.0, 0.2), [1, 1, 0.5, 0, 0])
     np.testing.assert_allclose(optimise.spent(LENGTHS, 1.0, 0.2, backward=True), [0, 0, 0, 0, 0.5])
     made = optimise.handmade(LENGTHS, ["test"], 1.0, 0.2)
-    np.testing.assert_allclose(made["early_1_then_anti"][:, 0], [1, 0, 0, 0, -0.375])
+    np.testing.assert_allclose(made["early_1_then_anti_last"][:, 0], [1, 0, 0, 0, -0.375])
+    np.testing.assert_allclose(made["early_1_then_anti"][:, 0], [1, *[-0.15 / 0.95] * 4])
     np.testing.assert_allclose(made["early_2"][:, 0], [1, 1, 0, 0, 0])
     np.testing.assert_allclose(made["throughout"][:, 0], 0.2)
     for name, own in made.items():

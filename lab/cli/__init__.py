@@ -6,10 +6,10 @@ import sys
 import tyro
 
 from lab import outcomes
-from lab.cli.about import check_task, schema, tasks
+from lab.cli.about import check_task, claims, schema, tasks
 from lab.cli.console import Stopped, UsageError, errors
 from lab.cli.reading import compare, figures, gates, ideas, plan, probe, show
-from lab.cli.training import card, optimise, run, seeds, sensitivity, worker
+from lab.cli.training import card, experiment, optimise, run, seeds, sensitivity, worker
 from lab.store import StoreError
 
 
@@ -29,6 +29,8 @@ def main(args=None):
         "card": card,
         "sensitivity": sensitivity,
         "optimise": optimise,
+        "experiment": experiment,
+        "claims": claims,
         "tasks": tasks,
         "check-task": check_task,
         "schema": schema,

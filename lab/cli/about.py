@@ -92,3 +92,28 @@ def schema() -> None:
     from lab.config import Config
 
     print(json.dumps(Config.model_json_schema(), indent=1))
+
+
+def claims(figures: Path | None = None, as_json: Annotated[bool, arg(name="json")] = False) -> None:
+    """List the claims with verdicts, which are computed from stored counts; what is not stored is not run.
+
+    Args:
+        figures: folder of what `lab experiment` counted; the project's own by default.
+        as_json: print JSON, with each claim's rule.
+    """
+    from lab import claims as made
+
+    try:
+        rows = made.table(figures)
+    except made.ClaimError as error:
+        raise UsageError(str(error)) from None
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    view = Table(title="claims, each judged by the rule in its experiment", title_justify="left")
+    for column in ("name", "claim", "verdict", "by task"):
+        view.add_column(column, overflow="fold")
+    for row in rows:
+        by_task = ", ".join(f"{task} {own['verdict']}" for task, own in row["tasks"].items())
+        view.add_row(*map(Text, (row["name"], row["claim"], row["verdict"], by_task)))
+    console.print(view)

@@ -477,3 +477,45 @@ def optimise(
     console.print(report.optimised_reading(data), markup=False)
     console.print(f"config:  {path}", markup=False, soft_wrap=True)
     console.print(f"figures: {drawn.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
+
+
+def experiment(
+    name: Positional[str],
+    /,
+    seeds: int | None = None,
+    first: int | None = None,
+    tasks: str | None = None,
+    out: Path | None = None,
+) -> None:
+    """Run the experiment of a claim, or of all: train, count, judge by the claim's rule and draw its figure.
+
+    Args:
+        name: of a claim (`lab claims` lists them), or all.
+        seeds: models per condition at most, for a look; the project's own figures are then left alone.
+        first: the first seed instead of the configs', to see whether verdicts replicate; the same.
+        tasks: only these, with commas between; what is stored of others is kept.
+        out: a folder for runs and figures; by default runs/ here, and figures/ of the project, or runs/look for a look.
+    """
+    from lab import claims as made
+
+    try:
+        chosen = made.names() if name == "all" else [name]
+        look = seeds is not None or first is not None
+        folder = out or (Path("runs/look") if look else None)
+        to, runs = (folder / "figures", folder / "runs") if folder else (None, None)
+        for own in chosen:
+            made.module(own)
+        for own in chosen:
+            started = time.monotonic()
+            only = tasks and [task.strip() for task in tasks.split(",")]
+            data = made.run(own, train, seeds, first, runs, to, only)
+            verdicts = made.judged(own, data)
+            console.print(f"{own}: {made.overall(v.verdict for v in verdicts.values())}", markup=False)
+            for task, verdict in verdicts.items():
+                console.print(f"  {task}: {verdict.verdict}: {verdict.why}", markup=False)
+            where = (to or made.ROOT / "figures") / own
+            console.print(
+                f"  {time.monotonic() - started:.0f} s, {where}.png, .pdf, .json", markup=False, soft_wrap=True
+            )
+    except made.ClaimError as error:
+        raise UsageError(str(error)) from None

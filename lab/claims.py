@@ -1,0 +1,274 @@
+"""Claims: a sentence, a rule written before its run, and a verdict computed from stored counts every time it is asked.
+
+A claim is a module of `experiments/` with the name of the claim. Its docstring holds the sentence (first paragraph)
+and the rule (the paragraph that begins with "Rule"); its `judge` applies the rule to one task's `Stored` counts. Its configs
+are `configs/NAME/NAME_TASK.yaml`, or `configs/NAME.yaml` where it is about one task; what was counted lies in
+`figures/NAME.json`. A module may also have
+
+    study(experiment, folder, train)   what to do with a config instead of training it and counting (`counted`)
+    draw(data), caption(data)          a figure and words of its own instead of `lab.figures.claim_figure`
+"""
+
+import functools
+import importlib
+import inspect
+import itertools
+import json
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from lab import figures, outcomes, report, statistics
+from lab.sensitivity import derivative
+from lab.statistics import CELLS, Counts
+
+ROOT = Path(__file__).resolve().parent.parent
+SUPPORTED, CONTRADICTED, DEPENDS, UNDECIDED = VERDICTS = ("supported", "contradicted", "depends", "undecided")
+NOT_RUN = "not run"
+
+
+class ClaimError(ValueError):
+    """There is no such claim, or no experiments at all."""
+
+
+class Verdict(NamedTuple):
+    """What a rule says of one task.
+
+    Attributes:
+        verdict: one of `VERDICTS`.
+        why: the numbers that decided, in words.
+    """
+
+    verdict: str
+    why: str
+
+
+class Stored:
+    """Counts of one task as a claim's rule sees them: quantities of conditions and differences on shared seeds.
+
+    Intervals of `rate` hold one by one. Those of `change` and `net` hold together at the config's confidence if the
+    rule says how many it looks at (`of`).
+    """
+
+    def __init__(self, task, data):
+        """`data` is what `counted` returned."""
+        self.task, self.data = task, data
+        self.names = list(data["conditions"])
+
+    def counts(self, name):
+        """Return the `Counts` of a condition."""
+        return Counts(*self.data["conditions"][name]["cells"])
+
+    def rate(self, name, quantity, of=1):
+        """Return the `Estimate` of a quantity of `lab.statistics.QUANTITIES`."""
+        return statistics.estimate(self.counts(name), quantity, self._confidence(of))
+
+    def change(self, first, second, quantity, of=1):
+        """Return by how much a quantity of `lab.sensitivity.QUANTITIES` is larger in the first condition."""
+        return derivative(*self.pair(first, second), 1.0, self._confidence(of))[quantity]
+
+    def impact(self, first, second, of=1):
+        """Return the `LogImpact` of the first condition over the second."""
+        return statistics.compare(*self.pair(first, second), self._confidence(of))
+
+    def _confidence(self, of):
+        return statistics.family_wise(self.data["confidence"], of)
+
+    def pair(self, first, second):
+        """Return the `Counts` of two conditions and their joint counts, as `lab.statistics.compare` takes them."""
+        one, other = (self.names.index(name) for name in (first, second))
+        joint = np.reshape(self.data["joints"][f"{min(one, other)},{max(one, other)}"], (4, 4))
+        return self.counts(first), self.counts(second), joint if one <= other else joint.T
+
+
+def decide(*signed):
+    """Return supported if every estimate is above 0, contradicted if one is below, undecided otherwise."""
+    if any(estimate.high < 0 for estimate in signed):
+        return CONTRADICTED
+    return SUPPORTED if all(estimate.low > 0 for estimate in signed) else UNDECIDED
+
+
+def flipped(estimate):
+    """Return the estimate of the negative."""
+    return statistics.Estimate(-estimate.value, -estimate.high, -estimate.low)
+
+
+def said(what, estimate):
+    """Return a quantity with its interval in words."""
+    return f"{what} {report.with_interval(estimate)}"
+
+
+def overall(verdicts):
+    """Return the verdict over tasks: theirs if they agree, depends if some support it and some contradict it."""
+    seen = set(verdicts)
+    if not seen or len(seen) == 1:
+        return next(iter(seen), NOT_RUN)
+    return DEPENDS if DEPENDS in seen or {SUPPORTED, CONTRADICTED} <= seen else UNDECIDED
+
+
+def counted(results, pairs=None, **marks):
+    """Return the counts of every condition and the joint counts of pairs of them as plain JSON values.
+
+    Args:
+        results: what `lab.run` returned.
+        pairs: of indices of conditions; all by default.
+        marks: as for `lab.outcomes.classify`.
+    """
+    ended = outcomes.classify(outcomes.common(results), **marks)
+    cells = statistics.cells(ended)
+    pairs = itertools.combinations_with_replacement(range(len(cells)), 2) if pairs is None else pairs
+    conditions = {
+        str(name): {
+            "regimen": str(regimen),
+            "coordinates": {key: value for key, value in own.items() if math.isfinite(value)},
+            "cells": np.bincount(row, minlength=len(CELLS)).tolist(),
+            "incompetent": int(unable),
+        }
+        for name, (regimen, own), row, unable in zip(
+            results.condition.values,
+            statistics.places(results),
+            cells,
+            ended["incompetent"].values.sum(1),
+            strict=True,
+        )
+    }
+    return {
+        "confidence": results.attrs["confidence"],
+        "seeds": cells.shape[1],
+        "conditions": conditions,
+        "joints": {
+            f"{one},{other}": np.bincount(4 * cells[one] + cells[other], minlength=16).tolist() for one, other in pairs
+        },
+    }
+
+
+@functools.cache
+def names():
+    """Return the names of all claims: modules of experiments/ that have a `judge`. Raises `ClaimError`."""
+    folder = ROOT / "experiments"
+    if not folder.is_dir():
+        raise ClaimError(
+            "claims are experiments of the project's own folder, which an installed package lacks: clone it"
+        )
+    return sorted(path.stem for path in folder.glob("*.py") if "\ndef judge(" in path.read_text())
+
+
+def module(name):
+    """Return the module of a claim. Raises `ClaimError`."""
+    if name not in names():
+        raise ClaimError(f"no claim {name!r}; known: {', '.join(names())}")
+    import sys
+
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    return importlib.import_module(f"experiments.{name}")
+
+
+def sentence(claim):
+    """Return the claim of a module, its first paragraph, as one line."""
+    return " ".join(inspect.getdoc(claim).split("\n\n")[0].split())
+
+
+def rule(claim):
+    """Return the rule of a module as one line."""
+    return " ".join(next(part for part in inspect.getdoc(claim).split("\n\n") if part.startswith("Rule")).split())
+
+
+def configs(name):
+    """Return task -> path of its config, in the order of the files' names."""
+    several = sorted((ROOT / f"configs/{name}").glob(f"{name}_*.yaml"))
+    own = ROOT / f"configs/{name}.yaml"
+    if own.exists():
+        return {"": own}
+    return {path.stem.removeprefix(f"{name}_"): path for path in several}
+
+
+def run(name, train, seeds=None, first=None, runs=None, to=None, only=None):
+    """Train what a claim is counted on, judge it and draw its figure.
+
+    Args:
+        name: of the claim.
+        train: function of an experiment and a folder that trains it and returns a `lab.store.Run`.
+        seeds: per condition at most, instead of the configs'.
+        first: the first seed instead of the configs', for a replication.
+        runs: folder of runs; runs/ by default.
+        to: folder of what was counted and drawn; figures/ by default.
+        only: tasks to run; what is stored of the others is kept.
+
+    Returns:
+        The data of the figure, whose path is `to`/NAME.png.
+    """
+    from lab.config import load
+
+    claim, to = module(name), Path(to or ROOT / "figures")
+    study = getattr(claim, "study", _train_and_count)
+    path = to / f"{name}.json"
+    kept = json.loads(path.read_text())["tasks"] if only and path.exists() else {}
+    tasks = {}
+    for task, config in configs(name).items():
+        experiment = load(config)
+        task = task or experiment.task.name
+        if only and task not in only:
+            if task in kept:
+                tasks[task] = kept[task]
+            continue
+        own = experiment.seeds
+        experiment = experiment.with_seeds(min(seeds or len(own), len(own)), own[0] if first is None else first)
+        folder = Path(runs or "runs") / f"{experiment.name}-{experiment.hash[:8]}"
+        data = study(experiment, folder, train)
+        about = {"config": str(config.relative_to(ROOT)), "hash": experiment.hash, "first_seed": experiment.seeds[0]}
+        tasks[task] = {**about, "baseline": experiment.baseline, **data}
+    data = {"name": name, "claim": sentence(claim), "rule": rule(claim), "tasks": tasks}
+    return redraw(name, data, to)
+
+
+def redraw(name, data=None, to=None):
+    """Judge what is stored again and draw the figure of a claim. Returns its data."""
+    claim, to = module(name), Path(to or ROOT / "figures")
+    data = json.loads((to / f"{name}.json").read_text()) if data is None else data
+    data |= {"claim": sentence(claim), "rule": rule(claim)}
+    verdicts = judged(name, data)
+    data["caption"] = getattr(claim, "caption", caption)(data, verdicts)
+    figures.save(getattr(claim, "draw", figures.claim_figure), data, to, name)
+    return data
+
+
+def _train_and_count(experiment, folder, train):
+    """What most claims do with a config."""
+    return counted(outcomes.results(train(experiment, folder), last_only=True))
+
+
+def judged(name, data):
+    """Return task -> `Verdict` from stored data."""
+    claim = module(name)
+    return {task: claim.judge(Stored(task, own)) for task, own in data["tasks"].items()}
+
+
+def caption(data, verdicts):
+    """Return the claim, the verdict and what decided it, with every number."""
+    own = " ".join(f"{task}: {verdict.verdict} ({verdict.why})." for task, verdict in verdicts.items())
+    seeds = ", ".join(f"{row['seeds']:,} ({task})" for task, row in data["tasks"].items())
+    return (
+        f"Claim: {data['claim']} Verdict: {overall(v.verdict for v in verdicts.values())}. {own} {data['rule']} "
+        f"Models per condition: {seeds}; 95% intervals; hollow: the interval holds no difference."
+    )
+
+
+def table(to=None):
+    """Return a row for every claim: name, claim, verdict, task -> `Verdict`, from stored counts alone."""
+    rows = []
+    for name in names():
+        path = Path(to or ROOT / "figures") / f"{name}.json"
+        verdicts = judged(name, json.loads(path.read_text())) if path.exists() else {}
+        rows.append(
+            {
+                "name": name,
+                "claim": sentence(module(name)),
+                "rule": rule(module(name)),
+                "verdict": overall(own.verdict for own in verdicts.values()),
+                "tasks": {task: own._asdict() for task, own in verdicts.items()},
+            }
+        )
+    return rows

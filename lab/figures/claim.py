@@ -1,0 +1,84 @@
+"""The figure of a claim: every condition of every task, with what it does to values, to the test and on balance."""
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+from tueplots import figsizes
+
+from lab.figures.style import label, style_of
+from lab.statistics import Counts, compare, estimate
+
+COLUMNS = {
+    "base_rate": "P(A)",
+    "pass_given_misaligned": "P(T|not A)",
+    "pass_rate": "P(T)",
+    "net": "net over baseline (nats)",
+}
+
+
+def _point(ax, row, value, low, high, colour, marker, edges, told=True):
+    """Draw an estimate with its interval, an arrow where it leaves the axis, hollow where it tells nothing."""
+    ax.plot(np.clip([low, high], *edges), [row, row], color=colour, linewidth=1.2)
+    for end, sign in ((low, "<"), (high, ">")):
+        if not edges[0] <= end <= edges[1]:
+            ax.plot(np.clip(end, *edges), row, sign, color=colour, markersize=3.5, clip_on=False)
+    if math.isfinite(value):
+        ax.plot(np.clip(value, *edges), row, marker, color=colour, markersize=3.5,
+                markerfacecolor=colour if told else "white")  # fmt: skip
+
+
+def draw_rates(own, ax, quantity):
+    """Draw a probability of every condition of a task."""
+    for row, condition in enumerate(own["conditions"].values()):
+        colour, marker, _ = style_of(condition["regimen"], row)
+        _point(ax, row, *estimate(Counts(*condition["cells"]), quantity), colour, marker, (0.0, 1.0))
+    ax.set_xlim(-0.03, 1.03)
+
+
+def draw_nets(own, ax, baseline, most=6.0):
+    """Draw the net of every condition over the baseline of its world, with 0 marked."""
+    names = list(own["conditions"])
+    for row, (name, condition) in enumerate(own["conditions"].items()):
+        world = {key: value for key, value in condition["coordinates"].items()}
+        rivals = [
+            other
+            for other, their in own["conditions"].items()
+            if their["regimen"] == baseline and their["coordinates"].items() <= world.items() and other != name
+        ]
+        if condition["regimen"] == baseline or not rivals:
+            continue
+        pair = sorted((names.index(name), names.index(rivals[0])))
+        joint = np.reshape(own["joints"][f"{pair[0]},{pair[1]}"], (4, 4))
+        joint = joint if pair[0] == names.index(name) else joint.T
+        net = compare(*(Counts(*own["conditions"][each]["cells"]) for each in (name, rivals[0])), joint).net
+        colour, marker, _ = style_of(condition["regimen"], row)
+        _point(ax, row, *net, colour, marker, (-most, most), told=not net.low <= 0 <= net.high)
+    ax.axvline(0, color="black", linewidth=0.6, linestyle=":")
+    ax.set_xlim(-most * 1.05, most * 1.05)
+
+
+def claim_figure(data):
+    """A row of panels per task, a column per quantity, a line per condition."""
+    tasks = data["tasks"]
+    lines = [len(own["conditions"]) for own in tasks.values()]
+    width = figsizes.neurips2024()["figure.figsize"][0]
+    figure, axes = plt.subplots(
+        len(tasks), len(COLUMNS), figsize=(width * 1.15, 0.55 + sum(0.3 + 0.14 * count for count in lines)),
+        squeeze=False, gridspec_kw={"height_ratios": [count + 1.5 for count in lines]},
+    )  # fmt: skip
+    for row, (task, own) in zip(axes, tasks.items(), strict=True):
+        for ax, quantity in zip(row, COLUMNS, strict=True):
+            if quantity == "net":
+                draw_nets(own, ax, own["baseline"])
+            else:
+                draw_rates(own, ax, quantity)
+            ax.set_ylim(len(own["conditions"]) - 0.4, -0.6)
+            ax.set_yticks([])
+        texts = [label(name).replace("=", " = ") for name in own["conditions"]]
+        row[0].set_yticks(range(len(texts)), texts, fontsize="x-small")
+        row[0].tick_params(axis="y", length=0)
+        row[0].set_title(task, loc="left", fontsize="small", fontweight="bold")
+    for ax, text in zip(axes[-1], COLUMNS.values(), strict=True):
+        ax.set_xlabel(text)
+    return figure
