@@ -1,8 +1,8 @@
 """Claims: a sentence, a rule written before its run, and a verdict computed from stored counts every time it is asked.
 
-A claim is a module of `experiments/` with the name of the claim. Its docstring holds the sentence (first paragraph)
-and the rule (the paragraph that begins with "Rule"); its `judge` applies the rule to one task's `Stored` counts. Its configs
-are `configs/NAME/NAME_TASK.yaml`, or `configs/NAME.yaml` where it is about one task; what was counted lies in
+A claim is a module of `experiments/` with its name. Its docstring holds the sentence (first paragraph) and the rule (the
+paragraph that begins with "Rule"); its `judge` applies the rule to one task's `Stored` counts. Its configs are
+`configs/NAME/NAME_TASK.yaml`, or `configs/NAME.yaml` where it is about one task; what was counted lies in
 `figures/NAME.json`. A module may also have
 
     study(experiment, folder, train)   what to do with a config instead of training it and counting (`counted`)
