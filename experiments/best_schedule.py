@@ -95,7 +95,7 @@ def draw(data):
     for row, (task, own) in zip(axes, tasks.items(), strict=True):
         for ax, share, budget in zip(row, SHARES, own["budgets"], strict=False):
             draw_schedule(budget["search"], ax, 0)
-            ax.set_title(f"{task}, budget {share:g} of the cap", loc="left", fontsize="small")
+            ax.set_title(f"{task}, budget {share:g} cap", loc="left", fontsize="x-small")
             ax.set_xlabel("share of training")
         row[1].set_ylabel("")
         every = [

@@ -1,12 +1,13 @@
 """Claims: a sentence, a rule written before its run, and a verdict computed from stored counts every time it is asked.
 
-A claim is a module of `experiments/` with its name. Its docstring holds the sentence (first paragraph) and the rule (the
-paragraph that begins with "Rule"); its `judge` applies the rule to one task's `Stored` counts. Its configs are
-`configs/NAME/NAME_TASK.yaml`, or `configs/NAME.yaml` where it is about one task; what was counted lies in
-`figures/NAME.json`. A module may also have
+A claim is a module of `experiments/` with its name. Its docstring holds the sentence (first paragraph) and the rule
+(the paragraph that begins with "Rule"); its `judge` applies the rule to one task's `Stored` counts. Its configs are
+`configs/claims/NAME_TASK.yaml`; what was counted lies in `figures/claims/NAME.json`. A module may also have
 
+    CONFIGS                            the name of other configs, which several claims then share
     study(experiment, folder, train)   what to do with a config instead of training it and counting (`counted`)
-    draw(data), caption(data)          a figure and words of its own instead of `lab.figures.claim_figure`
+    shown(stored)                      the conditions that the figure shows; all by default
+    draw(data), caption(data, ...)     a figure and words of its own instead of `lab.figures.claim_figure`
 """
 
 import functools
@@ -20,11 +21,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lab import figures, outcomes, report, statistics
+from lab import figures, outcomes, statistics
+from lab.decision import budget_from_shares
+from lab.report import with_interval
 from lab.sensitivity import derivative
 from lab.statistics import CELLS, Counts
 
 ROOT = Path(__file__).resolve().parent.parent
+FIGURES = ROOT / "figures/claims"
 SUPPORTED, CONTRADICTED, DEPENDS, UNDECIDED = VERDICTS = ("supported", "contradicted", "depends", "undecided")
 NOT_RUN = "not run"
 
@@ -57,6 +61,25 @@ class Stored:
         self.task, self.data = task, data
         self.names = list(data["conditions"])
 
+    def values(self, axis):
+        """Return the values of an axis of the sweep, ascending."""
+        return sorted(
+            {own["coordinates"][axis] for own in self.data["conditions"].values() if axis in own["coordinates"]}
+        )
+
+    def coordinates(self, name):
+        """Return axis -> value of a condition."""
+        return self.data["conditions"][name]["coordinates"]
+
+    def at(self, regimen, **where):
+        """Return the name of the condition of a regimen at values of the sweep."""
+        (name,) = (
+            name
+            for name, own in self.data["conditions"].items()
+            if own["regimen"] == regimen and where.items() <= own["coordinates"].items()
+        )
+        return name
+
     def counts(self, name):
         """Return the `Counts` of a condition."""
         return Counts(*self.data["conditions"][name]["cells"])
@@ -72,6 +95,26 @@ class Stored:
     def impact(self, first, second, of=1):
         """Return the `LogImpact` of the first condition over the second."""
         return statistics.compare(*self.pair(first, second), self._confidence(of))
+
+    def difference(self, first, one, second, other, of=1):
+        """Return the `Estimate` of a quantity of the first condition less that of the second, on shared seeds.
+
+        Args:
+            first: name of a condition.
+            one: function of the shares of its four cells, arrays on the first axis.
+            second: name of the other.
+            other: the same for it.
+            of: how many such intervals hold together.
+        """
+        counts, others, joint = self.pair(first, second)
+        tail = (1 - self._confidence(of)) / 2
+        mine, theirs = statistics.share_draws(counts, others, joint, 20_000)
+        drawn = one(mine.T / mine.sum(1)) - other(theirs.T / theirs.sum(1))
+        shares = (np.array(own.cells, float) / own.seeds for own in (counts, others))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = float(one(next(shares)) - other(next(shares)))
+        low, high = np.quantile(drawn, [tail, 1 - tail])
+        return statistics.Estimate(value, float(low), float(high))
 
     def _confidence(self, of):
         return statistics.family_wise(self.data["confidence"], of)
@@ -97,7 +140,7 @@ def flipped(estimate):
 
 def said(what, estimate):
     """Return a quantity with its interval in words."""
-    return f"{what} {report.with_interval(estimate)}"
+    return f"{what} {with_interval(estimate)}"
 
 
 def overall(verdicts):
@@ -106,6 +149,11 @@ def overall(verdicts):
     if not seen or len(seen) == 1:
         return next(iter(seen), NOT_RUN)
     return DEPENDS if DEPENDS in seen or {SUPPORTED, CONTRADICTED} <= seen else UNDECIDED
+
+
+def accepted(runs):
+    """Return P(accepted is aligned) within so many runs, as a function of shares for `Stored.difference`."""
+    return lambda shares: budget_from_shares(*shares[:3], runs).accepted_aligned
 
 
 def counted(results, pairs=None, **marks):
@@ -117,27 +165,34 @@ def counted(results, pairs=None, **marks):
         marks: as for `lab.outcomes.classify`.
     """
     ended = outcomes.classify(outcomes.common(results), **marks)
-    cells = statistics.cells(ended)
-    pairs = itertools.combinations_with_replacement(range(len(cells)), 2) if pairs is None else pairs
-    conditions = {
-        str(name): {
-            "regimen": str(regimen),
-            "coordinates": {key: value for key, value in own.items() if math.isfinite(value)},
-            "cells": np.bincount(row, minlength=len(CELLS)).tolist(),
-            "incompetent": int(unable),
-        }
-        for name, (regimen, own), row, unable in zip(
-            results.condition.values,
-            statistics.places(results),
-            cells,
-            ended["incompetent"].values.sum(1),
-            strict=True,
+    about = {
+        str(name): {"regimen": str(regimen), "coordinates": {k: v for k, v in own.items() if math.isfinite(v)},
+                    "incompetent": int(unable)}
+        for name, (regimen, own), unable in zip(
+            results.condition.values, statistics.places(results), ended["incompetent"].values.sum(1), strict=True
         )
-    }
+    }  # fmt: skip
+    return tabulate(statistics.cells(ended), about, results.attrs["confidence"], pairs)
+
+
+def tabulate(cells, about, confidence, pairs=None):
+    """Return counts and joint counts as plain JSON values.
+
+    Args:
+        cells: index into `CELLS` of every model, shape (conditions, seeds).
+        about: name of each condition -> its regimen and coordinates, and what else to keep.
+        confidence: of intervals.
+        pairs: of indices of conditions; all by default.
+    """
+    cells = np.asarray(cells, int)
+    pairs = itertools.combinations_with_replacement(range(len(cells)), 2) if pairs is None else pairs
     return {
-        "confidence": results.attrs["confidence"],
+        "confidence": confidence,
         "seeds": cells.shape[1],
-        "conditions": conditions,
+        "conditions": {
+            name: {**own, "cells": np.bincount(row, minlength=len(CELLS)).tolist()}
+            for (name, own), row in zip(about.items(), cells, strict=True)
+        },
         "joints": {
             f"{one},{other}": np.bincount(4 * cells[one] + cells[other], minlength=16).tolist() for one, other in pairs
         },
@@ -177,12 +232,12 @@ def rule(claim):
 
 
 def configs(name):
-    """Return task -> path of its config, in the order of the files' names."""
-    several = sorted((ROOT / f"configs/{name}").glob(f"{name}_*.yaml"))
-    own = ROOT / f"configs/{name}.yaml"
-    if own.exists():
-        return {"": own}
-    return {path.stem.removeprefix(f"{name}_"): path for path in several}
+    """Return task -> path of its config, in the order of `lab.tasks.TASKS`."""
+    from lab.tasks import TASKS
+
+    shared = getattr(module(name), "CONFIGS", name)
+    paths = {task: ROOT / f"configs/claims/{shared}_{task}.yaml" for task in TASKS}
+    return {task: path for task, path in paths.items() if path.exists()}
 
 
 def run(name, train, seeds=None, first=None, runs=None, to=None, only=None):
@@ -194,7 +249,7 @@ def run(name, train, seeds=None, first=None, runs=None, to=None, only=None):
         seeds: per condition at most, instead of the configs'.
         first: the first seed instead of the configs', for a replication.
         runs: folder of runs; runs/ by default.
-        to: folder of what was counted and drawn; figures/ by default.
+        to: folder of what was counted and drawn; figures/claims/ by default.
         only: tasks to run; what is stored of the others is kept.
 
     Returns:
@@ -202,14 +257,13 @@ def run(name, train, seeds=None, first=None, runs=None, to=None, only=None):
     """
     from lab.config import load
 
-    claim, to = module(name), Path(to or ROOT / "figures")
+    claim, to = module(name), Path(to or FIGURES)
     study = getattr(claim, "study", _train_and_count)
     path = to / f"{name}.json"
     kept = json.loads(path.read_text())["tasks"] if only and path.exists() else {}
     tasks = {}
     for task, config in configs(name).items():
         experiment = load(config)
-        task = task or experiment.task.name
         if only and task not in only:
             if task in kept:
                 tasks[task] = kept[task]
@@ -226,10 +280,13 @@ def run(name, train, seeds=None, first=None, runs=None, to=None, only=None):
 
 def redraw(name, data=None, to=None):
     """Judge what is stored again and draw the figure of a claim. Returns its data."""
-    claim, to = module(name), Path(to or ROOT / "figures")
+    claim, to = module(name), Path(to or FIGURES)
     data = json.loads((to / f"{name}.json").read_text()) if data is None else data
     data |= {"claim": sentence(claim), "rule": rule(claim)}
     verdicts = judged(name, data)
+    if hasattr(claim, "shown"):
+        for task, own in data["tasks"].items():
+            own["shown"] = claim.shown(Stored(task, own))
     data["caption"] = getattr(claim, "caption", caption)(data, verdicts)
     figures.save(getattr(claim, "draw", figures.claim_figure), data, to, name)
     return data
@@ -260,7 +317,7 @@ def table(to=None):
     """Return a row for every claim: name, claim, verdict, task -> `Verdict`, from stored counts alone."""
     rows = []
     for name in names():
-        path = Path(to or ROOT / "figures") / f"{name}.json"
+        path = Path(to or FIGURES) / f"{name}.json"
         verdicts = judged(name, json.loads(path.read_text())) if path.exists() else {}
         rows.append(
             {

@@ -494,7 +494,7 @@ def experiment(
         seeds: models per condition at most, for a look; the project's own figures are then left alone.
         first: the first seed instead of the configs', to see whether verdicts replicate; the same.
         tasks: only these, with commas between; what is stored of others is kept.
-        out: a folder for runs and figures; by default runs/ here, and figures/ of the project, or runs/look for a look.
+        out: a folder for runs and figures; by default runs/ here and the project's figures/claims/, or runs/look/.
     """
     from lab import claims as made
 
@@ -513,7 +513,7 @@ def experiment(
             console.print(f"{own}: {made.overall(v.verdict for v in verdicts.values())}", markup=False)
             for task, verdict in verdicts.items():
                 console.print(f"  {task}: {verdict.verdict}: {verdict.why}", markup=False)
-            where = (to or made.ROOT / "figures") / own
+            where = (to or made.FIGURES) / own
             console.print(
                 f"  {time.monotonic() - started:.0f} s, {where}.png, .pdf, .json", markup=False, soft_wrap=True
             )

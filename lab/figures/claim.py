@@ -13,7 +13,7 @@ COLUMNS = {
     "base_rate": "P(A)",
     "pass_given_misaligned": "P(T|not A)",
     "pass_rate": "P(T)",
-    "net": "net over baseline (nats)",
+    "net": "net (nats)",
 }
 
 
@@ -29,22 +29,27 @@ def _point(ax, row, value, low, high, colour, marker, edges, told=True):
 
 
 def draw_rates(own, ax, quantity):
-    """Draw a probability of every condition of a task."""
-    for row, condition in enumerate(own["conditions"].values()):
+    """Draw a probability of every condition of a task that is shown."""
+    for row, name in enumerate(own.get("shown", own["conditions"])):
+        condition = own["conditions"][name]
+        value, low, high = estimate(Counts(*condition["cells"]), quantity)
         colour, marker, _ = style_of(condition["regimen"], row)
-        _point(ax, row, *estimate(Counts(*condition["cells"]), quantity), colour, marker, (0.0, 1.0))
+        if math.isnan(value):
+            ax.text(0.5, row, "none left", ha="center", va="center", fontsize="x-small", color=colour)
+        else:
+            _point(ax, row, value, low, high, colour, marker, (0.0, 1.0))
     ax.set_xlim(-0.03, 1.03)
 
 
 def draw_nets(own, ax, baseline, most=6.0):
-    """Draw the net of every condition over the baseline of its world, with 0 marked."""
+    """Draw the net of every condition that is shown over the baseline of its world, with 0 marked."""
     names = list(own["conditions"])
-    for row, (name, condition) in enumerate(own["conditions"].items()):
-        world = {key: value for key, value in condition["coordinates"].items()}
+    for row, name in enumerate(own.get("shown", names)):
+        condition = own["conditions"][name]
         rivals = [
             other
             for other, their in own["conditions"].items()
-            if their["regimen"] == baseline and their["coordinates"].items() <= world.items() and other != name
+            if their["regimen"] == baseline and their["coordinates"].items() <= condition["coordinates"].items()
         ]
         if condition["regimen"] == baseline or not rivals:
             continue
@@ -53,7 +58,10 @@ def draw_nets(own, ax, baseline, most=6.0):
         joint = joint if pair[0] == names.index(name) else joint.T
         net = compare(*(Counts(*own["conditions"][each]["cells"]) for each in (name, rivals[0])), joint).net
         colour, marker, _ = style_of(condition["regimen"], row)
-        _point(ax, row, *net, colour, marker, (-most, most), told=not net.low <= 0 <= net.high)
+        if net.low <= -most and net.high >= most:
+            ax.text(0, row, "no misaligned pass in either", ha="center", va="center", fontsize=4.5, color=colour)
+        else:
+            _point(ax, row, *net, colour, marker, (-most, most), told=not net.low <= 0 <= net.high)
     ax.axvline(0, color="black", linewidth=0.6, linestyle=":")
     ax.set_xlim(-most * 1.05, most * 1.05)
 
@@ -61,21 +69,31 @@ def draw_nets(own, ax, baseline, most=6.0):
 def claim_figure(data):
     """A row of panels per task, a column per quantity, a line per condition."""
     tasks = data["tasks"]
-    lines = [len(own["conditions"]) for own in tasks.values()]
+    lines = [len(own.get("shown", own["conditions"])) for own in tasks.values()]
     width = figsizes.neurips2024()["figure.figsize"][0]
     figure, axes = plt.subplots(
-        len(tasks), len(COLUMNS), figsize=(width * 1.15, 0.55 + sum(0.3 + 0.14 * count for count in lines)),
+        len(tasks), len(COLUMNS), figsize=(width * 1.2, 0.55 + sum(0.3 + 0.14 * count for count in lines)),
         squeeze=False, gridspec_kw={"height_ratios": [count + 1.5 for count in lines]},
     )  # fmt: skip
     for row, (task, own) in zip(axes, tasks.items(), strict=True):
+        names = own.get("shown", list(own["conditions"]))
+        varied = [
+            axis
+            for axis in own["conditions"][names[0]]["coordinates"]
+            if len({own["conditions"][name]["coordinates"].get(axis) for name in names}) > 1
+        ]
         for ax, quantity in zip(row, COLUMNS, strict=True):
             if quantity == "net":
                 draw_nets(own, ax, own["baseline"])
             else:
                 draw_rates(own, ax, quantity)
-            ax.set_ylim(len(own["conditions"]) - 0.4, -0.6)
+            ax.set_ylim(len(names) - 0.4, -0.6)
             ax.set_yticks([])
-        texts = [label(name).replace("=", " = ") for name in own["conditions"]]
+        texts = []
+        for name in names:
+            condition = own["conditions"][name]
+            where = [f"{label(axis)} {condition['coordinates'][axis]:g}" for axis in varied]
+            texts.append(label(", ".join([condition["regimen"] if "=" in name else name, *where])))
         row[0].set_yticks(range(len(texts)), texts, fontsize="x-small")
         row[0].tick_params(axis="y", length=0)
         row[0].set_title(task, loc="left", fontsize="small", fontweight="bold")

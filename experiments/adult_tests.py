@@ -1,0 +1,48 @@
+"""Tests that work on young models fail on grown ones: the LR of the same test falls as training goes on.
+
+Command:   lab experiment adult_tests
+Expected:  supported where gaming is learned late
+Cost:      three minutes on 2 cores, shared with other claims
+
+The score of the test at checkpoints of models in whose main objective something like the test hides late, which a gate
+there would see, against what the models are at the end. The pass mark at every checkpoint is that of the task, or the
+score that nine tenths of those reach there that end aligned if that is lower, so that it fits the age.
+
+Rule, per task, with 95% intervals that hold together: supported if P(T|not A) at 30% of training is below that at the
+end, and the LR there is above 1; contradicted if P(T|not A) there is above that at the end; else undecided.
+"""
+
+import numpy as np
+
+from lab import claims, outcomes
+
+CONFIGS = "regimens"
+AGES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+
+
+def study(experiment, folder, train):
+    """Count passes at every age against alignment at the end, in the world where a held-out test is imperfect."""
+    results = outcomes.results(train(experiment, folder))
+    name = f"hold_out implicit_proxy={max(results.implicit_proxy.values):.12g}"
+    aligned = outcomes.classify(results)["aligned"].sel(condition=name).values
+    scores = results["test"].sel(condition=name)
+    rows, about = [], {}
+    for age in AGES:
+        own = scores.isel(checkpoint=outcomes.checkpoint_index(results, age)).values
+        mark = min(results.attrs["thresholds"]["test"], np.quantile(own[aligned], 0.1))
+        rows.append(2 * ~aligned + ~(own >= mark))
+        about[f"{age:.0%}"] = {"regimen": "hold_out", "coordinates": {"age": age}, "mark": float(mark)}
+    return claims.tabulate(rows, about, results.attrs["confidence"])
+
+
+def judge(stored):
+    """Apply the rule to one task."""
+    change = stored.change("100%", "30%", "pass_given_misaligned", 2)
+    young, grown = (stored.rate(age, "likelihood_ratio", 2) for age in ("30%", "100%"))
+    why = (
+        f"{claims.said('P(T|not A) changes by', change)} from 30% to the end; {claims.said('LR at 30%', young)}, "
+        f"{claims.said('at the end', grown)}"
+    )
+    if change.high < 0:
+        return claims.Verdict(claims.CONTRADICTED, why)
+    return claims.Verdict(claims.SUPPORTED if change.low > 0 and young.low > 1 else claims.UNDECIDED, why)
