@@ -33,6 +33,49 @@ sys.exit(code)
 """
 
 
+WIDE = """
+name: wide
+task: scratchpad
+seeds: 1024
+training: {block_width: 512}
+regimens:
+  hold_out: [{until: 1}]
+"""
+PROFILES = {
+    "profile of scratchpad, 1,024 lanes": """
+import sys
+from lab.cli import main
+main(["sensitivity", sys.argv[1], "--seeds", "1024", "--out", sys.argv[2]])
+""",
+    "the same, through training": """
+import sys
+import numpy as np
+from lab import derivatives
+from lab.config import load
+experiment = load(sys.argv[1])
+derivatives.pathwise(experiment, experiment.conditions[0], ["test"], np.arange(1024, dtype=np.uint32), width=1024)
+""",
+}
+
+
+def profile(task):
+    """Measure what derivatives at 1,024 lanes take."""
+    code = (
+        PROFILES[task] + "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "wide.yaml")
+        config.write_text(WIDE)
+        started = time.monotonic()
+        command = [sys.executable, "-c", code, str(config), str(Path(folder, "run"))]
+        child = subprocess.run(command, check=True, capture_output=True, text=True)
+        seconds = time.monotonic() - started
+        files = [path.stat().st_size for path in Path(folder).rglob("*.nc")]
+    peak = int(child.stderr.strip().splitlines()[-1]) / 1024
+    row = {"task": task, "seeds": 1024, "peak_mib": round(peak), "seconds": round(seconds, 1)}
+    return {**row, "files": len(files), "mib_on_disk": round(sum(files) / 2**20, 1)}
+
+
 def measure(task, seeds):
     """Run one population in a process of its own and return its peak memory and duration."""
     with tempfile.TemporaryDirectory() as folder:
@@ -52,6 +95,9 @@ def main():
     rows = []
     for task, seeds in RUNS:
         rows.append(measure(task, seeds))
+        print(rows[-1], flush=True)
+    for task in PROFILES:
+        rows.append(profile(task))
         print(rows[-1], flush=True)
     Path("figures/flat_memory.json").write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from experiments.calibration import summary
+from lab.claims import table
 from lab.report import SHOWN, in_words, with_interval, within
 from lab.statistics import Estimate, worlds
 from lab.tasks import TASKS
@@ -191,6 +192,41 @@ def trainers():
     return text
 
 
+def derivatives():
+    """Verdicts of experiments/derivatives.py on other ways to a derivative."""
+    data = json.loads((ROOT / "figures/derivatives.json").read_text())
+    words = {
+        "counted": "counted differences (the default)",
+        "evolution": "evolution strategies",
+        "pathwise": "through training",
+        "pathwise64": "through training, float64",
+        "surrogate": "margin surrogate",
+    }
+    studies = data["studies"].items()
+    rows = [
+        [words[name], *(", ".join(own["estimators"][name]["verdicts"].values()) for _, own in studies)]
+        for name in data["cost"]
+        if name != "counted"
+    ]
+    return markdown(["early, late", *(name.replace(", none", "") for name, _ in studies)], rows)
+
+
+def calibrated():
+    """Coverage of printed derivatives."""
+    tasks = json.loads((ROOT / "figures/claims/sensitivity.json").read_text())["tasks"]
+    said = {"base_rate": "P(A)", "pass_given_aligned": "P(T\\|A)", "pass_given_misaligned": "P(T\\|not A)"}
+    said |= {"likelihood_ratio": "ln LR", "posterior_odds": "ln o(A\\|T)"}
+    rows = []
+    for name, words in said.items():
+        cells = []
+        for own in tasks.values():
+            hit, of = map(sum, zip(*own["calibration"].get(name, {"": (0, 0)}).values(), strict=True))
+            cells.append(f"{hit / of:.3f} of {of:,}" if of else "undefined")
+        rows.append([words, *cells])
+    seeds = ", ".join(f"{own['seeds'] // 16:,} (`{name}`)" for name, own in tasks.items())
+    return markdown(["", *(f"`{task}`" for task in tasks)], rows) + f"\nModels per interval: {seeds}.\n"
+
+
 def native():
     """What a native operation for the dense stack could do at best."""
     data = json.loads((ROOT / "figures/native.json").read_text())
@@ -203,6 +239,27 @@ def native():
     ]
     header = ["one core", "µs per seed-step", "without the stack", "the stack at the peak", "faster by at most"]
     return markdown(header, rows)
+
+
+def claims():
+    """Every claim with its verdict by task."""
+    rows = []
+    for row in table():
+        by_task = ", ".join(f"`{task}` {own['verdict']}" for task, own in row["tasks"].items())
+        link = f"[`{row['name']}`](figures/claims/{row['name']}.png)" if row["tasks"] else f"`{row['name']}`"
+        rows.append([link, row["claim"], f"**{row['verdict']}**", by_task])
+    return markdown(["name", "claim", "verdict", "by task"], rows)
+
+
+def contradictions():
+    """What decided where a task contradicts a claim."""
+    lines = [
+        f"* `{row['name']}` in `{task}`: {own['why']}.\n"
+        for row in table()
+        for task, own in row["tasks"].items()
+        if own["verdict"] == "contradicted"
+    ]
+    return "".join(lines)
 
 
 def scale():
@@ -257,7 +314,7 @@ MADE = {
     own.__name__: own
     for own in (
         *(memory, plan, calibration, explore, throughput, sweeps),
-        *(tasks, take_off, trainers, native, scale, bookkeeping),
+        *(tasks, take_off, trainers, native, scale, bookkeeping, claims, contradictions, derivatives, calibrated),
     )
 }
 

@@ -207,7 +207,7 @@ def names():
         raise ClaimError(
             "claims are experiments of the project's own folder, which an installed package lacks: clone it"
         )
-    return sorted(path.stem for path in folder.glob("*.py") if "\ndef judge(" in path.read_text())
+    return sorted(path.stem for path in folder.glob("*.py") if "\ndef judge(stored)" in path.read_text())
 
 
 def module(name):
@@ -278,10 +278,15 @@ def run(name, train, seeds=None, first=None, runs=None, to=None, only=None):
     return redraw(name, data, to)
 
 
+def stored():
+    """Return the names of the claims whose counts are stored."""
+    return [name for name in names() if (FIGURES / f"{name}.json").exists()] if (ROOT / "experiments").is_dir() else []
+
+
 def redraw(name, data=None, to=None):
-    """Judge what is stored again and draw the figure of a claim. Returns its data."""
+    """Judge what is stored again and draw the figure of a claim, its caption and a LaTeX table. Returns its data."""
     claim, to = module(name), Path(to or FIGURES)
-    data = json.loads((to / f"{name}.json").read_text()) if data is None else data
+    data = json.loads((FIGURES / f"{name}.json").read_text()) if data is None else data
     data |= {"claim": sentence(claim), "rule": rule(claim)}
     verdicts = judged(name, data)
     if hasattr(claim, "shown"):
@@ -289,7 +294,21 @@ def redraw(name, data=None, to=None):
             own["shown"] = claim.shown(Stored(task, own))
     data["caption"] = getattr(claim, "caption", caption)(data, verdicts)
     figures.save(getattr(claim, "draw", figures.claim_figure), data, to, name)
+    (to / f"{name}.txt").write_text(data["caption"] + "\n")
+    (to / f"{name}.tex").write_text(latex(verdicts))
     return data
+
+
+def latex(verdicts):
+    """Return a table (booktabs) of verdicts by task with the numbers that decided them."""
+    signs = {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "<": r"$<$", ">": r"$>$"}
+
+    def safe(text):
+        return "".join(signs.get(letter, letter) for letter in text)
+
+    rows = [f"{safe(task)} & {own.verdict} & {safe(own.why)} \\\\\n" for task, own in verdicts.items()]
+    head = "\\begin{tabular}{llp{.65\\linewidth}}\n\\toprule\ntask & verdict & measured \\\\\n\\midrule\n"
+    return head + "".join(rows) + "\\bottomrule\n\\end{tabular}\n"
 
 
 def _train_and_count(experiment, folder, train):

@@ -21,7 +21,7 @@ from lab.sensitivity import phases, place, settings
 from lab.statistics import Estimate, family_wise, paired_counts, share_draws
 
 SEARCH = 3 * 2**30  # the first seed of searches, far from those of any config
-SIGMA = 0.3  # width of the perturbations, as a share of the cap
+SIGMAS = 0.3, 0.1  # width of the perturbations at the start and at the end of a search, as a share of the cap
 RATE = 0.15  # of Adam, as a share of the cap, falling to 0
 STEEP = 20.0  # what a missing share of competent models costs
 
@@ -111,7 +111,7 @@ def handmade(lengths, terms, cap, budget):
             "anti_throughout": np.full(len(lengths), -most),
             "anti_late": -spent(lengths, cap, budget, backward=True),
         }
-        for first in (1, 2, 4):
+        for first in (count for count in (1, 2, 4) if count < len(lengths)):
             early = np.concatenate([spent(lengths[:first], cap, budget), np.zeros(len(lengths) - first)])
             left = budget - (early * lengths).sum()
             against = np.concatenate([np.zeros(first), spent(lengths[first:], cap, left, backward=True)])
@@ -162,7 +162,7 @@ def search(ends, goal, lengths, start, cap, budget, *, iterations, pairs, first_
         progress: called after each step.
 
     Returns:
-        A `Found`.
+        A `Found`: where the search ended, or where it began if that is better on the seeds that judge.
     """
     import jax.numpy as jnp
     import optax
@@ -172,10 +172,11 @@ def search(ends, goal, lengths, start, cap, budget, *, iterations, pairs, first_
     state, trail = climber.init(jnp.asarray(weights)), []
     for index in range(iterations):
         draws = random.standard_normal((pairs, *weights.shape))
+        sigma = SIGMAS[0] + (SIGMAS[1] - SIGMAS[0]) * index / max(1, iterations - 1)
         seeds = first_seed + index * pairs + np.arange(pairs)
-        cells, able = ends(seeds, *(weights + sign * SIGMA * cap * draws for sign in (1, -1)))
+        cells, able = ends(seeds, *(weights + sign * sigma * cap * draws for sign in (1, -1)))
         up, down = goal.slopes(cells, able)
-        each = (up - down)[:, None, None] * draws / (2 * SIGMA)
+        each = (up - down)[:, None, None] * draws / (2 * sigma)
         updates, state = climber.update(jnp.asarray(-each.mean(0)), state)
         weights = projected(weights + cap * np.asarray(updates, float), lengths, cap, budget)
         trail.append((each.mean(0), each.std(0) / math.sqrt(pairs)))
@@ -186,10 +187,13 @@ def search(ends, goal, lengths, start, cap, budget, *, iterations, pairs, first_
     errors = np.sqrt(np.sum([error**2 for _, error in last], axis=0)) / len(last) / cap
     weights = np.trunc(weights / cap * 1000) * cap / 1000  # toward 0, so that it stays within the budget
     seeds = first_seed + iterations * pairs + np.arange(4 * pairs)
-    cells, able = ends(seeds, np.broadcast_to(weights, (len(seeds), *weights.shape)))
-    shares = (np.bincount(cells[0], minlength=4) + 0.5) / (len(seeds) + 2)
-    value = float(goal.value(shares)) - STEEP * max(0.0, goal.floor - float(able.mean()))
-    return Found(weights, slopes, errors, value)
+    begun = projected(start, lengths, cap, budget)
+    cells, able = ends(seeds, *(np.broadcast_to(own, (len(seeds), *own.shape)) for own in (weights, begun)))
+    values = []
+    for each, does in zip(cells, able, strict=True):
+        shares = (np.bincount(each, minlength=4) + 0.5) / (len(seeds) + 2)
+        values.append(float(goal.value(shares)) - STEEP * max(0.0, goal.floor - float(does.mean())))
+    return Found(weights if values[0] >= values[1] else begun, slopes, errors, max(values))
 
 
 def starts(lengths, terms, cap, budget, count):

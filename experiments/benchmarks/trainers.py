@@ -5,8 +5,8 @@ Expected:  the engine somewhat slower than the bare function, twice as fast as t
 Cost:      about six minutes on 2 cores; without PyTorch (pip install 'proxy-lab[benchmark]') its rows are left out
 
 The work is `main` of the task `scratchpad` with its defaults, the same in all of them: their losses are compared before
-anything is timed. Everything runs on one core, in one process, taking turns; a rate is the median of the rounds. Two
-cores and shared prefixes are measured in a second process. Rows replace those of a device of the same name.
+anything is timed. Everything runs on one core, in one process, taking turns; a rate is the median of the rounds.
+Shared prefixes, all cores and one core are measured in processes of their own. Rows replace those of a device of the same name.
 
     lab                 `lab.engine`: blocks, segments, scores and files, compiled before
     jit(vmap(scan))     one compiled function, as in purejaxrl, without scores and files
@@ -51,6 +51,14 @@ sweep:
   onset:
     key: "regimens.push[0].until"
     values: [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
+"""
+PROFILE = """
+name: profile
+task: scratchpad
+seeds: 32
+training: {block_width: 32}
+regimens:
+  hold_out: [{until: 1}]
 """
 
 
@@ -232,28 +240,36 @@ def one_core(rounds):
     ]
 
 
-def all_cores(rounds):
-    """Two cores against one, and shared prefixes against training every condition from the start."""
+def rate(rounds):
+    """Seed-steps per second of the engine on the cores that this process may use."""
     import jax
 
     from lab import engine
 
     engine.use_all_cores()
     devices = jax.devices()
-    plain = experiment(8 * LANES * len(devices))
-    every, alone = (engine.Blocks(plain, LANES, own) for own in (devices, devices[:1]))
+    own = engine.Blocks(experiment(8 * LANES * len(devices)), LANES, devices)
     blocks = [LANES * index for index in range(8 * len(devices))]
-    rates = turns(
-        {
-            "all": (lambda: list(every.train({key: {0} for key in blocks})), len(blocks) * LANES * 800),
-            "one": (lambda: list(alone.train({key: {0} for key in blocks[:8]})), 8 * LANES * 800),
-        },
-        rounds,
-    )
+    work = lambda: list(own.train({key: {0} for key in blocks}))  # noqa: E731
+    return turns({"": (work, len(blocks) * LANES * 800)}, rounds)[""]
+
+
+def one_core_rate(rounds):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    return rate(rounds)
+
+
+def prefixes_of_all(_):
+    """Shared prefixes against training every condition from the start."""
+    import jax
+
+    from lab import engine
+
+    engine.use_all_cores()
+    devices = jax.devices()
     return {
         "cores": len(devices),
-        "all_cores_over_one": round(rates["all"] / rates["one"], 3),
-        "shared_prefixes": [prefixes(name, devices) for name in ("critical_period", "even onsets")],
+        "shared_prefixes": [prefixes(name, devices) for name in ("critical_period", "even onsets", "profile")],
     }
 
 
@@ -261,10 +277,16 @@ def prefixes(name, devices):
     """What a sweep costs with shared prefixes, as a share of training every condition from the start."""
     import numpy as np
 
-    from lab import engine
+    from lab import engine, sensitivity
     from lab.config import load, parse
 
     sweep = load(ROOT / "configs/critical_period.yaml") if name == "critical_period" else parse(EVEN)
+    if name == "profile":  # of `lab sensitivity`, without the pushes
+        plain = parse(PROFILE)
+        text = sensitivity.config(plain, plain.conditions[0], sensitivity.changes(plain.task, ["test"]))
+        values = json.loads(text)
+        values["regimens"] = {key: own for key, own in values["regimens"].items() if not key.startswith("push")}
+        sweep = parse(json.dumps(values))
     sweep = sweep.with_seeds(2 * LANES * len(devices))
     tree, blocks = engine.Blocks(sweep, LANES, devices), [LANES * index for index in range(2 * len(devices))]
     leaves = sorted(set(engine.plan(sweep.conditions)[1]))
@@ -299,16 +321,22 @@ def child(which, rounds):
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
 
 
+PARTS = {"one": one_core, "prefixes": prefixes_of_all, "rate": rate, "one rate": one_core_rate}
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("figures/trainers.json"))
-    parser.add_argument("--part", choices=["one", "all"], help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=list(PARTS), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
-        print(json.dumps({"one": one_core, "all": all_cores}[options.part](options.rounds)))
+        print(json.dumps(PARTS[options.part](options.rounds)))
     else:
-        rows, cores = child("one", options.rounds), child("all", options.rounds)
+        rows, cores = child("one", options.rounds), child("prefixes", options.rounds)
+        # each in a process of its own: one device of a process that has several gets a share of all cores
+        pairs = [(child("rate", 2), child("one rate", 2)) for _ in range(3)]
+        cores["all_cores_over_one"] = round(statistics.median(every / one for every, one in pairs), 3)
         code = "from experiments.benchmarks.throughput import *; use_all_cores(); print(device_name(jax.devices()))"
         device = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
         stored = json.loads(options.out.read_text()) if options.out.exists() else []

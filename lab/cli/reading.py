@@ -336,18 +336,23 @@ def figures(
     """Rebuild figures from stored results only.
 
     Args:
-        which: a run's folder, the name of an experiment under runs/, or all of runs/.
-        out: where to write; the folder "figures" of each run by default.
+        which: a run's folder, the name of a claim or of a run under runs/, or all of them.
+        out: where to write; the folder "figures" of each run, and figures/claims for claims, by default.
         partial: use what there is of a run that is not complete, and say so.
     """
+    from lab import claims
     from lab import figures as drawing
 
     folders = [Path(which)]
     if not (folders[0] / "manifest.json").exists():
         stored = sorted(path.parent for path in Path("runs").glob("*/manifest.json"))
         folders = [path for path in stored if which == "all" or path.name.rpartition("-")[0] == which]
-    if not folders:
-        raise UsageError(f"{which}: neither a run's folder nor the name of a run under runs/")
+    chosen = [name for name in claims.stored() if which in (name, "all")]
+    if not folders and not chosen:
+        raise UsageError(f"{which}: neither a run's folder nor the name of a claim or of a run under runs/")
+    for name in chosen:
+        claims.redraw(name, to=out)
+        console.print(f"{(out or claims.FIGURES) / name}.png, .pdf, .json, .tex, .txt", markup=False, soft_wrap=True)
     for folder in folders:
         stored = Run(folder)
         results = read(stored, partial)
