@@ -6,7 +6,8 @@ Cost:      about six minutes on 2 cores; without PyTorch (pip install 'proxy-lab
 
 The work is `main` of the task `scratchpad` with its defaults, the same in all of them: their losses are compared before
 anything is timed. Everything runs on one core, in one process, taking turns; a rate is the median of the rounds.
-Shared prefixes, all cores and one core are measured in processes of their own. Rows replace those of a device of the same name.
+Shared prefixes, all cores and one core are measured in processes of their own. Rows replace those of a device of the
+same name.
 
     lab                 `lab.engine`: blocks, segments, scores and files, compiled before
     jit(vmap(scan))     one compiled function, as in purejaxrl, without scores and files
