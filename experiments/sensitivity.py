@@ -21,7 +21,6 @@ segments share seeds, so those of a batch miss together.
 
 import json
 import math
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -155,7 +154,7 @@ def caption(data, verdicts):
 
 
 if __name__ == "__main__":
-    tasks = json.loads(Path("figures/sensitivity.json").read_text())["tasks"]
+    tasks = json.loads((claims.FIGURES / "sensitivity.json").read_text())["tasks"]
     for task, own in tasks.items():
         for name, parts in own["calibration"].items():
             shares = ", ".join(f"{part} {hit / of:.3f} of {of}" for part, (hit, of) in parts.items())

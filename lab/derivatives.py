@@ -26,6 +26,7 @@ LONGEST = 50  # steps between two states that reverse mode keeps
 EPS_ROOT = 1e-16  # the slope of Adam's square root is infinite at 0
 TEMPERATURE = 0.3
 SMOOTH = {"alignment": "mean alignment", "proxy": "mean score of the proxy"}
+CURVED = 0.05  # share of the largest slope that a finite step may cost
 CHECKED = 4  # segments in which slopes through training are compared with differences
 
 
@@ -319,13 +320,14 @@ def spot_check(run, start, steps, seeds, index, slopes, width=32):
         width: lanes at a time.
 
     Raises:
-        Refused: a mean slope is more than three standard errors of their difference away from that of the differences,
-            or its standard error is more than ten times theirs.
+        Refused: a mean slope is further away from that of the differences than three standard errors of what lies
+            between them and `CURVED`, or its standard error is more than ten times theirs and `CURVED`.
     """
     score = jax.jit(jax.vmap(lambda weights, seed: run(seed, weights)[-1, index], in_axes=(None, 0)))
     blocks = np.asarray(seeds, np.uint32).reshape(-1, width)
     for term, size in enumerate(steps):
-        largest = np.argsort(-np.abs(slopes[:, :, term].mean(0)))
+        sizes = np.abs(slopes[:, :, term].mean(0, dtype=float))
+        largest = np.argsort(-sizes)
         for segment in dict.fromkeys([0, len(start) - 1, *map(int, largest)][: CHECKED + 1]):
             sides = []
             for sign in (1, -1):
@@ -337,7 +339,8 @@ def spot_check(run, start, steps, seeds, index, slopes, width=32):
             (value, error), (truth, spread), apart = (
                 (each.mean(), each.std() / math.sqrt(len(each))) for each in (own, counted, own - counted)
             )
-            if abs(apart[0]) > 3 * apart[1] + 1e-6 * abs(truth) or error > 10 * spread + 1e-9:
+            allowed = CURVED * max(abs(truth), sizes.max())
+            if abs(apart[0]) > 3 * apart[1] + allowed or error > 10 * spread + allowed:
                 raise Refused(
                     f"segment {segment + 1}: the slope is {value:.3g} through training (standard error {error:.2g}), "
                     f"by differences on the same {len(own):,} seeds {truth:.3g} ({spread:.2g}). Differentiation "

@@ -1,5 +1,7 @@
 """Derivatives through training against central differences in float64, and estimators against each other."""
 
+import json
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -65,6 +67,7 @@ def test_reverse_and_forward_mode_agree_with_differences_in_float64(name, monkey
     """With gelu in place of relu, h = 1e-7: a median relative error below 1e-4 over terms and segments."""
     monkeypatch.setattr(nn, "relu", nn.gelu)
     terms = [term for term in TASKS[name].terms if term not in ("probe", "control", "precursor", "push", "honesty")]
+    terms = terms[:5]
     # knobs at which some values are constants for the gradient of a step
     knobs = "preference: 0.01, detectability: 2, implicit_proxy: 0.1" if name == "race" else "preference: 0.01"
     experiment = parse(SHORT.format(task=name, rate=RATES[name], term=terms[1], knobs=knobs))
@@ -107,6 +110,54 @@ def test_derivatives_through_training_have_the_closed_form_of_a_linear_race():
             given = {"seeds": [0, 1, 2, 3], "width": 4, "mode": mode, "dtype": jnp.float64}
             found = derivatives.pathwise(experiment, condition, ["push"], **given)
             np.testing.assert_allclose(found[:, :2, 0], 0.01 * 1000 / (2 * 2), rtol=1e-6)
+
+
+def line(seed, weights):
+    """A score that is linear in both weights of two segments."""
+    return jnp.array([[0.0], [3 * weights[0, 0] - weights[1, 0] + 0.01 * seed]])
+
+
+def ledge(seed, weights):
+    """A score that jumps where the first weight passes (seed - 16) / 1000: its slope is 0 and its mean has one."""
+    return jnp.array([[0.0], [jnp.where(1000 * weights[0, 0] > seed.astype(jnp.int32) - 16, 1.0, 0.0)]])
+
+
+def test_slopes_that_differences_contradict_are_refused():
+    """Of 32 seeds 20 jump within a step of .01 of a weight of 0: (20 / 32) / .02 by differences, 0 by slopes."""
+    seeds, start, steps = np.arange(32, dtype=np.uint32), np.zeros((2, 1)), [0.01]
+    slopes = np.tile([[3.0], [-1.0]], (32, 1, 1))
+    derivatives.spot_check(line, start, steps, seeds, 0, slopes)
+    with pytest.raises(derivatives.Refused, match=r"segment 2.* -2 .*seeds -1 "):
+        derivatives.spot_check(line, start, steps, seeds, 0, slopes * [[1.0], [2.0]])
+    with pytest.raises(derivatives.Refused, match=r"segment 1.* 0 .*31.2"):
+        derivatives.spot_check(ledge, start, steps, seeds, 0, np.zeros((32, 2, 1)))
+    wild = slopes + 1e6 * np.random.default_rng(0).standard_normal(slopes.shape)
+    with pytest.raises(derivatives.Refused):
+        derivatives.spot_check(line, start, steps, seeds, 0, wild)
+
+
+def test_other_estimators_from_the_command_line(tmp_path, monkeypatch, capsys):
+    """In `race` with one push alone; the derivative with respect to a knob, too."""
+    from lab.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.yaml").write_text(RACE.replace("4096", "512"))
+    given = ["sensitivity", "r.yaml", "--terms", "push", "--json", "--estimator"]
+    found = {}
+    for name in ("evolution", "pathwise", "surrogate"):
+        assert main([*given, name, "--out", f"o-{name}"]) == 0
+        found[name] = json.loads(capsys.readouterr().out)["terms"]["push"]["moments"]
+        assert len(found[name]) == 5
+    assert found["pathwise"][0]["derivative"].keys() == {"alignment", "proxy"}
+    first, last = (found["pathwise"][index]["derivative"]["alignment"]["value"] for index in (0, 4))
+    assert first > last > 0  # values are sticky
+    knob = ["sensitivity", "r.yaml", "--terms", "preference", "--json", "--estimator", "pathwise", "--out", "o-knob"]
+    assert main([*knob, "--step", "0.01"]) == 0
+    assert (
+        json.loads(capsys.readouterr().out)["terms"]["preference"]["moments"][0]["derivative"]["alignment"]["low"] > 0
+    )
+    assert main(knob) == 2
+    assert "step" in capsys.readouterr().err
 
 
 RACE = """

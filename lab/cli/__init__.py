@@ -7,7 +7,7 @@ import tyro
 
 from lab import outcomes
 from lab.cli.about import check_task, claims, schema, tasks
-from lab.cli.console import Stopped, UsageError, errors
+from lab.cli.console import Failed, Stopped, UsageError, errors
 from lab.cli.reading import compare, figures, gates, ideas, plan, probe, show
 from lab.cli.training import card, experiment, optimise, run, seeds, sensitivity, worker
 from lab.store import StoreError
@@ -46,7 +46,7 @@ def main(args=None):
     except OSError as error:
         errors.print(f"{error.filename}: {error.strerror}", markup=False, soft_wrap=True)
         return 1
-    except StoreError as error:
+    except (Failed, StoreError) as error:
         errors.print(str(error), markup=False, soft_wrap=True)
         return 1
     except Stopped as stopped:

@@ -41,5 +41,9 @@ class Stop:
             raise Stopped(self.number)
 
 
+class Failed(Exception):
+    """Something that could not be done, though it was asked for rightly."""
+
+
 class UsageError(Exception):
     """Something typed on the command line that does not fit."""

@@ -18,7 +18,7 @@ from tyro.conf import Positional, arg
 from lab import card as cards
 from lab import outcomes, report, statistics
 from lab.cli.about import task_kind
-from lab.cli.console import Stop, UsageError, console, errors
+from lab.cli.console import Failed, Stop, UsageError, console, errors
 from lab.cli.reading import print_run
 
 
@@ -366,8 +366,7 @@ def sensitivity(
         try:
             found, said = derivatives.profile(estimator, plain, chosen, changed)
         except derivatives.Refused as error:
-            errors.print(f"{estimator}: refused: {error}", markup=False, soft_wrap=True)
-            raise SystemExit(1) from None
+            raise Failed(f"{estimator}: refused: {error}") from None
         folder = out or Path("runs") / f"{about['name']}-{about['hash'][:8]}-{estimator}"
     data = report.profile_json(about, chosen.name, found, changed, said, estimator)
     path = figures.build_moments(data, folder / "figures")
