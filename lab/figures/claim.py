@@ -20,10 +20,10 @@ COLUMNS = {
 def _point(ax, row, value, low, high, colour, marker, edges, told=True):
     """Draw an estimate with its interval, an arrow where it leaves the axis, hollow where it tells nothing."""
     ax.plot(np.clip([low, high], *edges), [row, row], color=colour, linewidth=1.2)
-    for end, sign in ((low, "<"), (high, ">")):
-        if not edges[0] <= end <= edges[1]:
-            ax.plot(np.clip(end, *edges), row, sign, color=colour, markersize=3.5, clip_on=False)
-    if math.isfinite(value):
+    for beyond, edge, sign in ((low < edges[0], edges[0], "<"), (high > edges[1], edges[1], ">")):
+        if beyond:
+            ax.plot(edge, row, sign, color=colour, markersize=3.5, clip_on=False)
+    if edges[0] <= value <= edges[1]:
         ax.plot(np.clip(value, *edges), row, marker, color=colour, markersize=3.5,
                 markerfacecolor=colour if told else "white")  # fmt: skip
 
