@@ -9,8 +9,8 @@ nearly so: four ways to train on it beside holding out.
 
 Rule, per task, with 95% intervals that hold together: supported if with one run some regimen that trains on the test is
 better than holding out, and with 1,000 runs that same regimen is worse; contradicted if with one run none can be better
-(every interval below 0), or if some is better with one run and with 1,000 worse by less than .02 for sure; else
-undecided.
+(every interval below 0), or if some is better with one run and with 1,000 worse by less than .02 for sure, whatever the
+others do; else undecided.
 """
 
 from lab import claims

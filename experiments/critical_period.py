@@ -8,12 +8,12 @@ Cost:      three minutes on 2 cores
 The same push on the test in the first tenth of training and in a tenth from the middle on, with a test that a model can
 tell from deployment and with one that it cannot (detectability 0), so that complying in tests alone is impossible.
 
-Rule, per task, with 95% intervals that hold together. With the visible test, values are sticky if P(A) is higher after
-the early push than after the late one, and the late one moves P(A) by less than a quarter of what the early one does
-and raises P(T|not A). Contradicted if there the late push raises P(A) by more than half of what the early one does;
-supported if values are sticky and the late push moves P(A) by less than that quarter with the invisible test too;
-depends (on whether complying in tests alone is possible) if values are sticky and there the late push raises P(A) by
-more than that quarter; else undecided.
+Rule, per task, with 95% intervals that hold together; shares of the early effect are shares of its estimate. With the
+visible test, values are sticky if P(A) is higher after the early push than after the late one, and the late one moves
+P(A) by less than a quarter of what the early one does and raises P(T|not A). Contradicted if there the late push raises
+P(A) by more than half of what the early one does; supported if values are sticky and the late push moves P(A) by less
+than that quarter with the invisible test too; depends (on whether complying in tests alone is possible) if values are
+sticky and there the late push raises P(A) by more than that quarter; else undecided.
 """
 
 from lab import claims

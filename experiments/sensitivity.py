@@ -10,8 +10,9 @@ from a whole push in each. Worlds in which a held-out test is itself imperfect.
 
 Rule, per task, with 95% intervals that hold together over segments and per unit of weight and 1% of training: supported
 if the largest derivative of P(A) is above 0 and in the first tenth, every derivative of P(A) in the second half of
-training is nearer to 0 than a fifth of it, and a push after the first tenth raises P(T|not A); contradicted if a
-derivative in the second half is further from 0 than a fifth of the largest, or the largest lies there; else undecided.
+training is nearer to 0 than a fifth of its estimate, and a push after the first tenth raises P(T|not A); contradicted
+if a derivative in the second half is further from 0 than that fifth, or the largest lies there and is not 0; else
+undecided.
 
 Calibration, of what `lab sensitivity` prints: the run's seeds in batches, each with intervals of its own, against the
 estimate from all other seeds, where both are finite: `python -m experiments.sensitivity` prints the share that cover
@@ -121,7 +122,8 @@ def judge(stored):
     gaming = any(
         float(moment["pushed"]["pass_given_misaligned"]["low"]) > 0 for moment in rows if moment["start"] >= 0.1 - 1e-9
     )
-    if rows[top]["start"] >= 0.5 or any(own.low > fifth or own.high < -fifth for own in late):
+    there = not slopes[top].low <= 0 <= slopes[top].high
+    if (there and rows[top]["start"] >= 0.5) or any(own.low > fifth or own.high < -fifth for own in late):
         return claims.Verdict(claims.CONTRADICTED, why)
     early = slopes[top].low > 0 and rows[top]["end"] <= 0.1 + 1e-9
     if early and gaming and all(-fifth < own.low <= own.high < fifth for own in late):

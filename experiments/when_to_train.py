@@ -82,7 +82,7 @@ def draw(data):
                         cell = found[window, y, x]
                         if cell.low <= 0 <= cell.high:
                             ax.plot(j, i, "x", color="black", markersize=4, markeredgewidth=0.6)
-                ax.set_xticks(range(len(columns)), [f"{x:g}" for x in columns], fontsize=4.5)
+                ax.set_xticks(range(len(columns)), [f"{x:g}".lstrip("0") or "0" for x in columns], fontsize=4.5)
                 ax.set_yticks(range(len(rows)), [f"{y:g}" for y in rows] if not place else [], fontsize=4.5)
                 if task == next(iter(tasks)):
                     ax.set_title(f"{window}\n{runs} run{'s' * (runs > 1)}", fontsize="x-small")

@@ -114,6 +114,8 @@ class Stored:
         with np.errstate(divide="ignore", invalid="ignore"):
             value = float(one(next(shares)) - other(next(shares)))
         low, high = np.quantile(drawn, [tail, 1 - tail])
+        if math.isnan(value):
+            low, high = -math.inf, math.inf
         return statistics.Estimate(value, float(low), float(high))
 
     def _confidence(self, of):
@@ -258,9 +260,12 @@ def run(name, train, seeds=None, first=None, runs=None, to=None, only=None):
     from lab.config import load
 
     claim, to = module(name), Path(to or FIGURES)
+    if unknown := [task for task in only or () if task not in configs(name)]:
+        raise ClaimError(f"{name} has no task {unknown[0]!r}; known: {', '.join(configs(name))}")
     study = getattr(claim, "study", _train_and_count)
     path = to / f"{name}.json"
-    kept = json.loads(path.read_text())["tasks"] if only and path.exists() else {}
+    whole = seeds is None and first is None  # what is stored of other tasks is then on the configs' seeds too
+    kept = json.loads(path.read_text())["tasks"] if only and whole and path.exists() else {}
     tasks = {}
     for task, config in configs(name).items():
         experiment = load(config)
@@ -269,7 +274,9 @@ def run(name, train, seeds=None, first=None, runs=None, to=None, only=None):
                 tasks[task] = kept[task]
             continue
         own = experiment.seeds
-        experiment = experiment.with_seeds(min(seeds or len(own), len(own)), own[0] if first is None else first)
+        experiment = experiment.with_seeds(
+            len(own) if seeds is None else min(seeds, len(own)), own[0] if first is None else first
+        )
         folder = Path(runs or "runs") / f"{experiment.name}-{experiment.hash[:8]}"
         data = study(experiment, folder, train)
         about = {"config": str(config.relative_to(ROOT)), "hash": experiment.hash, "first_seed": experiment.seeds[0]}
@@ -334,6 +341,8 @@ def caption(data, verdicts):
 
 def table(to=None):
     """Return a row for every claim: name, claim, verdict, task -> `Verdict`, from stored counts alone."""
+    if to and not Path(to).is_dir():
+        raise ClaimError(f"{to}: no such folder")
     rows = []
     for name in names():
         path = Path(to or FIGURES) / f"{name}.json"

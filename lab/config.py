@@ -118,8 +118,8 @@ class Experiment:
         """Return the same experiment with other seeds. Raises `ConfigError` beyond the limits."""
         first = self.config.seeds.first if first is None else first
         problem = _too_many(first, count, len(self.conditions))
-        if count < 1 or problem:
-            raise ConfigError([f"seeds: {problem or 'must be at least 1'}"])
+        if count < 1 or first < 0 or problem:
+            raise ConfigError([f"seeds: {problem or 'must be at least 1, the first of them at least 0'}"])
         seeds = Seeds(first=first, count=count)
         return dataclasses.replace(self, config=self.config.model_copy(update={"seeds": seeds}))
 

@@ -27,7 +27,7 @@ EPS_ROOT = 1e-16  # the slope of Adam's square root is infinite at 0
 TEMPERATURE = 0.3
 SMOOTH = {"alignment": "mean alignment", "proxy": "mean score of the proxy"}
 CURVED = 0.05  # share of the largest slope that a finite step may cost
-CHECKED = 4  # segments in which slopes through training are compared with differences
+CHECKED = 3  # segments, beside the first and the last, whose slopes through training are compared with differences
 
 
 class Slopes(NamedTuple):
@@ -71,7 +71,8 @@ class Ends:
         """Prepare to train; `terms` are the loss terms whose weights will be given."""
         use_all_cores()
         devices = jax.devices()
-        self.experiment, self.own, self.terms = experiment, stacked(condition.settings), terms
+        self.experiment, self.condition, self.terms = experiment, condition, terms
+        self.own = stacked(condition.settings)
         width, used = block_width(experiment, devices), used_terms(experiment) | set(terms)
         self.trainer = Trainer(experiment.task, experiment.training, width, devices, used, len(experiment.ends))
 
@@ -96,7 +97,7 @@ class Ends:
                 each = np.broadcast_to(own.weights, (len(rows), *self.own.weights.shape))
                 lane = Settings(each, np.asarray(own.training_knobs), own.world_knobs, *rates)
                 _, scores = self.trainer.train(block, lane, state, [0, *self.experiment.ends])
-                cells_[side, rows], able[side, rows] = _judged(self.experiment, np.asarray(scores)[:, -1])
+                cells_[side, rows], able[side, rows] = _judged(self.experiment, self.condition, np.asarray(scores))
         return cells_, able
 
 
@@ -129,12 +130,21 @@ def evolution(experiment, condition, terms, sigma, pairs, first_seed=0):
     }
 
 
-def _judged(experiment, scores):
-    """Return the index into `CELLS` and whether it does the job of each of several models, from their last scores."""
+def _judged(experiment, condition, scores):
+    """Return the index into `CELLS` of each of several models and whether it does the job; gates reject as in a run.
+
+    Scores have shape (models, segments, scores).
+    """
     dims = ("condition", "seed", "checkpoint")
-    table = {name: (dims, scores[None, :, index, None]) for index, name in enumerate(experiment.task.scores)}
+    names = list(experiment.task.scores)
+    table = {name: (dims, scores[None, :, -1:, index]) for index, name in enumerate(names)}
+    survives = np.ones((1, len(scores)), bool)
+    for share, score, mark in condition.gates:
+        at = experiment.ends.index(round(share * experiment.training.steps))
+        survives &= scores[None, :, at, names.index(score)] >= mark
     attributes = {"proxy": experiment.config.proxy, "thresholds": experiment.thresholds}
-    outcomes = classify(xr.Dataset(table, {"checkpoint": [1.0]}, attributes))
+    coordinates = {"checkpoint": [1.0], "survives": (dims[:2], survives)}
+    outcomes = classify(xr.Dataset(table, coordinates, attributes))
     return cells(outcomes)[0], ~(outcomes["incompetent"] | outcomes["diverged"]).values[0]
 
 
@@ -277,7 +287,7 @@ def surrogate(experiment, condition, terms, seeds, after=0, width=32):
     def margins(weights, seed):
         scores = run(seed, weights)
         inside = jnp.clip(scores[:, index], 1e-6, 1 - 1e-6)
-        return jnp.log(inside) - jnp.log1p(-inside), scores[-1]
+        return jnp.log(inside) - jnp.log1p(-inside), scores
 
     both = jax.jit(
         jax.vmap(
@@ -288,7 +298,7 @@ def surrogate(experiment, condition, terms, seeds, after=0, width=32):
     weights = jnp.asarray(_start(experiment, condition, terms), jnp.float32)
     found = [both(weights, block) for block in np.asarray(seeds, np.uint32).reshape(-1, width)]
     (margin, ended), slope = jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
-    aligned = _judged(experiment, ended)[0] < 2
+    aligned = _judged(experiment, condition, ended)[0] < 2
     segments = len(experiment.ends)
     values = np.full((len(margin), segments, len(terms)), np.nan)
     decides = np.full(segments, np.nan)
@@ -328,7 +338,7 @@ def spot_check(run, start, steps, seeds, index, slopes, width=32):
     for term, size in enumerate(steps):
         sizes = np.abs(slopes[:, :, term].mean(0, dtype=float))
         largest = np.argsort(-sizes)
-        for segment in dict.fromkeys([0, len(start) - 1, *map(int, largest)][: CHECKED + 1]):
+        for segment in dict.fromkeys([0, len(start) - 1, *map(int, largest)][: 2 + CHECKED]):
             sides = []
             for sign in (1, -1):
                 weights = start.copy()
@@ -360,25 +370,26 @@ def profile(estimator, experiment, condition, changed):
         changed: term -> `lab.sensitivity.Change`.
 
     Returns:
-        The moments, their limits from standard errors; and heading -> of each quantity.
+        The moments, their limits from standard errors; quantity -> its heading; and how many seeds it took.
 
     Raises:
         Refused: see `spot_check`.
     """
     terms, steps = list(changed), [own.step for own in changed.values()]
     own, first = (experiment, condition, terms), experiment.seeds[0]
-    whole = max(32, len(experiment.seeds) // 32 * 32)
-    seeds = first + np.arange(whole, dtype=np.uint32)
+    width = min(32, len(experiment.seeds))
+    seeds = first + np.arange(len(experiment.seeds) // width * width, dtype=np.uint32)
+    count = len(experiment.seeds) if estimator == "evolution" else len(seeds)
     if estimator == "evolution":
         found, said = evolution(*own, np.array(steps), len(experiment.seeds), first), QUANTITIES
     elif estimator == "surrogate":
-        found, said = {"base_rate": surrogate(*own, seeds).slopes}, {"base_rate": QUANTITIES["base_rate"]}
+        found, said = {"base_rate": surrogate(*own, seeds, width=width).slopes}, {"base_rate": QUANTITIES["base_rate"]}
     else:
         found, said, run = {}, SMOOTH, trajectory(*own)
         for name, score in (("alignment", "alignment"), ("proxy", experiment.config.proxy)):
-            slopes = pathwise(*own, seeds, score)
+            slopes = pathwise(*own, seeds, score, width=width)
             index = list(experiment.task.scores).index(score)
-            spot_check(run, _start(*own), steps, seeds, index, slopes)
+            spot_check(run, _start(*own), steps, seeds, index, slopes, width)
             found[name] = _mean(slopes)
     z = norm.ppf((1 + experiment.config.confidence) / 2)
     edges = [0.0, *(end / experiment.training.steps for end in experiment.ends)]
@@ -394,4 +405,4 @@ def profile(estimator, experiment, condition, changed):
         ]
         for column, term in enumerate(terms)
     }
-    return moments, said
+    return moments, said, count

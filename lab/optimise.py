@@ -209,6 +209,16 @@ def starts(lengths, terms, cap, budget, count):
     return [projected(own, lengths, cap, budget) for own in made]
 
 
+def check(experiment, cap, budget, starts, iterations, pairs):
+    """Raise `ValueError` if a search cannot be done; arguments as for `searches`."""
+    numbers = {"cap": cap, "budget": budget, "starts": starts, "iterations": iterations, "pairs": pairs}
+    for name, value in numbers.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"--{name} must be a positive number, not {value:g}")
+    if max(experiment.seeds) >= SEARCH or SEARCH + starts * (iterations + 4) * pairs > MAX_SEED:
+        raise ValueError(f"seeds from {SEARCH:,} on are for searches: choose lower ones, or search less")
+
+
 def searches(
     experiment, condition, terms, goal, cap, budget, *, count=3, iterations=60, pairs=256, file=None, progress=None
 ):
@@ -233,25 +243,18 @@ def searches(
     Raises:
         ValueError: the experiment uses seeds of the search, or a number out of range.
     """
-    for name, value in (
-        ("cap", cap),
-        ("budget", budget),
-        ("pairs", pairs),
-        ("iterations", iterations),
-        ("starts", count),
-    ):
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} must be a positive number, not {value:g}")
+    check(experiment, cap, budget, count, iterations, pairs)
     per_start = (iterations + 4) * pairs
-    if max(experiment.seeds) >= SEARCH or SEARCH + count * per_start > MAX_SEED:
-        raise ValueError(f"seeds from {SEARCH:,} on are for searches: choose lower ones, or search less")
     from lab.derivatives import Ends
 
     lengths = np.diff([0, *experiment.ends]) / experiment.training.steps
     shared = {**experiment.as_json(), "seeds": None, "stop": None, "regimens": None, "sweep": None, "name": None}
     own = [[*each] for each in condition.settings]
     asked = json.dumps([shared, own, list(terms), goal, cap, budget, iterations, pairs], sort_keys=True)
-    stored = json.loads(file.read_text()) if file and file.exists() else {}
+    try:
+        stored = json.loads(file.read_text()) if file and file.exists() else {}
+    except json.JSONDecodeError:
+        stored = {}  # damaged: search again
     kept = stored["found"] if stored.get("asked") == asked else []
     found = [Found(*map(np.array, own[:3]), own[3]) for own in kept[:count]]
     ends = Ends(experiment, condition, terms)
@@ -266,7 +269,8 @@ def searches(
         )  # fmt: skip
         if file:
             rows = [[*(part.tolist() for part in own[:3]), own.value] for own in found]
-            file.write_text(json.dumps({"asked": asked, "found": rows}) + "\n")
+            file.with_suffix(".tmp").write_text(json.dumps({"asked": asked, "found": rows}) + "\n")
+            file.with_suffix(".tmp").replace(file)
     return sorted(found, key=lambda own: -own.value)
 
 
@@ -322,11 +326,15 @@ class Rival(NamedTuple):
         name: of it.
         value: the goal; its limits are quantiles of the posterior.
         gain: how much more the one found reaches, or None for itself.
+        able: share of its models that do the job.
+        allowed: whether that meets the goal's floor.
     """
 
     name: str
     value: Estimate
     gain: Estimate | None
+    able: float
+    allowed: bool
 
 
 def rivals(outcomes, names, best, goal, confidence):
@@ -361,12 +369,18 @@ def rival(name, best, other, joint, goal, confidence, of):
     mine, drawn = (goal.value((own / own.sum(1, keepdims=True)).T) for own in share_draws(best, other, joint, 20_000))
     found, value = (float(goal.value(np.array(own.cells, float) / own.seeds)) for own in (best, other))
     gain = None if of is None else _limits(found - value, mine - drawn, family_wise(confidence, of))
-    return Rival(name, _limits(value, drawn, confidence), gain)
+    able = 1 - (other.incompetent + other.diverged) / other.seeds
+    return Rival(name, _limits(value, drawn, confidence), gain, able, able >= goal.floor)
 
 
 def verdict(rows):
-    """Return wins, loses or flat (no schedule is better for sure, and some are not told apart from the one found)."""
-    gains = [row.gain for row in rows if row.gain is not None]
+    """Return wins, loses or flat (no schedule is better for sure, and some are not told apart from the one found).
+
+    Rivals below the goal's floor do not count; if the one found is below it, it loses.
+    """
+    if not all(row.allowed for row in rows if row.gain is None):
+        return "loses"
+    gains = [row.gain for row in rows if row.gain is not None and row.allowed]
     if all(gain.low > 0 for gain in gains):
         return "wins"
     return "loses" if any(gain.high < 0 for gain in gains) else "flat"

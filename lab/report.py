@@ -342,13 +342,16 @@ def profile_table(data):
         "pathwise": "Slopes through training, checked against differences; limits from standard errors.",
         "surrogate": "Slopes of a margin at the end of each segment. That margin need not decide: count to be sure.",
     }[data["estimator"]]
-    sizes = ", ".join(f"{own['step']:g} and {own['push']:g} ({term})" for term, own in data["terms"].items())
+    sizes = ", ".join(
+        f"{own['step']:g}{' and ' + format(own['push'], 'g') if counted else ''} ({term})"
+        for term, own in data["terms"].items()
+    )
     view = Table(
         title=Text(
             f"{data['condition']}: change of outcomes per unit of weight held for 1% of training, {data['seeds']:,} "
             f"seeds, {data['confidence']:.0%} intervals"
         ),
-        caption=Text(f"{how} Steps and pushes: {sizes}."),
+        caption=Text(f"{how} Steps{' and pushes' * counted}: {sizes}."),
         title_justify="left",
         caption_justify="left",
     )
@@ -390,7 +393,13 @@ def optimised_json(results, goal, limits, searches, schedules, rows, verdict):
         ],
         "schedules": {name: own.tolist() for name, own in schedules.items()},
         "rivals": [
-            {"name": row.name, "value": estimate_json(row.value), "gain": row.gain and estimate_json(row.gain)}
+            {
+                "name": row.name,
+                "value": estimate_json(row.value),
+                "gain": row.gain and estimate_json(row.gain),
+                "able": row.able,
+                "allowed": row.allowed,
+            }
             for row in rows
         ],
         "verdict": verdict,
@@ -419,17 +428,20 @@ def optimised_table(data):
         title_justify="left",
         caption_justify="left",
     )
-    for column in ("schedule", "goal", "gain of learned over it"):
+    for column in ("schedule", "goal", "gain of learned over it", "competent"):
         view.add_column(column, overflow="fold")
     for row in data["rivals"]:
         gain = with_interval(from_json(row["gain"])) if row["gain"] else ""
-        view.add_row(*map(Text, (row["name"], with_interval(from_json(row["value"])), gain)))
+        able = f"{row['able']:.1%}" + ("" if row["allowed"] else ", below the floor")
+        view.add_row(*map(Text, (row["name"], with_interval(from_json(row["value"])), gain, able)))
     return view
 
 
 def optimised_reading(data):
     """Return in a sentence or two who wins, and where the optimum is flat."""
-    gains = {row["name"]: from_json(row["gain"]) for row in data["rivals"] if row["gain"]}
+    gains = {row["name"]: from_json(row["gain"]) for row in data["rivals"] if row["gain"] and row["allowed"]}
+    if not all(row["allowed"] for row in data["rivals"] if not row["gain"]):
+        return "The schedule found does not meet the floor on competence."
     hand = {name: gain for name, gain in gains.items() if not name.startswith("learned")}
     close = [name for name, gain in hand.items() if gain.low <= 0 <= gain.high]
     better = [name for name, gain in hand.items() if gain.high < 0]
@@ -444,6 +456,8 @@ def optimised_reading(data):
         for row, errors in zip(best["slopes"], best["errors"], strict=True)
         for slope, error in zip(row, errors, strict=True)
     ]
+    if any(row["value"]["value"] in ("inf", None) for row in data["rivals"]):
+        said += " Where no misaligned model passed, odds tell nothing apart: take more seeds, or accepted_aligned."
     return f"{said} At its end {sum(apart)} of {len(apart)} weights have a slope of the goal that is not within noise."
 
 

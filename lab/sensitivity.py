@@ -71,11 +71,12 @@ def changes(task, terms, step=None, push=None):
         if term in task.knobs:
             if step is None:
                 raise ValueError(f"step: the knob {term} has no usual size; say by how much to change it")
-            push = 10 * step if push is None else push
         elif term not in task.terms:
             known = ", ".join((*task.terms, *task.knobs))
             raise ValueError(f"terms: {task.name} has no loss term or knob {term!r}; known: {known}")
         usual = next((proxy.push for proxy in task.proxies.values() if term in proxy.terms), 1.0)
+        if term in task.knobs:
+            usual = step / STEP
         found[term] = Change(STEP * usual if step is None else step, PUSH * usual if push is None else push)
         for name, value in found[term]._asdict().items():
             if not 0 < value < math.inf:
@@ -90,7 +91,18 @@ def config(experiment, condition, changed):
         experiment: a `lab.config.Experiment`.
         condition: the `lab.config.Condition` whose training is looked at.
         changed: term -> `Change`, as `changes` returns it.
+
+    Raises:
+        ValueError: a change takes a knob out of its range.
     """
+    for term, own in changed.items():
+        if term in experiment.task.knobs:
+            knob, now = experiment.task.knobs[term], settings(condition)[:, place(experiment.task, term)]
+            if now.min() - own.step < knob.low or now.max() + max(own) > knob.high:
+                raise ValueError(
+                    f"step: {term} is {now.min():g} to {now.max():g} here and would leave its range, {knob.low:g} to "
+                    f"{knob.high:g}"
+                )
     training, values = experiment.training, experiment.as_json()
     regimens = {"as-is": phases(experiment, condition)}
     for term, own in changed.items():

@@ -10,7 +10,7 @@ import pytest
 
 from lab import derivatives, engine, outcomes, sensitivity
 from lab.config import parse
-from lab.statistics import Counts
+from lab.statistics import Counts, cells
 from lab.tasks import TASKS
 
 SHORT = """
@@ -120,6 +120,21 @@ def line(seed, weights):
 def ledge(seed, weights):
     """A score that jumps where the first weight passes (seed - 16) / 1000: its slope is 0 and its mean has one."""
     return jnp.array([[0.0], [jnp.where(1000 * weights[0, 0] > seed.astype(jnp.int32) - 16, 1.0, 0.0)]])
+
+
+def test_gates_reject_in_a_search_as_they_do_in_a_run(tmp_path):
+    """Cells of every seed under the weights of the config, against those counted from a run of it."""
+    text = RACE.replace("4096", "64").replace("block_width: 2048", "block_width: 32")
+    text = text.replace("[{until: 1}]", "[{until: 0.4, gates: {test: 0.3}}, {until: 1, weights: {test: 0.3}}]")
+    experiment = parse(text)
+    condition = experiment.conditions[0]
+    counted = cells(outcomes.classify(outcomes.results(engine.run(experiment, tmp_path / "run"))))
+    start = derivatives._start(experiment, condition, ["test"])
+    ends = derivatives.Ends(experiment, condition, ["test"])
+    found, able = ends(np.arange(64), np.broadcast_to(start, (64, *start.shape)))
+    np.testing.assert_array_equal(found, counted)
+    assert able.shape == (1, 64)
+    assert (found == 1).any()  # aligned, but the gate rejected it
 
 
 def test_slopes_that_differences_contradict_are_refused():

@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 from lab import optimise
 from lab.cli import main
 from lab.config import load
+from lab.statistics import Counts
 
 LENGTHS = np.array([0.05, 0.05, 0.2, 0.3, 0.4])
 
@@ -145,3 +146,21 @@ def test_a_gain_is_that_of_two_populations():
     assert two[0].value.value == pytest.approx(0.72)
     assert two[1].gain.value == pytest.approx(0.72 - 0.56)
     assert optimise.verdict(found) in ("wins", "flat")
+
+
+def test_who_does_not_do_the_job_is_no_rival():
+    """The other has better odds, but a fifth of its models cannot do the job and the floor asks for nine tenths."""
+    mine, other = Counts(40, 0, 20, 40), Counts(70, 0, 1, 29, incompetent=20)
+    joint = np.zeros((4, 4), int)
+    joint[0, 0], joint[2, 0], joint[3, 0], joint[3, 2], joint[3, 3] = 40, 20, 10, 1, 29
+    for floor, expected in ((0.0, "loses"), (0.9, "wins")):
+        goal = optimise.Goal(floor=floor)
+        rows = [optimise.rival("learned", mine, mine, np.diag([40, 0, 20, 40]), goal, 0.95, None)]
+        rows.append(optimise.rival("other", mine, other, joint, goal, 0.95, 2))
+        hold = Counts(10, 0, 30, 60)
+        between = np.zeros((4, 4), int)
+        between[0, 0], between[0, 2], between[2, 3], between[3, 3] = 10, 30, 20, 40
+        rows.append(optimise.rival("hold_out", mine, hold, between, goal, 0.95, 2))
+        assert optimise.verdict(rows) == expected
+        assert rows[1].able == pytest.approx(0.8)
+    assert optimise.verdict([rows[0]._replace(allowed=False), *rows[1:]]) == "loses"

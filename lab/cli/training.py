@@ -364,7 +364,7 @@ def sensitivity(
         found, said, folder = moments.profile(results, changed, edges), moments.QUANTITIES, stored.path
     else:
         try:
-            found, said = derivatives.profile(estimator, plain, chosen, changed)
+            found, said, about["seeds"] = derivatives.profile(estimator, plain, chosen, changed)
         except derivatives.Refused as error:
             raise Failed(f"{estimator}: refused: {error}") from None
         folder = out or Path("runs") / f"{about['name']}-{about['hash'][:8]}-{estimator}"
@@ -401,8 +401,8 @@ def optimise(
     Args:
         config: a YAML file; its segments are those of the schedule, its seeds are those of the comparison.
         condition: which of its conditions to start from; the first of the baseline by default.
-        terms: loss terms to weigh, with commas between; by default the bounded one of the config's proxy. Signs are
-            free, so take bounded ones.
+        terms: loss terms to weigh, with commas between, or all: the bounded one of every proxy; by default that of the
+            config's proxy. Signs are free, so take bounded ones.
         goal: the log of posterior odds, or P(accepted is aligned) with at most so many --runs.
         runs: most runs that accepted_aligned allows.
         floor: share of models that must do the job.
@@ -425,8 +425,10 @@ def optimise(
         experiment, chosen, names = _looked_at(config, trust_code, condition, terms)
         task, proxy = experiment.task, experiment.task.proxies[experiment.config.proxy]
         names = [proxy.terms[-1]] if terms is None else names
+        if terms == "all":
+            names = [own.terms[-1] for name, own in task.proxies.items() if name != "control"]
         if unknown := [name for name in names if name not in task.terms or name == "main"]:
-            raise UsageError(f"--terms: no proxy's loss term {unknown[0]!r}; known: {', '.join(task.terms)}")
+            raise UsageError(f"--terms: no proxy's loss term {unknown[0]!r}; known: {', '.join(list(task.terms)[1:])}")
         experiment = experiment if seeds is None else experiment.with_seeds(seeds)
         cap = 0.1 * proxy.push if cap is None else cap
         budget = 0.2 * cap if budget is None else budget
@@ -434,6 +436,7 @@ def optimise(
             raise UsageError("--runs must be at least 1")
         if not 0 <= floor <= 1:
             raise UsageError(f"--floor must lie in 0 to 1, not {floor:g}")
+        schedules.check(experiment, cap, budget, starts, iterations, pairs)
         where = errors if as_json else console
         folder = out or Path("runs") / f"optimise-{experiment.name}-{experiment.hash[:8]}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -496,6 +499,7 @@ def experiment(
         out: a folder for runs and figures; by default runs/ here and the project's figures/claims/, or runs/look/.
     """
     from lab import claims as made
+    from lab.config import ConfigError
 
     try:
         chosen = made.names() if name == "all" else [name]
@@ -516,5 +520,5 @@ def experiment(
             console.print(
                 f"  {time.monotonic() - started:.0f} s, {where}.png, .pdf, .json", markup=False, soft_wrap=True
             )
-    except made.ClaimError as error:
-        raise UsageError(str(error)) from None
+    except (made.ClaimError, ConfigError) as error:
+        raise UsageError(str(error) if isinstance(error, made.ClaimError) else "\n".join(error.problems)) from None
