@@ -92,7 +92,8 @@ def claim_figure(data):
         texts = []
         for name in names:
             condition = own["conditions"][name]
-            where = [f"{label(axis)} {condition['coordinates'][axis]:g}" for axis in varied]
+            own_place = condition["coordinates"]
+            where = [f"{label(axis)} {own_place[axis]:g}" for axis in varied if axis in own_place]
             texts.append(label(", ".join([condition["regimen"] if "=" in name else name, *where])))
         row[0].set_yticks(range(len(texts)), texts, fontsize="x-small")
         row[0].tick_params(axis="y", length=0)
