@@ -47,7 +47,7 @@ import sys
 from lab.cli import main
 main(["sensitivity", sys.argv[1], "--seeds", "1024", "--out", sys.argv[2]])
 """,
-    "the same, through training": """
+    "profile of scratchpad through training, 1,024 lanes": """
 import sys
 import numpy as np
 from lab import derivatives
