@@ -17,7 +17,7 @@ import numpy as np
 
 from lab.decision import budget_from_shares
 from lab.schema import MAX_SEED
-from lab.sensitivity import phases, place, settings
+from lab.sensitivity import around, phases, place, settings
 from lab.statistics import Estimate, family_wise, paired_counts, share_draws
 
 SEARCH = 3 * 2**30  # the first seed of searches, far from those of any config
@@ -291,24 +291,10 @@ def config(experiment, condition, terms, schedules, about):
         schedules: name -> weights, shape (segments, terms); the first is the baseline.
         about: lines for its head.
     """
-    values, training, own = experiment.as_json(), experiment.training, condition.settings[0]
     at = [place(experiment.task, term) for term in terms]
-    kept = ("proxy", "thresholds", "confidence", "stop_rejected")
-    head = {
-        "name": f"optimised-{experiment.name}"[:64],
-        "question": f"Which schedule of {' and '.join(terms)} serves best?",
-        "task": values["task"],
-        **{key: values[key] for key in kept if key in values},
-        "knobs": condition.knobs,
-        "seeds": values["seeds"],
-        "training": {
-            **values["training"],
-            "segments": [end / training.steps for end in experiment.ends],
-            "learning_rate": own.learning_rate,
-            "final_learning_rate": own.final_learning_rate,
-        },
-        "baseline": next(iter(schedules)),
-    }
+    question = f"Which schedule of {' and '.join(terms)} serves best?"
+    head = around(experiment, condition, f"optimised-{experiment.name}", question)
+    head["baseline"] = next(iter(schedules))
     lines = [f"# {line}".rstrip() for line in about] + [f"{key}: {json.dumps(value)}" for key, value in head.items()]
     lines.append("regimens:")
     for name, table in schedules.items():

@@ -103,7 +103,6 @@ def config(experiment, condition, changed):
                     f"step: {term} is {now.min():g} to {now.max():g} here and would leave its range, {knob.low:g} to "
                     f"{knob.high:g}"
                 )
-    training, values = experiment.training, experiment.as_json()
     regimens = {"as-is": phases(experiment, condition)}
     for term, own in changed.items():
         for index in range(len(experiment.ends)):
@@ -111,25 +110,27 @@ def config(experiment, condition, changed):
                 table = settings(condition)
                 table[index, place(experiment.task, term)] += change
                 regimens[f"{name}-{term}-{index:03d}"] = phases(experiment, condition, table)
-    own = condition.settings[0]
-    return json.dumps(
-        {
-            **{key: values[key] for key in KEPT if key in values},
-            "name": f"sensitivity-{experiment.name}"[:64],
-            "question": f"What does the weight of a loss term do in each segment of {condition.name}?",
-            "knobs": condition.knobs,
-            "seeds": values["seeds"],
-            "training": {
-                **values["training"],
-                "segments": [end / training.steps for end in experiment.ends],
-                "learning_rate": own.learning_rate,
-                "final_learning_rate": own.final_learning_rate,
-            },
-            "baseline": "as-is",
-            "regimens": regimens,
+    question = f"What does the weight of a loss term do in each segment of {condition.name}?"
+    head = around(experiment, condition, f"sensitivity-{experiment.name}", question)
+    return json.dumps({**head, "baseline": "as-is", "regimens": regimens}, indent=1)
+
+
+def around(experiment, condition, name, question):
+    """Return what a config of regimens made from a condition says beside these: plain JSON values by key."""
+    training, values, own = experiment.training, experiment.as_json(), condition.settings[0]
+    return {
+        "name": name[:64],
+        "question": question,
+        **{key: values[key] for key in KEPT if key in values},
+        "knobs": condition.knobs,
+        "seeds": values["seeds"],
+        "training": {
+            **values["training"],
+            "segments": [end / training.steps for end in experiment.ends],
+            "learning_rate": own.learning_rate,
+            "final_learning_rate": own.final_learning_rate,
         },
-        indent=1,
-    )
+    }
 
 
 def settings(condition):
