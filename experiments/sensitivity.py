@@ -12,7 +12,8 @@ Rule, per task, with 95% intervals that hold together over segments and per unit
 if the largest derivative of P(A) is above 0 and in the first tenth, every derivative of P(A) in the second half of
 training is nearer to 0 than a fifth of its estimate, and a push after the first tenth raises P(T|not A); contradicted
 if a derivative in the second half is further from 0 than that fifth, or the largest lies there and is not 0; else
-undecided.
+undecided. (After the run: the largest lying in the second half no longer counts against the claim if its interval holds
+0. No verdict changed.)
 
 Calibration, of what `lab sensitivity` prints: the run's seeds in batches, each with intervals of its own, against the
 estimate from all other seeds, where both are finite: `python -m experiments.sensitivity` prints the share that cover

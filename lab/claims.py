@@ -16,6 +16,7 @@ import inspect
 import itertools
 import json
 import math
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -216,8 +217,6 @@ def module(name):
     """Return the module of a claim. Raises `ClaimError`."""
     if name not in names():
         raise ClaimError(f"no claim {name!r}; known: {', '.join(names())}")
-    import sys
-
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
     return importlib.import_module(f"experiments.{name}")

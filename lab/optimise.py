@@ -23,6 +23,7 @@ from lab.statistics import Estimate, family_wise, paired_counts, share_draws
 SEARCH = 3 * 2**30  # the first seed of searches, far from those of any config
 SIGMAS = 0.3, 0.1  # width of the perturbations at the start and at the end of a search, as a share of the cap
 RATE = 0.15  # of Adam, as a share of the cap, falling to 0
+GOALS = {"posterior_odds": "ln posterior odds", "accepted_aligned": "P(accepted is aligned)"}
 STEEP = 20.0  # what a missing share of competent models costs
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from tueplots import figsizes
 
 from lab.figures.style import GREY, label, number, save, style_of
+from lab.optimise import GOALS
 
 LEARNED = "#D55E00"
-WORDS = {"posterior_odds": "ln posterior odds", "accepted_aligned": "P(accepted is aligned)"}
 
 
 def draw_schedule(data, ax, place):
@@ -49,7 +49,7 @@ def draw_rivals(data, ax):
                 markerfacecolor=colour if told else "white")  # fmt: skip
     ax.set_yticks(range(len(rows)), [label(row["name"]) for row in reversed(rows)], fontsize="x-small")
     ax.set_ylim(-0.7, len(rows) - 0.3)
-    ax.set_xlabel(WORDS[data["goal"]["name"]])
+    ax.set_xlabel(GOALS[data["goal"]["name"]])
 
 
 def schedules_figure(data):
@@ -71,7 +71,7 @@ def schedules_caption(data):
     return (
         f"Left: the schedule found under a cap of {data['cap']:g} and a budget of {data['budget']:g} (|weight| times "
         "share of training), filled where the goal still has a slope beyond twice its standard error; grey: from the "
-        f"other starts. Right: {WORDS[data['goal']['name']]} on {data['seeds']:,} fresh seeds, "
+        f"other starts. Right: {GOALS[data['goal']['name']]} on {data['seeds']:,} fresh seeds, "
         f"{data['confidence']:.0%} intervals; hollow: not told apart from the schedule found."
     )
 

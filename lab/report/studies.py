@@ -1,0 +1,220 @@
+"""Cards, probes, profiles and schedules as JSON and tables."""
+
+from rich.table import Table
+from rich.text import Text
+
+from lab.optimise import GOALS
+from lab.report.words import estimate_json, from_json, plain, with_interval
+from lab.statistics import Estimate
+
+
+def card_json(results, card):
+    """Return a `lab.card.Card` as plain JSON values, with what its figure needs."""
+
+    def plainly(tree):
+        return {
+            key: estimate_json(value) if isinstance(value, Estimate) else plainly(value) for key, value in tree.items()
+        }
+
+    config = {key: results.attrs[key] for key in ("name", "hash", "question", "proxy", "thresholds")}
+    answers = [
+        {"question": own.question, "verdict": own.verdict, "reading": own.reading, "numbers": plainly(own.numbers)}
+        for own in card.answers
+    ]
+    curves = {
+        world: [{"onset": onset, **plainly(own)} for onset, own in curve.items()]
+        for world, curve in card.curves.items()
+    }
+    rest = {"confidence": card.confidence, "seeds": card.seeds, "window": card.window}
+    return {**config, "answers": answers, "curves": curves, "regimens": plainly(card.regimens), **rest}
+
+
+def card_table(data):
+    """Return a `rich.table.Table` of what `card_json` returned: a row per question."""
+    view = Table(
+        title=Text(f"{data['question']} {data['seeds']:,} models per condition, {data['confidence']:.0%} intervals"),
+        title_justify="left",
+    )
+    for column in ("question", "answer", "measured"):
+        view.add_column(column, overflow="fold")
+    for answer in data["answers"]:
+        view.add_row(*map(Text, (answer["question"], answer["verdict"], answer["reading"])))
+    return view
+
+
+def probe_json(probe):
+    """Return a `lab.probe.Probe` as plain JSON values."""
+    areas = {key: estimate_json(getattr(probe, key)) for key in ("own_area", "area")}
+    return {"condition": probe.condition, "knobs": probe.knobs, **areas}
+
+
+def probe_table(probes, confidence):
+    """Return a `rich.table.Table` with what the run's own probe and a new one tell, a row per condition."""
+    view = Table(
+        title=Text(f"area under the ROC curve about alignment, {confidence:.0%} intervals"),
+        caption=Text(
+            "refitted: fitted to even seeds of that condition; both judged on the odd ones. 0.5 tells nothing."
+        ),
+        title_justify="left",
+        caption_justify="left",
+    )
+    for column in ("condition", "the run's own probe", "refitted"):
+        view.add_column(column, overflow="fold")
+    for probe in probes:
+        view.add_row(*map(Text, (probe.condition, with_interval(probe.own_area), with_interval(probe.area))))
+    return view
+
+
+def profile_json(about, condition, profile, changed, quantities, estimator="counted"):
+    """Return moments as plain JSON values, with what their figure needs.
+
+    Args:
+        about: name, hash, question, proxy, thresholds, confidence and seeds of the run.
+        condition: name of the condition.
+        profile: term -> `lab.sensitivity.Moment`s.
+        changed: term -> `lab.sensitivity.Change`.
+        quantities: quantity -> its heading.
+        estimator: counted, evolution, pathwise or surrogate.
+    """
+    terms = {
+        term: {
+            **changed[term]._asdict(),
+            "moments": [
+                {
+                    "start": moment.start,
+                    "end": moment.end,
+                    "derivative": {name: estimate_json(own) for name, own in moment.derivative.items()},
+                    "pushed": {name: estimate_json(own) for name, own in moment.pushed.items()},
+                }
+                for moment in moments
+            ],
+        }
+        for term, moments in profile.items()
+    }
+    return {**about, "condition": condition, "estimator": estimator, "quantities": quantities, "terms": terms}
+
+
+def profile_table(data):
+    """Return a `rich.table.Table` of what `profile_json` returned: a row per term and segment."""
+    quantities, counted = data["quantities"], data["estimator"] == "counted"
+    how = {
+        "counted": "Central differences on shared seeds, a small step up and down, ratios and odds in natural logs; "
+        "last, P(A) by a whole push.",
+        "evolution": "Evolution strategies, ratios and odds in natural logs, limits from standard errors.",
+        "pathwise": "Slopes through training, checked against differences; limits from standard errors.",
+        "surrogate": "Slopes of a margin at the end of each segment. That margin need not decide: count to be sure.",
+    }[data["estimator"]]
+    sizes = ", ".join(
+        f"{own['step']:g}{' and ' + format(own['push'], 'g') if counted else ''} ({term})"
+        for term, own in data["terms"].items()
+    )
+    view = Table(
+        title=Text(
+            f"{data['condition']}: change of outcomes per unit of weight held for 1% of training, {data['seeds']:,} "
+            f"seeds, {data['confidence']:.0%} intervals"
+        ),
+        caption=Text(f"{how} Steps{' and pushes' * counted}: {sizes}."),
+        title_justify="left",
+        caption_justify="left",
+    )
+    for column in ("term", "training", *quantities.values(), *["P(A) by a push"] * counted):
+        view.add_column(column, overflow="fold")
+    for term, own in data["terms"].items():
+        view.add_section()
+        for moment in own["moments"]:
+            span = f"{100 * moment['start']:g}% to {100 * moment['end']:g}%"
+            per = 100 * (moment["end"] - moment["start"])
+            every = [moment["derivative"][name] for name in quantities]
+            every += [moment["pushed"]["base_rate"]] if counted else []
+            cells = (with_interval(Estimate(*(x / per for x in from_json(own)))) for own in every)
+            view.add_row(*map(Text, (term, span, *cells)))
+    return view
+
+
+def optimised_json(results, goal, limits, searches, schedules, rows, verdict):
+    """Return a search for a schedule as plain JSON values, with what its figure needs.
+
+    Args:
+        results: of the schedules on fresh seeds.
+        goal: a `lab.optimise.Goal`.
+        limits: cap, budget, terms, ends and condition of the search.
+        searches: a `lab.optimise.Found` of each start.
+        schedules: name -> weights.
+        rows: a `lab.optimise.Rival` of each schedule, best first.
+        verdict: what `lab.optimise.verdict` said.
+    """
+    return {
+        **{key: results.attrs[key] for key in ("name", "hash", "question", "proxy", "thresholds", "confidence")},
+        "seeds": results.sizes["seed"],
+        "goal": goal._asdict(),
+        **limits,
+        "searches": [
+            {"weights": own.weights.tolist(), "slopes": own.slopes.tolist(), "errors": own.errors.tolist(),
+             "value": plain(own.value)}
+            for own in searches
+        ],
+        "schedules": {name: own.tolist() for name, own in schedules.items()},
+        "rivals": [
+            {
+                "name": row.name,
+                "value": estimate_json(row.value),
+                "gain": row.gain and estimate_json(row.gain),
+                "able": row.able,
+                "allowed": row.allowed,
+            }
+            for row in rows
+        ],
+        "verdict": verdict,
+    }  # fmt: skip
+
+
+def goal_text(data):
+    """Return the goal of a search in words."""
+    goal = data["goal"]
+    text = GOALS[goal["name"]]
+    text += f" within {goal['runs']:,} runs" if goal["name"] == "accepted_aligned" else ""
+    return text + (f", at least {goal['floor']:.0%} competent" if goal["floor"] else "")
+
+
+def optimised_table(data):
+    """Return a `rich.table.Table` of what `optimised_json` returned: a row per schedule, best first."""
+    view = Table(
+        title=Text(f"{goal_text(data)}, {data['seeds']:,} seeds that the search did not see"),
+        caption=Text(
+            f"Cap {data['cap']:g}, budget {data['budget']:g} (|weight| times share of training). Values: "
+            f"{data['confidence']:.0%} intervals; gains on shared seeds, all together at {data['confidence']:.0%}."
+        ),
+        title_justify="left",
+        caption_justify="left",
+    )
+    for column in ("schedule", "goal", "gain of learned over it", "competent"):
+        view.add_column(column, overflow="fold")
+    for row in data["rivals"]:
+        gain = with_interval(from_json(row["gain"])) if row["gain"] else ""
+        able = f"{row['able']:.1%}" + ("" if row["allowed"] else ", below the floor")
+        view.add_row(*map(Text, (row["name"], with_interval(from_json(row["value"])), gain, able)))
+    return view
+
+
+def optimised_reading(data):
+    """Return in a sentence or two who wins, and where the optimum is flat."""
+    gains = {row["name"]: from_json(row["gain"]) for row in data["rivals"] if row["gain"] and row["allowed"]}
+    if not all(row["allowed"] for row in data["rivals"] if not row["gain"]):
+        return "The schedule found does not meet the floor on competence."
+    hand = {name: gain for name, gain in gains.items() if not name.startswith("learned")}
+    close = [name for name, gain in hand.items() if gain.low <= 0 <= gain.high]
+    better = [name for name, gain in hand.items() if gain.high < 0]
+    said = {
+        "wins": "The schedule found beats every one made by hand.",
+        "loses": f"The schedule found loses to {', '.join(better)}.",
+        "flat": f"The schedule found is not told apart from {', '.join(close)}, and beats the others made by hand.",
+    }[data["verdict"]]
+    best = data["searches"][0]
+    apart = [
+        abs(slope) > 2 * error
+        for row, errors in zip(best["slopes"], best["errors"], strict=True)
+        for slope, error in zip(row, errors, strict=True)
+    ]
+    if any(row["value"]["value"] in ("inf", None) for row in data["rivals"]):
+        said += " Where no misaligned model passed, odds tell nothing apart: take more seeds, or accepted_aligned."
+    return f"{said} At its end {sum(apart)} of {len(apart)} weights have a slope of the goal that is not within noise."
