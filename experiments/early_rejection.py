@@ -16,7 +16,7 @@ undecided.
 import numpy as np
 
 from lab import claims, gates, outcomes
-from lab.statistics import Estimate
+from lab.statistics import Estimate, family_wise
 
 CONFIGS = "regimens"
 COMPUTE, AGE = 3.0, 0.2
@@ -39,16 +39,25 @@ def study(experiment, folder, train):
 
 def judge(stored):
     """Apply the rule to one task."""
-    _, _, joint = stored.pair("end", "early")
+    gain, end, early = gained(stored.pair("end", "early")[2], stored.data["confidence"])
+    why = f"P(accepted is aligned) {end:.2f} at the end, {early:.2f} with the gate, {claims.said('gain', gain)}"
+    return claims.Verdict(claims.decide(gain), why)
+
+
+def gained(joint, confidence, of=1):
+    """Return the `Estimate` of what the gate gains, and the values without and with it.
+
+    Args:
+        joint: counts of (at the end, early) cells, shape (4, 4).
+        confidence: of the interval.
+        of: how many such intervals hold together.
+    """
     possible = np.kron(np.eye(2), np.ones((2, 2)))  # a model is aligned in both tables, or in neither
     drawn = np.random.default_rng(0).standard_gamma(joint + 0.25, (20_000, 4, 4)) * possible
     gains, ends, earlies = values(np.concatenate([joint[None].astype(float), drawn]))
-    low, high = np.quantile(gains[1:], [0.025, 0.975])
-    gain = Estimate(float(gains[0]), float(low), float(high))
-    why = (
-        f"P(accepted is aligned) {ends[0]:.2f} at the end, {earlies[0]:.2f} with the gate, {claims.said('gain', gain)}"
-    )
-    return claims.Verdict(claims.decide(gain), why)
+    tail = (1 - family_wise(confidence, of)) / 2
+    low, high = np.quantile(gains[1:], [tail, 1 - tail])
+    return Estimate(float(gains[0]), float(low), float(high)), float(ends[0]), float(earlies[0])
 
 
 def values(tables):

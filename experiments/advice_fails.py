@@ -1,0 +1,84 @@
+"""There are worlds in which the essay's own advice fails: push early, reject early, and a unit of incentive is a unit.
+
+Command:   lab experiment advice_fails
+Expected:  supported in each world named
+Cost:      about three minutes on 2 cores
+
+Three worlds, each with the knob that leads there. `shortcut` with `model: mlp`: values are not sticky, so a late push
+moves them as an early one does, and rejecting early throws away models that would have become aligned. `race` with
+invisible tests (`detectability` 0), by `depth`: a late push moves values as an early one does. `scratchpad` with an
+indifferent objective and a linear loss: an incentive in units that compare with those of the logarithmic one does
+nothing late, because a decided softmax has no slope.
+
+Rule, of what is named for the task (95% intervals, together): in `shortcut` supported if the late push raises P(A) by
+more than a half of what the early one does and the early gate of `early_rejection` lowers P(accepted is aligned) for a
+compute of three trainings; in `race` if the late push does so at every depth; in `scratchpad` if the logarithmic loss
+raises P(T|not A) by more than .5 and the linear one changes P(A) and P(T|not A) by less than .05. Contradicted if one
+of these goes the other way for sure; else undecided.
+"""
+
+import numpy as np
+
+from experiments.early_rejection import gained
+from experiments.sgd_hacks_first import gate
+from lab import claims, outcomes
+from lab.report import with_interval
+
+
+def study(experiment, folder, train):
+    """Count every condition, and in shortcut the fates with and without an early gate."""
+    results = outcomes.results(train(experiment, folder))
+    own = claims.counted(results)
+    return own | ({"gate": gate(results, "hold_out")} if experiment.task.name == "shortcut" else {})
+
+
+def judge(stored):
+    """Apply the rule to one task."""
+    return {"shortcut": not_sticky, "race": any_time, "scratchpad": no_slope}[stored.task](stored)
+
+
+def not_sticky(stored):
+    """A plain network: a late push moves values, and the early gate loses."""
+    late, told = beyond_half("hold_out", "early", "late", stored, 2)
+    gain, end, early = gained(np.reshape(stored.data["gate"], (4, 4)), stored.data["confidence"], 2)
+    why = (
+        f"model: mlp: {told}; P(accepted is aligned) {end:.2f} at the end, {early:.2f} with the gate, "
+        f"{claims.said('gain', gain)}"
+    )
+    return claims.Verdict(claims.decide(late, claims.flipped(gain)), why)
+
+
+def beyond_half(held, early, late, stored, of):
+    """Return P(A) after the late push less the middle of holding out and the early push, and both rises in words."""
+    rises = [stored.change(name, held, "base_rate", of) for name in (early, late)]
+
+    def base(shares):
+        return shares[0] + shares[1]
+
+    more = stored.difference(late, base, held, lambda shares: base(shares) + rises[0].value / 2, of)
+    return more, f"P(A) rises by {with_interval(rises[0])} early, {with_interval(rises[1])} late"
+
+
+def any_time(stored):
+    """A race: the late push does more than half of what the early one does."""
+    signed, why = [], []
+    for depth in stored.values("depth"):
+        names = (stored.at(name, depth=depth) for name in ("hold_out", "early", "late"))
+        more, told = beyond_half(*names, stored, 3)
+        signed.append(more)
+        why.append(f"depth {depth:g}: {told}")
+    return claims.Verdict(claims.decide(*signed), "; ".join(why))
+
+
+def no_slope(stored):
+    """A linear loss late: nothing moves."""
+    steep = stored.change("late", "hold_out", "pass_given_misaligned", 3)
+    flat = [stored.change("late_linear", "hold_out", name, 3) for name in ("base_rate", "pass_given_misaligned")]
+    why = (
+        f"late, logarithmic: {claims.said('P(T|not A) changes by', steep)}; linear: "
+        f"{claims.said('P(A) by', flat[0])}, {claims.said('P(T|not A) by', flat[1])}"
+    )
+    if steep.high < 0.5 or any(own.low > 0.05 or own.high < -0.05 for own in flat):
+        return claims.Verdict(claims.CONTRADICTED, why)
+    nothing = all(own.low > -0.05 and own.high < 0.05 for own in flat)
+    return claims.Verdict(claims.SUPPORTED if steep.low > 0.5 and nothing else claims.UNDECIDED, why)

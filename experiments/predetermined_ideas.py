@@ -1,0 +1,72 @@
+"""If each idea gives only aligned or only misaligned models, retrying an idea or training on the proxy changes nothing.
+
+Command:   lab experiment predetermined_ideas
+Expected:  supported where the main objective's preference can be made that strong
+Cost:      about five minutes on 2 cores, shared with other claims
+
+The two ideas at the ends of `preference`, as likely; a test that is held out, good in one world and imperfect in the
+other. What a second run of an idea teaches is the information, in bits, that whether it passes gives about which of the
+two ideas it is, once the first run is known. Changes are those of P(A) by an early push on the test.
+
+Rule, per task: it holds in a world if the information is below .02 bits and the push changes P(A) of both ideas by less
+than .02 (95% intervals, together); it is broken there if the information or a change is above .02 for sure. Supported
+if it holds in both worlds; contradicted if it is broken in both; depends if it holds in one and is broken in the other;
+else undecided, also where P(A) of one of the ideas lies between .02 and .98.
+"""
+
+import numpy as np
+
+from experiments.throwaway_runs import drawn
+from lab import claims
+from lab.report import with_interval
+from lab.statistics import Estimate
+
+CONFIGS = "ideas"
+LEAST, DRAWS = 0.02, 4000
+
+
+def shown(stored):
+    """Return the conditions that the figure shows."""
+    ends = (stored.values("preference")[0], stored.values("preference")[-1])
+    return [name for name in stored.names if stored.coordinates(name)["preference"] in ends]
+
+
+def second_run(passing):
+    """Return I(idea; second run | first run) in bits for P(T) of ideas that are as likely, shape (..., ideas)."""
+    rates = np.stack([passing, 1 - passing], -1)
+    single = _entropy(rates.mean(-2)) - _entropy(rates).mean(-1)
+    both = (rates[..., :, None] * rates[..., None, :]).reshape(*rates.shape[:-1], 4)
+    return _entropy(both.mean(-2)) - _entropy(both).mean(-1) - single
+
+
+def _entropy(p):
+    return -np.sum(np.where(p > 0, p * np.log2(np.where(p > 0, p, 1)), 0), -1)
+
+
+def judge(stored):
+    """Apply the rule to one task."""
+    ends, states, why = (stored.values("preference")[0], stored.values("preference")[-1]), [], []
+    for implicit in stored.values("implicit_proxy"):
+        names = [stored.at("hold_out", preference=end, implicit_proxy=implicit) for end in ends]
+        bases = [stored.rate(name, "base_rate") for name in names]
+        shares = drawn([stored.counts(name).cells for name in names], DRAWS)
+        bits = second_run(shares[..., 0] + shares[..., 2])
+        low, high = np.quantile(bits[1:], [0.025 / 3, 1 - 0.025 / 3])
+        taught = Estimate(float(bits[0]), float(min(low, bits[0])), float(max(high, bits[0])))
+        pushed = [
+            stored.change(stored.at("early", preference=end, implicit_proxy=implicit), name, "base_rate", 3)
+            for end, name in zip(ends, names, strict=True)
+        ]
+        mixed = any(own.low < 1 - LEAST and own.high > LEAST for own in bases)
+        small = taught.high < LEAST and all(own.low > -LEAST and own.high < LEAST for own in pushed)
+        large = taught.low > LEAST or any(own.low > LEAST or own.high < -LEAST for own in pushed)
+        states.append(None if mixed else True if small else False if large else None)
+        why.append(
+            f"implicit proxy {implicit:g}: {claims.said('P(A)', bases[0])} and {with_interval(bases[1])}, second "
+            f"run teaches {with_interval(taught)} bits, a push changes P(A) by "
+            f"{with_interval(pushed[0])} and {with_interval(pushed[1])}"
+        )
+    verdict = claims.UNDECIDED
+    if None not in states:
+        verdict = claims.DEPENDS if len(set(states)) > 1 else claims.SUPPORTED if states[0] else claims.CONTRADICTED
+    return claims.Verdict(verdict, "; ".join(why))

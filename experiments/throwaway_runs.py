@@ -1,0 +1,88 @@
+"""Using a good proxy on throwaway runs, to learn which training ideas are bad, dominates rejection sampling.
+
+Command:   lab experiment throwaway_runs
+Expected:  depends: the best policy dominates, exploring every idea once first need not
+Cost:      about five minutes on 2 cores, shared with other claims
+
+Ideas are ways to train that differ in how much the main objective prefers the aligned solution; the test is held out.
+A campaign may try three fresh ideas of this field, each as likely to be any of those measured, with the test's rates
+over all of them. Rejection sampling trains on one idea, or on a random one each run, and accepts the first pass.
+Learning is the best policy there is (which idea next, and whether to take a pass), or one try of each idea and then
+rejection on the most promising one. In all of them the last run is accepted in any case. Values are exact for given
+rates (`lab.ideas`); the intervals are the range over 39 draws of the rates from their posterior.
+
+Rule, per task, where the held-out test is good: supported if with 4 and with 6 runs both the best policy and exploring
+first gain over the better kind of rejection sampling (intervals above 0); contradicted if the best policy loses
+anywhere; depends if the best policy gains at both and exploring first loses anywhere; else undecided.
+"""
+
+import functools
+
+import numpy as np
+
+from lab import claims
+from lab.ideas import Discrete, policy_value
+from lab.statistics import Estimate
+
+CONFIGS = "ideas"
+RUNS, DRAWS, FRESH = (4, 6), 39, 3
+REJECTION = ("rejection_single_idea", "rejection_random_idea_each_run")
+LEARNING = ("optimal_no_recall", "explore_each_once_then_reject_on_best")
+
+
+def shown(stored):
+    """Return the conditions that the figure shows."""
+    return names(stored, 0)
+
+
+def names(stored, world):
+    """Return the ideas in one world: 0, where the held-out test is good, or -1."""
+    values = stored.values("preference")
+    implicit = stored.values("implicit_proxy")[world]
+    return [stored.at("hold_out", preference=value, implicit_proxy=implicit) for value in values]
+
+
+def drawn(cells, draws, seed=0):
+    """Return shares of cells: the measured ones first, then draws, shape (1 + draws, ideas, 4)."""
+    cells = np.asarray(cells, float)
+    rest = np.random.default_rng(seed).standard_gamma(cells + 0.25, (draws, *cells.shape))
+    shares = np.concatenate([cells[None], rest])
+    return shares / shares.sum(2, keepdims=True)
+
+
+@functools.cache
+def gains(cells, draws):
+    """Return (runs, policy) -> `Estimate` of its gain over the better kind of rejection sampling."""
+    values = {}
+    for shares in drawn(cells, draws):
+        aligned = shares[:, 0] + shares[:, 1]
+        s, f = shares[:, 0].sum() / aligned.sum(), shares[:, 2].sum() / (1 - aligned).sum()
+        idea = Discrete(tuple(aligned), (1 / len(aligned),) * len(aligned))
+        for runs in RUNS:
+            held = max(policy_value(name, (idea,) * FRESH, runs, s, f) for name in REJECTION)
+            for name in LEARNING:
+                gain = policy_value(name, (idea,) * FRESH, runs, s, f) - held
+                values.setdefault((runs, name), []).append(gain)
+    return {
+        key: Estimate(own[0], min(own[1:], default=own[0]), max(own[1:], default=own[0])) for key, own in values.items()
+    }
+
+
+def judge(stored):
+    """Apply the rule to one task."""
+    tables = [tuple(tuple(stored.counts(name).cells) for name in names(stored, world)) for world in (0, -1)]
+    good, poor = gains(tables[0], DRAWS), gains(tables[1], 0)
+    best, naive = ([good[runs, name] for runs in RUNS] for name in LEARNING)
+    why = "gain over rejection sampling with " + "; ".join(
+        f"{runs} runs {claims.said('the best policy', one)}, {claims.said('exploring first', other)}"
+        for runs, one, other in zip(RUNS, best, naive, strict=True)
+    )
+    why += "; where the held-out test is imperfect " + ", ".join(
+        f"{poor[runs, LEARNING[0]].value:.3f}" for runs in RUNS
+    )
+    if any(own.high < 0 for own in best):
+        return claims.Verdict(claims.CONTRADICTED, why)
+    if all(own.low > 0 for own in (*best, *naive)):
+        return claims.Verdict(claims.SUPPORTED, why)
+    split = all(own.low > 0 for own in best) and any(own.high < 0 for own in naive)
+    return claims.Verdict(claims.DEPENDS if split else claims.UNDECIDED, why)

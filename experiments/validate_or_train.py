@@ -1,0 +1,48 @@
+"""With prior 10:90 and likelihoods 90:10, validating gives 50% at a cost of 5.6 runs, training on the proxy gives 10%.
+
+Command:   lab experiment validate_or_train
+Expected:  depends: true of a late push, not of an early one where values move early
+Cost:      about two minutes on 2 cores
+
+A population calibrated to these rates by the main objective's preference and a noisy test, which validates in one
+regimen and is trained on in others, early or late. (MacDermott, "Validating against a misalignment detector is very
+different to training against one", 2025, has the numbers; there training leaves the base rate as it is.)
+
+Rule, per task, with 95% intervals that hold together: the calibration must be right, P(A) held out within .04 of .1,
+P(T|A) and P(T|not A) within .05 of .9 and .1, else undecided. Supported if validating gives P(A|T) within .1 of .5 and
+both ways to train give less; contradicted if both give more; depends if one gives less and the other more; else
+undecided.
+"""
+
+from lab import claims
+from lab.report import with_interval
+
+
+def judge(stored):
+    """Apply the rule to one task."""
+    base, right, wrong, passing, runs = (
+        stored.rate("validate", name)
+        for name in ("base_rate", "pass_given_aligned", "pass_given_misaligned", "aligned_given_pass", "expected_runs")
+    )
+    trained = {name: stored.rate(name, "aligned_given_pass") for name in ("train_early", "train_late")}
+
+    def odds(shares):
+        return shares[0] / (shares[0] + shares[2])
+
+    gains = [stored.difference(name, odds, "validate", odds, 2) for name in trained]
+    why = (
+        f"{claims.said('P(A)', base)}, {claims.said('P(T|A)', right)}, {claims.said('P(T|not A)', wrong)}; P(A|T) "
+        f"{claims.said('validating', passing)} in {with_interval(runs)} runs, "
+        + ", ".join(claims.said(name.replace("_", "ing ", 1), own) for name, own in trained.items())
+    )
+    calibrated = abs(base.value - 0.1) <= 0.04 and abs(right.value - 0.9) <= 0.05 and abs(wrong.value - 0.1) <= 0.05
+    verdict = claims.UNDECIDED
+    if calibrated:
+        less, more = [own.high < 0 for own in gains], [own.low > 0 for own in gains]
+        if all(less) and abs(passing.value - 0.5) <= 0.1:
+            verdict = claims.SUPPORTED
+        elif all(more):
+            verdict = claims.CONTRADICTED
+        elif any(less) and any(more):
+            verdict = claims.DEPENDS
+    return claims.Verdict(verdict, why)
