@@ -5,14 +5,15 @@ Expected:  supported in each world named
 Cost:      about three minutes on 2 cores
 
 Three worlds, each with the knob that leads there. `shortcut` with `model: mlp`: values are not sticky, so a late push
-moves them as an early one does, and rejecting early throws away models that would have become aligned. `race` with
+moves them as an early one does, and rejecting at a fifth of training what does not pass then throws away models that
+the late push would have made aligned. `race` with
 invisible tests (`detectability` 0), by `depth`: a late push moves values as an early one does. `scratchpad` with an
 indifferent objective and a linear loss: an incentive in units that compare with those of the logarithmic one does
 nothing late, because a decided softmax has no slope.
 
 Rule, of what is named for the task (95% intervals, together): in `shortcut` supported if the late push raises P(A) by
-more than a half of what the early one does and the early gate of `early_rejection` lowers P(accepted is aligned) for a
-compute of three trainings; in `race` if the late push does so at every depth; in `scratchpad` if the logarithmic loss
+more than a half of what the early one does and the gate lowers P(accepted is aligned) for a compute of three trainings,
+depends if the gate raises it; in `race` supported if the late push does so at every depth; in `scratchpad` if the logarithmic loss
 raises P(T|not A) by more than .5 and the linear one changes P(A) and P(T|not A) by less than .05. Contradicted if one
 of these goes the other way for sure; else undecided.
 """
@@ -29,7 +30,11 @@ def study(experiment, folder, train):
     """Count every condition, and in shortcut the fates with and without an early gate."""
     results = outcomes.results(train(experiment, folder))
     own = claims.counted(results)
-    return own | ({"gate": gate(results, "hold_out")} if experiment.task.name == "shortcut" else {})
+    return own | (
+        {"gate": gate(results, "late", results.attrs["thresholds"]["test"])}
+        if experiment.task.name == "shortcut"
+        else {}
+    )
 
 
 def judge(stored):
@@ -38,14 +43,17 @@ def judge(stored):
 
 
 def not_sticky(stored):
-    """A plain network: a late push moves values, and the early gate loses."""
+    """A plain network: a late push moves values, and the early gate throws away what it would have moved."""
     late, told = beyond_half("hold_out", "early", "late", stored, 2)
-    gain, end, early = gained(np.reshape(stored.data["gate"], (4, 4)), stored.data["confidence"], 2)
+    table = np.reshape(stored.data["gate"], (4, 4))
+    gain, end, early = gained(table, stored.data["confidence"], 2)
+    thrown = table[:2, 1].sum() / max(table[:2].sum(), 1)
     why = (
-        f"model: mlp: {told}; P(accepted is aligned) {end:.2f} at the end, {early:.2f} with the gate, "
-        f"{claims.said('gain', gain)}"
+        f"model: mlp: {told}; the gate rejects {thrown:.2f} of what would end aligned; P(accepted is aligned) {end:.2f} "
+        f"at the end, {early:.2f} with it, {claims.said('gain', gain)}"
     )
-    return claims.Verdict(claims.decide(late, claims.flipped(gain)), why)
+    verdict = claims.decide(late, claims.flipped(gain))
+    return claims.Verdict(claims.DEPENDS if late.low > 0 and gain.low > 0 else verdict, why)
 
 
 def beyond_half(held, early, late, stored, of):

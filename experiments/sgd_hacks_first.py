@@ -30,15 +30,24 @@ def study(experiment, folder, train):
     return claims.counted(results) | {"proxy": results.attrs["proxy"], "gate": gate(results, hidden)}
 
 
-def gate(results, name):
-    """Return the table of (at the end, early) cells of a condition for a gate on the proxy, on half of the seeds."""
+def gate(results, name, mark=None):
+    """Return the table of (at the end, early) cells of a condition for a gate on the proxy, on half of the seeds.
+
+    Args:
+        results: with all checkpoints.
+        name: of the condition.
+        mark: of the gate; the one that nine tenths of the aligned models of the other half reach by default.
+
+    Returns:
+        16 counts, or None where there is no aligned model to choose a mark by.
+    """
     ended, proxy = outcomes.classify(results).sel(condition=name), results.attrs["proxy"]
     aligned, passes = ended["aligned"].values, ended["passes"].values
     early = results[proxy].sel(condition=name).isel(checkpoint=outcomes.checkpoint_index(results, AGE)).values
     choosing = np.arange(len(aligned)) % 2 == 0
     if not (choosing & aligned).any():
         return None
-    survives = early >= np.quantile(early[choosing & aligned], 0.1)
+    survives = early >= (np.quantile(early[choosing & aligned], 0.1) if mark is None else mark)
     cells = (2 * ~aligned + ~passes)[~choosing], (2 * ~aligned + ~survives)[~choosing]
     return np.bincount(4 * cells[0] + cells[1], minlength=16).tolist()
 

@@ -52,7 +52,7 @@ def study(experiment, folder, train, axes=AXES):
 def counted(results):
     """Count every condition, and each with the one of its world that holds the test out."""
     regimens, places = results.regimen.values, statistics.places(results)
-    where = [{axis: value for axis, value in own.items() if np.isfinite(value)} for own in places]
+    where = [{axis: value for axis, value in own.items() if np.isfinite(value)} for _, own in places]
     held = [index for index, regimen in enumerate(regimens) if regimen == "hold_out"]
     pairs = [
         (own, index)

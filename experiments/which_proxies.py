@@ -52,7 +52,7 @@ def study(experiment, folder, train):
     choosing = np.arange(cells.shape[1]) % 2 == 0
     about = {
         name: {"regimen": str(regimen), "coordinates": {k: v for k, v in own.items() if math.isfinite(v)}}
-        for name, regimen, own in zip(names, results.regimen.values, statistics.places(results), strict=True)
+        for name, (regimen, own) in zip(names, statistics.places(results), strict=True)
     }
     chosen = claims.tabulate(cells[:, choosing], about, results.attrs["confidence"], [])
     best = max(names, key=lambda name: value(chosen["conditions"][name]["cells"]) if len(name) == 4 else -1)
