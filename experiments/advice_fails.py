@@ -13,9 +13,9 @@ nothing late, because a decided softmax has no slope.
 
 Rule, of what is named for the task (95% intervals, together): in `shortcut` supported if the late push raises P(A) by
 more than a half of what the early one does and the gate lowers P(accepted is aligned) for a compute of three trainings,
-depends if the gate raises it; in `race` supported if the late push does so at every depth; in `scratchpad` if the logarithmic loss
-raises P(T|not A) by more than .5 and the linear one changes P(A) and P(T|not A) by less than .05. Contradicted if one
-of these goes the other way for sure; else undecided.
+depends if the gate raises it; in `race` supported if the late push does so at every depth; in `scratchpad` if the
+logarithmic loss raises P(T|not A) by more than .5 and the linear one changes P(A) and P(T|not A) by less than .05.
+Contradicted if one of these goes the other way for sure; else undecided.
 """
 
 import numpy as np
@@ -43,7 +43,7 @@ def judge(stored):
 
 
 def not_sticky(stored):
-    """A plain network: a late push moves values, and the early gate throws away what it would have moved."""
+    """A plain network: a late push moves values, and an early gate throws away what it would move."""
     late, told = beyond_half("hold_out", "early", "late", stored, 2)
     table = np.reshape(stored.data["gate"], (4, 4))
     gain, end, early = gained(table, stored.data["confidence"], 2)
