@@ -30,11 +30,9 @@ def study(experiment, folder, train):
     """Count every condition, and in shortcut the fates with and without an early gate."""
     results = outcomes.results(train(experiment, folder))
     own = claims.counted(results)
-    return own | (
-        {"gate": gate(results, "late", results.attrs["thresholds"]["test"])}
-        if experiment.task.name == "shortcut"
-        else {}
-    )
+    if experiment.task.name != "shortcut":
+        return own
+    return own | {"gate": gate(results, "late", results.attrs["thresholds"]["test"])}
 
 
 def judge(stored):
@@ -43,13 +41,13 @@ def judge(stored):
 
 
 def not_sticky(stored):
-    """A plain network: a late push moves values, and an early gate throws away what it would move."""
+    """A plain network: a late push moves values, and an early gate throws away what it moves."""
     late, told = beyond_half("hold_out", "early", "late", stored, 2)
     table = np.reshape(stored.data["gate"], (4, 4))
     gain, end, early = gained(table, stored.data["confidence"], 2)
     thrown = table[:2, 1].sum() / max(table[:2].sum(), 1)
     why = (
-        f"model: mlp: {told}; the gate rejects {thrown:.2f} of what would end aligned; P(accepted is aligned) {end:.2f} "
+        f"model: mlp: {told}; the gate rejects {thrown:.2f} of what ends aligned; P(accepted is aligned) {end:.2f} "
         f"at the end, {early:.2f} with it, {claims.said('gain', gain)}"
     )
     verdict = claims.decide(late, claims.flipped(gain))

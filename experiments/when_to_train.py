@@ -30,6 +30,7 @@ from lab.config import parse
 
 BUDGETS, SHOWN = (1, 3, 100), (1, 100)
 AXES = ("detectability", "weight")  # of the map, from bottom to top and from left to right
+FEW = 4_000  # draws, where intervals hold one by one
 APART = 500_000  # seeds of refined cells begin so many after those of the map
 
 
@@ -66,7 +67,7 @@ def wanted(stored, axes):
     """Return row of the map -> (window, weight) of the cells that are wanted between those of unlike sign."""
     rows = {}
     for runs in SHOWN if axes[1] == "weight" else ():
-        found = cells(stored, runs, 1, axes)
+        found = cells(stored, runs, 1, axes, FEW)
         for window, y, low, high in neighbours(found):
             if found[window, y, low].value * found[window, y, high].value < 0:
                 between = np.geomspace(low, high, 4)[1:3]
@@ -109,13 +110,13 @@ def refined(experiment, axes, y, places):
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
-def cells(stored, runs, of, axes=AXES):
+def cells(stored, runs, of, axes=AXES, draws=20_000):
     """Return (window, row, column) -> `Estimate` of what training gains within so many runs."""
     value, found = claims.accepted(runs), {}
     for name, own in stored.data["conditions"].items():
         if own["regimen"] != "hold_out":
             held = held_out(stored, name)
-            found[place(own, axes)] = stored.difference(name, value, held, value, of)
+            found[place(own, axes)] = stored.difference(name, value, held, value, of, draws)
     return found
 
 
@@ -133,12 +134,14 @@ def held_out(stored, name):
 
 def finer(stored, runs, axes=AXES):
     """Return (window, row, column) -> `Estimate` of the gain in all cells, those between as well."""
-    found = cells(stored, runs, 1, axes)
+    found = cells(stored, runs, 1, axes, FEW)
     for own in stored.data["refined"]:
         part = claims.Stored(stored.task, own)
         for index, (window, weight) in enumerate(own["cells"]):
             value = claims.accepted(runs)
-            found[window, own["row"], weight] = part.difference(f"cell-{index:02d}", value, "hold_out", value)
+            found[window, own["row"], weight] = part.difference(
+                f"cell-{index:02d}", value, "hold_out", value, draws=FEW
+            )
     return found
 
 
@@ -154,8 +157,8 @@ def boundaries(found):
         yield from ((window, y, one, other) for (one, up), (other, on) in itertools.pairwise(sure) if up != on)
 
 
-def predicted(stored, axes=AXES):
-    """Return runs -> (cells whose measured sign the algebra has, cells whose sign is decided).
+def algebra(stored, axes=AXES):
+    """Return runs -> (window, row, column) -> whether the algebra has the sign of the gain, where that is decided.
 
     The algebra's sign is that of ln LR + ln o(A) against holding out, from one half of the seeds; the measured one is
     that of P(accepted is aligned), from the other half.
@@ -163,16 +166,11 @@ def predicted(stored, axes=AXES):
     first, second = (claims.Stored(stored.task, half) for half in stored.data["halves"])
     right = {}
     for runs in BUDGETS:
-        measured = cells(second, runs, 1, axes)
-        right[runs] = [0, 0]
+        measured, right[runs] = cells(second, runs, 1, axes, FEW), {}
         for name, own in first.data["conditions"].items():
-            if own["regimen"] == "hold_out":
-                continue
-            gain = measured[place(own, axes)]
-            if not gain.low <= 0 <= gain.high:
-                change = np.subtract(*(first.counts(each).posterior_odds for each in (name, held_out(first, name))))
-                right[runs][0] += bool(change * gain.value > 0)
-                right[runs][1] += 1
+            if own["regimen"] != "hold_out" and not (gain := measured[place(own, axes)]).low <= 0 <= gain.high:
+                odds, held = (first.counts(each).posterior_odds for each in (name, held_out(first, name)))
+                right[runs][place(own, axes)] = odds > held if gain.value > 0 else odds < held
     return right
 
 
@@ -192,7 +190,7 @@ def judged(stored, axes):
         why.append(f"{runs} runs: better in {better}, worse in {worse} of {count}")
     why.append(
         "the sign of the algebra is right in "
-        + ", ".join(f"{hit} of {of} ({runs} runs)" for runs, (hit, of) in predicted(stored, axes).items())
+        + ", ".join(f"{sum(own.values())} of {len(own)} ({runs} runs)" for runs, own in algebra(stored, axes).items())
     )
     verdict = claims.UNDECIDED
     if (True, True) in sides:
@@ -209,19 +207,23 @@ def draw(data, axes=AXES, words=("visibility of the test", "weight")):
     """Rows of tasks, columns of windows and budgets: a map of the gain; crossed out where it may be none."""
     tasks = data["tasks"]
     first = claims.Stored("", next(iter(tasks.values())))
-    windows = list(dict.fromkeys(window for window, *_ in cells(first, 1, 1, axes)))
+    windows = list(
+        dict.fromkeys(own["regimen"] for own in first.data["conditions"].values() if own["regimen"] != "hold_out")
+    )
     width = figsizes.neurips2024()["figure.figsize"][0]
     figure, panels = plt.subplots(
         len(tasks), len(SHOWN) * len(windows), figsize=(width * 1.25, 0.7 + 1.15 * len(tasks)), squeeze=False
     )
     for line, (task, own) in zip(panels, tasks.items(), strict=True):
         stored = claims.Stored(task, own)
+        right = algebra(stored, axes)
         for block, runs in enumerate(SHOWN):
-            found = cells(stored, runs, 1, axes)
+            found = cells(stored, runs, 1, axes, FEW)
             edges = list(boundaries(finer(stored, runs, axes))) if own["refined"] else []
             for place, window in enumerate(windows):
                 ax = line[block * len(windows) + place]
-                image = draw_map(ax, {key[1:]: value for key, value in found.items() if key[0] == window})
+                wrong = {key[1:] for key, hit in right[runs].items() if key[0] == window and not hit}
+                image = draw_map(ax, {key[1:]: value for key, value in found.items() if key[0] == window}, wrong)
                 draw_boundary(ax, found, [edge[1:] for edge in edges if edge[0] == window], axes)
                 if place:
                     ax.set_yticks([])
@@ -236,14 +238,24 @@ def draw(data, axes=AXES, words=("visibility of the test", "weight")):
     return figure
 
 
-def draw_map(ax, found):
-    """Draw (row, column) -> `Estimate` as a map, and return its image."""
+def draw_map(ax, found, wrong):
+    """Draw (row, column) -> `Estimate` as a map with rings where the algebra is wrong, and return its image."""
     rows, columns = (sorted({key[axis] for key in found}) for axis in (0, 1))
     table = np.array([[found[y, x].value for x in columns] for y in rows])
     image = ax.imshow(table, cmap="PuOr_r", vmin=-1, vmax=1, origin="lower", aspect="auto")
     for (y, x), cell in found.items():
         if cell.low <= 0 <= cell.high:
             ax.plot(columns.index(x), rows.index(y), "x", color="black", markersize=4, markeredgewidth=0.6)
+        elif (y, x) in wrong:
+            ax.plot(
+                columns.index(x),
+                rows.index(y),
+                "o",
+                color="black",
+                markersize=4,
+                markerfacecolor="none",
+                markeredgewidth=0.6,
+            )
     ax.set_xticks(range(len(columns)), [f"{x:g}".replace("0.", ".", 1) for x in columns], fontsize=4.5)
     ax.set_yticks(range(len(rows)), [f"{y:g}" for y in rows], fontsize=4.5)
     return image
@@ -265,7 +277,8 @@ def caption(data, verdicts):
     """Return the caption."""
     return (
         "What training on the test gains over holding it out in P(accepted is aligned), with one run and with 100: "
-        "orange, train; purple, hold out; crossed out, the 95% interval of the cell holds 0; black bars, the boundary "
-        "lies in between (cells trained there alone are not drawn). "
+        "orange, train; purple, hold out; crossed out, the 95% interval of the cell holds 0; rings, the sign of the "
+        "product LR x base rate odds, from half of the seeds, is the other one on the other half; black bars, the "
+        "boundary lies in between (cells trained there alone are not drawn). "
         + claims.caption(data, verdicts).replace("; hollow: the interval holds no difference.", ".")
     )

@@ -97,7 +97,7 @@ class Stored:
         """Return the `LogImpact` of the first condition over the second."""
         return statistics.compare(*self.pair(first, second), self._confidence(of))
 
-    def difference(self, first, one, second, other, of=1):
+    def difference(self, first, one, second, other, of=1, draws=20_000):
         """Return the `Estimate` of a quantity of the first condition less that of the second, on shared seeds.
 
         Args:
@@ -106,18 +106,23 @@ class Stored:
             second: name of the other.
             other: the same for it.
             of: how many such intervals hold together.
+            draws: from the posterior.
         """
-        counts, others, joint = self.pair(first, second)
         tail = (1 - self._confidence(of)) / 2
-        mine, theirs = statistics.share_draws(counts, others, joint, 20_000)
-        drawn = one(mine.T / mine.sum(1)) - other(theirs.T / theirs.sum(1))
-        shares = (np.array(own.cells, float) / own.seeds for own in (counts, others))
+        mine, theirs = self._drawn(first, second, draws)
+        drawn = one(mine) - other(theirs)
+        shares = (np.array(own.cells, float) / own.seeds for own in (self.counts(first), self.counts(second)))
         with np.errstate(divide="ignore", invalid="ignore"):
             value = float(one(next(shares)) - other(next(shares)))
         low, high = np.quantile(drawn, [tail, 1 - tail])
         if math.isnan(value):
             low, high = -math.inf, math.inf
         return statistics.Estimate(value, float(low), float(high))
+
+    @functools.lru_cache(maxsize=96)  # noqa: B019 (a rule looks at the same pairs with several budgets, and is short)
+    def _drawn(self, first, second, draws):
+        """Return draws of the shares of the cells of two conditions, each of shape (4, draws)."""
+        return tuple(own.T / own.sum(1) for own in statistics.share_draws(*self.pair(first, second), draws))
 
     def _confidence(self, of):
         return statistics.family_wise(self.data["confidence"], of)
@@ -241,7 +246,7 @@ def configs(name):
     return {task: path for task, path in paths.items() if path.exists()}
 
 
-def run(name, train, seeds=None, first=None, runs=None, to=None, only=None):
+def run(name, train, seeds=None, first=None, runs=None, to=None, only=None, read=None):
     """Train what a claim is counted on, judge it and draw its figure.
 
     Args:
@@ -252,6 +257,7 @@ def run(name, train, seeds=None, first=None, runs=None, to=None, only=None):
         runs: folder of runs; runs/ by default.
         to: folder of what was counted and drawn; figures/claims/ by default.
         only: tasks to run; what is stored of the others is kept.
+        read: function of a config's path that returns the experiment; `lab.config.load` by default.
 
     Returns:
         The data of the figure, whose path is `to`/NAME.png.
@@ -267,7 +273,7 @@ def run(name, train, seeds=None, first=None, runs=None, to=None, only=None):
     kept = json.loads(path.read_text())["tasks"] if only and whole and path.exists() else {}
     tasks = {}
     for task, config in configs(name).items():
-        experiment = load(config)
+        experiment = (read or load)(config)
         if only and task not in only:
             if task in kept:
                 tasks[task] = kept[task]
