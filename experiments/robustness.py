@@ -29,10 +29,10 @@ RATE = {"scratchpad": 0.015, "race": 0.02, "shortcut": 0.1, "reasoner": 0.003}
 WIDTH = {"scratchpad": 48, "shortcut": 24, "reasoner": 24}
 # Adam where the task takes SGD and the reverse, with rates at which models still do the job (seeds from 4,000,000)
 OPTIMISER = {
-    "scratchpad": {"optimizer": "sgd", "learning_rate": 0.3},
+    "scratchpad": {"optimizer": "sgd", "learning_rate": 0.3, "momentum": 0.9},
     "race": {"momentum": 0.5, "learning_rate": 0.01},
     "shortcut": {"optimizer": "adam", "learning_rate": 0.01},
-    "reasoner": {"optimizer": "sgd", "learning_rate": 0.1},
+    "reasoner": {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9},
 }
 
 
