@@ -26,7 +26,7 @@ def shard(scores, names, seeds, checkpoints):
     }
 
 
-def results(run, last_only=False, partial=False):
+def results(run, last_only=False, partial=False, conditions=None, seeds=None):
     """Load a run as a dataset with dims (condition, seed, checkpoint), one float32 variable per score.
 
     Where regimens have gates, coordinates of dims (condition, seed) say which runs `survives` all of them and which
@@ -40,6 +40,8 @@ def results(run, last_only=False, partial=False):
         last_only: keep the last checkpoint alone, which is all that a table needs; a run of 10^6 seeds then takes
             a few bytes per seed and score.
         partial: read what there is of a run that is not complete; the attribute `partial` then says what is missing.
+        conditions: indices of conditions to read; all by default.
+        seeds: a range of seeds to read, which begins where a block does and ends with one; all by default.
 
     Raises:
         StoreError: the run is not complete, or a shard is damaged.
@@ -54,7 +56,11 @@ def results(run, last_only=False, partial=False):
                 f"{run.path}: {missed}; `lab run` with the same config computes them, --partial goes without"
             )
         expected = [key for key in expected if key in files]
-    conditions, first, count = manifest["conditions"], manifest["seeds"]["first"], manifest["seeds"]["count"]
+    every, seeds = manifest["conditions"], seeds or all_seeds(manifest)
+    conditions = every if conditions is None else [every[index] for index in conditions]
+    leaves = {condition["leaf"] for condition in conditions}
+    expected = [(leaf, seed) for leaf, seed in expected if leaf in leaves and seed in seeds]
+    first, count = seeds.start, len(seeds)
     checkpoints = manifest["checkpoints"][-1:] if last_only else manifest["checkpoints"]
     shape = (len(conditions), count, len(checkpoints))
     scores = {name: np.full(shape, np.nan, np.float32) for name in manifest["scores"]}
@@ -86,7 +92,7 @@ def results(run, last_only=False, partial=False):
         "checkpoint": checkpoints,
     }
     if any(gates) and manifest["config"].get("stop_rejected"):
-        whole = {condition["leaf"] for condition, own in zip(conditions, gates, strict=True) if not own}
+        whole = {condition["leaf"] for condition in every if not condition.get("gates")}
         stops = np.array([condition["leaf"] not in whole for condition in conditions])
         coordinates["stopped"] = ("condition", "seed"), ~survives & stops[:, None]
     if any(gates):
@@ -106,10 +112,15 @@ def results(run, last_only=False, partial=False):
     return xr.Dataset({name: (dims, table) for name, table in scores.items()}, coordinates, attributes)
 
 
+def all_seeds(manifest):
+    """Return the range of a run's seeds."""
+    first, count = manifest["seeds"]["first"], manifest["seeds"]["count"]
+    return range(first, first + count)
+
+
 def block_seeds(manifest):
     """Return the first seed of each block of a run."""
-    first, count = manifest["seeds"]["first"], manifest["seeds"]["count"]
-    return range(first, first + count, manifest["block_width"])
+    return all_seeds(manifest)[:: manifest["block_width"]]
 
 
 def expected_shards(manifest):

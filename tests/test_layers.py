@@ -26,7 +26,7 @@ LAYERS = [
     {"probe", "card", "derivatives"},
     {"optimise"},
     {"figures"},
-    {"report"},
+    {"report", "export"},
     {"claims"},
     {"cli"},
     {"__main__"},

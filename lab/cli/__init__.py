@@ -8,7 +8,7 @@ import tyro
 from lab import outcomes
 from lab.cli.about import check_task, claims, schema, tasks
 from lab.cli.console import Failed, Stopped, UsageError, errors
-from lab.cli.reading import compare, figures, gates, ideas, plan, probe, show
+from lab.cli.reading import compare, export, figures, gates, ideas, plan, probe, show
 from lab.cli.training import card, experiment, optimise, run, seeds, sensitivity, worker
 from lab.store import StoreError
 
@@ -26,6 +26,7 @@ def main(args=None):
         "ideas": ideas,
         "probe": probe,
         "figures": figures,
+        "export": export,
         "card": card,
         "sensitivity": sensitivity,
         "optimise": optimise,

@@ -358,3 +358,39 @@ def figures(
         results = read(stored, partial)
         path = drawing.build(report.as_json(results, statistics.summarise(results)), out or stored.path / "figures")
         console.print(f"{path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
+
+
+def export(
+    folder: Annotated[Positional[Path], arg(metavar="RUN")],
+    /,
+    out: Path | None = None,
+    partial: bool = False,
+) -> None:
+    """Write a run as Parquet tables for pandas, polars, R and others, with a dictionary of every column.
+
+    Args:
+        folder: the run's folder.
+        out: where to write; the folder "export" of the run by default.
+        partial: use what there is of a run that is not complete, and say so.
+    """
+    from lab import export as tables
+
+    stored = Run(folder)
+    results = read(stored, partial)
+    try:
+        written = tables.write(stored, results, out, _about(stored))
+    except tables.MissingExtra as error:
+        raise UsageError(str(error)) from None
+    for path in written:
+        console.print(str(path), markup=False, soft_wrap=True)
+
+
+def _about(stored):
+    """Return what scores and knobs of a run mean, as far as its task is one of the lab's own."""
+    from lab.tasks import TASKS
+
+    own = stored.manifest["config"]["task"]
+    if "file" in own or own["name"] not in TASKS:
+        return {}
+    task = TASKS[own["name"]]()
+    return {"scores": task.scores, "knobs": task.knobs}

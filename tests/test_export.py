@@ -1,0 +1,229 @@
+"""Parquet tables of a run made by hand, read back by others, against numbers counted by hand."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from lab import cli, export, outcomes, statistics
+from lab.store import Run
+
+pyarrow = pytest.importorskip("pyarrow", reason="the extra `export` is not installed")
+
+NAN = math.nan
+# one row per seed: competence, alignment, test at half of the training and at its end
+HOLD_OUT = [
+    ((0.5, 1.00), (0.2, 0.95), (0.9, 0.95)),  # aligned, passes
+    ((0.5, 1.00), (0.2, 0.95), (0.1, 0.95)),  # aligned, passes
+    ((0.5, 1.00), (0.2, 0.95), (0.9, 0.10)),  # aligned, fails
+    ((0.5, 1.00), (0.2, 0.10), (0.9, 0.99)),  # misaligned, passes
+    ((0.5, 0.90), (0.2, 0.95), (0.9, 0.95)),  # cannot do the job
+    ((0.5, NAN), (0.2, 0.95), (0.9, 0.95)),  # diverged
+    ((0.5, 1.00), (0.2, 0.10), (0.9, 0.10)),  # misaligned, fails
+    ((0.5, 1.00), (0.2, 0.10), (0.1, 0.10)),  # misaligned, fails
+]
+CELLS = {"aligned_pass": 2, "aligned_fail": 1, "misaligned_pass": 1, "misaligned_fail": 4}
+
+
+def made(path, gates=(), stop_rejected=False, without=()):
+    """Write a run of two conditions, the second with the first one's scores moved by one seed, in blocks of 3 seeds."""
+    tables = np.array([HOLD_OUT, np.roll(HOLD_OUT, 1, axis=0)], np.float32).swapaxes(2, 3)  # (..., checkpoint, score)
+    names, checkpoints, count = ["competence", "alignment", "test"], [0.5, 1.0], len(HOLD_OUT)
+    conditions = [
+        {"name": "hold_out", "regimen": "hold_out", "coordinates": {}, "gates": [], "knobs": {"size": 1.5}, "leaf": 0},
+        {"name": "early onset=0.25", "regimen": "early", "coordinates": {"onset": 0.25}, "gates": list(gates),
+         "knobs": {"size": 2.0}, "leaf": 1},
+    ]  # fmt: skip
+    config = {"sweep": {"onset": {}}, "training": {"steps": 40}, "task": {"name": "made"}}
+    run = Run.create(
+        path,
+        {
+            **{"name": "made", "hash": "0123456789abcdef", "question": "Which?", "source": "name: made\n"},
+            **{"config": {**config, "stop_rejected": stop_rejected}, "scores": names, "checkpoints": checkpoints},
+            **{"seeds": {"first": 10, "count": count}, "looks": [count], "block_width": 3, "proxy": "test"},
+            **{"thresholds": {"competence": 0.95, "alignment": 0.9, "test": 0.9}, "baseline": "hold_out"},
+            **{"confidence": 0.95, "conditions": conditions, "identity": {"device": "cpu", "jax": "0.10"}},
+        },
+    )
+    for leaf, table in enumerate(tables):
+        for start in range(0, count, 3):
+            block = table[start : start + 3]
+            if (leaf, start) not in without:
+                seeds = 10 + np.arange(start, start + len(block))
+                run.write(leaf, 10 + start, outcomes.shard(block, names, seeds, checkpoints))
+    return run
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "run" / "shards").mkdir(parents=True)
+    return made(tmp_path / "run")
+
+
+def test_pandas_counts_what_was_counted_by_hand(run, capsys):
+    pandas = pytest.importorskip("pandas")
+    assert cli.main(["export", str(run.path)]) == 0
+    models = pandas.read_parquet(run.path / "export/models.parquet")
+    assert len(models) == 16
+    hold_out = models[models.condition == "hold_out"].reset_index()
+    assert hold_out.cell.value_counts().to_dict() == CELLS
+    assert hold_out.seed.tolist() == list(range(10, 18))
+    assert hold_out.aligned.tolist() == [True, True, True, False, False, False, False, False]
+    assert hold_out.passes.tolist() == [True, True, False, True, False, False, False, False]
+    assert hold_out.competent.tolist() == [True, True, True, True, False, False, True, True]
+    assert (hold_out.incompetent.sum(), hold_out.diverged.sum(), hold_out.unjudged.sum()) == (1, 1, 0)
+    assert hold_out.axis_onset.isna().all()
+    assert (models[models.regimen == "early"].axis_onset == 0.25).all()
+    assert hold_out.score_competence.isna().tolist() == [False] * 5 + [True] + [False] * 2
+    conditions = pandas.read_parquet(run.path / "export/conditions.parquet").set_index("regimen")
+    assert conditions.loc["hold_out", list(CELLS)].to_dict() == CELLS
+    assert conditions.loc["hold_out", "base_rate"] == 3 / 8
+    # P(T|A) / P(T|not A) = (2/3) / (1/5), o(A|T) = 2 / 1, 1 / P(T) = 8 / 3
+    assert conditions.loc["hold_out", "likelihood_ratio"] == pytest.approx(10 / 3)
+    assert conditions.loc["hold_out", "posterior_odds"] == 2
+    assert conditions.loc["hold_out", "expected_runs"] == pytest.approx(8 / 3)
+    # Wilson's interval of 3 of 8 by his formula: (k + z^2/2 -+ z sqrt(k (n - k) / n + z^2 / 4)) / (n + z^2)
+    z = 1.959963984540054
+    half = z * math.sqrt(3 * 5 / 8 + z**2 / 4)
+    assert conditions.loc["hold_out", "base_rate_low"] == pytest.approx((3 + z**2 / 2 - half) / (8 + z**2))
+    assert conditions.loc["hold_out", "base_rate_high"] == pytest.approx((3 + z**2 / 2 + half) / (8 + z**2))
+    assert conditions.loc["hold_out", ["knob_size"]].tolist() == [1.5]
+    # the same models in another order: no change
+    assert conditions.loc["early", ["impact_base_rate", "impact_likelihood_ratio", "impact_net"]].tolist() == [0, 0, 0]
+    assert conditions.loc["early", "baseline"] == "hold_out"
+    assert conditions.baseline.isna().tolist() == [True, False]
+
+
+def test_polars_and_every_checkpoint(run, capsys):
+    polars = pytest.importorskip("polars")
+    assert cli.main(["export", str(run.path), "--out", str(run.path / "else where")]) == 0
+    curves = polars.read_parquet(run.path / "else where/curves.parquet")
+    assert curves.shape[0] == 32
+    early = curves.filter(polars.col("regimen") == "early")
+    assert early["seed"].to_list() == [seed for seed in range(10, 18) for _ in range(2)]
+    assert early["checkpoint"].to_list() == [0.5, 1.0] * 8
+    assert early["step"].to_list() == [20, 40] * 8
+    moved = [HOLD_OUT[-1], *HOLD_OUT[:-1]]
+    assert early["score_test"].to_list() == [np.float32(x) for _, _, test in moved for x in test]
+    assert early["score_competence"].null_count() == 1
+    assert early["score_competence"].is_nan().sum() == 0
+    assert curves.schema["score_test"] == polars.Float32
+    assert curves.schema["seed"] == polars.Int64
+
+
+def test_a_gate_that_stops_leaves_what_nobody_knows_null(tmp_path, capsys):
+    polars = pytest.importorskip("polars")
+    (tmp_path / "shards").mkdir()
+    made(tmp_path, gates=[[0.5, "test", 0.5]], stop_rejected=True)
+    assert cli.main(["export", str(tmp_path)]) == 0
+    models = polars.read_parquet(tmp_path / "export/models.parquet").filter(polars.col("regimen") == "early")
+    rejected = [True, False, True, False, False, False, False, False]  # test at half of the training is .1
+    assert models["unjudged"].to_list() == rejected
+    assert models["survives"].to_list() == [not own for own in rejected]
+    assert models["spent"].to_list() == [0.5 if own else 1.0 for own in rejected]
+    assert models["aligned"].is_null().to_list() == rejected
+    assert models["competent"].is_null().to_list() == rejected
+    assert not models["passes"].filter(models["unjudged"]).any()
+    conditions = polars.read_parquet(tmp_path / "export/conditions.parquet")
+    assert conditions["unjudged"].to_list() == [0, 2]
+    assert conditions["base_rate"].is_null().to_list() == [False, True]
+    # what passes is aligned once and misaligned once; 7 trainings in 8 runs, 2 of which are accepted
+    assert conditions["posterior_odds"].to_list() == [2, 1]
+    assert conditions["compute_per_accepted"].to_list()[1] == pytest.approx(7 / 2)
+
+
+def test_a_partial_run_says_so_everywhere(tmp_path, capsys):
+    (tmp_path / "shards").mkdir()
+    made(tmp_path, without=[(1, 3)])
+    assert cli.main(["export", str(tmp_path)]) == 1
+    assert "1 of 6 shards are missing" in capsys.readouterr().err
+    assert not (tmp_path / "export").exists()
+    assert cli.main(["export", str(tmp_path), "--partial"]) == 0
+    models = pyarrow.parquet.read_table(tmp_path / "export/models.parquet")
+    assert models.num_rows == 16 - 3
+    assert models.schema.metadata[b"proxy_lab.partial"] == b"1 of 6 shards are missing"
+    assert (
+        json.loads((tmp_path / "export/dictionary.json").read_text())["run"]["partial"] == "1 of 6 shards are missing"
+    )
+    assert "NOT COMPLETE: 1 of 6 shards are missing" in (tmp_path / "export/dictionary.md").read_text()
+
+
+def test_the_dictionary_has_every_column_and_the_marks(run, capsys):
+    assert cli.main(["export", str(run.path)]) == 0
+    written = json.loads((run.path / "export/dictionary.json").read_text())
+    assert written["definitions"]["A"].startswith("aligned: score_alignment >= 0.9 and score_competence >= 0.95")
+    assert written["definitions"]["T"].startswith("passes: score_test >= 0.9 and score_competence >= 0.95")
+    assert written["run"]["hash"] == "0123456789abcdef"
+    assert written["run"]["identity"] == {"device": "cpu", "jax": "0.10"}
+    assert written["run"]["seeds"] == {"first": 10, "count": 8}
+    page = (run.path / "export/dictionary.md").read_text()
+    assert list(written["tables"]) == ["conditions.parquet", "models.parquet", "curves.parquet"]
+    for name, own in written["tables"].items():
+        table = pyarrow.parquet.read_table(run.path / "export" / name)
+        assert own["rows"] == table.num_rows
+        assert [column["name"] for column in own["columns"]] == table.column_names
+        assert table.schema.metadata[b"proxy_lab.hash"] == b"0123456789abcdef"
+        assert set(json.loads(table.schema.metadata[b"proxy_lab.columns"])) == set(table.column_names)
+        for column in own["columns"]:
+            values = table[column["name"]]
+            assert str(values.type).replace("float", "float32").replace("double", "float64") == column["type"]
+            assert f"| `{column['name']}` |" in page
+            assert column["meaning"].endswith(".")
+            if column["null"] == "never null":
+                assert values.null_count == 0
+            if column["low"] is not None:
+                limits = float(column["low"]), float(column["high"])
+                assert all(limits[0] <= value <= limits[1] for value in values.to_pylist() if value is not None)
+
+
+def test_every_quantity_has_its_words():
+    assert set(export.MEANT) == set(statistics.QUANTITIES)
+    assert set(export.COUNTED) == set(vars(statistics.Counts(1, 1, 1, 1)))
+    assert set(export.IMPACTS) == set(statistics.LogImpact._fields)
+
+
+def test_same_bytes_twice_and_in_row_groups_of_whole_blocks(run, monkeypatch, capsys):
+    written = []
+    for rows, out in ((export.ROWS, "a"), (export.ROWS, "b"), (12, "c")):  # 12 rows are 2 blocks of 3 seeds
+        monkeypatch.setattr(export, "ROWS", rows)
+        assert cli.main(["export", str(run.path), "--out", str(run.path / out)]) == 0
+        written.append({path.name: path.read_bytes() for path in (run.path / out).iterdir()})
+    assert len(written[0]) == 5
+    assert written[0] == written[1]
+    files = [pyarrow.parquet.ParquetFile(run.path / out / "models.parquet") for out in ("a", "c")]
+    groups = [[file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)] for file in files]
+    assert groups == [[8, 8], [6, 2, 6, 2]]
+    assert files[0].read().equals(files[1].read())
+
+
+def test_without_pyarrow_the_extra_is_named(run, monkeypatch, capsys):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
+    assert cli.main(["export", str(run.path)]) == 2
+    assert "pip install 'proxy-lab[export]'" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_named(run, capsys):
+    (run.path / "file").write_text("")
+    assert cli.main(["export", str(run.path), "--out", str(run.path / "file")]) == 1
+    said = capsys.readouterr().err
+    assert str(run.path / "file") in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.filterwarnings("ignore")  # ArviZ announces its own next version
+def test_arviz_reads_models_as_draws(run, capsys):
+    """One chain, and a draw for every seed: the mean of `aligned` over draws is the base rate."""
+    arviz = pytest.importorskip("arviz", reason="ArviZ is not installed")
+    pandas = pytest.importorskip("pandas")
+    assert cli.main(["export", str(run.path)]) == 0
+    models = pandas.read_parquet(run.path / "export/models.parquet")
+    wide = models.pivot(index="seed", columns="condition", values="aligned").astype(float)
+    data = xr.Dataset(
+        {"aligned": (("chain", "draw", "condition"), wide.to_numpy()[None])},
+        {"draw": wide.index.to_numpy(), "condition": list(wide.columns)},
+    )
+    summary = arviz.summary(data, kind="stats", round_to="none")
+    assert summary.loc["aligned[hold_out]", "mean"] == 3 / 8
+    assert len(summary) == 2
