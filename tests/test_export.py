@@ -6,59 +6,15 @@ import math
 import numpy as np
 import pytest
 import xarray as xr
+from hand_made import CELLS, HOLD_OUT, made
 
-from lab import cli, export, outcomes, statistics
-from lab.store import Run
+from lab import cli, export, statistics
 
 pyarrow = pytest.importorskip("pyarrow", reason="the extra `export` is not installed")
-
-NAN = math.nan
-# one row per seed: competence, alignment, test at half of the training and at its end
-HOLD_OUT = [
-    ((0.5, 1.00), (0.2, 0.95), (0.9, 0.95)),  # aligned, passes
-    ((0.5, 1.00), (0.2, 0.95), (0.1, 0.95)),  # aligned, passes
-    ((0.5, 1.00), (0.2, 0.95), (0.9, 0.10)),  # aligned, fails
-    ((0.5, 1.00), (0.2, 0.10), (0.9, 0.99)),  # misaligned, passes
-    ((0.5, 0.90), (0.2, 0.95), (0.9, 0.95)),  # cannot do the job
-    ((0.5, NAN), (0.2, 0.95), (0.9, 0.95)),  # diverged
-    ((0.5, 1.00), (0.2, 0.10), (0.9, 0.10)),  # misaligned, fails
-    ((0.5, 1.00), (0.2, 0.10), (0.1, 0.10)),  # misaligned, fails
-]
-CELLS = {"aligned_pass": 2, "aligned_fail": 1, "misaligned_pass": 1, "misaligned_fail": 4}
-
-
-def made(path, gates=(), stop_rejected=False, without=()):
-    """Write a run of two conditions, the second with the first one's scores moved by one seed, in blocks of 3 seeds."""
-    tables = np.array([HOLD_OUT, np.roll(HOLD_OUT, 1, axis=0)], np.float32).swapaxes(2, 3)  # (..., checkpoint, score)
-    names, checkpoints, count = ["competence", "alignment", "test"], [0.5, 1.0], len(HOLD_OUT)
-    conditions = [
-        {"name": "hold_out", "regimen": "hold_out", "coordinates": {}, "gates": [], "knobs": {"size": 1.5}, "leaf": 0},
-        {"name": "early onset=0.25", "regimen": "early", "coordinates": {"onset": 0.25}, "gates": list(gates),
-         "knobs": {"size": 2.0}, "leaf": 1},
-    ]  # fmt: skip
-    config = {"sweep": {"onset": {}}, "training": {"steps": 40}, "task": {"name": "made"}}
-    run = Run.create(
-        path,
-        {
-            **{"name": "made", "hash": "0123456789abcdef", "question": "Which?", "source": "name: made\n"},
-            **{"config": {**config, "stop_rejected": stop_rejected}, "scores": names, "checkpoints": checkpoints},
-            **{"seeds": {"first": 10, "count": count}, "looks": [count], "block_width": 3, "proxy": "test"},
-            **{"thresholds": {"competence": 0.95, "alignment": 0.9, "test": 0.9}, "baseline": "hold_out"},
-            **{"confidence": 0.95, "conditions": conditions, "identity": {"device": "cpu", "jax": "0.10"}},
-        },
-    )
-    for leaf, table in enumerate(tables):
-        for start in range(0, count, 3):
-            block = table[start : start + 3]
-            if (leaf, start) not in without:
-                seeds = 10 + np.arange(start, start + len(block))
-                run.write(leaf, 10 + start, outcomes.shard(block, names, seeds, checkpoints))
-    return run
 
 
 @pytest.fixture
 def run(tmp_path):
-    (tmp_path / "run" / "shards").mkdir(parents=True)
     return made(tmp_path / "run")
 
 
@@ -115,7 +71,6 @@ def test_polars_and_every_checkpoint(run, capsys):
 
 def test_a_gate_that_stops_leaves_what_nobody_knows_null(tmp_path, capsys):
     polars = pytest.importorskip("polars")
-    (tmp_path / "shards").mkdir()
     made(tmp_path, gates=[[0.5, "test", 0.5]], stop_rejected=True)
     assert cli.main(["export", str(tmp_path)]) == 0
     models = polars.read_parquet(tmp_path / "export/models.parquet").filter(polars.col("regimen") == "early")
@@ -135,7 +90,6 @@ def test_a_gate_that_stops_leaves_what_nobody_knows_null(tmp_path, capsys):
 
 
 def test_a_partial_run_says_so_everywhere(tmp_path, capsys):
-    (tmp_path / "shards").mkdir()
     made(tmp_path, without=[(1, 3)])
     assert cli.main(["export", str(tmp_path)]) == 1
     assert "1 of 6 shards are missing" in capsys.readouterr().err

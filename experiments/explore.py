@@ -1,0 +1,223 @@
+"""Walk through a stored run with sliders: pass marks, counts, odds, log impacts, curves and a budget of runs.
+
+Command:   marimo edit experiments/explore.py -- --run RUN     (or `marimo run`, without the code)
+           marimo export html experiments/explore.py -o explore.html -- --run RUN
+Expected:  at the run's own pass marks, the numbers of `lab show RUN`, `lab compare RUN` and `lab plan RUN`
+Cost:      a few seconds, and memory for every score at every checkpoint
+
+Without --run it takes the newest runs/quickstart-*. Nothing is trained: pass marks are decided after training, so a
+slider only counts again. Needs the extra `notebook`.
+"""
+
+import marimo
+
+app = marimo.App(width="medium")
+
+
+@app.cell
+def _():
+    import tempfile
+    from pathlib import Path
+
+    import marimo as mo
+    from matplotlib.figure import Figure
+
+    import lab
+    from lab import decision, figures, outcomes, report, statistics, store
+
+    return Figure, Path, decision, figures, lab, mo, outcomes, report, statistics, store, tempfile
+
+
+@app.cell
+def _(Path, mo):
+    _found = sorted(Path("runs").glob("quickstart-*/manifest.json"), key=lambda path: path.stat().st_mtime)
+    folder = mo.cli_args().get("run") or (str(_found[-1].parent) if _found else None)
+    return (folder,)
+
+
+@app.cell
+def _(folder, mo, outcomes, store):
+    how = "`lab run configs/quickstart.yaml` trains one in a minute; another is named by `-- --run RUN`."
+    mo.stop(folder is None, mo.md(f"There is no run here. {how}"))
+    try:
+        results = outcomes.results(store.Run(folder))
+    except store.StoreError as error:
+        mo.stop(True, mo.md(f"{error}. {how}"))
+    mo.md(
+        f"""
+        # {results.attrs["name"]}
+
+        {results.attrs["question"]}
+
+        {results.sizes["condition"]} conditions x {results.sizes["seed"]:,} seeds, run `{results.attrs["hash"]}`.
+        The numbers below are counted from stored scores, again with every move of a slider.
+        """
+    )
+    return (results,)
+
+
+@app.cell
+def _(mo, results):
+    names = [str(name) for name in results.condition.values]
+    regimens = list(dict.fromkeys(str(name) for name in results.regimen.values))
+    proxies = [name for name in results.attrs["thresholds"] if name not in ("competence", "alignment")]
+    proxy_choice = mo.ui.dropdown(proxies, value=results.attrs["proxy"], label="the test T is a mark on")
+    condition_choice = mo.ui.dropdown(names, value=names[min(1, len(names) - 1)], label="condition")
+    baseline_choice = mo.ui.dropdown(regimens, value=results.attrs["baseline"], label="baseline regimen")
+    mo.vstack([mo.md("## What counts as aligned, and as passing"), proxy_choice, condition_choice, baseline_choice])
+    return baseline_choice, condition_choice, proxy_choice
+
+
+@app.cell
+def _(mo, proxy_choice, results):
+    proxy = proxy_choice.value
+    mark_sliders = mo.ui.dictionary(
+        {
+            name: mo.ui.slider(
+                0, 1, 0.01, value=results.attrs["thresholds"][name], label=f"mark of {name}", show_value=True
+            )
+            for name in ("competence", "alignment", proxy)
+        }
+    )
+    mo.vstack(list(mark_sliders.values()))
+    return mark_sliders, proxy
+
+
+@app.cell
+def _(baseline_choice, condition_choice, mark_sliders):
+    marks, condition, baseline = dict(mark_sliders.value), condition_choice.value, baseline_choice.value
+    return baseline, condition, marks
+
+
+@app.cell
+def _(baseline, condition, lab, marks, proxy, results):
+    rows = lab.summarise(results, baseline=baseline, proxy=proxy, thresholds=marks)
+    row = next(own for own in rows if own.name == condition)
+    return row, rows
+
+
+@app.cell
+def _(condition, mo, row):
+    counts = row.counts
+    mo.md(
+        f"""
+        ## The four outcomes of `{condition}`
+
+        | | T: passes | fails | |
+        |---|---|---|---|
+        | **A: aligned** | {counts.aligned_pass:,} | {counts.aligned_fail:,} | {counts.aligned:,} |
+        | **not A** | {counts.misaligned_pass:,} | {counts.misaligned_fail:,} | {counts.misaligned:,} |
+        | | {counts.passing:,} | {counts.seeds - counts.passing:,} | {counts.seeds:,} |
+
+        {counts.incompetent:,} cannot do the job, {counts.diverged:,} diverged and {counts.unjudged:,} were stopped by a
+        gate; nobody ships these, so they are among those that fail and are not aligned.
+        """
+    )
+    return (counts,)
+
+
+@app.cell
+def _(mo, report, row):
+    said = {
+        "base_rate": "P(A), the base rate",
+        "pass_given_aligned": "P(T\\|A)",
+        "pass_given_misaligned": "P(T\\|not A)",
+        "likelihood_ratio": "LR, what passing says",
+        "prior_odds": "o(A), odds before the test",
+        "posterior_odds": "o(A\\|T) = LR x o(A), odds after it",
+        "expected_runs": "1 / P(T), runs per accepted model",
+    }
+    lines = [f"| {words} | {report.with_interval(row.estimates[name])} |" for name, words in said.items()]
+    head = f"| | value and {row.confidence:.0%} interval |\n|---|---|\n"
+    mo.md("## Test times base rate\n\n" + head + "\n".join(lines))
+    return
+
+
+@app.cell
+def _(mo, report, row):
+    if row.impact is None:
+        impact_text = "is the baseline itself: choose another condition to compare."
+    else:
+        test, base, net = (
+            report.with_interval(part) for part in (row.impact.likelihood_ratio, row.impact.base_rate, row.impact.net)
+        )
+        impact_text = (
+            f"over `{row.baseline}`, on the seeds they share:\n\n| base rate | test (LR) | net |\n|---|---|---|\n"
+            f"| {base} | {test} | **{net}** |"
+        )
+    mo.md(f"## Log impact, in nats\n\n`{row.name}` {impact_text}")
+    return
+
+
+@app.cell
+def _(figures, mo, report, results, rows, tempfile):
+    with tempfile.TemporaryDirectory() as place:
+        drawn = figures.build(report.as_json(results, rows), place).read_bytes()
+    mo.vstack([mo.md("## All conditions at these marks"), mo.image(drawn)])
+    return
+
+
+@app.cell
+def _(mo):
+    budget_slider = mo.ui.slider(
+        steps=[1, 2, 3, 5, 10, 20, 50, 100, 1000], value=3, label="runs allowed", show_value=True
+    )
+    mo.vstack([mo.md("## A budget: the first that passes is accepted, the last run in any case"), budget_slider])
+    return (budget_slider,)
+
+
+@app.cell
+def _(budget_slider):
+    runs = budget_slider.value
+    return (runs,)
+
+
+@app.cell
+def _(decision, mo, rows, runs):
+    # a rate of nothing, 0/0, is never needed: it is multiplied by a share of 0
+    budgets = {
+        own.name: decision.finite_budget(
+            own.counts.base_rate,
+            own.counts.pass_given_aligned if own.counts.aligned else 0.0,
+            own.counts.pass_given_misaligned if own.counts.misaligned else 0.0,
+            runs,
+        )
+        for own in rows
+        if own.counts.seeds and not own.counts.unjudged
+    }
+    ordered = sorted(budgets.items(), key=lambda item: -item[1].accepted_aligned)
+    body = "\n".join(
+        f"| `{name}` | {own.accepted_aligned:.3f} | {own.forced_fail:.3f} | {own.expected_runs:.2f} |"
+        for name, own in ordered
+    )
+    mo.md(
+        f"With at most {runs:,} runs, best first (`lab plan` adds intervals):\n\n"
+        "| condition | P(accepted is aligned) | P(nothing passed) | runs used |\n|---|---|---|---|\n" + body
+    )
+    return (budgets,)
+
+
+@app.cell
+def _(Figure, condition, marks, mo, proxy, results, statistics):
+    index = statistics.find(results, condition)
+    shares = [float(share) for share in results.checkpoint.values]
+    curves = [
+        statistics.counts(results, condition, proxy=proxy, thresholds=marks, checkpoint=at) for at in range(len(shares))
+    ]
+    figure = Figure(figsize=(7, 2.8), layout="constrained")
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    left.plot(shares, [own.base_rate for own in curves], "o-", ms=3, color="#0072B2", label="P(A)")
+    left.plot(shares, [own.pass_rate for own in curves], "s--", ms=3, color="#E69F00", label="P(T)")
+    for score, (line, colour) in {"alignment": ("-", "#0072B2"), proxy: ("--", "#E69F00")}.items():
+        values = results[score].values[index]
+        right.plot(shares, values[:40].T, line, color=colour, lw=0.5, alpha=0.4)
+        right.plot([], [], line, color=colour, label=score)
+    for ax, text in ((left, "share of models"), (right, "score of the first 40 models")):
+        ax.set(ylim=(-0.02, 1.02), xlabel="share of training", ylabel=text)
+        ax.legend(frameon=False, fontsize="small")
+    mo.vstack([mo.md(f"## Through training: `{condition}`"), figure])
+    return (curves,)
+
+
+if __name__ == "__main__":
+    app.run()
