@@ -1,37 +1,62 @@
 """A differentiable toy-training lab: when is it better to train on an alignment proxy than to hold it out?
 
-import lab
+From Python:
 
-experiment = lab.load("configs/quickstart.yaml")
-results = lab.run(experiment)                     # xarray.Dataset, dims (condition, seed, checkpoint)
-summary = lab.summarise(results)                  # one row per condition
-impact = lab.compare(results, "train_early", "hold_out")
+    import lab
+
+    experiment = lab.load("configs/quickstart.yaml")
+    results = lab.run(experiment)                     # xarray.Dataset, dims (condition, seed, checkpoint)
+    summary = lab.summarise(results)                  # one row per condition
+    impact = lab.compare(results, "train_early", "hold_out")
 """
 
 
 def load(path, **options):
-    """Read an experiment from a YAML file; see `lab.config.load`."""
+    """Read an experiment from a YAML file; see `lab.config.load`.
+
+    Args:
+        path: of the file.
+        options: those of `lab.config.load`.
+    """
     from lab import config
 
     return config.load(path, **options)
 
 
 def run(experiment, out=None, **options):
-    """Train an experiment, or what is missing of it, and return its results; see `lab.engine.run`."""
+    """Train an experiment, or what is missing of it, and return its results; see `lab.engine.run`.
+
+    Args:
+        experiment: what `load` returned.
+        out: the run's folder; runs/NAME-HASH by default.
+        options: those of `lab.engine.run`.
+    """
     from lab import engine, outcomes, statistics
 
     return outcomes.results(engine.run(experiment, out, **{"still_open": statistics.still_open(), **options}))
 
 
 def summarise(results, **options):
-    """Return one `lab.statistics.Summary` per condition; see `lab.statistics.summarise`."""
+    """Return one `lab.statistics.Summary` per condition; see `lab.statistics.summarise`.
+
+    Args:
+        results: what `run` returned.
+        options: those of `lab.statistics.summarise`, such as thresholds={"test": 0.99}.
+    """
     from lab import statistics
 
     return statistics.summarise(results, **options)
 
 
 def compare(results, first, second, **options):
-    """Return the log impact of one condition over another; see `lab.statistics.compare_conditions`."""
+    """Return the log impact of one condition over another; see `lab.statistics.compare_conditions`.
+
+    Args:
+        results: what `run` returned.
+        first: name of a condition, or of a regimen that has only one.
+        second: the same, of the one it is compared with.
+        options: those of `lab.statistics.compare_conditions`.
+    """
     from lab import statistics
 
     return statistics.compare_conditions(results, first, second, **options)

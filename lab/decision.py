@@ -66,7 +66,14 @@ def _check_runs(runs):
 
 
 def budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs):
-    """Return the `BudgetOutcome` from the shares of outcomes of one run, arrays of any common shape."""
+    """Return the `BudgetOutcome` from the shares of outcomes of one run, arrays of any common shape.
+
+    Args:
+        aligned_pass: share of aligned passes.
+        aligned_fail: share of aligned failures.
+        misaligned_pass: share of misaligned passes.
+        runs: most runs allowed.
+    """
     pass_rate = np.minimum(1.0, aligned_pass + misaligned_pass)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_fail = np.log1p(-pass_rate)
@@ -276,6 +283,11 @@ def field(results, regimen=None, confidence=None, **marks):
 
 def policies(field, ideas, runs):
     """Return policy -> `lab.ideas.PolicyOutcome` on some fresh ideas of a `Field`, exact.
+
+    Args:
+        field: a `Field`.
+        ideas: number of fresh ideas that a policy may try.
+        runs: training runs that it may use.
 
     Raises:
         ValueError: too many ideas and runs for an exact answer, or rates that are undefined.

@@ -195,7 +195,11 @@ def columns(manifest, about=None):
 
 
 def definitions(manifest):
-    """Return what A, T, LR and the rest mean in a run, in words with its pass marks."""
+    """Return what A, T, LR and the rest mean in a run, in words with its pass marks.
+
+    Args:
+        manifest: of a `lab.store.Run`.
+    """
     marks, proxy = manifest["thresholds"], manifest["proxy"]
     competent = f"score_competence >= {marks['competence']:g}"
     gated = any(condition.get("gates") for condition in manifest["conditions"])
@@ -239,7 +243,11 @@ def _entry(column):
 
 
 def markdown(data):
-    """Return what `dictionary` returned as a page to read."""
+    """Return what `dictionary` returned as a page to read.
+
+    Args:
+        data: what `dictionary` returned.
+    """
     run = data["run"]
     lines = [f"# {run['name']}", "", *([run["question"], ""] if run["question"] else [])]
     lines += [f"Run {run['hash']}" + (f", NOT COMPLETE: {run['partial']}" if run["partial"] else ""), ""]

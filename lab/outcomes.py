@@ -113,18 +113,30 @@ def results(run, last_only=False, partial=False, conditions=None, seeds=None):
 
 
 def all_seeds(manifest):
-    """Return the range of a run's seeds."""
+    """Return the range of a run's seeds.
+
+    Args:
+        manifest: of a `lab.store.Run`.
+    """
     first, count = manifest["seeds"]["first"], manifest["seeds"]["count"]
     return range(first, first + count)
 
 
 def block_seeds(manifest):
-    """Return the first seed of each block of a run."""
+    """Return the first seed of each block of a run.
+
+    Args:
+        manifest: of a `lab.store.Run`.
+    """
     return all_seeds(manifest)[:: manifest["block_width"]]
 
 
 def expected_shards(manifest):
-    """Return the keys (leaf, first seed) of all shards of a complete run."""
+    """Return the keys (leaf, first seed) of all shards of a complete run.
+
+    Args:
+        manifest: of a `lab.store.Run`.
+    """
     leaves = sorted({condition["leaf"] for condition in manifest["conditions"]})
     first, count = manifest["seeds"]["first"], manifest["seeds"]["count"]
     ends = [first + own for own in manifest.get("leaf_seeds") or [count] * len(leaves)]
@@ -134,7 +146,11 @@ def expected_shards(manifest):
 
 
 def common(dataset):
-    """Return a run's results at the seeds that every condition has been trained with."""
+    """Return a run's results at the seeds that every condition has been trained with.
+
+    Args:
+        dataset: what `results` returned.
+    """
     if "trained" not in dataset.coords:
         return dataset
     return dataset.isel(seed=np.flatnonzero(dataset.trained.values.all(axis=0))).drop_vars("trained")
@@ -191,6 +207,10 @@ def classify(dataset, proxy=None, thresholds=None, checkpoint=-1):
 
 def checkpoint_index(dataset, checkpoint):
     """Return the index of a checkpoint that is given as an index (an int) or as a share of training (a float).
+
+    Args:
+        dataset: what `results` returned.
+        checkpoint: an index, or a share of training.
 
     Raises:
         UnknownName: there is no such checkpoint.

@@ -12,32 +12,33 @@ from lab.cli.reading import compare, export, figures, gates, ideas, plan, probe,
 from lab.cli.training import card, experiment, optimise, run, seeds, sensitivity, worker
 from lab.store import StoreError
 
+COMMANDS = {
+    "run": run,
+    "worker": worker,
+    "seeds": seeds,
+    "show": show,
+    "compare": compare,
+    "plan": plan,
+    "gates": gates,
+    "ideas": ideas,
+    "probe": probe,
+    "figures": figures,
+    "export": export,
+    "card": card,
+    "sensitivity": sensitivity,
+    "optimise": optimise,
+    "experiment": experiment,
+    "claims": claims,
+    "tasks": tasks,
+    "check-task": check_task,
+    "schema": schema,
+}
+
 
 def main(args=None):
     """Run the command line and return its exit code: 0, 2 for a wrong config or usage, 1 for anything else."""
-    commands = {
-        "run": run,
-        "worker": worker,
-        "seeds": seeds,
-        "show": show,
-        "compare": compare,
-        "plan": plan,
-        "gates": gates,
-        "ideas": ideas,
-        "probe": probe,
-        "figures": figures,
-        "export": export,
-        "card": card,
-        "sensitivity": sensitivity,
-        "optimise": optimise,
-        "experiment": experiment,
-        "claims": claims,
-        "tasks": tasks,
-        "check-task": check_task,
-        "schema": schema,
-    }
     try:
-        tyro.extras.subcommand_cli_from_dict(commands, prog="lab", args=args, description=sys.modules["lab"].__doc__)
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="lab", args=args, description=sys.modules["lab"].__doc__)
     except UsageError as error:
         errors.print(str(error), markup=False, soft_wrap=True)
         return 2

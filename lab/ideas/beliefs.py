@@ -34,7 +34,11 @@ class Beta:
         return self.a / (self.a + self.b)
 
     def atoms(self, degree):
-        """Return values and weights that are exact for polynomials of theta up to `degree`, each of shape (n,)."""
+        """Return values and weights that are exact for polynomials of theta up to `degree`, each of shape (n,).
+
+        Args:
+            degree: of the polynomials.
+        """
         values, log_weights = rule(self, degree)
         return values.copy(), np.exp(log_weights)
 
@@ -65,7 +69,11 @@ class Discrete:
         return math.fsum(value * weight for value, weight in zip(self.values, self.weights, strict=True))
 
     def atoms(self, degree):
-        """Return values and weights, each of shape (n,); exact for any `degree`."""
+        """Return values and weights, each of shape (n,); exact for any `degree`.
+
+        Args:
+            degree: of the polynomials.
+        """
         return np.array(self.values), np.array(self.weights)
 
 
@@ -180,6 +188,13 @@ def evidence(passes, failures, prior, pass_given_aligned, pass_given_misaligned)
 
     With s = 1, f = 0 and a Beta prior this is B(a + passes, b + failures) / B(a, b).
 
+    Args:
+        passes: number of the idea's runs that passed.
+        failures: number that failed.
+        prior: `Beta` or `Discrete`, of its propensity to give aligned models.
+        pass_given_aligned: P(T|A), in [0, 1].
+        pass_given_misaligned: P(T|not A), in [0, 1].
+
     Raises:
         ValueError: a count is not a whole number of at least 0, a rate outside [0, 1], or no prior.
     """
@@ -187,12 +202,28 @@ def evidence(passes, failures, prior, pass_given_aligned, pass_given_misaligned)
 
 
 def posterior_mean(passes, failures, prior, pass_given_aligned, pass_given_misaligned):
-    """Return the expected propensity of an idea after its runs; nan if they are impossible. Raises as `evidence`."""
+    """Return the expected propensity of an idea after its runs; nan if they are impossible. Raises as `evidence`.
+
+    Args:
+        passes: number of the idea's runs that passed.
+        failures: number that failed.
+        prior: `Beta` or `Discrete`, of its propensity to give aligned models.
+        pass_given_aligned: P(T|A), in [0, 1].
+        pass_given_misaligned: P(T|not A), in [0, 1].
+    """
     return _checked_belief(passes, failures, prior, pass_given_aligned, pass_given_misaligned).mean
 
 
 def next_pass(passes, failures, prior, pass_given_aligned, pass_given_misaligned):
-    """Return the probability that the idea's next run passes; nan if its runs are impossible. Raises as `evidence`."""
+    """Return the probability that the idea's next run passes; nan if its runs are impossible. Raises as `evidence`.
+
+    Args:
+        passes: number of the idea's runs that passed.
+        failures: number that failed.
+        prior: `Beta` or `Discrete`, of its propensity to give aligned models.
+        pass_given_aligned: P(T|A), in [0, 1].
+        pass_given_misaligned: P(T|not A), in [0, 1].
+    """
     return _checked_belief(passes, failures, prior, pass_given_aligned, pass_given_misaligned).next_pass
 
 
@@ -200,6 +231,14 @@ def aligned_given_run(passes, failures, prior, pass_given_aligned, pass_given_mi
     """Return the probability that one of the idea's passing (or failing) runs is aligned, given all its runs.
 
     That run is among the counts: E[s theta g^(passes-1) (1-g)^failures] / evidence, and likewise for a failing one.
+
+    Args:
+        passes: number of the idea's runs that passed.
+        failures: number that failed.
+        prior: `Beta` or `Discrete`, of its propensity to give aligned models.
+        pass_given_aligned: P(T|A), in [0, 1].
+        pass_given_misaligned: P(T|not A), in [0, 1].
+        passed: whether the run in question passed.
 
     Raises:
         ValueError: as `evidence`, or there is no such run.

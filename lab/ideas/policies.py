@@ -183,7 +183,15 @@ def policy_outcome(name, ideas, runs, pass_given_aligned, pass_given_misaligned)
 
 
 def policy_value(name, ideas, runs, pass_given_aligned, pass_given_misaligned):
-    """Return the probability that the model a policy accepts is aligned; exact. Raises as `policy_outcome`."""
+    """Return the probability that the model a policy accepts is aligned; exact. Raises as `policy_outcome`.
+
+    Args:
+        name: of the policy, one of `POLICIES`.
+        ideas: the prior of each idea.
+        runs: training runs that it may use.
+        pass_given_aligned: P(T|A), in [0, 1].
+        pass_given_misaligned: P(T|not A), in [0, 1].
+    """
     return policy_outcome(name, ideas, runs, pass_given_aligned, pass_given_misaligned).accepted_aligned
 
 

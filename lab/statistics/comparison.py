@@ -110,8 +110,14 @@ def compare(first, second, joint=None, confidence=0.95):
 def share_draws(first, second, joint=None, draws=DRAWS, weight=0.125):
     """Return posterior draws of the shares of both regimens' cells, up to a factor, each of shape (draws, 4).
 
-    Other arguments and errors are those of `compare`; `weight` is the prior's on each of the 16 joint outcomes. The
-    default adds up to Jeffreys' 1/2 for each regimen by itself.
+    The default weight adds up to Jeffreys' 1/2 for each regimen by itself. Errors are those of `compare`.
+
+    Args:
+        first: `Counts` of a regimen.
+        second: `Counts` of the other.
+        joint: of shared seeds, as for `compare`; None if there are none.
+        draws: their number.
+        weight: the prior's on each of the 16 joint outcomes.
     """
     random = np.random.default_rng(0)
     if joint is None:
@@ -121,7 +127,14 @@ def share_draws(first, second, joint=None, draws=DRAWS, weight=0.125):
 
 
 def impact_draws(first, second, joint=None, draws=DRAWS):
-    """Return posterior draws of the log impact on LR and on prior odds, each of shape (draws,); see `compare`."""
+    """Return posterior draws of the log impact on LR and on prior odds, each of shape (draws,); see `compare`.
+
+    Args:
+        first: `Counts` of a regimen.
+        second: `Counts` of the other.
+        joint: of shared seeds, as for `compare`; None if there are none.
+        draws: their number.
+    """
     parts = []
     for drawn in share_draws(first, second, joint, draws):
         aligned_pass, aligned_fail, misaligned_pass, misaligned_fail = drawn.T
@@ -137,6 +150,9 @@ def influence(counts):
     With s = P(T|A), f = P(T|not A), pi = P(A): phi_LR = A (T - s) / (pi s) - (1 - A) (T - f) / ((1 - pi) f),
     phi_prior = A / pi - (1 - A) / (1 - pi) and phi_post = A T / P(A, T) - (1 - A) T / P(not A, T), their sum: the
     delta method of Roldan Nofuentes and Luna del Castillo (Stat. Med. 26:4179, 2007), with A free to differ.
+
+    Args:
+        counts: `Counts`.
 
     Returns:
         Array of shape (3, 4); nan or inf where an empty cell is divided by.
@@ -157,7 +173,12 @@ def pairing(first, second, joint):
     """Return what two regimens gain from sharing seeds, as `Pairing`.
 
     From the per-seed `influence` values phi1 and phi2, Var(difference) = sum (phi1 - phi2)^2 / n^2, which is
-    V1 + V2 - 2 rho sqrt(V1 V2). Arguments and errors are those of `compare`.
+    V1 + V2 - 2 rho sqrt(V1 V2). Errors are those of `compare`.
+
+    Args:
+        first: `Counts` of a regimen.
+        second: `Counts` of the other.
+        joint: of shared seeds, as for `compare`; None if there are none.
     """
     joint = _check_joint(first, second, joint)
     n = max(1, first.seeds)
@@ -180,6 +201,10 @@ def family_wise(confidence, comparisons):
     """Return the confidence each of several intervals needs so that all hold together with `confidence`.
 
     Bonferroni's inequality: valid whatever the dependence, so also for comparisons that share a baseline and seeds.
+
+    Args:
+        confidence: in (0, 1).
+        comparisons: their number.
     """
     check_confidence(confidence)
     return 1 - (1 - confidence) / max(1, comparisons)

@@ -216,7 +216,13 @@ def interval(counts, quantity, confidence=0.95, skewness=False):
 
 
 def wilson_interval(successes, trials, confidence=0.95):
-    """Return Wilson's score interval of a proportion (JASA 22:209, 1927); (0, 1) without trials."""
+    """Return Wilson's score interval of a proportion (JASA 22:209, 1927); (0, 1) without trials.
+
+    Args:
+        successes: their number.
+        trials: their number.
+        confidence: in (0, 1).
+    """
     check_confidence(confidence)
     check_counts(successes, trials)
     if trials == 0:
@@ -251,5 +257,11 @@ def compute_per_accepted(spent, passes, confidence=0.95):
 
 
 def estimate(counts, quantity, confidence=0.95):
-    """Return a quantity of `Counts` as an `Estimate`. Raises as `interval` does."""
+    """Return a quantity of `Counts` as an `Estimate`. Raises as `interval` does.
+
+    Args:
+        counts: `Counts`.
+        quantity: one of `QUANTITIES`.
+        confidence: in (0, 1).
+    """
     return Estimate(getattr(counts, quantity, math.nan), *interval(counts, quantity, confidence))

@@ -98,6 +98,13 @@ def odds_ratio_interval(x1, n1, x2, n2, confidence=0.95):
     The statistic is n1 (x1/n1 - p1) sqrt(1 / (n1 p1 (1 - p1)) + 1 / (n2 p2 (1 - p2))) at the constrained estimate,
     times sqrt((N - 1) / N) (Miettinen and Nurminen, Stat. Med. 4:213, 1985, equations 12 to 14). Rounding shows from
     about 10^7 models a cell on.
+
+    Args:
+        x1: successes of the first group.
+        n1: its size.
+        x2: successes of the second group.
+        n2: its size.
+        confidence: in (0, 1).
     """
     check_confidence(confidence)
     check_counts(x1, n1)

@@ -63,7 +63,15 @@ def ratio_confidence_sequence(x1, n1, x2, n2, confidence=0.95, prior=(0.5, 0.5))
     """Return an interval of p1 / p2 that holds at all numbers of trials of two independent streams together.
 
     All r for which the largest likelihood with p1 = r p2 is at least alpha times the product of both mixtures (Turner
-    and Gruenwald, Stat. Prob. Lett. 198:109835, 2023, treat such two-stream tests). Arguments as in `ratio_interval`.
+    and Gruenwald, Stat. Prob. Lett. 198:109835, 2023, treat such two-stream tests).
+
+    Args:
+        x1: successes of the first group.
+        n1: its size.
+        x2: successes of the second group.
+        n2: its size.
+        confidence: in (0, 1).
+        prior: a and b of each mixture, which change the width and not the validity.
     """
     check_confidence(confidence)
     check_counts(x1, n1)
@@ -89,6 +97,10 @@ def pocock(looks, confidence=0.95):
 
     Pocock (Biometrika 64:191, 1977), by the recursion of Armitage, McPherson and Rowe (J. R. Stat. Soc. A 132:235,
     1969): the density of the sum of k normal increments on paths that never left +-z sqrt(k), by Gauss-Legendre.
+
+    Args:
+        looks: their number.
+        confidence: in (0, 1).
     """
     check_confidence(confidence)
     if not (1 <= looks <= 1_000 and looks == int(looks)):
@@ -109,7 +121,12 @@ def pocock(looks, confidence=0.95):
 
 
 def planned_confidence(looks, confidence=0.95):
-    """Return the confidence of the interval at each of several planned looks; see `pocock`."""
+    """Return the confidence of the interval at each of several planned looks; see `pocock`.
+
+    Args:
+        looks: their number.
+        confidence: of all of them together.
+    """
     return 1 - 2 * float(norm.sf(pocock(looks, confidence)))
 
 
@@ -156,7 +173,14 @@ def width(comparison, of, confidence=0.95):
 
 
 def narrow(comparison, of, target, confidence=0.95):
-    """Return whether an interval is narrow enough to stop: at most `target` wide, and on counts of at least 10."""
+    """Return whether an interval is narrow enough to stop: at most `target` wide, and on counts of at least 10.
+
+    Args:
+        comparison: a `Comparison`.
+        of: net, or a quantity of `Counts`.
+        target: the width: of rates as they are, of everything else in nats.
+        confidence: in (0, 1).
+    """
     both = (comparison.counts, comparison.other) if of == "net" else (comparison.counts,)
     if min((getattr(counts, name) for counts in both for name in RESTS_ON.get(of, ())), default=MINIMUM) < MINIMUM:
         return False
@@ -199,6 +223,13 @@ def seeds_needed(comparison, of, target, confidence=0.95, most=10**9):
 
     Every count is scaled to a number of seeds and the interval computed from it; the smallest number that meets
     `narrow`, to about 1%, is returned.
+
+    Args:
+        comparison: a `Comparison`.
+        of: net, or a quantity of `Counts`.
+        target: the width, as for `narrow`.
+        confidence: in (0, 1).
+        most: seeds to look at.
     """
     pilot = comparison.counts.seeds
 

@@ -53,6 +53,9 @@ def cells(outcomes):
     """Return the index into `CELLS` of every model, shape (condition, seed), from what `classify` returned.
 
     It says nothing of what was not trained: give only seeds that all conditions have (`lab.outcomes.common`).
+
+    Args:
+        outcomes: what `lab.outcomes.classify` returned.
     """
     return (2 * ~outcomes["aligned"].values + ~outcomes["passes"].values).astype(np.int8)
 
@@ -78,7 +81,13 @@ def paired_counts(outcomes, first, second):
 
 
 def counts(results, condition, **marks):
-    """Return the `Counts` of one condition; `marks` are those of `lab.outcomes.classify`."""
+    """Return the `Counts` of one condition; `marks` are those of `lab.outcomes.classify`.
+
+    Args:
+        results: what `lab.run` returned.
+        condition: its name, or that of a regimen that has only one.
+        marks: proxy, thresholds or checkpoint, as for `lab.outcomes.classify`.
+    """
     outcomes = classify(results, **marks)
     return _counts(outcomes, find(results, condition))
 
@@ -103,6 +112,10 @@ def compare_conditions(results, first, second, confidence=None, **marks):
 
 def find(results, name):
     """Return the index of a condition by its name, or by its regimen's if that has only one.
+
+    Args:
+        results: what `lab.run` returned.
+        name: of a condition or a regimen.
 
     Raises:
         UnknownName: no such condition, or several.
@@ -136,7 +149,11 @@ def worlds(places):
 
 
 def places(results):
-    """Return (regimen, coordinates) of each condition."""
+    """Return (regimen, coordinates) of each condition.
+
+    Args:
+        results: what `lab.run` returned.
+    """
     axes = {axis: results[axis].values for axis in results.coords if axis not in COORDINATES}
     return [
         (

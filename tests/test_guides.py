@@ -1,0 +1,171 @@
+"""What the pages tell to type works as written: run in a folder of its own on small configs, or at least parsed.
+
+Configs keep their tasks, regimens and sweeps, but have 8 seeds and 40 steps. A block of YAML that has a name is saved
+as NAME.yaml, and commands run in the order of the page.
+"""
+
+import functools
+import glob
+import importlib.util
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+import lab
+from lab import cli
+
+ROOT = Path(lab.__file__).parent.parent
+PAGES = ["README.md", "experiments/outside/GUIDE.md"]
+# how a command begins, and why it is not run here; those of `lab` are parsed all the same
+NOT_RUN = {
+    "python3 -m venv": "makes an environment, as .ci/run does with the same words",
+    "pip install": "installs",
+    ".venv/bin/pip": "installs, as .ci/run does with the same words",
+    ".venv/bin/python -m pytest": "is this suite",
+    "marimo": "serves a page until it is stopped; tests/test_explore.py runs the notebook without one",
+    "PDOC_ALLOW_EXEC=1 python -m pdoc": "tests/test_reference.py runs it",
+    "lab card": "trains thousands of models whatever the config says; tests/test_card.py runs a small one",
+    "lab optimise": "its searches take minutes whatever the config says; tests/test_optimise.py runs a small one",
+    "lab experiment": "trains what a claim takes; tests/test_claims.py runs a small one",
+    "lab run CONFIG": "stands for any config",
+}
+PLACEHOLDER = re.compile(r"\b[A-Z]{3,}\b|\[|…|\.\.\.")
+
+
+def text_of(page):
+    return (ROOT / page).read_text()
+
+
+def fenced(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", text_of(page), re.DOTALL)
+
+
+def shell(page):
+    """Commands of a page in its order: lines of fenced blocks and indented ones, taken apart at `&&`."""
+    lines, inside = [], None
+    for line in text_of(page).splitlines():
+        if line.startswith("```"):
+            inside = None if inside is not None else line[3:]
+        elif inside == "sh" or (inside is None and re.match(r"    (lab|python) ", line)):
+            lines += [part.strip() for part in line.split("#")[0].split(" && ") if part.strip()]
+    return lines
+
+
+def spans(page):
+    """Commands of the lab in running text; a line break inside is a space."""
+    body = re.sub(r"```.*?```", "", text_of(page), flags=re.DOTALL)
+    found = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", body)]
+    return [span for span in found if span.startswith(("lab ", "python -m ")) and not PLACEHOLDER.search(span)]
+
+
+def arguments(command):
+    """The arguments of a command of the lab, or None for any other program."""
+    words = shlex.split(command)
+    return words[1:] if Path(words[0]).name == "lab" else None
+
+
+def parsed(monkeypatch, words):
+    """What the command line's own parser makes of the words: the name of the command and its arguments."""
+    calls = []
+
+    def noted(name, command):
+        @functools.wraps(command)
+        def note(*values, **options):
+            calls.append((name, [*values, *options.values()]))
+
+        return note
+
+    monkeypatch.setattr(cli, "COMMANDS", {name: noted(name, own) for name, own in cli.COMMANDS.items()})
+    with monkeypatch.context():
+        try:
+            code = cli.main(words)
+        except SystemExit as ended:
+            code = ended.code
+    assert code == 0, f"lab {' '.join(words)} is not understood"
+    return calls[0] if calls else (words[0], [])
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_is_parsed_and_every_file_is_there(page, monkeypatch, capsys):
+    checked = 0
+    for command in (*shell(page), *spans(page)):
+        command = re.sub(r"^sbatch .*--wrap '(.*)'$", r"\1", command).replace("$SLURM_ARRAY_TASK_ID", "0")
+        for module in re.findall(r"python -m ([\w.]+)", command):
+            if module not in ("venv", "pdoc", "pytest"):
+                assert importlib.util.find_spec(module), f"{command}: there is no module {module}"
+        for file in re.findall(r"(?:configs|experiments)/[\w/.-]+\.\w+", command):
+            assert (ROOT / file).exists(), f"{command}: there is no {file}"
+        if (words := arguments(command)) and len(words) > 1:
+            parsed(monkeypatch, words)
+            checked += 1
+    assert checked >= 3
+
+
+def small(config):
+    """A config with 8 seeds and 40 steps, as JSON, which is YAML."""
+    own = YAML(typ="safe", pure=True).load(config)
+    own["seeds"] = 8
+    own["training"] = {**own.get("training", {}), "steps": 40, "block_width": 8}
+    return json.dumps(own)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder like a clone, with small configs."""
+    for file in ROOT.glob("configs/*.yaml"):
+        (tmp_path / "configs").mkdir(exist_ok=True)
+        (tmp_path / "configs" / file.name).write_text(small(file.read_text()))
+    shutil.copytree(ROOT / "experiments/outside", tmp_path / "experiments/outside")
+    shutil.copy(ROOT / "experiments/outside/two_slabs.py", tmp_path / "my_task.py")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def save_configs(page, place):
+    """Save what a page has of whole configs; indented ones are those of the guide."""
+    indented = re.findall(r"(?m)(?:^    .*\n)+(?:\n(?:    .*\n)+)*", text_of(page))
+    blocks = [*fenced(page, "yaml"), *("\n".join(line[4:] for line in block.splitlines()) for block in indented)]
+    for block in blocks:
+        if name := re.match(r"name: ([\w-]+)\n", block):
+            (place / f"{name[1]}.yaml").write_text(small(block.split("\n\nlab ")[0]))
+
+
+def run_as_written(command, place):
+    if (words := arguments(command)) is not None:
+        words = [found for word in words for found in (sorted(glob.glob(word)) if "*" in word else [word])]
+        assert cli.main(words) == 0, command
+        return
+    program, *words = shlex.split(command)
+    assert program == "cp", f"{command}: neither run here nor in NOT_RUN with a reason"
+    shutil.copy(*(place / word for word in words))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_and_every_example_runs(page, place, capsys):
+    save_configs(page, place)
+    for command in shell(page):
+        if any(command.startswith(start) for start in NOT_RUN):
+            continue
+        if wrapped := re.match(r"sbatch --array=0-(\d+) --wrap '(.*)'$", command):
+            for rank in range(int(wrapped[1]) + 1):
+                run_as_written(wrapped[2].replace("$SLURM_ARRAY_TASK_ID", str(rank)), place)
+            continue
+        run_as_written(command, place)
+    for block in fenced(page, "python"):
+        if "pandas" in block:
+            pytest.importorskip("pandas")
+        exec(compile(block, page, "exec"), {})
+
+
+def test_the_citation_is_of_this_version():
+    import tomllib
+
+    cited = YAML(typ="safe", pure=True).load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    assert cited["authors"] == [{"name": "Proxy lab contributors"}]
