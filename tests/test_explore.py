@@ -1,18 +1,12 @@
 """The notebook, run without a browser on a run made by hand."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from hand_made import CELLS, made
 
-import lab
-
 marimo = pytest.importorskip("marimo", reason="the extra `notebook` is not installed")
 pytestmark = pytest.mark.filterwarnings("default")  # those of marimo's own machinery are not the lab's
-NOTEBOOK = Path(lab.__file__).parent.parent / "experiments/explore.py"
 
 
 @pytest.fixture
@@ -51,6 +45,8 @@ def test_other_marks_and_budgets_count_again(app, tmp_path):
     assert found["budgets"]["hold_out"].accepted_aligned == 4 / 8
 
 
-def test_without_a_run_it_says_how_to_get_one(tmp_path):
-    said = subprocess.run([sys.executable, "-W", "ignore", NOTEBOOK], capture_output=True, text=True, cwd=tmp_path)
-    assert "Traceback" not in said.stderr
+@pytest.mark.parametrize("folder", [None, "no-such"])
+def test_without_a_run_it_says_how_to_get_one(app, folder):
+    outputs, found = app.run(defs={"folder": folder})
+    assert "rows" not in found
+    assert any("lab run configs/quickstart.yaml" in getattr(output, "text", "") for output in outputs)
