@@ -8,7 +8,7 @@ import tyro
 from lab import outcomes
 from lab.cli.about import check_task, claims, schema, tasks
 from lab.cli.console import Failed, Stopped, UsageError, errors
-from lab.cli.reading import compare, export, figures, gates, ideas, plan, probe, show
+from lab.cli.reading import compare, export, figures, gates, ideas, page, plan, probe, show
 from lab.cli.training import card, experiment, optimise, run, seeds, sensitivity, worker
 from lab.store import StoreError
 
@@ -24,6 +24,7 @@ COMMANDS = {
     "probe": probe,
     "figures": figures,
     "export": export,
+    "report": page,
     "card": card,
     "sensitivity": sensitivity,
     "optimise": optimise,

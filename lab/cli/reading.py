@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 
 from lab import outcomes, report, statistics
 from lab.cli.console import UsageError, console, errors
-from lab.store import Run, StoreError
+from lab.store import Run, StoreError, publish
 
 
 def read(stored, partial=False, where=console, last_only=True):
@@ -394,3 +394,26 @@ def _about(stored):
         return {}
     task = TASKS[own["name"]]()
     return {"scores": task.scores, "knobs": task.knobs}
+
+
+def page(
+    folder: Annotated[Positional[Path], arg(metavar="RUN")],
+    /,
+    out: Path | None = None,
+    partial: bool = False,
+) -> None:
+    """Write one HTML file that explains a stored run; it needs no network and no server.
+
+    Args:
+        folder: the run's folder.
+        out: the file; report.html in the run's folder by default.
+        partial: use what there is of a run that is not complete, and say so.
+    """
+    stored = Run(folder)
+    results = read(stored, partial, last_only=False)
+    from lab.report.page import page as written  # its libraries take a second to import
+
+    path = out or stored.path / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    publish(path, written(results, stored.manifest).encode())
+    console.print(str(path), markup=False, soft_wrap=True)
