@@ -1,0 +1,197 @@
+"""Rules of claims about ideas, protocols, portfolios and closeness, on populations whose truth is known."""
+
+import jax
+import numpy as np
+import pytest
+
+from lab import claims
+from lab.config import parse
+from lab.statistics import Estimate
+from tests.test_claims import BETTER, HELD, MF, PERFECT, SURE, WORSE, population, verdict, world
+
+NONE, HALF = [0, 0, 0, 1000], [500, 0, 0, 500]
+
+
+def ideas(propensities, passing=0.0, pushed=0):
+    """Ideas whose P(A) is a tenth of what is given, in two worlds; the second lets misaligned models pass."""
+    rows, about = [], {}
+    for implicit, share in ((0, 0.0), (0.03, passing)):
+        for preference, tenths in enumerate(propensities):
+            for regimen, more in (("hold_out", 0), ("early", pushed)):
+                aligned = min(1000 * tenths + more, 10_000)
+                gaming = round(share * (10_000 - aligned))
+                where = {"preference": preference, "implicit_proxy": implicit}
+                about[f"{regimen} {preference} {implicit}"] = {"regimen": regimen, "coordinates": where}
+                rows.append(np.repeat(np.arange(4), [aligned, 0, gaming, 10_000 - aligned - gaming]))
+    return claims.Stored("made", claims.tabulate(rows, about, 0.95))
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "expected"),
+    [
+        ("predetermined_ideas", ideas([0, 5, 10]), claims.SUPPORTED),
+        # a test that half of the misaligned pass says more when it is asked again
+        ("predetermined_ideas", ideas([0, 5, 10], passing=0.5), claims.DEPENDS),
+        ("predetermined_ideas", ideas([0, 5, 10], pushed=2000), claims.CONTRADICTED),
+        ("predetermined_ideas", ideas([2, 5, 10]), claims.UNDECIDED),  # such an idea gives both
+        ("correlated_trials", ideas([1, 2, 5, 8, 9]), claims.SUPPORTED),
+        ("throwaway_runs", ideas([0, 2, 5, 8, 10]), claims.DEPENDS),
+        ("summoning_scroll", world("implicit_proxy", [0, 1], hold_out=[PERFECT, [500, 0, 250, 250]],
+                                   early=[SURE, BETTER], early_strong=[SURE, SURE], late=[WORSE, WORSE],
+                                   throughout=[WORSE, WORSE]), claims.SUPPORTED),
+        ("summoning_scroll", world("implicit_proxy", [0, 1], hold_out=[PERFECT, HELD], early=[SURE, BETTER],
+                                   early_strong=[SURE, SURE], late=[WORSE, WORSE], throughout=[WORSE, WORSE]),
+         claims.UNDECIDED),  # not at even odds
+        ("validate_or_train", population(validate=[90, 10, 90, 810], train_early=[100, 0, 900, 0],
+                                         train_late=[100, 0, 900, 0]), claims.SUPPORTED),
+        ("validate_or_train", population(validate=[90, 10, 90, 810], train_early=BETTER, train_late=[100, 0, 900, 0]),
+         claims.DEPENDS),
+        ("validate_or_train", population(validate=HELD, train_early=BETTER, train_late=WORSE), claims.UNDECIDED),
+        ("where_the_aligned_are", world("detectability", [0, 2], hold_out=[HALF, HALF],
+                                        late=[[900, 0, 0, 100], [500, 0, 500, 0]]), claims.SUPPORTED),
+        ("where_the_aligned_are", world("detectability", [0, 2], hold_out=[HALF, HALF], late=[[500, 0, 500, 0], SURE]),
+         claims.CONTRADICTED),
+        ("staged_protocol", population(hold_out=HELD, protocol=BETTER, no_curriculum=HELD, no_gate=HELD, no_lock=HELD),
+         claims.SUPPORTED),
+        ("staged_protocol", population(hold_out=HELD, protocol=WORSE, no_curriculum=HELD, no_gate=HELD, no_lock=HELD),
+         claims.CONTRADICTED),
+    ],
+)  # fmt: skip
+def test_rules_on_populations_whose_truth_is_known(name, stored, expected):
+    assert verdict(name, stored) == expected
+
+
+def test_what_a_second_run_teaches_by_hand():
+    """Two ideas as likely. P(T) 0 and 1: the first run says which it is, the second nothing.
+
+    P(T) 1 and 1/2: I(idea; one run) = H(3/4) - H(1/2) / 2 = .811278 - .5. Of two runs, outcomes pp, pf, fp, ff have
+    5/8, 1/8, 1/8, 1/8, entropy 1.548795, and 2 bits for the second idea: I = 1.548795 - 1. What is left is .237517.
+    """
+    second = claims.module("predetermined_ideas").second_run
+    assert second(np.array([0.0, 1.0])) == pytest.approx(0)
+    assert second(np.array([0.3, 0.3])) == pytest.approx(0)
+    assert second(np.array([1.0, 0.5])) == pytest.approx(0.548795 - 0.311278, abs=2e-6)
+
+
+def test_what_failures_say_by_hand():
+    """Ideas with P(A) 0 and 1 and a perfect test; the kinds of field are {1} and {0, 1} alike.
+
+    Of two ideas the better half is {1}, the other {0, 1}: prior P(A) of a fresh idea 3/4. One failure excludes the
+    first kind, and the idea is the bad one: 0; a fresh one has 1/2 from then on, on one idea or on three.
+    """
+    shares = np.array([[0, 0, 0, 1.0], [1.0, 0, 0, 0]])
+    own, fresh, spread, kept, before, after, never = claims.module("correlated_trials").effects(shares)
+    assert (before, after) == pytest.approx((0.75, 0))
+    assert (own, fresh, spread) == pytest.approx((0, 0, 0))  # the second and third failure say nothing more
+    assert never == pytest.approx(0.5)
+    assert kept == pytest.approx(0.5 - 0.5**10)
+
+
+def test_an_assignment_by_hand():
+    """P(accepted is aligned) of 3 runs where 1 in 2 is aligned and passes and none else: 1/2 (1 + 1/2 + 1/4)."""
+    module = claims.module("which_proxies")
+    assert module.value(HALF) == pytest.approx(0.5 * (1 + 0.5 + 0.25))
+    assert module.proxies("race")[3] == "control"
+
+
+def portfolio(winner, **shares):
+    rows = {**dict.fromkeys(("TTTT", "HHHH", "AAAA"), HELD), winner: SURE, "THHH": BETTER, **shares}
+    stored = population(**rows)
+    stored.data["winner"] = winner
+    return stored
+
+
+def test_rule_of_the_portfolio():
+    assert verdict("which_proxies", portfolio("TTHA")) == claims.SUPPORTED
+    assert verdict("which_proxies", portfolio("TTTT")) == claims.CONTRADICTED
+    assert verdict("which_proxies", portfolio("TTHA", TTTT=SURE)) == claims.UNDECIDED
+
+
+def near(**distances):
+    """A world where `late` has the lower net and `early` the higher; distances are those given, all alike."""
+    stored = population(hold_out=HELD, late=WORSE, early=BETTER, very_late=[300, 0, 500, 200])
+    stored.data |= {"baseline": "hold_out"}
+    stored.data["near"] = {name: {"distance": [own] * 20, "barrier": [0.0] * 20} for name, own in distances.items()}
+    return stored
+
+
+def test_rule_of_closeness():
+    assert verdict("closeness", near(late=0.2, early=0.5, very_late=0.1)) == claims.SUPPORTED
+    assert verdict("closeness", near(very_late=0.2, late=0.1, early=0.5)) == claims.CONTRADICTED
+    assert verdict("closeness", near(late=0.2, early=0.2)) == claims.UNDECIDED
+
+
+def test_median_with_its_interval_by_hand():
+    """Of 9 values the interval from order statistics is the 2nd to the 8th: P(Binomial(9, 1/2) <= 1) = 10/512 < .025."""
+    found = claims.module("closeness").median(np.arange(9.0))
+    assert found.value == 4
+    assert (found.low, found.high) == (0, 8) or (found.low, found.high) == (1, 7)
+
+
+def test_the_barrier_of_a_race_by_hand():
+    """main = (s - K_a - K_b)^2 / 2D at D = 2: from (1, 0) to (0, 1), K = a^2 + (1-a)^2, so (2 a (1-a))^2 / 4 = 1/16."""
+    text = "name: x\ntask: race\nseeds: 1\nknobs: {depth: 2}\nregimens: {a: [{until: 1}]}"
+    experiment = parse(text)
+    module = claims.module("closeness")
+    starts, ends = module.ended_models(experiment)
+    assert jax.tree.structure(starts) == jax.tree.structure(ends[0])
+
+    def model(aligned, misaligned):
+        def put(leaf):
+            return np.array([[aligned, misaligned, 0.0]], np.float32) if leaf.shape == (1, 3) else leaf
+
+        return jax.tree.map(put, starts)
+
+    found = module.barrier(experiment.task, experiment.conditions[0], model(1.0, 0.0), model(0.0, 1.0))
+    assert found == pytest.approx([1 / 16], rel=1e-5)
+    assert module._norm(model(1.0, 0.0), model(0.0, 1.0)) == pytest.approx([2**0.5])
+
+
+def failing(rejected, kept, hopeless):
+    """The plain network: a late push does what an early one does; of what ends aligned the gate rejects so many."""
+    stored = population(hold_out=[200, 0, 0, 800], early=[900, 0, 0, 100], late=[900, 0, 0, 100])
+    table = np.zeros((4, 4), int)
+    table[0, 1], table[0, 0], table[MF, MF] = rejected, kept, hopeless
+    stored.data["gate"] = table.ravel().tolist()
+    return claims.Stored("shortcut", stored.data)
+
+
+def test_rule_of_where_the_advice_fails():
+    # without the gate 1 - 1/2^3; with it all are rejected until the last, which is accepted whatever it is: 1/2
+    assert verdict("advice_fails", failing(500, 0, 500)) == claims.SUPPORTED
+    assert verdict("advice_fails", failing(0, 300, 700)) == claims.DEPENDS
+    flat = population(hold_out=HALF, late=[500, 0, 500, 0], late_linear=HALF, early=SURE)
+    assert verdict("advice_fails", claims.Stored("scratchpad", flat.data)) == claims.SUPPORTED
+    moved = population(hold_out=HALF, late=[500, 0, 500, 0], late_linear=SURE, early=SURE)
+    assert verdict("advice_fails", claims.Stored("scratchpad", moved.data)) == claims.CONTRADICTED
+
+
+def test_boundaries_lie_between_decided_signs():
+    """Columns 1 to 4, decided below 0, undecided, undecided, decided above: the boundary lies between 1 and 4."""
+    down, up, open_ = Estimate(-0.2, -0.3, -0.1), Estimate(0.2, 0.1, 0.3), Estimate(0.0, -0.1, 0.1)
+    found = {("late", 1.0, x): own for x, own in zip((1, 2, 3, 4), (down, open_, open_, up), strict=True)}
+    module = claims.module("when_to_train")
+    assert list(module.boundaries(found)) == [("late", 1.0, 1, 4)]
+    assert list(module.neighbours(found)) == [("late", 1.0, 1, 2), ("late", 1.0, 2, 3), ("late", 1.0, 3, 4)]
+
+
+def test_a_refined_cell_has_its_weight_where_the_map_had_its_own():
+    text = """
+name: map
+task: race
+seeds: {first: 10, count: 4}
+baseline: hold_out
+regimens:
+  hold_out: [{until: 1}]
+  late: [{until: 0.5}, {until: 1, weights: {test: 0.1}}]
+sweep:
+  detectability: [0, 2]
+  weight: {key: "regimens.late[1].weights.test", values: [0.1, 1]}
+"""
+    module = claims.module("when_to_train")
+    finer = parse(module.refined(parse(text), module.AXES, 2.0, [("late", 0.3)]))
+    assert [own.name for own in finer.conditions] == ["hold_out", "cell-00"]
+    place = list(finer.task.terms).index("test")
+    assert [own.weights[place] for own in finer.conditions[1].settings] == [0.0] * 10 + [0.3] * 10
+    assert finer.conditions[1].knobs["detectability"] == 2.0
+    assert list(finer.seeds) == list(range(500_010, 500_014))
