@@ -3,19 +3,21 @@
 Command:   python -m experiments.readme
 """
 
+import functools
 import json
 import math
 import re
 from pathlib import Path
 
 from experiments.calibration import summary
-from lab.claims import table
+from lab import claims as every_claim
 from lab.report import SHOWN, in_words, with_interval, within
 from lab.statistics import Estimate, worlds
 from lab.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "experiments/SCALE.md"]
+table = functools.cache(every_claim.table)
 BLOCK = re.compile(r"(<!-- (\w+): made by experiments/readme.py -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -262,6 +264,35 @@ def contradictions():
     return "".join(lines)
 
 
+def fails():
+    """The worlds in which the advice fails, by `advice_fails`, with the numbers."""
+    (row,) = (row for row in table() if row["name"] == "advice_fails")
+    return "".join(f"* `{task}`, {own['verdict']}: {own['why']}.\n" for task, own in row["tasks"].items())
+
+
+def robust():
+    """How many verdicts fresh seeds and variations change."""
+    replication, robustness = (
+        json.loads((ROOT / f"figures/{name}.json").read_text()) for name in ("replication", "robustness")
+    )
+    rows = {f"fresh seeds, as many, from {replication['first_seed']:,}": replication}
+    rows |= {
+        f"a quarter of the seeds, {'nothing else' if name == 'nothing' else f'another {name}'}": own
+        for name, own in robustness["variations"].items()
+    }
+    counted = [
+        [
+            name,
+            f"{own['same'] + own['other'] + own['undecided']}",
+            *(f"{own[kind]}" for kind in ("same", "other", "undecided")),
+        ]
+        for name, own in rows.items()
+    ]
+    header = ["what is different", "decided verdicts", "the same", "other", "undecided now"]
+    changed = "".join(f"* {name}: {'; '.join(own['changed']) or 'none'}.\n" for name, own in rows.items())
+    return markdown(header, counted) + "\nNot the same:\n\n" + changed
+
+
 def scale():
     """What 10^9 models cost, from measured rates; 4 bytes for each score at each checkpoint."""
     best = {}
@@ -314,7 +345,8 @@ MADE = {
     own.__name__: own
     for own in (
         *(memory, plan, calibration, explore, throughput, sweeps),
-        *(tasks, take_off, trainers, native, scale, bookkeeping, claims, contradictions, derivatives, calibrated),
+        *(tasks, take_off, trainers, native, scale, bookkeeping, claims, contradictions, fails, robust),
+        *(derivatives, calibrated),
     )
 }
 

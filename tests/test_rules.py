@@ -122,7 +122,7 @@ def test_rule_of_closeness():
 
 
 def test_median_with_its_interval_by_hand():
-    """Of 9 values the interval from order statistics is the 2nd to the 8th: P(Binomial(9, 1/2) <= 1) = 10/512 < .025."""
+    """Of 9 values it is that of the 2nd to the 8th, from order statistics: P(Binomial(9, 1/2) <= 1) = 10/512 < .025."""
     found = claims.module("closeness").median(np.arange(9.0))
     assert found.value == 4
     assert (found.low, found.high) == (0, 8) or (found.low, found.high) == (1, 7)
