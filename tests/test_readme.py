@@ -22,14 +22,14 @@ def test_every_table_is_what_the_stored_numbers_say():
 
 
 def test_the_config_in_the_guide_loads():
-    rule, text = blocks("yaml")
+    _, rule, text = blocks("yaml")
     assert len(parse(text).conditions) == 3 * (1 + 1 + 3)
     stopping = parse(re.sub(r"(?m)^seeds:.*$", rule, text, count=1))
     assert stopping.config.stop.width == 0.5
 
 
 def test_the_python_example_names_what_there_is():
-    (text,) = blocks("python")
+    text = next(own for own in blocks("python") if "Counts(" in own)
     for name in re.findall(r"lab\.(\w+)\(", text):
         assert callable(getattr(lab, name))
     counts = Counts(aligned_pass=670, aligned_fail=74, misaligned_pass=202, misaligned_fail=640)
