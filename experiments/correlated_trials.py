@@ -15,7 +15,9 @@ on one idea do, and an idea that one keeps to is likelier to fail ten times than
 contradicted if one of these goes the other way for sure; else undecided.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
+from tueplots import figsizes
 
 from experiments.throwaway_runs import drawn, names
 from lab import claims
@@ -32,8 +34,13 @@ def shown(stored):
     return names(stored, 0)
 
 
-def effects(shares):
-    """Return what the rule asks to be above 0, in its order, for shares of cells of shape (ideas, 4)."""
+def expected(shares):
+    """Return expected P(A) after 0, 1, ... failures, and how likely ten are, for shares of cells of shape (ideas, 4).
+
+    Returns:
+        P(A) of the idea that failed, of a fresh one, and of a fresh one if each failure was on another idea, each of
+        shape (failures + 1,); the probability that ten runs on one idea fail, and that ten at the average P(T) do.
+    """
     aligned, passing = shares[:, 0] + shares[:, 1], shares[:, 0] + shares[:, 2]
     s, f = shares[:, 0].sum() / aligned.sum(), shares[:, 2].sum() / (1 - aligned).sum()
     half = len(aligned) // 2
@@ -44,17 +51,25 @@ def effects(shares):
         return found.fresh_mean, found.idea_means[0]
 
     fresh, own = np.transpose([after([(0, count)]) for count in range(FAILURES + 1)])
-    spread = after([(0, 1)] * FAILURES)[0]
-    kept, average = np.mean((1 - passing) ** RUNS), (1 - np.mean(passing)) ** RUNS
-    falls = (-np.diff(own)).min(), (-np.diff(fresh)).min(), fresh[-1] - spread
+    spread = [after([(0, 1)] * max(count, 1))[0] if count else fresh[0] for count in range(FAILURES + 1)]
+    return own, fresh, np.array(spread), np.mean((1 - passing) ** RUNS), (1 - np.mean(passing)) ** RUNS
+
+
+def effects(shares):
+    """Return what the rule asks to be above 0, in its order, and P(A) of an idea before and after, and P(ten fail)."""
+    own, fresh, spread, kept, average = expected(shares)
+    falls = (-np.diff(own)).min(), (-np.diff(fresh)).min(), fresh[-1] - spread[-1]
     return np.array([*falls, kept - average, own[0], own[-1], kept])
+
+
+def shares_of(stored, draws=DRAWS):
+    """Return shares of cells of the ideas: the measured ones, then draws."""
+    return drawn([stored.counts(name).cells for name in names(stored, 0)], draws)
 
 
 def judge(stored):
     """Apply the rule to one task."""
-    table = np.array(
-        [effects(shares) for shares in drawn([stored.counts(name).cells for name in names(stored, 0)], DRAWS)]
-    )
+    table = np.array([effects(shares) for shares in shares_of(stored)])
     low, high = np.quantile(table[1:], [0.025, 0.975], axis=0)
     found = [Estimate(*map(float, own)) for own in zip(table[0], low, high, strict=True)]
     why = (
@@ -64,3 +79,29 @@ def judge(stored):
         f"{found[6].value:.2f}, more than at the average P(T) by {with_interval(found[3])}"
     )
     return claims.Verdict(claims.decide(*found[:4]), why)
+
+
+def draw(data):
+    """Expected P(A) as failures come in, a panel per task; bands: 95% of draws of the rates."""
+    tasks, width = data["tasks"], figsizes.neurips2024()["figure.figsize"][0]
+    figure, axes = plt.subplots(1, len(tasks), figsize=(width * 1.2, 1.9), squeeze=False, sharey=True, sharex=True)
+    words = ("the idea that failed", "a fresh idea, failures on one", "a fresh idea, failures on several")
+    for ax, (task, own) in zip(axes[0], tasks.items(), strict=True):
+        curves = np.array([expected(shares)[:3] for shares in shares_of(claims.Stored(task, own), 100)])
+        low, high = np.quantile(curves[1:], [0.025, 0.975], axis=0)
+        for index, (text, line) in enumerate(zip(words, ("o-", "s--", "^:"), strict=True)):
+            colour, failures = f"C{index}", range(FAILURES + 1)
+            ax.fill_between(failures, low[index], high[index], color=colour, alpha=0.25, linewidth=0)
+            ax.plot(failures, curves[0, index], line, color=colour, markersize=3, label=text)
+        ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
+    axes[0][0].set_ylim(bottom=0)
+    axes[0][0].set_ylabel("expected P(A)")
+    figure.supxlabel("failures seen", fontsize="small")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize="x-small")
+    return figure
+
+
+def caption(data, verdicts):
+    """Return the caption."""
+    return claims.caption(data, verdicts).replace("; hollow: the interval holds no difference", "; bands: 95% of draws")

@@ -17,7 +17,7 @@ else undecided, also where P(A) of one of the ideas lies between .02 and .98.
 import numpy as np
 
 from experiments.throwaway_runs import drawn
-from lab import claims
+from lab import claims, figures
 from lab.report import with_interval
 from lab.statistics import Estimate
 
@@ -39,6 +39,14 @@ def second_run(passing):
     return _entropy(both.mean(-2)) - _entropy(both).mean(-1) - single
 
 
+def learnt(stored, names, of=1):
+    """Return the `Estimate` of `second_run` for conditions; `of` such intervals hold together."""
+    shares = drawn([stored.counts(name).cells for name in names], DRAWS)
+    bits, tail = second_run(shares[..., 0] + shares[..., 2]), 0.025 / of
+    low, high = np.quantile(bits[1:], [tail, 1 - tail])
+    return Estimate(float(bits[0]), float(min(low, bits[0])), float(max(high, bits[0])))
+
+
 def _entropy(p):
     return -np.sum(np.where(p > 0, p * np.log2(np.where(p > 0, p, 1)), 0), -1)
 
@@ -49,10 +57,7 @@ def judge(stored):
     for implicit in stored.values("implicit_proxy"):
         names = [stored.at("hold_out", preference=end, implicit_proxy=implicit) for end in ends]
         bases = [stored.rate(name, "base_rate") for name in names]
-        shares = drawn([stored.counts(name).cells for name in names], DRAWS)
-        bits = second_run(shares[..., 0] + shares[..., 2])
-        low, high = np.quantile(bits[1:], [0.025 / 3, 1 - 0.025 / 3])
-        taught = Estimate(float(bits[0]), float(min(low, bits[0])), float(max(high, bits[0])))
+        taught = learnt(stored, names, 3)
         pushed = [
             stored.change(stored.at("early", preference=end, implicit_proxy=implicit), name, "base_rate", 3)
             for end, name in zip(ends, names, strict=True)
@@ -70,3 +75,21 @@ def judge(stored):
     if None not in states:
         verdict = claims.DEPENDS if len(set(states)) > 1 else claims.SUPPORTED if states[0] else claims.CONTRADICTED
     return claims.Verdict(verdict, "; ".join(why))
+
+
+def draw(data):
+    """What a second run teaches about all-or-nothing ideas and about all ideas, a panel per task."""
+    panels = {}
+    for task, own in data["tasks"].items():
+        stored, panels[task] = claims.Stored(task, own), {}
+        values = stored.values("preference")
+        for implicit, test in zip(stored.values("implicit_proxy"), ("good test", "imperfect test"), strict=True):
+            for words, chosen in (("all or nothing", (values[0], values[-1])), ("all ideas", values)):
+                names = [stored.at("hold_out", preference=value, implicit_proxy=implicit) for value in chosen]
+                panels[task][f"{words}, {test}"] = learnt(stored, names)
+    return figures.estimates_figure(panels, "bits that a second run teaches about which idea it is", (LEAST,))
+
+
+def caption(data, verdicts):
+    """Return the caption."""
+    return claims.caption(data, verdicts).replace("hollow: the interval holds no difference", "dotted: .02 bits")

@@ -20,7 +20,7 @@ import functools
 
 import numpy as np
 
-from lab import claims
+from lab import claims, figures
 from lab.ideas import Discrete, policy_value
 from lab.statistics import Estimate
 
@@ -86,3 +86,13 @@ def judge(stored):
         return claims.Verdict(claims.SUPPORTED, why)
     split = all(own.low > 0 for own in best) and any(own.high < 0 for own in naive)
     return claims.Verdict(claims.DEPENDS if split else claims.UNDECIDED, why)
+
+
+def draw(data):
+    """What learning gains over rejection sampling, a panel per task."""
+    panels, words = {}, dict(zip(LEARNING, ("best policy", "each idea once, then reject"), strict=True))
+    for task, own in data["tasks"].items():
+        stored = claims.Stored(task, own)
+        found = gains(tuple(tuple(stored.counts(name).cells) for name in names(stored, 0)), DRAWS)
+        panels[task] = {f"{words[name]}, {runs} runs": found[runs, name] for name in LEARNING for runs in RUNS}
+    return figures.estimates_figure(panels, "gain in P(accepted is aligned) over rejection sampling", (0.0,))

@@ -14,7 +14,7 @@ both ways to train give less; contradicted if both give more; depends if one giv
 undecided.
 """
 
-from lab import claims
+from lab import claims, figures
 from lab.report import with_interval
 
 
@@ -46,3 +46,18 @@ def judge(stored):
         elif any(less) and any(more):
             verdict = claims.DEPENDS
     return claims.Verdict(verdict, why)
+
+
+def draw(data):
+    """P(A|T) of each regimen, a panel per task, with the promised 50% and 10% marked."""
+    panels = {}
+    for task, own in data["tasks"].items():
+        stored = claims.Stored(task, own)
+        names = {"validating": "validate", "training early": "train_early", "training late": "train_late"}
+        panels[task] = {words: stored.rate(name, "aligned_given_pass") for words, name in names.items()}
+    return figures.estimates_figure(panels, "P(A|T); dotted: 50% and 10%", (0.5, 0.1), (-0.03, 1.03))
+
+
+def caption(data, verdicts):
+    """Return the caption."""
+    return claims.caption(data, verdicts).replace("hollow: the interval holds no difference", "hollow: it holds .5")

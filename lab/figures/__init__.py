@@ -4,7 +4,7 @@ The data of a figure are plain JSON values (`lab.report`), and that JSON is writ
 """
 
 from lab.figures.card import build_card
-from lab.figures.claim import claim_figure
+from lab.figures.claim import claim_figure, estimates_figure
 from lab.figures.gates import build_gates
 from lab.figures.moments import build_moments
 from lab.figures.run import build, response_axis
@@ -19,6 +19,7 @@ __all__ = [
     "build_moments",
     "build_schedules",
     "claim_figure",
+    "estimates_figure",
     "response_axis",
     "save",
     "style_of",

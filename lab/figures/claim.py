@@ -101,3 +101,34 @@ def claim_figure(data):
     for ax, text in zip(axes[-1], COLUMNS.values(), strict=True):
         ax.set_xlabel(text)
     return figure
+
+
+def estimates_figure(panels, xlabel, lines=(), limits=None):
+    """A panel per task with a line per estimate.
+
+    Args:
+        panels: task -> {what: `Estimate`}; all tasks have the same.
+        xlabel: what is estimated.
+        lines: values to mark, the first of them as no difference: an interval that holds it is hollow.
+        limits: of the axis; what the intervals need by default.
+    """
+    rows = list(next(iter(panels.values())))
+    width = figsizes.neurips2024()["figure.figsize"][0]
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(width * 1.2, 0.75 + 0.22 * len(rows)), squeeze=False, sharey=True, sharex=True
+    )
+    for ax, (task, own) in zip(axes[0], panels.items(), strict=True):
+        for row, name in enumerate(rows):
+            value, low, high = own[name]
+            told = not lines or not low <= lines[0] <= high
+            ax.plot([low, high], [row, row], color=f"C{row % 10}", linewidth=1.2)
+            ax.plot(value, row, "o", color=f"C{row % 10}", markersize=3.5, markerfacecolor=None if told else "white")
+        for line in lines:
+            ax.axvline(line, color="black", linewidth=0.6, linestyle=":")
+        ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
+        if limits:
+            ax.set_xlim(*limits)
+    axes[0][0].set_yticks(range(len(rows)), rows, fontsize="x-small")
+    axes[0][0].set_ylim(len(rows) - 0.4, -0.6)
+    figure.supxlabel(xlabel, fontsize="small")
+    return figure
