@@ -56,24 +56,44 @@ def results(run, last_only=False, partial=False, conditions=None, seeds=None):
                 f"{run.path}: {missed}; `lab run` with the same config computes them, --partial goes without"
             )
         expected = [key for key in expected if key in files]
-    every, seeds = manifest["conditions"], seeds or all_seeds(manifest)
+    own, seeds = manifest["conditions"], seeds or all_seeds(manifest)
+    leaves = {own[index]["leaf"] for index in (range(len(own)) if conditions is None else conditions)}
+    wanted = [(leaf, seed) for leaf, seed in expected if leaf in leaves and seed in seeds]
+    found = assemble(manifest, _blocks(run, files, wanted), seeds, last_only, conditions)
+    found.attrs["partial"] = missed
+    return found
+
+
+def _blocks(run, files, keys):
+    """Read shards: yield (leaf, first seed, name -> array). Raises `StoreError` where one is damaged."""
+    for leaf, seed in keys:
+        try:
+            yield leaf, seed, run.read(files[leaf, seed])
+        except ValueError as error:
+            raise StoreError(
+                f"{files[leaf, seed]}: damaged: {error}; `lab run` with the same config computes it again"
+            ) from None
+
+
+def assemble(manifest, shards, seeds, last_only=False, conditions=None):
+    """Return the dataset that `results` describes, of some seeds of a run, from shards that have been read.
+
+    Args:
+        manifest: of the run.
+        shards: (leaf, first seed, name -> array) of each, in any order.
+        seeds: a range; all shards lie within.
+        last_only: as for `results`.
+        conditions: as for `results`.
+    """
+    every, first, count = manifest["conditions"], seeds.start, len(seeds)
     conditions = every if conditions is None else [every[index] for index in conditions]
-    leaves = {condition["leaf"] for condition in conditions}
-    expected = [(leaf, seed) for leaf, seed in expected if leaf in leaves and seed in seeds]
-    first, count = seeds.start, len(seeds)
     checkpoints = manifest["checkpoints"][-1:] if last_only else manifest["checkpoints"]
     shape = (len(conditions), count, len(checkpoints))
     scores = {name: np.full(shape, np.nan, np.float32) for name in manifest["scores"]}
     trained = np.zeros(shape[:2], bool)
     gates = [condition.get("gates", ()) for condition in conditions]  # runs from before there were any have none
     spent, survives = np.ones(shape[:2]), np.ones(shape[:2], bool)
-    for leaf, seed in expected:
-        try:
-            block = run.read(files[leaf, seed])
-        except ValueError as error:
-            raise StoreError(
-                f"{files[leaf, seed]}: damaged: {error}; `lab run` with the same config computes it again"
-            ) from None
+    for leaf, seed, block in shards:
         own = [index for index, condition in enumerate(conditions) if condition["leaf"] == leaf]
         rows = slice(seed - first, seed - first + len(block["seed"]))
         trained[own, rows] = True
@@ -106,7 +126,7 @@ def results(run, last_only=False, partial=False, conditions=None, seeds=None):
     attributes = {key: manifest[key] for key in keys}
     attributes["steps"] = manifest["config"]["training"]["steps"]
     attributes["stop"] = manifest["config"].get("stop")
-    attributes["partial"] = missed
+    attributes["partial"] = None
     attributes["knobs"] = [condition["knobs"] for condition in conditions]
     dims = ("condition", "seed", "checkpoint")
     return xr.Dataset({name: (dims, table) for name, table in scores.items()}, coordinates, attributes)

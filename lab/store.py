@@ -111,6 +111,37 @@ def lock(path, name=".lock", shared=False):
         yield
 
 
+def holders(path):
+    """Return who has written into the locks of a run, without touching them.
+
+    Returns:
+        A list of (owner in words, whether it still holds the lock: True, False, or None on another machine).
+    """
+    found = []
+    for file in sorted(Path(path).glob(".lock*")):
+        owner = file.read_text()
+        if match := re.fullmatch(r"process (\d+) on (.+)", owner):
+            found.append((owner, _alive(int(match[1])) if match[2] == socket.gethostname() else None))
+    return found
+
+
+def _alive(process):
+    """Return whether a process of this machine holds a lock; where the system does not list locks, whether it lives."""
+    try:
+        held = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:
+        held = []
+    if held:
+        return any(fields[1] == "FLOCK" and fields[4] == str(process) for fields in held)
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 class Run:
     """A run's folder.
 
@@ -180,12 +211,12 @@ class Run:
 
     def read(self, path):
         """Return the variables in one shard, name -> array; raises as `check` does."""
-        with self.check(path) as file:
-            return {name: variable[()] for name, variable in file.items()}
+        with self.check(path) as variables:
+            return {name: variable[()] for name, variable in variables.items()}
 
     @contextlib.contextmanager
     def check(self, path):
-        """Open a shard that is what its name says, as an `h5py.File`; nothing is read yet but its labels.
+        """Open a shard that is what its name says, as name -> `h5py.Dataset`; nothing is read yet but its labels.
 
         Raises:
             StoreError: the file belongs to another run or is another shard than its name says, or holds objects.
@@ -201,14 +232,15 @@ class Run:
         except (OSError, KeyError):
             raise ValueError("it is not a shard") from None
         with file:
-            if strange := [name for name, own in file.items() if own.dtype.kind not in "fi"]:
+            variables = dict(file.items())  # to open one takes longer than to read it
+            if strange := [name for name, own in variables.items() if own.dtype.kind not in "fi"]:
                 raise StoreError(f"{path} holds {strange[0]}, which is not numbers; take it away")
             if run != self.manifest["hash"]:
                 raise StoreError(f"{path} belongs to run {run}, not to run {self.manifest['hash']}; take it away")
             stem = self.shard(int(leaf[0]), int(seed[0]))
             if not path.name.startswith(f"{stem}."):
                 raise StoreError(f"{path} holds shard {stem}; take it away")
-            yield file
+            yield variables
 
     def shards(self):
         """Return {(leaf, first seed): path} of the files that are there, unread.

@@ -8,14 +8,17 @@ import tyro
 from lab import outcomes
 from lab.cli.about import check_task, claims, schema, tasks
 from lab.cli.console import Failed, Stopped, UsageError, errors
+from lab.cli.doctor import doctor
 from lab.cli.reading import compare, export, figures, gates, ideas, page, plan, probe, show
 from lab.cli.training import card, experiment, optimise, run, seeds, sensitivity, worker
+from lab.cli.watching import watch
 from lab.store import StoreError
 
 COMMANDS = {
     "run": run,
     "worker": worker,
     "seeds": seeds,
+    "watch": watch,
     "show": show,
     "compare": compare,
     "plan": plan,
@@ -32,6 +35,7 @@ COMMANDS = {
     "claims": claims,
     "tasks": tasks,
     "check-task": check_task,
+    "doctor": doctor,
     "schema": schema,
 }
 

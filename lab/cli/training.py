@@ -1,6 +1,5 @@
 """Commands that train."""
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional, arg
@@ -20,12 +18,14 @@ from lab import outcomes, report, statistics
 from lab.cli.about import task_kind
 from lab.cli.console import Failed, Stop, UsageError, console, errors
 from lab.cli.reading import print_run
+from lab.cli.tracking import mirrored
+from lab.cli.watching import watched
 
 
-def train(experiment, out, accept_changes=False, where=console, elsewhere=None):
-    """Train what is missing of a run, with a progress bar on stderr that a signal stops, and return the run.
+def train(experiment, out, accept_changes=False, where=console, elsewhere=None, mirror=None):
+    """Train what is missing of a run, with a live table on stderr that a signal stops, and return the run.
 
-    `where` is told what is trained; `elsewhere` is what trains, as in `lab.engine.run`.
+    `where` is told what is trained; `elsewhere` is what trains, as in `lab.engine.run`; `mirror` follows it.
     """
     from lab import engine
 
@@ -36,7 +36,7 @@ def train(experiment, out, accept_changes=False, where=console, elsewhere=None):
         f"{most}{models:,} models of {experiment.task.name}, {experiment.training.steps:,} steps each",
         markup=False,
     )
-    with _watched() as (progress, say, stop):
+    with watched(engine.folder(experiment, out), mirror) as (progress, say, stop):
         stored = engine.run(
             experiment,
             out,
@@ -50,43 +50,6 @@ def train(experiment, out, accept_changes=False, where=console, elsewhere=None):
     return stored
 
 
-@contextlib.contextmanager
-def _watched():
-    """Give `progress` and `say` for `lab.engine.run`, and the `Stop` that `progress` raises after a signal."""
-    with (
-        Stop() as stop,
-        Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("elapsed,"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=errors,
-            disable=not errors.is_terminal,
-        ) as bar,
-    ):
-        task = bar.add_task("compiling and training", total=None)
-        started, said = time.monotonic(), 0
-
-        def say(line):
-            errors.print(line, markup=False)
-
-        def progress(done, total):
-            nonlocal said, started
-            stop.check()
-            if done * 10 // total < said:  # the next look
-                said, started = 0, time.monotonic()
-            bar.update(task, completed=done, total=total, description="training")
-            if not errors.is_terminal and done * 10 // total > said:
-                said = done * 10 // total
-                left = (time.monotonic() - started) * (total - done) / done
-                errors.print(f"trained {said * 10}%, about {left:.0f} s left", markup=False)
-
-        yield progress, say, stop
-
-
 def run(
     config: Positional[Path],
     /,
@@ -98,6 +61,7 @@ def run(
     trust_code: bool = False,
     engine: Literal["local", "ray"] = "local",
     prepare: bool = False,
+    tracker: Literal["wandb", "trackio", "mlflow"] | None = None,
 ) -> None:
     """Train an experiment, or what is missing of it, and print its table.
 
@@ -111,6 +75,7 @@ def run(
         trust_code: run the Python file that the config names as its task.
         engine: train in this process, or on the Ray cluster that RAY_ADDRESS names (or one started here).
         prepare: write the run's folder and train nothing, for `lab worker`.
+        tracker: mirror the table and the config there, one tracker's run for the whole sweep.
     """
     from lab import config as configs
 
@@ -126,6 +91,8 @@ def run(
         raise UsageError("\n".join(error.problems)) from None
     from lab import figures
 
+    if prepare and tracker:
+        raise UsageError("--tracker follows training, and --prepare trains nothing: give one of them")
     if prepare:
         _prepare(experiment, out, accept_changes)
         return
@@ -134,11 +101,14 @@ def run(
         from lab import distributed
 
         elsewhere = distributed.on_ray(experiment, trust_code)
-    stored = train(experiment, out, accept_changes, elsewhere=elsewhere)
-    results, rows = print_run(stored)
-    path = figures.build(report.as_json(results, rows), stored.path / "figures")
-    console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
-    console.print(f"again:   lab show {stored.path}", markup=False, soft_wrap=True)
+    with mirrored(tracker) as mirror:
+        stored = train(experiment, out, accept_changes, elsewhere=elsewhere, mirror=mirror)
+        results, rows = print_run(stored)
+        path = figures.build(report.as_json(results, rows), stored.path / "figures")
+        console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
+        console.print(f"again:   lab show {stored.path}", markup=False, soft_wrap=True)
+        if mirror:
+            mirror.end(stored, rows)
 
 
 def _prepare(experiment, out, accept_changes):
@@ -173,7 +143,7 @@ def worker(
     from lab.config import ConfigError
 
     try:
-        with _watched() as (progress, say, stop):
+        with watched(folder) as (progress, say, stop):
             count = distributed.work(folder, rank, of, trust_code, progress, say)
             stop.check()
     except ConfigError as error:
@@ -442,7 +412,7 @@ def optimise(
         folder.mkdir(parents=True, exist_ok=True)
         where.print(f"{experiment.name}: {starts} searches of {iterations} steps with {2 * pairs} models each",
                     markup=False)  # fmt: skip
-        with _watched() as (progress, _, stop):
+        with watched() as (progress, _, stop):
             found = schedules.searches(
                 experiment, chosen, names, wanted, cap, budget, count=starts, iterations=iterations, pairs=pairs,
                 file=folder / "search.json", progress=progress,

@@ -11,7 +11,20 @@ from lab.report.decisions import (
     plan_readings,
     plan_table,
 )
-from lab.report.run import SHOWN, as_json, impact_json, impact_table, reading, readings, short_name, stopping, table
+from lab.report.progress import duration, progress_rows, progress_table
+from lab.report.run import (
+    SHOWN,
+    as_json,
+    impact_json,
+    impact_table,
+    numbers,
+    reading,
+    readings,
+    short_name,
+    stopping,
+    table,
+    text_table,
+)
 from lab.report.studies import (
     card_json,
     card_table,
@@ -34,6 +47,7 @@ __all__ = [
     "card_table",
     "curve_json",
     "digits_for",
+    "duration",
     "estimate_json",
     "field_json",
     "field_tables",
@@ -45,6 +59,7 @@ __all__ = [
     "impact_table",
     "in_words",
     "number",
+    "numbers",
     "optimised_json",
     "optimised_reading",
     "optimised_table",
@@ -56,11 +71,14 @@ __all__ = [
     "probe_table",
     "profile_json",
     "profile_table",
+    "progress_rows",
+    "progress_table",
     "reading",
     "readings",
     "short_name",
     "stopping",
     "table",
+    "text_table",
     "with_interval",
     "within",
 ]

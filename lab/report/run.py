@@ -68,6 +68,31 @@ def as_json(results, summaries):
     }
 
 
+def numbers(summary):
+    """Return what a condition's table row says as name -> finite number, for what draws curves of such."""
+    every = {quantity: summary.estimates[quantity] for quantity in SHOWN}
+    if summary.impact is not None:
+        every["net"] = summary.impact.net
+    flat = {f"{name}{'_' * (side != 'value')}{side.removesuffix('value')}": own
+            for name, estimate in every.items() for side, own in estimate._asdict().items()}  # fmt: skip
+    return {"seeds": summary.counts.seeds, **{name: own for name, own in flat.items() if math.isfinite(own)}}
+
+
+def text_table(summaries):
+    """Return {"columns", "rows"} of a run's table as plain text."""
+    columns = ["condition", "models", "P(A)", "P(T|A)", "P(T|not A)", "LR", "o(A|T)", "runs", "net (nats)"]
+    rows = [
+        [
+            row.name,
+            f"{row.counts.seeds}",
+            *(with_interval(row.estimates[quantity]) for quantity in SHOWN),
+            "baseline" if row.impact is None else with_interval(row.impact.net),
+        ]
+        for row in summaries
+    ]
+    return {"columns": columns, "rows": rows}
+
+
 def table(results, summaries):
     """Return a `rich.table.Table` with one row per condition."""
     level = f"{summaries[0].confidence:.0%}"

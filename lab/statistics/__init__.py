@@ -39,6 +39,7 @@ from lab.statistics.summary import (
     paired_counts,
     places,
     still_open,
+    summaries,
     summarise,
     worlds,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "share_draws",
     "shared_posterior",
     "still_open",
+    "summaries",
     "summarise",
     "width",
     "wilson_interval",

@@ -175,23 +175,33 @@ def comparisons(results, baseline=None, **marks):
     Raises:
         UnknownName: no such regimen, score or checkpoint.
     """
-    baseline = baseline or results.attrs["baseline"]
-    if baseline not in results.regimen.values:
-        known = ", ".join(dict.fromkeys(map(str, results.regimen.values)))
+    return compared(classify(results, **marks), baseline)
+
+
+def compared(outcomes, baseline=None, only=None):
+    """Return what `comparisons` does, from what `lab.outcomes.classify` returned.
+
+    Args:
+        outcomes: with the labels and the attributes of the run.
+        baseline: as there.
+        only: indices of the conditions to return, in order; all by default.
+    """
+    baseline = baseline or outcomes.attrs["baseline"]
+    if baseline not in outcomes.regimen.values:
+        known = ", ".join(dict.fromkeys(map(str, outcomes.regimen.values)))
         raise UnknownName(f"no regimen {baseline!r}; known: {known}")
-    outcomes = classify(results, **marks)
-    names, found = list(map(str, results.condition.values)), places(results)
-    rows = [None] * len(names)
+    names, found = list(map(str, outcomes.condition.values)), places(outcomes)
+    rows = {index: None for index in (range(len(names)) if only is None else only)}
     for members in worlds(found).values():
         # where the baseline has an axis of its own, its first condition stands for it
         reference = next((index for index in members if found[index][0] == baseline), None)
-        for index in members:
+        for index in rows.keys() & set(members):
             if reference in (None, index):
                 rows[index] = Comparison(names[index], _counts(outcomes, index))
             else:
                 own, other, joint = paired_counts(outcomes, index, reference)
                 rows[index] = Comparison(names[index], own, names[reference], other, joint)
-    return rows
+    return list(rows.values())
 
 
 def summarise(results, baseline=None, confidence=None, together=False, **marks):
@@ -207,34 +217,48 @@ def summarise(results, baseline=None, confidence=None, together=False, **marks):
     Raises:
         UnknownName: no such regimen, score or checkpoint.
     """
-    confidence = results.attrs["confidence"] if confidence is None else confidence
-    rows = comparisons(results, baseline, **marks)
-    family = sum(row.other is not None for row in rows) if together else 1
-    corrected = family_wise(confidence, family)
-    compute, outcomes = [None] * len(rows), classify(results, **marks)
+    outcomes, compute = classify(results, **marks), None
     if "spent" in results.coords:
+        confidence = results.attrs["confidence"] if confidence is None else confidence
         tables = (results.spent.values, outcomes["passes"].values, outcomes["trained"].values)
         compute = [
             compute_per_accepted(spent[there], passes[there], confidence)
             for spent, passes, there in zip(*tables, strict=True)
         ]
+    return summaries(outcomes, baseline, confidence, together, compute)
+
+
+def summaries(outcomes, baseline=None, confidence=None, together=False, compute=None, only=None):
+    """Return what `summarise` does, from what `lab.outcomes.classify` returned.
+
+    Args:
+        outcomes: with the labels and the attributes of the run.
+        baseline: as there.
+        confidence: as there.
+        together: as there.
+        compute: the `Estimate` of each condition's trainings per accepted model; none by default.
+        only: indices of the conditions to return, in order; all by default.
+    """
+    confidence = outcomes.attrs["confidence"] if confidence is None else confidence
+    only = range(outcomes.sizes["condition"]) if only is None else only
+    rows = compared(outcomes, baseline, only)
+    corrected = family_wise(confidence, sum(row.other is not None for row in rows) if together else 1)
+    found, knobs = places(outcomes), outcomes.attrs["knobs"]
     return tuple(
         Summary(
             name=row.name,
-            regimen=regimen,
-            coordinates=coordinates,
-            knobs=knobs,
+            regimen=found[index][0],
+            coordinates=found[index][1],
+            knobs=knobs[index],
             counts=_counts(outcomes, index),
             baseline=row.baseline,
             impact=row.other and compare(row.counts, row.other, row.joint, corrected),
             pairing=row.other and pairing(row.counts, row.other, row.joint),
             confidence=confidence,
             impact_confidence=corrected,
-            compute=trainings,
+            compute=compute and compute[index],
         )
-        for index, (row, (regimen, coordinates), knobs, trainings) in enumerate(
-            zip(rows, places(results), results.attrs["knobs"], compute, strict=True)
-        )
+        for index, row in zip(only, rows, strict=True)
     )
 
 

@@ -1,0 +1,159 @@
+"""The table of a run while it is trained: below `lab run`, and by `lab watch` from elsewhere."""
+
+import contextlib
+import time
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segments
+from rich.text import Text
+from tyro.conf import Positional, arg
+
+from lab import report
+from lab.cli.console import Stop, console, errors
+from lab.store import StoreError
+from lab.tally import Tally
+
+SHARE = 0.03  # of one core that the table of a run may take
+SHORTEST = 1.0  # s between two tables of it
+READING = 0.2  # s of it at a time for shards
+EVERY = 2  # s between two looks of `lab watch`
+MARGIN = 3  # lines of a terminal that the table leaves free
+
+
+class Board:
+    """The table of a run that is being trained here, made again now and then so that it costs a small share of time."""
+
+    def __init__(self, path, window, mirror=None):
+        self.path, self.window, self.mirror = path, window, mirror
+        self.tally, self.view, self.due = None, Text(""), time.monotonic() + SHORTEST
+
+    def refresh(self):
+        """Make the table again if it is time to; a folder that cannot be read is the engine's to complain about."""
+        if time.monotonic() < self.due:
+            return
+        started = time.thread_time()  # while others compute, it waits more than it works
+        with contextlib.suppress(StoreError, OSError):
+            self.tally = self.tally or Tally(self.path)
+            new = self.tally.update(READING)
+            if self.mirror:
+                self.mirror.follow(self.tally, READING)
+            if new and self.window.is_terminal:
+                made = table(self.tally, "the rest is being trained", self.window)
+                self.view = Segments(list(self.window.render(made)))  # laid out once, shown every second
+        took = time.thread_time() - started
+        self.due = time.monotonic() + max(SHORTEST, took / SHARE)
+
+    def __rich__(self):
+        return self.view
+
+
+@contextlib.contextmanager
+def watched(path=None, mirror=None):
+    """Give `progress` and `say` for `lab.engine.run`, and the `Stop` that `progress` raises after a signal.
+
+    Args:
+        path: folder of the run whose table is shown above the bar, if stderr is a terminal.
+        mirror: a `lab.cli.tracking.Mirror` that follows the run.
+    """
+    live = errors.is_terminal
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("elapsed,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=errors,
+    )
+    task = bar.add_task("compiling and training", total=None)
+    board = Board(path, errors, mirror) if path is not None and (live or mirror) else None
+    screen = Live(Group(board, bar) if board else bar, console=errors, refresh_per_second=1) if live else None
+    started, said = time.monotonic(), 0
+
+    def say(line):
+        errors.print(line, markup=False)
+
+    def progress(done, total):
+        nonlocal said, started
+        stop.check()
+        if done * 10 // total < said:  # the next look
+            said, started = 0, time.monotonic()
+        bar.update(task, completed=done, total=total, description="training")
+        if board:
+            board.refresh()
+        if not live and done * 10 // total > said:
+            said = done * 10 // total
+            left = (time.monotonic() - started) * (total - done) / done
+            errors.print(f"trained {said * 10}%, about {left:.0f} s left", markup=False)
+
+    with Stop() as stop, screen or contextlib.nullcontext():
+        yield progress, say, stop
+        if screen:  # the table that comes next is whole; if it was stopped, this is what is known
+            screen.update(bar)
+
+
+def table(tally, state, window):
+    """Return the table of a run as it fits a terminal."""
+    height = window.size.height - MARGIN if window.is_terminal else 10_000
+    width = window.size.width if window.is_terminal else 170
+    return report.progress_table(tally, report.progress_rows(tally, height), state, width, height)
+
+
+def watch(folder: Annotated[Positional[Path], arg(metavar="RUN")], /, once: bool = False) -> None:
+    """Show the table of a run while others train it, until it is complete; reads only, and disturbs nothing.
+
+    Args:
+        folder: the run's folder.
+        once: print it once.
+    """
+    tally = Tally(folder)
+    tally.update()
+    if once or tally.whole:
+        console.print(table(tally, state(tally), console))
+        return
+    if not console.is_terminal:
+        _follow(tally)
+        return
+    with Live(table(tally, state(tally), console), console=console, auto_refresh=False) as screen:
+        while not finished(tally):
+            time.sleep(EVERY)
+            tally.update()
+            screen.update(table(tally, state(tally), console), refresh=True)
+
+
+def _follow(tally):
+    """Print a line per tenth of a run, and the table once it is complete."""
+    said = None
+    while not finished(tally):
+        tenth = 10 * len(tally.counted) // len(tally.expected)
+        if tenth != said:
+            said = tenth
+            console.print(f"{tenth * 10}%, {state(tally)}", markup=False, soft_wrap=True)
+        time.sleep(EVERY)
+        tally.update()
+    console.print(table(tally, state(tally), console), width=170)
+
+
+def finished(tally):
+    """Return whether a run is complete: one that stops by a rule may still go on to its next look."""
+    manifest = tally.run.manifest
+    last = manifest["seeds"]["count"] == manifest["looks"][-1]
+    return tally.whole and (last or not any(tally.trainers()))
+
+
+def state(tally):
+    """Return in words how a run stands."""
+    if finished(tally):
+        return "complete"
+    here, elsewhere = tally.trainers()
+    if here:
+        left = tally.left()
+        return f"{', '.join(here)} trains it" + ("" if left is None else f", about {report.duration(left)} left")
+    if elsewhere:
+        return f"whether {', '.join(elsewhere)} still trains it cannot be told from here"
+    return "no process seems to train it: `lab run` with its config goes on"
