@@ -152,7 +152,8 @@ def draw(data):
             ax.plot([distance.low, distance.high], [y, y], color=colour, linewidth=1)
             ax.plot([distance.value] * 2, np.clip(net[1:], -MOST_DRAWN, MOST_DRAWN), color=colour, linewidth=1)
             ax.plot(distance.value, y, marker, color=colour, markersize=3.5)
-            ax.annotate(label(name), (distance.value, y), xytext=(3, 3), textcoords="offset points", fontsize=5)
+            above = 3 if row % 2 else -7  # some regimens are the same to the eye
+            ax.annotate(label(name), (distance.value, y), xytext=(3, above), textcoords="offset points", fontsize=5)
         ax.axhline(0, color="black", linewidth=0.6, linestyle=":")
         ax.set_title(task, loc="left", fontsize="small")
         ax.set_xlabel("distance, share of the way trained", fontsize="x-small")

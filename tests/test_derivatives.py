@@ -67,7 +67,7 @@ def test_reverse_and_forward_mode_agree_with_differences_in_float64(name, monkey
     """With gelu in place of relu, h = 1e-7: a median relative error below 1e-4 over terms and segments."""
     monkeypatch.setattr(nn, "relu", nn.gelu)
     terms = [term for term in TASKS[name].terms if term not in ("probe", "control", "precursor", "push", "honesty")]
-    terms = terms[:5]
+    terms = terms[:3]
     # knobs at which some values are constants for the gradient of a step
     knobs = "preference: 0.01, detectability: 2, implicit_proxy: 0.1" if name == "race" else "preference: 0.01"
     experiment = parse(SHORT.format(task=name, rate=RATES[name], term=terms[1], knobs=knobs))
