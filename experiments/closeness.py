@@ -156,9 +156,9 @@ def draw(data):
             ax.annotate(label(name), (distance.value, y), xytext=(3, above), textcoords="offset points", fontsize=5)
         ax.axhline(0, color="black", linewidth=0.6, linestyle=":")
         ax.set_title(task, loc="left", fontsize="small")
-        ax.set_xlabel("distance, share of the way trained", fontsize="x-small")
         ax.margins(x=0.25, y=0.15)
     axes[0][0].set_ylabel("net (nats)")
+    figure.supxlabel("distance from failing to passing models, as a share of the way trained", fontsize="small")
     return figure
 
 
