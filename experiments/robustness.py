@@ -20,9 +20,9 @@ from lab.cli.training import train
 from lab.config import load, parse
 from lab.source import read_yaml
 
-VARIED = (
-    "adult_tests", "anti_training", "budget", "by_construction", "critical_period", "early_rejection", "early_shaping",
-    "four_regimens", "implicit_proxies", "staged_protocol", "where_the_aligned_are",
+VARIED = (  # these share the configs of `four_regimens`, but for the last one
+    "adult_tests", "anti_training", "budget", "early_rejection", "early_shaping", "four_regimens", "implicit_proxies",
+    "by_construction",
 )  # fmt: skip
 FRESH, OTHERS, SHARE = 9_000_000, 11_000_000, 4
 RATE = {"scratchpad": 0.015, "race": 0.02, "shortcut": 0.1, "reasoner": 0.003}
