@@ -91,7 +91,7 @@ class Stored:
 
     def change(self, first, second, quantity, of=1):
         """Return by how much a quantity of `lab.sensitivity.QUANTITIES` is larger in the first condition."""
-        return derivative(*self.pair(first, second), 1.0, self._confidence(of))[quantity]
+        return self._changes(first, second, self._confidence(of))[quantity]
 
     def impact(self, first, second, of=1):
         """Return the `LogImpact` of the first condition over the second."""
@@ -119,7 +119,12 @@ class Stored:
             low, high = -math.inf, math.inf
         return statistics.Estimate(value, float(low), float(high))
 
-    @functools.lru_cache(maxsize=96)  # noqa: B019 (a rule looks at the same pairs with several budgets, and is short)
+    # a rule looks at the same pairs for several quantities or budgets, and is short
+    @functools.lru_cache(maxsize=256)  # noqa: B019
+    def _changes(self, first, second, confidence):
+        return derivative(*self.pair(first, second), 1.0, confidence)
+
+    @functools.lru_cache(maxsize=96)  # noqa: B019
     def _drawn(self, first, second, draws):
         """Return draws of the shares of the cells of two conditions, each of shape (4, draws)."""
         return tuple(own.T / own.sum(1) for own in statistics.share_draws(*self.pair(first, second), draws))
