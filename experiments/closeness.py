@@ -1,13 +1,14 @@
 """That passing and failing misaligned models are close in weight space does not decide what training on a proxy does.
 
 Command:   lab experiment closeness
-Expected:  supported: base rate and LR screen off how near they are
+Expected:  supported: no order between how near they are and how good the regimen is
 Cost:      about five minutes on 2 cores
 
 Five ways to train on a test beside holding it out, where a held-out test is imperfect. Seeds that end misaligned and
 failing when it is held out, and misaligned and passing when it is trained on: how far apart these two models are, as a
 share of how far the first one went from its initial weights, and by how much the main objective rises on the straight
-line between them (the barrier). All five regimens are counted on the same seeds.
+line between them (the barrier). All five regimens are counted on the same seeds; those with fewer than 8 such pairs of
+models are left out.
 
 Rule, per task: two regimens compare if both the medians of the distance and the net log impacts differ (95% intervals
 that do not overlap; those of the nets hold together). Supported if in one such pair the closer regimen has the lower

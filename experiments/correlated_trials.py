@@ -9,6 +9,9 @@ and good. Two kinds of field are as likely: one whose ideas are those that do no
 whose ideas are those that do not prefer the aligned one. Expectations are exact for given rates
 (`lab.ideas.field_posterior`).
 
+That a failure lowers an estimate and that an idea one keeps to costs more is Bayes' theorem and Jensen's inequality;
+what is measured is by how much, with rates of trained populations.
+
 Rule, per task, with 95% intervals over draws of the rates: supported if each of three failures on an idea lowers the
 expected P(A) of that idea and of a fresh one, three failures on three ideas lower that of a fresh one more than three
 on one idea do, and an idea that one keeps to is likelier to fail ten times than ten runs at the average P(T) are;

@@ -4,14 +4,16 @@ Command:   lab experiment predetermined_ideas
 Expected:  supported where the main objective's preference can be made that strong
 Cost:      about five minutes on 2 cores, shared with other claims
 
-The two ideas at the ends of `preference`, as likely; a test that is held out, good in one world and imperfect in the
-other. What a second run of an idea teaches is the information, in bits, that whether it passes gives about which of the
-two ideas it is, once the first run is known. Changes are those of P(A) by an early push on the test.
+The two ideas at the ends of `preference`, as likely; a test that is held out, in a world without and in one with
+something like it in the main objective. What a second run of an idea teaches is the information, in bits, that whether
+it passes gives about which of the two ideas it is, once the first run is known. Changes are those of P(A) by an early
+push on the test.
 
 Rule, per task: it holds in a world if the information is below .02 bits and the push changes P(A) of both ideas by less
 than .02 (95% intervals, together); it is broken there if the information or a change is above .02 for sure. Supported
 if it holds in both worlds; contradicted if it is broken in both; depends if it holds in one and is broken in the other;
-else undecided, also where P(A) of one of the ideas lies between .02 and .98.
+else undecided, also where P(A) of one of the ideas lies between .02 and .98. (After the run: undecided also where both
+worlds are alike for these two ideas, because no misaligned model passes in either; `shortcut` was supported before.)
 """
 
 import numpy as np
@@ -54,6 +56,7 @@ def _entropy(p):
 def judge(stored):
     """Apply the rule to one task."""
     ends, states, why = (stored.values("preference")[0], stored.values("preference")[-1]), [], []
+    gaming = []
     for implicit in stored.values("implicit_proxy"):
         names = [stored.at("hold_out", preference=end, implicit_proxy=implicit) for end in ends]
         bases = [stored.rate(name, "base_rate") for name in names]
@@ -62,6 +65,7 @@ def judge(stored):
             stored.change(stored.at("early", preference=end, implicit_proxy=implicit), name, "base_rate", 3)
             for end, name in zip(ends, names, strict=True)
         ]
+        gaming.append(stored.rate(names[0], "pass_given_misaligned").low > 0)
         mixed = any(own.low < 1 - LEAST and own.high > LEAST for own in bases)
         small = taught.high < LEAST and all(own.low > -LEAST and own.high < LEAST for own in pushed)
         large = taught.low > LEAST or any(own.low > LEAST or own.high < -LEAST for own in pushed)
@@ -72,7 +76,7 @@ def judge(stored):
             f"{with_interval(pushed[0])} and {with_interval(pushed[1])}"
         )
     verdict = claims.UNDECIDED
-    if None not in states:
+    if None not in states and any(gaming):
         verdict = claims.DEPENDS if len(set(states)) > 1 else claims.SUPPORTED if states[0] else claims.CONTRADICTED
     return claims.Verdict(verdict, "; ".join(why))
 
@@ -83,7 +87,9 @@ def draw(data):
     for task, own in data["tasks"].items():
         stored, panels[task] = claims.Stored(task, own), {}
         values = stored.values("preference")
-        for implicit, test in zip(stored.values("implicit_proxy"), ("good test", "imperfect test"), strict=True):
+        for implicit, test in zip(
+            stored.values("implicit_proxy"), ("no implicit proxy", "implicit proxy"), strict=True
+        ):
             for words, chosen in (("all or nothing", (values[0], values[-1])), ("all ideas", values)):
                 names = [stored.at("hold_out", preference=value, implicit_proxy=implicit) for value in chosen]
                 panels[task][f"{words}, {test}"] = learnt(stored, names)

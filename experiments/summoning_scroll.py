@@ -5,8 +5,9 @@ Expected:  supported, but in race
 Cost:      about five minutes on 2 cores
 
 The main objective indifferent, so that about half of the models are aligned with the test held out; a world where that
-test is perfect, and one where demons pass it half of the time without being trained to, so that a demon that fails is
-near to one that passes (`closeness` measures how near). Budget allowing: what counts is the odds of one that passes.
+test is perfect, and one where something like it in the main objective lets some demons pass that were not trained to
+(how many is printed). Budget allowing: what counts is the odds of one that passes. `closeness` measures how near demons
+that pass are to demons that fail.
 
 Rule, per task, with 95% intervals that hold together over the four regimens, where demons can pass: supported if the
 net log impact of some regimen that trains on the test is above 0; contradicted if all are below 0; else undecided, also

@@ -10,8 +10,9 @@ different to training against one", 2025, has the numbers; there training leaves
 
 Rule, per task, with 95% intervals that hold together: the calibration must be right, P(A) held out within .04 of .1,
 P(T|A) and P(T|not A) within .05 of .9 and .1, else undecided. Supported if validating gives P(A|T) within .1 of .5 and
-both ways to train give less; contradicted if both give more; depends if one gives less and the other more; else
-undecided.
+both ways to train give less than that and less than .2; contradicted if both give more than .2; depends if one gives
+less and the other more; else undecided. (After the run: the .2, which stands for the sentence's 10%, was not there
+before; `race`, where training gives less than validating but three to four times 10%, was supported.)
 """
 
 from lab import claims, figures
@@ -30,6 +31,7 @@ def judge(stored):
         return shares[0] / (shares[0] + shares[2])
 
     gains = [stored.difference(name, odds, "validate", odds, 2) for name in trained]
+    shown = [stored.rate(name, "aligned_given_pass", 2) for name in trained]
     why = (
         f"{claims.said('P(A)', base)}, {claims.said('P(T|A)', right)}, {claims.said('P(T|not A)', wrong)}; P(A|T) "
         f"{claims.said('validating', passing)} in {with_interval(runs)} runs, "
@@ -38,7 +40,8 @@ def judge(stored):
     calibrated = abs(base.value - 0.1) <= 0.04 and abs(right.value - 0.9) <= 0.05 and abs(wrong.value - 0.1) <= 0.05
     verdict = claims.UNDECIDED
     if calibrated:
-        less, more = [own.high < 0 for own in gains], [own.low > 0 for own in gains]
+        less = [gain.high < 0 and own.high < 0.2 for gain, own in zip(gains, shown, strict=True)]
+        more = [own.low > 0.2 for own in shown]
         if all(less) and abs(passing.value - 0.5) <= 0.1:
             verdict = claims.SUPPORTED
         elif all(more):

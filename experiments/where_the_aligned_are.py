@@ -7,8 +7,9 @@ Cost:      about two minutes on 2 cores
 The main objective indifferent; a push on the test in the second half of training. Where tests cannot be told from
 deployment, the nearest models that pass are aligned; where they can, misaligned ones that pass are nearer.
 
-Rule, per task, with 95% intervals that hold together: supported if the push raises P(A) more where tests are invisible,
-and P(T|not A) more where they are visible; contradicted if one of these is the other way round; else undecided.
+Rule, per task: supported if the push raises P(A) more where tests are invisible, and P(T|not A) more where they are
+visible, each with 95% intervals (together) that do not overlap; contradicted if one of these is the other way round;
+else undecided. Distances in weight space are not measured here: what is near is what the push reaches.
 """
 
 from lab import claims

@@ -10,9 +10,10 @@ is, every model that does the job. In worlds where a held-out test is imperfect.
 that is trained on late to a test that is held out eats that test.
 
 Rule, per task: the winner is the assignment with the largest P(accepted is aligned) within 3 runs, the last accepted in
-any case, on every second seed. Supported if on the other seeds it uses proxies in at least two ways and is better than
-each of the three that use all alike (95% intervals, together); contradicted if it is worse than all trained on and than
-all held out, or uses all alike itself; else undecided.
+any case, on every second seed. Supported if it uses proxies in all three ways, and depends if in two, if on the other
+seeds it is better than each of the three that use all alike (95% intervals, together); contradicted if it is worse than
+all trained on and than all held out, or uses all alike itself; else undecided. (After the run: two ways were enough to
+support the claim; no winner uses all three, and a badge, the `control` of `race`, does not count as a way.)
 """
 
 import math
@@ -97,8 +98,10 @@ def judge(stored):
     )
     if len(alike) < 3 or all(gains[name].high < 0 for name in ("TTTT", "HHHH")):
         return claims.Verdict(claims.CONTRADICTED, why)
-    better = all(own.low > 0 for own in gains.values())
-    return claims.Verdict(claims.SUPPORTED if better else claims.UNDECIDED, why)
+    if not all(own.low > 0 for own in gains.values()):
+        return claims.Verdict(claims.UNDECIDED, why)
+    ways = {way for way, proxy in zip(winner, proxies(stored.task), strict=True) if proxy != "control"}
+    return claims.Verdict({3: claims.SUPPORTED, 2: claims.DEPENDS}.get(len(ways), claims.UNDECIDED), why)
 
 
 def draw(data):

@@ -163,6 +163,7 @@ def test_the_verdict_is_in_words(text):
     assert f"{QUOTED} up to " in words or f"{QUOTED} with any number of runs" in words
     assert "base rate, P(A)" in words
     assert "2.5" in words  # runs per accepted model of the baseline
+    assert "With a budget of 1 run, an aligned model is accepted in 0.8" in words
 
 
 def test_the_page_names_versions_seeds_and_commands(text):
@@ -188,7 +189,23 @@ def test_a_run_that_is_not_complete_says_so(tmp_path, capsys):
     assert "--partial" in capsys.readouterr().err
     assert not (folder / "report.html").exists()
     assert cli.main(["report", str(folder), "--partial"]) == 0
-    assert "NOT COMPLETE: 1 of 2 shards are missing" in (folder / "report.html").read_text()
+    assert "NOT COMPLETE: 1 of 2 shards are missing; without any run: late" in (folder / "report.html").read_text()
+
+
+def test_nothing_is_ranked_where_nothing_can_be(tmp_path):
+    """No aligned model in either; the same models twice; one condition alone."""
+    hopeless = [(0.0, 0.1, 0.95)] * 10
+    worlds = {
+        "No regimen gave an aligned model that was accepted": {"hold_out": hopeless, "late": [(0.0, 0.1, 0.1)] * 10},
+        "All regimens came to the very same": {"hold_out": MODELS["hold_out"], "late": MODELS["hold_out"]},
+        "hold_out alone": {"hold_out": MODELS["hold_out"]},
+    }
+    for index, (said, models) in enumerate(worlds.items()):
+        folder = store(tmp_path / f"{index}", models, question="Which?")
+        assert cli.main(["report", str(folder)]) == 0
+        text = (folder / "report.html").read_text()
+        assert said in re.search('<p class="best">(.*?)</p>', text)[1]
+        assert "how sure</th>" not in text and "Why " not in text
 
 
 def test_other_commands_do_not_wait_for_the_page():

@@ -22,8 +22,10 @@ def read(stored, partial=False, where=console, last_only=True):
         gone = ", ".join(results.condition.values[~there])
         if not there.any():
             raise StoreError(f"{stored.path}: {missing}, and nothing is left")
-        where.print(Text(f"NOT COMPLETE: {missing}" + f"; without any run: {gone}" * bool(gone), style="bold red"))
+        missing += f"; without any run: {gone}" * bool(gone)
+        where.print(Text(f"NOT COMPLETE: {missing}", style="bold red"))
         results = _only(results, there)
+        results.attrs["partial"] = missing
         if results.attrs["baseline"] not in results.regimen.values:
             results.attrs["baseline"] = str(results.regimen.values[0])
     return results

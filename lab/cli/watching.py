@@ -21,6 +21,7 @@ SHARE = 0.03  # of one core that the table of a run may take
 SHORTEST = 1.0  # s between two tables of it
 READING = 0.2  # s of it at a time for shards
 EVERY = 2  # s between two looks of `lab watch`
+WIDE = 170  # columns where there is no terminal
 MARGIN = 3  # lines of a terminal that the table leaves free
 
 
@@ -100,7 +101,7 @@ def watched(path=None, mirror=None):
 def table(tally, state, window):
     """Return the table of a run as it fits a terminal."""
     height = window.size.height - MARGIN if window.is_terminal else 10_000
-    width = window.size.width if window.is_terminal else 170
+    width = window.size.width if window.is_terminal else WIDE
     return report.progress_table(tally, report.progress_rows(tally, height), state, width, height)
 
 
@@ -114,7 +115,7 @@ def watch(folder: Annotated[Positional[Path], arg(metavar="RUN")], /, once: bool
     tally = Tally(folder)
     tally.update()
     if once or tally.whole:
-        console.print(table(tally, state(tally), console))
+        console.print(table(tally, state(tally), console), width=None if console.is_terminal else WIDE)
         return
     if not console.is_terminal:
         _follow(tally)
@@ -136,7 +137,7 @@ def _follow(tally):
             console.print(f"{tenth * 10}%, {state(tally)}", markup=False, soft_wrap=True)
         time.sleep(EVERY)
         tally.update()
-    console.print(table(tally, state(tally), console), width=170)
+    console.print(table(tally, state(tally), console), width=WIDE)
 
 
 def finished(tally):

@@ -97,7 +97,8 @@ def _verdicts(last, rows):
 def _explorer(results, rows, table, verdicts):
     """Return the explorable chart; at first it shows the best condition for ten runs beside its baseline."""
     by_name = {row.name: row for row in rows}
-    wanted = verdicts[0]["budgets"][-2]["condition"] if verdicts else None
+    budgets = verdicts[0]["budgets"] if verdicts else []
+    wanted = budgets[-2]["condition"] if budgets else None
     first = next(name for name in (wanted, *table.conditions) if name in table.conditions)
     if by_name[first].baseline is None:  # the best is the baseline itself: show what comes next beside it
         first = next((name for name in table.conditions if by_name[name].baseline == first), first)

@@ -28,20 +28,34 @@ def verdicts(plans, rows):
     by_name = {row.name: row for row in rows}
     said = []
     for plan in plans:
+        nothing = _nothing(plan)
         against = {}  # best condition -> what it is held against: its baseline, or what comes next
         for choices in plan.choices.values():
             best = choices[0].name
             others = [by_name[best].baseline, *(choice.name for choice in choices[1:])]
-            against.setdefault(best, next((name for name in others if name), best))
+            equal = [choice.name for choice in _equal(choices)]
+            against.setdefault(best, next((name for name in others if name and name not in equal), best))
         said.append(
             {
                 "world": in_words(plan.world),
-                "headline": "; ".join(_spans(plan)),
-                "budgets": [_budget(plan.world, runs, choices) for runs, choices in plan.choices.items()],
-                "why": [_why(by_name[name], by_name[other], by_name) for name, other in against.items()],
+                "headline": nothing or "; ".join(_spans(plan)),
+                "budgets": [] if nothing else [_budget(plan.world, *own) for own in plan.choices.items()],
+                "why": [] if nothing else [_why(plan, by_name, *own) for own in against.items()],
             }
         )
     return said
+
+
+def _nothing(plan):
+    """Return why nothing can be ranked, or an empty string."""
+    budgets = plan.choices.values()
+    if all(len(choices) == 1 for choices in budgets):
+        return f"{within(plan.world, next(iter(budgets))[0].name)} alone: nothing to compare it with"
+    if all(choice.accepted_aligned.value == 0 for choices in budgets for choice in choices):
+        return "No regimen gave an aligned model that was accepted: nothing can be ranked"
+    if all(len(_equal(choices)) == len(choices) for choices in budgets):
+        return "All regimens came to the very same: nothing can be ranked"
+    return ""
 
 
 def _runs(runs):
@@ -60,7 +74,13 @@ def _spans(plan):
             span = "with any number of runs" if start == 1 else f"from {_runs(start)} on"
         else:
             span = f"up to {_runs(end)}" if start == 1 else f"with {start:,} to {_runs(end)}"
-        yield f"{names} {span}"
+        sure = all(_sure(choices) for choices in shown)
+        yield f"{names} {span}{'' if sure else ' (undecided)'}"
+
+
+def _sure(choices):
+    """Whether the best of several choices, with those that come to the same, is best with a probability of `SURE`."""
+    return sum(choice.probability_best for choice in _equal(choices)) >= SURE
 
 
 def _equal(choices):
@@ -92,13 +112,16 @@ def _budget(world, runs, choices):
         "equals": _named([within(world, choice.name) for choice in equal[1:]]),
         "accepted_aligned": with_interval(best.accepted_aligned),
         "probability": ">99%" if probability >= 0.995 else f"{probability:.0%}",  # from draws: never all
-        "decided": probability >= SURE,
+        "decided": _sure(choices),
         "others": _named([f"{within(world, own.name)} {own.probability_best:.0%}" for own in near]),
     }
 
 
-def _why(row, other, by_name):
-    """Return why a condition is best: its numbers beside another's, and the sentence that `lab show` prints."""
+def _why(plan, by_name, name, rival):
+    """Return why a condition is best: what becomes of a budget, its numbers beside another's, and its log impact."""
+    row, other = by_name[name], by_name[rival]
+    runs, choices = next(own for own in plan.choices.items() if own[1][0].name == name)
+    own, their = ({choice.name: choice for choice in choices}[each] for each in (name, rival))
     said = row if row.baseline else other  # of a baseline there is nothing to say, but of what it is held against
     baseline = by_name[said.baseline or said.name]
     return {
@@ -108,6 +131,10 @@ def _why(row, other, by_name):
             (label, with_interval(row.estimates[quantity]), with_interval(other.estimates[quantity]))
             for label, quantity in WHY.items()
         ],
+        "budget": f"of {_runs(runs)}, an aligned model is accepted in {with_interval(own.accepted_aligned)}"
+        + ("" if own is their else f" against {with_interval(their.accepted_aligned)}")
+        + f" of cases; none passes, so that the last is accepted in any case, in {with_interval(own.forced_fail)}"
+        + ("" if own is their else f" against {with_interval(their.forced_fail)}"),
         "reading": reading(said, baseline),
     }
 
