@@ -187,10 +187,13 @@ def judged(stored, axes):
         own = cells(stored, runs, count, axes).values()
         better, worse = sum(x.low > 0 for x in own), sum(x.high < 0 for x in own)
         sides.append((better > 0, worse > 0))
-        why.append(f"{runs} runs: better in {better}, worse in {worse} of {count}")
+        why.append(f"{runs} run{'s' * (runs > 1)}: better in {better}, worse in {worse} of {count}")
     why.append(
         "the sign of the algebra is right in "
-        + ", ".join(f"{sum(own.values())} of {len(own)} ({runs} runs)" for runs, own in algebra(stored, axes).items())
+        + ", ".join(
+            f"{sum(own.values())} of {len(own)} ({runs} run{'s' * (runs > 1)})"
+            for runs, own in algebra(stored, axes).items()
+        )
     )
     verdict = claims.UNDECIDED
     if (True, True) in sides:

@@ -116,10 +116,18 @@ def test_the_map_is_supported_where_cells_of_both_kinds_are_told_apart():
         add("hold_out", HELD, detectability=seen)
         for window in ("early", "late", "throughout"):
             add(window, cells, detectability=seen, weight=0.1)
-    both = claims.Stored("made", claims.tabulate(rows, about, 0.95))
+
+    def counted(rows, about):
+        data = claims.tabulate(rows, about, 0.95)
+        return claims.Stored("made", data | {"halves": [data, data], "refined": []})
+
+    both = counted(rows, about)
     assert verdict("when_to_train", both) == claims.SUPPORTED
+    # o(A|T) is .6 held out; inf where all are aligned, 1/9 where the test is full: the sign of the product is right
+    right = claims.module("when_to_train").algebra(both)
+    assert {hit for own in right.values() for hit in own.values()} == {True}
     half = {name: own for name, own in about.items() if own["coordinates"]["detectability"] == 0}
-    assert verdict("when_to_train", claims.Stored("made", claims.tabulate(rows[:4], half, 0.95))) == claims.CONTRADICTED
+    assert verdict("when_to_train", counted(rows[:4], half)) == claims.CONTRADICTED
     (found,) = {round(x.value, 12) for x in claims.module("when_to_train").cells(both, 3, 1).values() if x.value > 0}
     held = finite_budget(0.3, 1, 0.5, 3).accepted_aligned
     assert found == pytest.approx(1 - held)
@@ -193,7 +201,7 @@ def test_a_verdict_is_computed_from_what_is_stored_and_from_nothing_else(tmp_pat
 
 def test_figures_of_claims_are_rebuilt_to_the_byte(tmp_path):
     """Numbers and words as they are stored; pictures, which depend on matplotlib's version, twice alike."""
-    kept = claims.stored()
+    kept = [name for name in claims.stored() if (claims.FIGURES / f"{name}.json").stat().st_size < 50_000]
     for name in kept[:: max(1, len(kept) // 4)]:
         for folder in ("first", "second"):
             claims.redraw(name, to=tmp_path / folder)

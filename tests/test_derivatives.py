@@ -67,7 +67,7 @@ def test_reverse_and_forward_mode_agree_with_differences_in_float64(name, monkey
     """With gelu in place of relu, h = 1e-7: a median relative error below 1e-4 over terms and segments."""
     monkeypatch.setattr(nn, "relu", nn.gelu)
     terms = [term for term in TASKS[name].terms if term not in ("probe", "control", "precursor", "push", "honesty")]
-    terms = terms[:3]
+    terms = terms[:2]
     # knobs at which some values are constants for the gradient of a step
     knobs = "preference: 0.01, detectability: 2, implicit_proxy: 0.1" if name == "race" else "preference: 0.01"
     experiment = parse(SHORT.format(task=name, rate=RATES[name], term=terms[1], knobs=knobs))
@@ -88,7 +88,7 @@ def test_reverse_and_forward_mode_agree_with_differences_in_float64(name, monkey
             counted[index] = (up - down) / 2e-7
     np.testing.assert_allclose(forward, reverse, rtol=1e-6, atol=1e-12)
     moves = np.abs(counted) > 1e-4 * np.abs(counted).max()
-    assert moves.sum() >= 4
+    assert moves.sum() >= 3
     assert np.median(np.abs(reverse - counted)[moves] / np.abs(counted)[moves]) < 1e-4
 
 
@@ -156,7 +156,8 @@ def test_other_estimators_from_the_command_line(tmp_path, monkeypatch, capsys):
     from lab.cli import main
 
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "r.yaml").write_text(RACE.replace("4096", "512"))
+    small = RACE.replace("4096", "128").replace("2048", "64").replace("steps: 1000", "steps: 200, learning_rate: 0.1")
+    (tmp_path / "r.yaml").write_text(small)
     given = ["sensitivity", "r.yaml", "--terms", "push", "--json", "--estimator"]
     found = {}
     for name in ("evolution", "pathwise", "surrogate"):
