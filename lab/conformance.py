@@ -27,9 +27,10 @@ def check(task):
     problems = _declared(task)
     if problems:
         return problems  # the rest would fail for the same reasons
+    init = _compiled(task.init)
     for part in (_parameters, _losses, _scores, _training):
         try:
-            problems += part(task)
+            problems += part(task, init)
         except (Exception, SystemExit) as error:  # whatever a task may raise is what its author wants to read
             said = str(error).strip().splitlines() or [""]
             problems.append(f"{part.__name__[1:]}: {type(error).__name__}: {said[0]}")
@@ -102,15 +103,21 @@ def _defaults(task, **changed):
     return {name: jnp.float32(changed.get(name, knob.default)) for name, knob in task.knobs.items()}
 
 
-def _parameters(task):
+def _compiled(function):
+    """Return the function as one program, traced anew: another call of this sees what changes between two traces."""
+    return jax.jit(lambda *values: function(*values))
+
+
+def _parameters(task, init):
     """Initial parameters: float32, finite, from the key alone."""
     found, knobs = [], _defaults(task)
-    one, again, other = (task.init(jax.random.key(seed), knobs) for seed in (0, 0, 1))
+    one, other = init(jax.random.key(0), knobs), init(jax.random.key(1), knobs)
+    again = _compiled(task.init)(jax.random.key(0), knobs)
     for path, leaf in jax.tree_util.tree_leaves_with_path(one):
         name = f"init: {jax.tree_util.keystr(path)}"
         if not hasattr(leaf, "dtype") or leaf.dtype != jnp.float32:
             found.append(f"{name} must be a float32 array, not {getattr(leaf, 'dtype', type(leaf).__name__)}")
-        elif not bool(jnp.isfinite(leaf).all()):
+        elif not _finite(leaf):
             found.append(f"{name} is not finite")
     if found:
         return found
@@ -122,7 +129,7 @@ def _parameters(task):
 
 
 def _equal(one, other):
-    return all(bool(jnp.array_equal(a, b)) for a, b in zip(*map(jax.tree.leaves, (one, other)), strict=True))
+    return all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (one, other)), strict=True))
 
 
 def _named(what, got, expected):
@@ -148,12 +155,12 @@ def _corners(task):
 
 
 def _finite(tree):
-    return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))
+    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
 
 
-def _losses(task):
+def _losses(task, init):
     """Every loss term: a finite float32 scalar wherever the knobs may be, and main can be learned."""
-    params = task.init(jax.random.key(0), _defaults(task))
+    params = init(jax.random.key(0), _defaults(task))
     evaluate = jax.jit(
         lambda knobs, progress: task.losses(params, task.sample(jax.random.key(1), knobs), knobs, progress)
     )
@@ -163,42 +170,42 @@ def _losses(task):
     for where, knobs in _corners(task):
         for progress in (0.0, 1.0):
             values = evaluate(knobs, jnp.float32(progress))
-            bad = [name for name, value in values.items() if not bool(jnp.isfinite(value))]
+            bad = [name for name, value in values.items() if not _finite(value)]
             found += [f"losses: {name} is not finite at {where}, progress {progress:g}" for name in bad]
-    batch = task.sample(jax.random.key(1), _defaults(task))
+    batch = _compiled(task.sample)(jax.random.key(1), _defaults(task))
     slopes = jax.jit(jax.jacrev(lambda at: task.losses(at, batch, _defaults(task), jnp.float32(0.5))))(params)
     if not _finite(slopes):  # one bad slope spoils the others where all are taken together
         for name in task.terms:
             own = jax.grad(lambda at, name=name: task.losses(at, batch, _defaults(task), jnp.float32(0.5))[name])
-            if not _finite(own(params)):
+            if not _finite(jax.jit(own)(params)):
                 found.append(f"losses: the gradient of {name} is not finite at the start")
         return found
     slope = slopes["main"]
-    if all(bool((leaf == 0).all()) for leaf in jax.tree.leaves(slope)):
+    if not any(np.any(leaf) for leaf in jax.tree.leaves(slope)):
         found.append("losses: the gradient of main is zero at the start: nothing would be learned")
     return found
 
 
-def _scores(task):
+def _scores(task, init):
     """Every score: a float32 scalar in [0, 1] of parameters and knobs alone, and nan if the parameters are."""
-    params, found = task.init(jax.random.key(0), _defaults(task)), []
-    before = task.measure(params, _defaults(task))
-    found += _named("measure", before, task.scores)
+    measure, knobs, at_end = _compiled(task.measure), _defaults(task), jnp.float32(1)
+    params = init(jax.random.key(0), knobs)
+    before = measure(params, knobs)
+    found = _named("measure", before, task.scores)
     if found:
         return found
-    fresh = jax.jit(lambda knobs: task.measure(task.init(jax.random.key(2), knobs), knobs))
-    for where, knobs in _corners(task):
-        for name, value in fresh(knobs).items():
+    for where, own in _corners(task):
+        for name, value in measure(init(jax.random.key(2), own), own).items():
             if not 0 <= float(value) <= 1:
                 found.append(f"measure: {name} is {float(value):g} at {where}, outside [0, 1]")
-    task.losses(params, task.sample(jax.random.key(1), _defaults(task)), _defaults(task), jnp.float32(1))
-    after = task.measure(params, _defaults(task))
+    jax.eval_shape(lambda at, own: task.losses(at, task.sample(jax.random.key(1), own), own, at_end), params, knobs)
+    after = _compiled(task.measure)(params, knobs)
     found += [
         f"measure: {name} changes between two calls with the same parameters: it must depend on nothing else"
         for name in after
         if float(after[name]) != float(before[name])
     ]
-    broken = task.measure(jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), params), _defaults(task))
+    broken = measure(jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), params), knobs)
     found += [
         f"measure: {name} is {float(broken[name]):g} where every parameter is nan: a diverged model would count"
         for name in ("competence", "alignment")
@@ -207,7 +214,7 @@ def _scores(task):
     return found
 
 
-def _training(task):
+def _training(task, _):
     """Lanes by themselves, the same bytes again, and one compiled program for all knobs, weights and rates."""
     trainer, found = Trainer(task, task.training, LANES, jax.devices()[:1]), []
     weights = np.full((LANES, len(task.terms)), 0.01, np.float32)

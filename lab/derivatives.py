@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from lab.engine import block_width, use_all_cores, used_terms
 from lab.outcomes import classify
@@ -391,7 +391,7 @@ def profile(estimator, experiment, condition, changed):
             index = list(experiment.task.scores).index(score)
             spot_check(run, _start(*own), steps, seeds, index, slopes, width)
             found[name] = _mean(slopes)
-    z = norm.ppf((1 + experiment.config.confidence) / 2)
+    z = ndtri((1 + experiment.config.confidence) / 2)
     edges = [0.0, *(end / experiment.training.steps for end in experiment.ends)]
 
     def estimate(slopes, *at):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from lab.outcomes import UnknownName, checkpoint_index, classify, common
 from lab.statistics import Counts, Estimate, find
@@ -263,7 +263,7 @@ def _area(hits, alarms, confidence):
         return theta * (1 - theta) * (1 + others * ((1 - theta) / (2 - theta) + theta / (1 + theta))) / (m * n)
 
     wider = max(1.0, delong / variance(area)) if 0 < area < 1 else 1.0
-    z = float(norm.isf((1 - confidence) / 2)) * math.sqrt(wider)
+    z = -float(ndtri((1 - confidence) / 2)) * math.sqrt(wider)
 
     def lowest(value):
         if value == 0:

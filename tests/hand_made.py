@@ -1,6 +1,9 @@
 """A run of two conditions made by hand, whose outcomes are counted by hand."""
 
+import functools
 import math
+import shutil
+import subprocess
 
 import numpy as np
 
@@ -50,3 +53,13 @@ def made(path, gates=(), stop_rejected=False, without=()):
                 seeds = 10 + np.arange(start, start + len(block))
                 run.write(leaf, 10 + start, outcomes.shard(block, names, seeds, checkpoints))
     return run
+
+
+@functools.cache
+def r_can_read():
+    """Return the name of an R package that reads Parquet here, or None."""
+    for package in ("nanoparquet", "arrow") if shutil.which("Rscript") else ():
+        asked = ["Rscript", "--vanilla", "-e", f"library({package})"]
+        if subprocess.run(asked, capture_output=True, timeout=120).returncode == 0:
+            return package
+    return None

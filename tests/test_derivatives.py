@@ -62,8 +62,17 @@ def test_the_differentiable_path_trains_as_the_engine_does(tmp_path):
             np.testing.assert_allclose(scores[:, index], stored[name].values[0, seed], rtol=2e-5, atol=1e-6)
 
 
+@pytest.fixture
+def quick_to_compile():
+    """Compiling is most of the time of tests that train little; slopes do not depend on how well it is done."""
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.mark.parametrize("name", TASKS)
-def test_reverse_and_forward_mode_agree_with_differences_in_float64(name, monkeypatch):
+def test_reverse_and_forward_mode_agree_with_differences_in_float64(name, monkeypatch, quick_to_compile):
     """With gelu in place of relu, h = 1e-7: a median relative error below 1e-4 over terms and segments."""
     monkeypatch.setattr(nn, "relu", nn.gelu)
     terms = [term for term in TASKS[name].terms if term not in ("probe", "control", "precursor", "push", "honesty")]
@@ -151,7 +160,7 @@ def test_slopes_that_differences_contradict_are_refused():
         derivatives.spot_check(line, start, steps, seeds, 0, wild)
 
 
-def test_other_estimators_from_the_command_line(tmp_path, monkeypatch, capsys):
+def test_other_estimators_from_the_command_line(tmp_path, monkeypatch, capsys, quick_to_compile):
     """In `race` with one push alone; the derivative with respect to a knob, too."""
     from lab.cli import main
 

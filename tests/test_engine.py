@@ -97,14 +97,12 @@ def test_a_member_of_a_population_equals_the_same_run_alone(tmp_path, monkeypatc
     monkeypatch.setattr(engine, "used_terms", lambda _: used)
     together = scores(experiment, tmp_path / "together")
     seeds = experiment.config.seeds.model_copy(update={"first": 5, "count": 1})
-    for index in (0, len(experiment.conditions) - 1):
-        condition = experiment.conditions[index]
-        alone = dataclasses.replace(
-            experiment, conditions=(condition,), config=experiment.config.model_copy(update={"seeds": seeds})
-        )
-        result = scores(alone, tmp_path / f"alone{index}")
-        for name in result.data_vars:
-            assert np.array_equal(result[name].values[0, 0], together[name].values[index, 5])
+    alone = dataclasses.replace(
+        experiment, conditions=experiment.conditions[-1:], config=experiment.config.model_copy(update={"seeds": seeds})
+    )
+    result = scores(alone, tmp_path / "alone")
+    for name in result.data_vars:
+        assert np.array_equal(result[name].values[0, 0], together[name].values[-1, 5])
 
 
 def test_a_shared_prefix_is_trained_once_and_equals_the_full_run(tmp_path, monkeypatch):

@@ -2,11 +2,12 @@
 
 import json
 import math
+import subprocess
 
 import numpy as np
 import pytest
 import xarray as xr
-from hand_made import CELLS, HOLD_OUT, made
+from hand_made import CELLS, HOLD_OUT, made, r_can_read
 
 from lab import cli, export, statistics
 
@@ -50,6 +51,31 @@ def test_pandas_counts_what_was_counted_by_hand(run, capsys):
     assert conditions.loc["early", ["impact_base_rate", "impact_likelihood_ratio", "impact_net"]].tolist() == [0, 0, 0]
     assert conditions.loc["early", "baseline"] == "hold_out"
     assert conditions.baseline.isna().tolist() == [True, False]
+
+
+R = """
+path <- commandArgs(TRUE)
+models <- read_parquet(file.path(path, "models.parquet"))
+conditions <- read_parquet(file.path(path, "conditions.parquet"))
+held <- models[models$condition == "hold_out", ]
+stopifnot(nrow(models) == 16, identical(as.integer(held$seed), 10:17))
+stopifnot(identical(which(is.na(held$score_competence)), 6L))
+stopifnot(all(is.na(held$axis_onset)), identical(as.integer(table(held$cell)), c(1L, 2L, 4L, 1L)))
+stopifnot(identical(held$aligned, c(TRUE, TRUE, TRUE, FALSE, FALSE, FALSE, FALSE, FALSE)))
+wilson <- suppressWarnings(prop.test(sum(held$aligned), 8, correct = FALSE))$conf.int
+first <- conditions[conditions$condition == "hold_out", ]
+stopifnot(abs(wilson[1] - first$base_rate_low) < 1e-12, abs(wilson[2] - first$base_rate_high) < 1e-12)
+cat("read")
+"""
+
+
+@pytest.mark.skipif(r_can_read() is None, reason="no R with a reader of Parquet")
+def test_r_counts_the_same_and_has_the_same_interval(run, capsys):
+    """R's own interval of Wilson, and the counts by hand: cells in the order of the alphabet."""
+    assert cli.main(["export", str(run.path)]) == 0
+    program = ["Rscript", "--vanilla", "-e", f"library({r_can_read()})\n{R}", str(run.path / "export")]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (0, "read"), ended.stderr
 
 
 def test_polars_and_every_checkpoint(run, capsys):

@@ -11,9 +11,11 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+from hand_made import r_can_read
 from ruamel.yaml import YAML
 
 import lab
@@ -162,6 +164,10 @@ def test_every_command_and_every_example_runs(page, place, capsys):
         if "pandas" in block:
             pytest.importorskip("pandas")
         exec(compile(block, page, "exec"), {})
+    for block in fenced(page, "r") if r_can_read() else ():
+        code = block.replace("library(nanoparquet)", f"library({r_can_read()})")
+        ended = subprocess.run(["Rscript", "--vanilla", "-e", code], capture_output=True, text=True, timeout=120)
+        assert ended.returncode == 0, ended.stderr
 
 
 def test_the_citation_is_of_this_version():

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh_tridiagonal
-from scipy.special import betaln, logsumexp, xlogy
+from scipy.special import betaln, xlogy
 
 # --- priors -------------------------------------------------------------------------------------------------------
 
@@ -104,7 +104,7 @@ def rule(prior, degree):
         scale = np.where(squares > 1e100, 1e-50, 1.0)
         before, now, squares, log_scale = before * scale, now * scale, squares * scale**2, log_scale - np.log(scale)
     log_weights = -np.log(squares) - 2 * log_scale
-    return np.clip((1 + x) / 2, 0.0, 1.0), log_weights - logsumexp(log_weights)
+    return np.clip((1 + x) / 2, 0.0, 1.0), log_weights - np.logaddexp.reduce(log_weights)
 
 
 # --- checks of arguments ------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def belief_about(passes, failures, prior, s, f, degree=None):
     values, log_prior = rule(prior, passes + failures + 2 if degree is None else degree)
     g, miss = s * values + f * (1 - values), (1 - s) * values + (1 - f) * (1 - values)
     joint = log_prior + xlogy(passes, g) + xlogy(failures, miss)
-    log_evidence = float(logsumexp(joint)) if np.isfinite(joint).any() else -math.inf
+    log_evidence = float(np.logaddexp.reduce(joint)) if np.isfinite(joint).any() else -math.inf
     if log_evidence == -math.inf:
         return Belief(log_evidence, *[math.nan] * 4, np.full_like(values, math.nan))
     weights = np.exp(joint - log_evidence)
@@ -312,7 +312,7 @@ def field_posterior(trials, types, weights, pass_given_aligned, pass_given_misal
     ]
     if max(joint) == -math.inf:
         return FieldPosterior((math.nan,) * len(types), 0.0, math.nan, (math.nan,) * len(trials))
-    total = float(logsumexp(joint))
+    total = float(np.logaddexp.reduce(joint))
     posterior = tuple(math.exp(own - total) for own in joint)
     possible = [(weight, prior, own) for weight, prior, own in zip(posterior, types, beliefs, strict=True) if weight]
     return FieldPosterior(

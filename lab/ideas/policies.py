@@ -5,7 +5,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import betainc, betaln, logsumexp
+from scipy.special import betainc, betaln
 
 from lab.ideas.beliefs import Beta, Discrete, belief_about, check_priors, check_rates, check_whole, log_aligned, rule
 
@@ -97,12 +97,22 @@ def policy_outcome(name, ideas, runs, pass_given_aligned, pass_given_misaligned)
     policy, runs = _checked_policy(name, ideas, runs, s, f), int(runs)
     warm_up = len(ideas) if policy.choose == "explore" else 0
 
+    kinds = [ideas.index(prior) for prior in ideas]  # equal ideas are worked out once
+
     @functools.cache
-    def belief(prior, own):
-        return belief_about(*own, prior, s, f, runs + 2)
+    def belief(kind, own):
+        return belief_about(*own, ideas[kind], s, f, runs + 2)
+
+    @functools.cache
+    def results(kind, own):
+        """Possible results of one more run of an idea: probability, its runs then, passed or not."""
+        (passes, failures), p = own, belief(kind, own).next_pass
+        both = (p, (passes + 1, failures), True), (1 - p, (passes, failures + 1), False)
+        # rounding may leave 1e-16
+        return [new for new in both if new[0] > 0 and belief(kind, new[1]).log_evidence > -math.inf]
 
     def known(state):
-        return [belief(prior, own) for prior, own in zip(ideas, state, strict=True)]
+        return [belief(kind, own) for kind, own in zip(kinds, state, strict=True)]
 
     below = functools.cache(_below)
 
@@ -127,11 +137,8 @@ def policy_outcome(name, ideas, runs, pass_given_aligned, pass_given_misaligned)
 
     def trained(state, i):
         """Possible results of training idea i: probability, state, passed or not."""
-        passes, failures = state[i]
-        p = belief(ideas[i], state[i]).next_pass
-        for chance, own, passed in ((p, (passes + 1, failures), True), (1 - p, (passes, failures + 1), False)):
-            if chance > 0 and belief(ideas[i], own).log_evidence > -math.inf:  # rounding may leave 1e-16
-                yield chance, (*state[:i], own, *state[i + 1 :]), passed
+        for chance, own, passed in results(kinds[i], state[i]):
+            yield chance, (*state[:i], own, *state[i + 1 :]), passed
 
     def accepted(passed, used):
         """Whether the rule itself ends the search with this run."""
@@ -165,7 +172,7 @@ def policy_outcome(name, ideas, runs, pass_given_aligned, pass_given_misaligned)
             outcomes = np.zeros((len(among), 3))
             for row, i in enumerate(among):
                 for chance, new, passed in trained(state, i):
-                    own = belief(ideas[i], new[i])
+                    own = belief(kinds[i], new[i])
                     stop = np.array([own.aligned_pass if passed else own.aligned_fail, 1, passed])
                     if accepted(passed, used):
                         taken = stop
@@ -210,7 +217,7 @@ def _below(prior, own, at, degree, s, f):
     terms = log_aligned(*own, s, f)
     aligned = np.arange(len(terms))
     a, b = prior.a + aligned, prior.b + aligned[::-1]
-    weights = np.exp(terms + betaln(a, b) - logsumexp(terms + betaln(a, b)))
+    weights = np.exp(terms + betaln(a, b) - np.logaddexp.reduce(terms + betaln(a, b)))
     return weights @ betainc(a[:, None], b[:, None], x), np.zeros_like(x)
 
 

@@ -9,7 +9,7 @@ import math
 from typing import NamedTuple
 
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import ndtri
 
 FARTHEST = 230.0  # natural log: 1e100, whose cube is still a float; beyond it a limit is infinite
 
@@ -145,9 +145,8 @@ def _difference(one, other):
 
 def _limit(statistic, start, confidence, direction):
     """Return where the statistic, which falls with the log ratio, leaves the acceptance region in a direction."""
-    return crossing(
-        lambda place: statistic(place) + direction * float(norm.isf((1 - confidence) / 2)), start, direction
-    )
+    z = -float(ndtri((1 - confidence) / 2))
+    return crossing(lambda place: statistic(place) + direction * z, start, direction)
 
 
 def crossing(falling, start, direction):

@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import betaln, xlog1py, xlogy
-from scipy.stats import norm
+from scipy.special import betaln, ndtr, xlog1py, xlogy
 
 from lab.statistics.comparison import compare
 from lab.statistics.quantities import CELLS, Counts, interval
@@ -108,12 +107,15 @@ def pocock(looks, confidence=0.95):
     # the region widens with the root of the looks, the normal kernel does not
     nodes, weights = np.polynomial.legendre.leggauss(max(60, 40 * math.ceil(math.sqrt(looks))))
 
+    def normal(x):
+        return np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+
     def stays(z):
-        places, density = z * nodes, norm.pdf(z * nodes) * z * weights
+        places, density = z * nodes, normal(z * nodes) * z * weights
         for look in range(2, looks + 1):
             edge = z * math.sqrt(look)
             new = edge * nodes
-            density = (density @ norm.pdf(new - places[:, None])) * edge * weights
+            density = (density @ normal(new - places[:, None])) * edge * weights
             places = new
         return density.sum()
 
@@ -127,7 +129,7 @@ def planned_confidence(looks, confidence=0.95):
         looks: their number.
         confidence: of all of them together.
     """
-    return 1 - 2 * float(norm.sf(pocock(looks, confidence)))
+    return 1 - 2 * float(ndtr(-pocock(looks, confidence)))
 
 
 # --- rules for stopping -------------------------------------------------------------------------------------------
