@@ -6,6 +6,7 @@ device, which is therefore part of a run's identity.
 """
 
 import functools
+import hashlib
 from typing import NamedTuple
 
 import jax
@@ -19,6 +20,8 @@ from lab.objective import objective
 INITIAL_WEIGHTS, DATA = 0, 1
 LANES = PartitionSpec("lanes")
 SHARED = PartitionSpec()
+KEPT = 8  # compiled programs that this process keeps
+_programs = {}
 
 
 class Settings(NamedTuple):
@@ -239,7 +242,7 @@ class Trainer:
             specs = jax.tree.map(lambda axis: LANES if axis == 0 else SHARED, axes, is_leaf=lambda axis: axis is None)
             sharded = jax.shard_map(block, mesh=self.mesh, in_specs=specs, out_specs=LANES, check_vma=False)
             places = jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), specs)
-            program = jax.jit(sharded, in_shardings=places).lower(*given).compile()
+            program = compiled(jax.jit(sharded, in_shardings=places).lower(*given), self.devices)
             self._check_memory(program)
             self._compiled[kind, axes] = program
         return self._compiled[kind, axes](*given)
@@ -251,6 +254,19 @@ class Trainer:
         each = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes
         if (needed := each * len(self.devices)) > self.room:
             raise MemoryError(f"{needed / 2**30:.1f} GiB needed, {self.room / 2**30:.1f} GiB there")
+
+
+def compiled(lowered, devices):
+    """Compile, unless the very same program was compiled for the same devices before; the last few are kept.
+
+    Many runs of a process are one program: other seeds, weights, knobs and gates change none of its text.
+    """
+    key = hashlib.sha256(lowered.as_text().encode()).digest(), tuple(devices)
+    program = _programs.pop(key, None) or lowered.compile()
+    _programs[key] = program
+    if len(_programs) > KEPT:
+        _programs.pop(next(iter(_programs)))
+    return program
 
 
 def _axes(settings, behind):

@@ -272,6 +272,14 @@ def test_signals_end_politely(tmp_path, number, code):
     assert "Traceback" not in said
 
 
+def test_a_reader_who_leaves_is_no_error():
+    command = [sys.executable, "-m", "lab", "schema"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + signal.SIGPIPE
+
+
 def row(regimen, counts, baseline=None):
     impact = baseline and compare(counts, baseline)
     return Summary(regimen, regimen, {}, {}, counts, "hold_out" if baseline else None, impact, None, 0.95, 0.95)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import derivatives, engine, outcomes, sensitivity
+from lab import derivatives, engine, outcomes, population, sensitivity
 from lab.config import parse
 from lab.statistics import Counts, cells
 from lab.tasks import TASKS
@@ -69,6 +69,7 @@ def quick_to_compile():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
+    population._programs.clear()
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -82,6 +82,19 @@ def test_uneven_segments_and_other_weights_compile_nothing(tmp_path, monkeypatch
     assert [trainer.traces for trainer in made] == [1]
 
 
+def test_the_same_program_is_compiled_once_in_a_process(tmp_path, monkeypatch):
+    """Other seeds, weights and knobs are the same program; another number of steps is another one."""
+    made, build = [], engine.Trainer
+    monkeypatch.setattr(engine, "Trainer", lambda *args: made.append(build(*args)) or made[-1])
+    text = RACE.format(seeds=4, rate=0.02)
+    other = text.replace("test: 1", "test: 0.5").replace("seeds: 4", "seeds: {first: 9, count: 4}")
+    for index, own in enumerate((text, other + "knobs: {preference: 0.1}\n", text.replace("steps: 100", "steps: 90"))):
+        engine.run(parse(own), tmp_path / f"run{index}")
+    first, second, third = ({id(program) for program in trainer._compiled.values()} for trainer in made)
+    assert first == second
+    assert len(first & third) == 1  # initial weights alone
+
+
 def test_the_first_seeds_are_a_smaller_run(tmp_path, whole):
     large = outcomes.results(Run(whole))
     small = scores(race(4), tmp_path / "small")

@@ -145,7 +145,7 @@ def test_the_runs_own_mark_is_one_of_the_marks():
 
 def test_bands_and_histograms(text):
     rows = [row for row in table(text, "alignment histogram") if row["condition"] == "0" and row["share"] == "1"]
-    assert [(row["low"], row["models"], row["of"]) for row in rows] == [("0", "6", "10"), ("0.95", "4", "10")]
+    assert [(row["bins"], row["models"], row["of"]) for row in rows] == [("0|19", "6|4", "10")]
     last = next(row for row in table(text, "test quantiles") if row["condition"] == "0" and row["share"] == "1")
     # sorted: .1 .1 .2 .2 .3 .4 .93 .95 .95 .95; linear between the middle two
     assert float(last["q50"]) == pytest.approx(0.35, abs=1e-4)
@@ -291,6 +291,14 @@ def test_names_are_shown_and_not_run(opened):
     opened.page.wait_for_selector("#vg-tooltip-element.visible")
     assert QUOTED in opened.page.locator("#vg-tooltip-element").inner_text()
     assert opened.page.evaluate("window.hacked") is None
+
+
+def test_a_box_of_a_histogram_says_how_many_models_are_there(opened):
+    """Ten models: four end at .95 or above."""
+    boxes = opened.page.locator("#explore svg .mark-rect path[aria-label*='alignment from: 0.95']")
+    label = boxes.last.get_attribute("aria-label")
+    assert "models: 4; of: 10" in label
+    assert "share, with interval: 0.4 [0.2, 0.7]" in label
 
 
 def test_the_table_sorts_by_value(opened):

@@ -1,5 +1,6 @@
 """The command line: the only place that prints."""
 
+import os
 import signal
 import sys
 
@@ -50,6 +51,8 @@ def main(args=None):
     except outcomes.UnknownName as error:
         errors.print(str(error), markup=False, soft_wrap=True)
         return 2
+    except BrokenPipeError:
+        raise
     except OSError as error:
         errors.print(f"{error.filename}: {error.strerror}", markup=False, soft_wrap=True)
         return 1
@@ -66,4 +69,10 @@ def main(args=None):
 
 def entry():
     """Run the command line as a program."""
-    sys.exit(main())
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # `lab claims --json | head`: nobody reads on, which is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python says so at its end
+        code = 128 + signal.SIGPIPE
+    sys.exit(code)

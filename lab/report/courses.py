@@ -11,6 +11,7 @@ from lab.statistics import Estimate, wilson_interval
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 QUANTILES = tuple(f"q{round(100 * level)}" for level in LEVELS)
 BINS = 20
+BETWEEN = "|"
 POINTS = 1_200  # (condition, checkpoint) pairs on a page
 MOST = 41  # checkpoints
 
@@ -48,9 +49,11 @@ def bands(results, score):
 
 
 def histograms(results, score):
-    """Return how many models have a score in each of `BINS` equal parts of [0, 1], a dict per part that has any.
+    """Return how many models have a score in each of `BINS` equal parts of [0, 1], a dict per condition and checkpoint.
 
-    `of` counts all models, also those whose score is not finite; `share_of_models` has Wilson's interval.
+    `bins`, `models` and `share_of_models` have a word, with `BETWEEN` between them, for each part that has any models;
+    a page opens faster with few long rows than with many short ones. `of` counts all models, also those whose score is
+    not finite; `share_of_models` has Wilson's interval.
     """
     confidence = results.attrs["confidence"]
 
@@ -63,14 +66,12 @@ def histograms(results, score):
             "condition": condition,
             "from_share": before,
             "share": share,
-            "low": part / BINS,
-            "high": (part + 1) / BINS,
-            "models": int(models),
             "of": of,
-            "portion": int(models) / of,
-            "share_of_models": share_of_models(int(models), of),
+            "bins": BETWEEN.join(str(part) for part in np.flatnonzero(counts)),
+            "models": BETWEEN.join(str(models) for models in counts[counts > 0]),
+            "share_of_models": BETWEEN.join(share_of_models(models, of) for models in counts[counts > 0].tolist()),
         }
         for condition, before, share, own, of in _models(results, score)
-        for part, models in enumerate(np.histogram(own, BINS, (0, 1))[0])
-        if models
+        for counts in [np.histogram(own, BINS, (0, 1))[0]]
+        if counts.any()
     ]

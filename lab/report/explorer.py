@@ -4,7 +4,7 @@ import altair as alt
 
 from lab.report import charts
 from lab.report.charts import INK, inline
-from lab.report.courses import QUANTILES
+from lab.report.courses import BETWEEN, BINS, QUANTILES
 from lab.report.words import with_interval
 
 WIDTH = 290  # a phone is 375 wide
@@ -222,8 +222,8 @@ def _bands_data(datasets, score, rows):
 
 
 def _histogram_data(datasets, score, rows):
-    numbers = ("condition", "from_share", "share", "low", "high", "models", "of", "portion")
-    columns = {**dict.fromkeys(numbers, "number"), "share_of_models": "string"}
+    numbers, words = ("condition", "from_share", "share", "of"), ("bins", "models", "share_of_models")
+    columns = {**dict.fromkeys(numbers, "number"), **dict.fromkeys(words, "string")}
     return inline(datasets, f"{score} histogram", rows, columns)
 
 
@@ -232,8 +232,17 @@ def _course(score, bands, boxes, names, param, shares):
     x = alt.X("share:Q", title="share of training", scale=alt.Scale(domain=[0, 1]))
     unit = {"title": None, "scale": alt.Scale(domain=[0, 1])}
     colour, chosen = alt.Color("colour:N", scale=None), f"datum.condition == condition_{param}"
+    lists = ("bins", "models", "share_of_models")
+    boxes = alt.Chart(boxes).transform_filter(chosen)
+    boxes = boxes.transform_calculate(**{name: f"split(datum.{name}, '{BETWEEN}')" for name in lists})
+    boxes = boxes.transform_flatten(list(lists)).transform_calculate(
+        models="toNumber(datum.models)",
+        low=f"datum.bins / {BINS}",
+        high=f"(toNumber(datum.bins) + 1) / {BINS}",
+        portion="datum.models / datum.of",
+    )
     histogram = (
-        _known(alt.Chart(boxes).transform_filter(chosen), names)
+        _known(boxes, names)
         .mark_rect()
         .encode(
             alt.X("from_share:Q", title="share of training", scale=alt.Scale(domain=[0, 1])),
