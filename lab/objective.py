@@ -21,6 +21,8 @@ def objective(task, params, batch, weights, knobs, progress, used=None):
     """
     losses = task.losses(params, batch, knobs, progress)
     at = [index for index, name in enumerate(task.terms) if used is None or name in used]
+    if not at:
+        return jnp.zeros((), weights.dtype)
     own = jnp.stack([losses[name] for index, name in enumerate(task.terms) if index in at])
     weights = weights[np.array(at)]
     return jnp.sum(weights * jnp.where(weights == 0, 0.0, own))

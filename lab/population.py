@@ -242,7 +242,8 @@ class Trainer:
             specs = jax.tree.map(lambda axis: LANES if axis == 0 else SHARED, axes, is_leaf=lambda axis: axis is None)
             sharded = jax.shard_map(block, mesh=self.mesh, in_specs=specs, out_specs=LANES, check_vma=False)
             places = jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), specs)
-            program = compiled(jax.jit(sharded, in_shardings=places).lower(*given), self.devices)
+            # with unused inputs, or two programs that differ in which inputs they use could have the same text
+            program = compiled(jax.jit(sharded, in_shardings=places, keep_unused=True).lower(*given), self.devices)
             self._check_memory(program)
             self._compiled[kind, axes] = program
         return self._compiled[kind, axes](*given)
@@ -259,9 +260,15 @@ class Trainer:
 def compiled(lowered, devices):
     """Compile, unless the very same program was compiled for the same devices before; the last few are kept.
 
-    Many runs of a process are one program: other seeds, weights, knobs and gates change none of its text.
+    Many runs of a process are one program: other seeds, weights, knobs and gates change none of its text. The text has
+    no names of inputs and outputs.
+
+    Args:
+        lowered: what `jax.jit(...).lower` returned, of a program that keeps unused inputs.
+        devices: that it runs on.
     """
-    key = hashlib.sha256(lowered.as_text().encode()).digest(), tuple(devices)
+    text = hashlib.sha256(lowered.as_text().encode()).digest()
+    key = text, lowered.in_tree, lowered.out_tree, tuple(devices)
     program = _programs.pop(key, None) or lowered.compile()
     _programs[key] = program
     if len(_programs) > KEPT:

@@ -95,6 +95,22 @@ def test_the_same_program_is_compiled_once_in_a_process(tmp_path, monkeypatch):
     assert len(first & third) == 1  # initial weights alone
 
 
+def test_programs_that_differ_in_unused_inputs_are_not_the_same(tmp_path):
+    """Rates of parts change the shape of an input that no program of `race`, which has one part, looks at twice."""
+    text = RACE.format(seeds=4, rate=0.02)
+    plain = scores(parse(text), tmp_path / "plain")
+    same = scores(parse(text.replace("{until: 0.5}", "{until: 0.5, rates: {params: 1}}")), tmp_path / "rates")
+    for name in plain.data_vars:
+        assert np.array_equal(plain[name].values, same[name].values)
+
+
+def test_training_on_nothing_leaves_every_model_where_it_began(tmp_path):
+    text = RACE.format(seeds=4, rate=0.02).replace("test: 1", "test: 0") + "weights: {main: 0}\n"
+    found = scores(parse(text), tmp_path / "run")
+    for name in found.data_vars:
+        assert np.array_equal(found[name].values, np.broadcast_to(found[name].values[..., :1], found[name].shape))
+
+
 def test_the_first_seeds_are_a_smaller_run(tmp_path, whole):
     large = outcomes.results(Run(whole))
     small = scores(race(4), tmp_path / "small")

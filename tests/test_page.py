@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hand_made import made
 
 from lab import cli, gates, outcomes, statistics
 from lab.report.grid import grid, marks_around
@@ -206,6 +207,19 @@ def test_nothing_is_ranked_where_nothing_can_be(tmp_path):
         text = (folder / "report.html").read_text()
         assert said in re.search('<p class="best">(.*?)</p>', text)[1]
         assert "how sure</th>" not in text and "Why " not in text
+
+
+def test_a_regimen_with_gates_is_counted_and_left_out_of_the_choice(tmp_path):
+    """Two of eight models are stopped at half of their training, where their test is below .5."""
+    folder = made(tmp_path / "run", gates=[[0.5, "test", 0.5]], stop_rejected=True).path
+    assert cli.main(["report", str(folder)]) == 0
+    text = (folder / "report.html").read_text()
+    assert "Left out, because gates of their own decide who passes: early onset=0.25" in text
+    assert [row["name"] for row in table(text, "conditions")] == ["hold_out"]
+    assert "gates have stopped runs of early onset=0.25, and nobody knows what they would have become" in text
+    # by hand: of the six that went on one is aligned and passes, one fails, one misaligned passes; then 5 of which one
+    # cannot do the job, one diverged and two were stopped
+    assert r"[\"early onset=0.25\", 1, 1, 1, 5, 1, 1, 2, " in text
 
 
 def test_other_commands_do_not_wait_for_the_page():

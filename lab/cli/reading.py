@@ -406,6 +406,8 @@ def page(
 ) -> None:
     """Write one HTML file that explains a stored run; it needs no network and no server.
 
+    Scores of all checkpoints are in memory at once: 4 bytes for each model, score and checkpoint.
+
     Args:
         folder: the run's folder.
         out: the file; report.html in the run's folder by default.
