@@ -1,6 +1,7 @@
 import jax
 import pytest
 
+from lab import population
 from lab.engine import use_all_cores
 
 use_all_cores()
@@ -13,3 +14,13 @@ def strict_dtypes():
     """Mixed dtypes raise. Not for whole training steps: optax's own bias correction mixes them."""
     with jax.numpy_dtype_promotion("strict"):
         yield
+
+
+@pytest.fixture
+def quick_to_compile():
+    """Compiling is most of the time of tests that train little; what they ask does not depend on how well it is done."""
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+    population._programs.clear()

@@ -64,7 +64,7 @@ def measure(change):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_every_task_keeps_the_contract(name):
+def test_every_task_keeps_the_contract(name, quick_to_compile):
     assert check(TASKS[name]()) == []
 
 
@@ -115,7 +115,7 @@ def test_each_break_is_named(members, expected):
 
 
 @pytest.mark.parametrize("name", ["two_slabs", "core_spurious"])
-def test_outside_tasks_keep_the_contract_and_are_short(name):
+def test_outside_tasks_keep_the_contract_and_are_short(name, quick_to_compile):
     path = OUTSIDE / f"{name}.py"
     assert len(path.read_text().splitlines()) < 60
     assert check(task_class(path)()) == []

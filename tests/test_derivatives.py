@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import derivatives, engine, outcomes, population, sensitivity
+from lab import derivatives, engine, outcomes, sensitivity
 from lab.config import parse
 from lab.statistics import Counts, cells
 from lab.tasks import TASKS
@@ -60,16 +60,6 @@ def test_the_differentiable_path_trains_as_the_engine_does(tmp_path):
         scores = np.asarray(jax.jit(run)(seed, weights))
         for index, name in enumerate(experiment.task.scores):
             np.testing.assert_allclose(scores[:, index], stored[name].values[0, seed], rtol=2e-5, atol=1e-6)
-
-
-@pytest.fixture
-def quick_to_compile():
-    """Compiling is most of the time of tests that train little; slopes do not depend on how well it is done."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-    population._programs.clear()
 
 
 @pytest.mark.parametrize("name", TASKS)

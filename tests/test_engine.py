@@ -470,6 +470,7 @@ def test_training_can_be_differentiated_and_agrees_with_differences():
             end, _ = jax.lax.scan(body, state, jnp.arange(100))
             return task.measure(end.params, dict(zip(task.knobs, row.world_knobs, strict=True)))["alignment"]
 
+        outcome = jax.jit(outcome)
         slope = jax.grad(outcome)(0.5)
         difference = (outcome(0.5 + 1e-5) - outcome(0.5 - 1e-5)) / 2e-5
         assert abs(float(difference)) > 1e-3

@@ -159,9 +159,9 @@ def test_a_disk_that_fills_up_is_named_and_gone_on_with(tmp_path, whole, kibibyt
 
 
 def test_kills_at_random_times_leave_no_trace(tmp_path, whole):
-    """Four here; `python -m experiments.soak` does fifty."""
+    """Three here; `python -m experiments.soak` does fifty."""
     clock = random.Random(3)
-    for _ in range(4):
+    for _ in range(3):
         victim = child(tmp_path, "run")
         time.sleep(clock.uniform(3, 9))
         victim.kill()

@@ -55,7 +55,7 @@ def test_initial_weights_have_the_declared_scale():
     """Standard deviation 0.3 sqrt(2 / fan_in); 512 networks pool 32 x 5 x 512 draws."""
     task = Scratchpad()
     keys = jax.random.split(jax.random.key(0), 512)
-    params = jax.vmap(lambda key: task.init(key, knobs_of(task)))(keys)
+    params = jax.jit(jax.vmap(lambda key: task.init(key, knobs_of(task))))(keys)
     kernel = np.asarray(params["sender"]["params"]["Dense_0"]["kernel"])
     assert kernel.std() == pytest.approx(0.3 * math.sqrt(2 / 5), rel=0.01)
     assert float(np.abs(np.asarray(params["sender"]["params"]["Dense_0"]["bias"])).max()) == 0
