@@ -18,7 +18,7 @@ def strict_dtypes():
 
 @pytest.fixture
 def quick_to_compile():
-    """Compiling is most of the time of tests that train little; what they ask does not depend on how well it is done."""
+    """Compiling is most of the time of tests that train little; what they ask is true however well it is done."""
     before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", True)
     yield
