@@ -207,6 +207,18 @@ def test_once(tmp_path, capsys):
     assert before == sorted(path.name for path in run.path.rglob("*") if path.name != "strange.nc")
 
 
+def test_a_run_that_was_left_between_two_looks_is_not_complete(tmp_path, capsys):
+    """With 8 seeds no base rate is known to within .1, and within 1 every one is."""
+    for width, told in ((0.1, "no process seems to train it"), (1, "complete")):
+        text = CONFIG.replace("count: 8", "count: 16") + f"stop: {{of: base_rate, width: {width}, looks: 2}}\n"
+        run = made(tmp_path / f"run {width}", text)
+        for leaf, kinds in enumerate((HOLD, EARLY)):
+            put(run, leaf, 100, kinds[:4])
+            put(run, leaf, 104, kinds[4:])
+        assert cli.main(["watch", str(run.path)]) == 0
+        assert told in " ".join(capsys.readouterr().out.split())
+
+
 def test_it_ends_when_the_run_is_complete(tmp_path, capsys):
     run = made(tmp_path / "run")
     put(run, 0, 100, HOLD[:4])

@@ -12,7 +12,7 @@ from rich.segment import Segments
 from rich.text import Text
 from tyro.conf import Positional, arg
 
-from lab import report
+from lab import report, statistics
 from lab.cli.console import Stop, console, errors
 from lab.store import StoreError
 from lab.tally import Tally
@@ -140,18 +140,22 @@ def _follow(tally):
     console.print(table(tally, state(tally), console), width=WIDE)
 
 
-def finished(tally):
-    """Return whether a run is complete: one that stops by a rule may still go on to its next look."""
+def at_last_look(tally):
+    """Return whether a run has no further look: one that stops by a rule may have."""
     manifest = tally.run.manifest
-    last = manifest["seeds"]["count"] == manifest["looks"][-1]
-    return tally.whole and (last or not any(tally.trainers()))
+    return manifest["seeds"]["count"] == manifest["looks"][-1]
+
+
+def finished(tally):
+    """Return whether nothing more will come: all is there, and nobody goes on to a further look."""
+    return tally.whole and (at_last_look(tally) or not any(tally.trainers()))
 
 
 def state(tally):
     """Return in words how a run stands."""
-    if finished(tally):
-        return "complete"
     here, elsewhere = tally.trainers()
+    if finished(tally) and (at_last_look(tally) or not statistics.still_open()(tally.run)):
+        return "complete"
     if here:
         left = tally.left()
         return f"{', '.join(here)} trains it" + ("" if left is None else f", about {report.duration(left)} left")
