@@ -135,6 +135,12 @@ def sweeps():
     return measured("sweeps.json", columns | {"models_per_second": "models/s", "mib_on_disk": "MiB on disk"})
 
 
+def pages():
+    columns = {"device": "device", "run": "run", "conditions": "conditions", "models": "models", "megabytes": "MB"}
+    columns |= {"openings": "openings", "median_s": "median (s)", "slowest_s": "slowest (s)"}
+    return measured("page.json", columns)
+
+
 def tasks():
     """What each task gives, line by line, with the verdict where it is not met."""
     data = json.loads((ROOT / "figures/tasks.json").read_text())["tasks"]
@@ -344,7 +350,7 @@ def bookkeeping():
 MADE = {
     own.__name__: own
     for own in (
-        *(memory, plan, calibration, explore, throughput, sweeps),
+        *(memory, plan, calibration, explore, throughput, sweeps, pages),
         *(tasks, take_off, trainers, native, scale, bookkeeping, claims, contradictions, fails, robust),
         *(derivatives, calibrated),
     )

@@ -191,6 +191,7 @@ def test_once(tmp_path, capsys):
     assert cli.main(["watch", str(run.path), "--once"]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "0 of 16 models so far" in told
+    assert "hold_out" in told
     assert "no process seems to train it" in told
     with lock(run.path):  # which it does not wait for
         assert cli.main(["watch", str(run.path), "--once"]) == 0

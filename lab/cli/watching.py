@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.segment import Segments
@@ -115,7 +115,7 @@ def watch(folder: Annotated[Positional[Path], arg(metavar="RUN")], /, once: bool
     tally = Tally(folder)
     tally.update()
     if once or tally.whole:
-        console.print(table(tally, state(tally), console), width=None if console.is_terminal else WIDE)
+        _print(tally)
         return
     if not console.is_terminal:
         _follow(tally)
@@ -137,7 +137,13 @@ def _follow(tally):
             console.print(f"{tenth * 10}%, {state(tally)}", markup=False, soft_wrap=True)
         time.sleep(EVERY)
         tally.update()
-    console.print(table(tally, state(tally), console), width=WIDE)
+    _print(tally)
+
+
+def _print(tally):
+    """Print the table once, as wide as it needs where there is no terminal."""
+    where = console if console.is_terminal else Console(width=WIDE, highlight=False)
+    where.print(table(tally, state(tally), console))
 
 
 def at_last_look(tally):
