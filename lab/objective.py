@@ -17,7 +17,8 @@ def objective(task, params, batch, weights, knobs, progress, used=None):
         weights: weight of each loss term, shape (terms,), in the order of `task.terms`.
         knobs: dict of scalars.
         progress: share of training done, a scalar in [0, 1].
-        used: loss terms whose weight may differ from 0; all by default. The others are never computed.
+        used: loss terms whose weight may differ from 0; all by default. The others are never computed;
+            without any the objective is 0.
     """
     losses = task.losses(params, batch, knobs, progress)
     at = [index for index, name in enumerate(task.terms) if used is None or name in used]

@@ -1,7 +1,8 @@
 """What the pages tell to type works as written: run in a folder of its own on small configs, or at least parsed.
 
 Configs keep their tasks, regimens and sweeps, but have 8 seeds and 40 steps. A block of YAML that has a name is saved
-as NAME.yaml, and commands run in the order of the page.
+as NAME.yaml, and commands run in the order of the page. Lines of R run where R and one of its readers of Parquet are,
+which no registry of Python packages has.
 """
 
 import functools
