@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lab.population import Settings, Trainer
+from lab.population import PRNG, Settings, Trainer, fixed
 from lab.tasks.base import Knob, Proxy, Task, Training
 
 LANES, STEPS = 4, 3
 RESERVED = ("condition", "regimen", "seed", "checkpoint", "spent", "survives")
 
 
+@fixed()
 def check(task):
     """Return what is wrong with a task, a line of text for each problem; nothing if it can be trained.
 
@@ -111,8 +112,8 @@ def _compiled(function):
 def _parameters(task, init):
     """Initial parameters: float32, finite, from the key alone."""
     found, knobs = [], _defaults(task)
-    one, other = init(jax.random.key(0), knobs), init(jax.random.key(1), knobs)
-    again = _compiled(task.init)(jax.random.key(0), knobs)
+    one, other = init(jax.random.key(0, impl=PRNG), knobs), init(jax.random.key(1, impl=PRNG), knobs)
+    again = _compiled(task.init)(jax.random.key(0, impl=PRNG), knobs)
     for path, leaf in jax.tree_util.tree_leaves_with_path(one):
         name = f"init: {jax.tree_util.keystr(path)}"
         if not hasattr(leaf, "dtype") or leaf.dtype != jnp.float32:
@@ -160,9 +161,9 @@ def _finite(tree):
 
 def _losses(task, init):
     """Every loss term: a finite float32 scalar wherever the knobs may be, and main can be learned."""
-    params = init(jax.random.key(0), _defaults(task))
+    params = init(jax.random.key(0, impl=PRNG), _defaults(task))
     evaluate = jax.jit(
-        lambda knobs, progress: task.losses(params, task.sample(jax.random.key(1), knobs), knobs, progress)
+        lambda knobs, progress: task.losses(params, task.sample(jax.random.key(1, impl=PRNG), knobs), knobs, progress)
     )
     found = _named("losses", evaluate(_defaults(task), jnp.float32(0.5)), task.terms)
     if found:
@@ -172,7 +173,7 @@ def _losses(task, init):
             values = evaluate(knobs, jnp.float32(progress))
             bad = [name for name, value in values.items() if not _finite(value)]
             found += [f"losses: {name} is not finite at {where}, progress {progress:g}" for name in bad]
-    batch = _compiled(task.sample)(jax.random.key(1), _defaults(task))
+    batch = _compiled(task.sample)(jax.random.key(1, impl=PRNG), _defaults(task))
     slopes = jax.jit(jax.jacrev(lambda at: task.losses(at, batch, _defaults(task), jnp.float32(0.5))))(params)
     if not _finite(slopes):  # one bad slope spoils the others where all are taken together
         for name in task.terms:
@@ -189,16 +190,18 @@ def _losses(task, init):
 def _scores(task, init):
     """Every score: a float32 scalar in [0, 1] of parameters and knobs alone, and nan if the parameters are."""
     measure, knobs, at_end = _compiled(task.measure), _defaults(task), jnp.float32(1)
-    params = init(jax.random.key(0), knobs)
+    params = init(jax.random.key(0, impl=PRNG), knobs)
     before = measure(params, knobs)
     found = _named("measure", before, task.scores)
     if found:
         return found
     for where, own in _corners(task):
-        for name, value in measure(init(jax.random.key(2), own), own).items():
+        for name, value in measure(init(jax.random.key(2, impl=PRNG), own), own).items():
             if not 0 <= float(value) <= 1:
                 found.append(f"measure: {name} is {float(value):g} at {where}, outside [0, 1]")
-    jax.eval_shape(lambda at, own: task.losses(at, task.sample(jax.random.key(1), own), own, at_end), params, knobs)
+    jax.eval_shape(
+        lambda at, own: task.losses(at, task.sample(jax.random.key(1, impl=PRNG), own), own, at_end), params, knobs
+    )
     after = _compiled(task.measure)(params, knobs)
     found += [
         f"measure: {name} changes between two calls with the same parameters: it must depend on nothing else"

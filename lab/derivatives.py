@@ -18,7 +18,7 @@ from scipy.special import ndtri
 
 from lab.engine import block_width, use_all_cores, used_terms
 from lab.outcomes import classify
-from lab.population import DATA, Settings, State, Trainer, init, stacked, step
+from lab.population import DATA, PRNG, Settings, State, Trainer, compile_options, fixed, init, stacked, step
 from lab.sensitivity import QUANTITIES, Moment, place, settings
 from lab.statistics import Counts, Estimate, cells, influence
 
@@ -178,7 +178,7 @@ def trajectory(experiment, condition, terms, dtype=jnp.float32):
         experiment: a `lab.config.Experiment`.
         condition: the `lab.config.Condition` whose training it is.
         terms: loss terms and knobs whose values are given.
-        dtype: of parameters, settings and scores; float64 needs `jax.enable_x64`.
+        dtype: of parameters, settings and scores.
 
     Returns:
         A function of a seed and of weights of shape (segments, terms); it returns shape (segments, scores).
@@ -189,15 +189,17 @@ def trajectory(experiment, condition, terms, dtype=jnp.float32):
     unit = max(part for part in range(1, min(whole, LONGEST) + 1) if whole % part == 0)
     place = np.repeat(np.arange(len(lengths)), lengths // unit)
     last = np.cumsum(lengths // unit) - 1
-    own = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), stacked(condition.settings))
-    used = used_terms(experiment) | set(terms)
-    total = jnp.asarray(training.steps, dtype)
+    used, wide = used_terms(experiment) | set(terms), jnp.dtype(dtype).itemsize == 8
+    with fixed(x64=wide):
+        own = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), stacked(condition.settings))
+        total = jnp.asarray(training.steps, dtype)
 
+    @fixed(x64=wide)
     def run(seed, weights):
         # the objective masks terms of weight 0, and their slope with them
         weights = weights + jnp.where(weights == 0, 1e-30, 0.0).astype(dtype)
         settings = _changed(own, task, terms, weights)
-        seed_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), DATA), seed)
+        seed_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0, impl=PRNG), DATA), seed)
         start = init(task, training, seed, jax.tree.map(lambda leaf: leaf[0], settings))
         start = State(*(jax.tree.map(functools.partial(_as, dtype), tree) for tree in start))
 
@@ -246,10 +248,12 @@ def pathwise(experiment, condition, terms, seeds, score="alignment", mode="rever
     """
     run, index = trajectory(experiment, condition, terms, dtype), list(experiment.task.scores).index(score)
     kinds = {"reverse": jax.grad, "forward": jax.jacfwd}
-    slope = jax.jit(jax.vmap(kinds[mode](lambda weights, seed: run(seed, weights)[-1, index]), in_axes=(None, 0)))
-    weights = jnp.asarray(_start(experiment, condition, terms), dtype)
-    blocks = np.asarray(seeds, np.uint32).reshape(-1, width)
-    return np.concatenate([np.asarray(slope(weights, block)) for block in blocks])
+    each = jax.vmap(kinds[mode](lambda weights, seed: run(seed, weights)[-1, index]), in_axes=(None, 0))
+    with fixed(x64=jnp.dtype(dtype).itemsize == 8):
+        slope = jax.jit(each, compiler_options=compile_options())
+        weights = jnp.asarray(_start(experiment, condition, terms), dtype)
+        blocks = np.asarray(seeds, np.uint32).reshape(-1, width)
+        return np.concatenate([np.asarray(slope(weights, block)) for block in blocks])
 
 
 class Surrogate(NamedTuple):
@@ -264,6 +268,7 @@ class Surrogate(NamedTuple):
     decides: np.ndarray
 
 
+@fixed()
 def surrogate(experiment, condition, terms, seeds, after=0, width=32):
     """Return derivatives of the base rate from the margin of alignment at the end of each segment, or soon after it.
 
@@ -293,7 +298,8 @@ def surrogate(experiment, condition, terms, seeds, after=0, width=32):
         jax.vmap(
             lambda weights, seed: (margins(weights, seed), jax.jacfwd(lambda w: margins(w, seed)[0])(weights)),
             in_axes=(None, 0),
-        )
+        ),
+        compiler_options=compile_options(),
     )
     weights = jnp.asarray(_start(experiment, condition, terms), jnp.float32)
     found = [both(weights, block) for block in np.asarray(seeds, np.uint32).reshape(-1, width)]
@@ -315,6 +321,7 @@ class Refused(ValueError):
     """Slopes through training that are not those of the population."""
 
 
+@fixed()
 def spot_check(run, start, steps, seeds, index, slopes, width=32):
     """Compare slopes through training with central differences of the same score on the same seeds.
 
@@ -333,7 +340,8 @@ def spot_check(run, start, steps, seeds, index, slopes, width=32):
         Refused: a mean slope is further away from that of the differences than three standard errors of what lies
             between them and `CURVED`, or its standard error is more than ten times theirs and `CURVED`.
     """
-    score = jax.jit(jax.vmap(lambda weights, seed: run(seed, weights)[-1, index], in_axes=(None, 0)))
+    last = jax.vmap(lambda weights, seed: run(seed, weights)[-1, index], in_axes=(None, 0))
+    score = jax.jit(last, compiler_options=compile_options())
     blocks = np.asarray(seeds, np.uint32).reshape(-1, width)
     for term, size in enumerate(steps):
         sizes = np.abs(slopes[:, :, term].mean(0, dtype=float))

@@ -9,13 +9,12 @@ import os
 import platform
 import re
 import shutil
-import subprocess
-import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import NamedTuple
 
 import lab
+from lab import surroundings
 
 LOCK = Path(lab.__file__).parents[1] / "requirements.lock"
 LEAST_ROOM = 10**9
@@ -26,10 +25,6 @@ EXTRAS = {
     "trackio": ["trackio"],
     "mlflow": ["mlflow", "mlflow-skinny"],
 }
-# JAX_* that change what is said or which device is taken, which the lab says itself, and no byte of a run
-HARMLESS = re.compile(
-    r"JAX_(PLATFORMS|PLATFORM_NAME|NUM_CPU_DEVICES|TRACEBACK_FILTERING|LOG.*|DEBUG_LOG.*|.*_VISIBLE_DEVICES)$"
-)
 
 
 class Problem(NamedTuple):
@@ -57,33 +52,27 @@ def examine(folder="runs"):
         "extras": {extra: next(filter(None, map(_version, names)), None) for extra, names in EXTRAS.items()},
         "free_disk_bytes": shutil.disk_usage(_standing(folder)).free,
     }
-    found = [*packages(installed), *environment(os.environ), *storage(folder)]
+    found = [*packages(installed), *storage(folder)]
     try:
         uses = _asked(folder)
         machine["devices"], machine["memory_bytes"] = uses.pop("devices_seen"), uses.pop("memory_bytes")
+        found += environment(os.environ, uses["platform"])
         found += accelerator(machine, uses["platform"], os.environ)
     except ChildProcessError as error:
-        uses = None
+        uses, variable = None, surroundings.unusable(os.environ)
+        last = str(error).rpartition("\n")[2]
         found.append(
-            Problem(f"JAX does not start: {error}", "pip install --force-reinstall jax jaxlib, if no flag is it")
+            Problem(variable.what, variable.do)
+            if variable
+            else Problem(f"JAX does not start: {last}", "pip install --force-reinstall jax jaxlib")
         )
     return {"machine": machine, "lab": uses, "problems": [problem._asdict() for problem in found]}
 
 
 def _asked(folder):
-    """Return what `used` does in a process of its own. Raises ChildProcessError with the last line that it says."""
+    """Return what `used` does in a process of its own. Raises ChildProcessError with what it says."""
     code = "import json, sys; from lab import doctor; print(json.dumps(doctor.used(sys.argv[1])))"
-    # to look at a GPU must not take its memory from a run that trains there
-    environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
-    try:
-        answer = subprocess.run(
-            [sys.executable, "-c", code, str(folder)], env=environment, capture_output=True, text=True, timeout=120
-        )
-    except subprocess.TimeoutExpired:
-        raise ChildProcessError("it hangs") from None
-    if answer.returncode:
-        raise ChildProcessError(answer.stderr.strip().rpartition("\n")[2] or f"it ends with {answer.returncode}")
-    return json.loads(answer.stdout.splitlines()[-1])
+    return json.loads(surroundings.asked(code, str(folder)).splitlines()[-1])
 
 
 def used(folder):
@@ -182,18 +171,28 @@ def packages(installed, lock=LOCK):
     return found
 
 
-def environment(variables):
-    """Return the problems of environment variables that change the bytes of runs."""
-    found = []
-    if flags := variables.get("XLA_FLAGS"):
-        what = f"XLA_FLAGS={flags} may change last digits; a run begun without it does not go on with it"
-        found.append(Problem(what, "unset XLA_FLAGS, unless you mean it"))
+def environment(variables, device="cpu"):
+    """Return the problems of environment variables: those that a run records, and those that a library cannot read.
+
+    Args:
+        variables: of the environment.
+        device: what trains: cpu or gpu.
+    """
+    found, do = [], "unset {}, unless you mean it: a run that was begun without does not go on with it"
+    try:
+        if flags := surroundings.recorded_flags(variables.get("XLA_FLAGS", ""), device):
+            found.append(Problem(f"XLA_FLAGS: {flags} may change the bytes of runs", do.format("XLA_FLAGS")))
+    except (OSError, ValueError) as error:
+        found.append(Problem(f"XLA_FLAGS={variables['XLA_FLAGS']} cannot be read: {error}", "unset XLA_FLAGS"))
     for name in sorted(variables):
-        if name == "JAX_COMPILATION_CACHE_DIR":
-            found.append(Problem(f"{name} is set: cached programs are unsafe on a CPU", f"unset {name}"))
-        elif name.startswith("JAX_") and not HARMLESS.match(name):
-            what = f"{name}={variables[name]} may change the bytes of runs, and no run records it"
-            found.append(Problem(what, f"unset {name}"))
+        if name.startswith("JAX_") and surroundings.verdict(name.lower()) == "recorded":
+            found.append(Problem(f"{name}={variables[name]} may change the bytes of runs", do.format(name)))
+    if backend := variables.get("MPLBACKEND"):
+        try:
+            surroundings.asked("from matplotlib import pyplot; pyplot.figure()", variables=variables)
+        except ChildProcessError as error:
+            why = str(error).rpartition("\n")[2].partition(": ")[2].partition(";")[0]
+            found.append(Problem(f"Matplotlib cannot draw with MPLBACKEND={backend}: {why}", "unset MPLBACKEND"))
     return found
 
 

@@ -22,14 +22,14 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from lab import models, objective, outcomes, population
+from lab import models, objective, outcomes, population, surroundings
 from lab.machine import available_memory
-from lab.population import Settings, Trainer, stacked
+from lab.population import Settings, Trainer, fixed, stacked
 from lab.schema import MAX_SEED, MAX_SHARDS
 from lab.store import FORMAT, Run, StoreError, check_vacant, checked, lock
 from lab.tasks import base
 
-TRAINING_CODE = (models, objective, population, base)
+TRAINING_CODE = (models, objective, population, surroundings, base)
 # keys of a config that change no model; a run goes on where only these differ
 WORDS = ("name", "question", "stop", "proxy", "thresholds", "confidence", "baseline")
 
@@ -85,7 +85,12 @@ def chained(node, breaks=()):
 
 
 def use_all_cores():
-    """Make one JAX device of every core this process may use, unless JAX has already started."""
+    """Make one JAX device of every core this process may use, unless JAX has already started.
+
+    Raises:
+        lab.surroundings.Unusable: XLA would end this process because of XLA_FLAGS.
+    """
+    surroundings.check_flags(os.environ.get("XLA_FLAGS", ""))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", cores)
@@ -113,7 +118,7 @@ def identity(task, devices):
         "python": platform.python_version(),
         "training_code": digest.hexdigest()[:16],
         "device": devices[0].device_kind,
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        **surroundings.identity(devices[0].platform, jax.config.values),
     }
 
 
@@ -305,7 +310,7 @@ def here(experiment):
     blocks = functools.cache(lambda width: Blocks(experiment, width, jax.devices()))
 
     def train(stored, missing, progress=None, say=None):
-        with ThreadPoolExecutor(1) as writer:  # the disk works while the next block trains
+        with fixed(), ThreadPoolExecutor(1) as writer:  # the disk works while the next block trains
             writing = deque()
             for shard in blocks(stored.manifest["block_width"]).train(by_block(missing), progress):
                 writing.append(writer.submit(stored.write, *shard))

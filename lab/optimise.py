@@ -247,6 +247,7 @@ def searches(
     check(experiment, cap, budget, count, iterations, pairs)
     per_start = (iterations + 4) * pairs
     from lab.derivatives import Ends
+    from lab.population import fixed
 
     lengths = np.diff([0, *experiment.ends]) / experiment.training.steps
     shared = {**experiment.as_json(), "seeds": None, "stop": None, "regimens": None, "sweep": None, "name": None}
@@ -263,11 +264,12 @@ def searches(
         if index < len(found):
             continue
         steps = itertools.count(index * iterations + 1)
-        found.append(
-            search(ends, goal, lengths, start, cap, budget, iterations=iterations, pairs=pairs,
-                   first_seed=SEARCH + index * per_start,
-                   progress=progress and (lambda steps=steps: progress(next(steps), count * iterations)))
-        )  # fmt: skip
+        with fixed():
+            found.append(
+                search(ends, goal, lengths, start, cap, budget, iterations=iterations, pairs=pairs,
+                       first_seed=SEARCH + index * per_start,
+                       progress=progress and (lambda steps=steps: progress(next(steps), count * iterations)))
+            )  # fmt: skip
         if file:
             rows = [[*(part.tolist() for part in own[:3]), own.value] for own in found]
             file.with_suffix(".tmp").write_text(json.dumps({"asked": asked, "found": rows}) + "\n")

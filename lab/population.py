@@ -5,23 +5,87 @@ edges of segments, so one compiled program serves a whole sweep. XLA may change 
 device, which is therefore part of a run's identity.
 """
 
+import contextlib
 import functools
 import hashlib
-from typing import NamedTuple
+import os
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from lab import surroundings
 from lab.objective import objective
 
 INITIAL_WEIGHTS, DATA = 0, 1
 LANES = PartitionSpec("lanes")
 SHARED = PartitionSpec()
 KEPT = 8  # compiled programs that this process keeps
+PRNG = "threefry2x32"
 _programs = {}
+
+
+@contextlib.contextmanager
+def fixed(x64: bool = False) -> Iterator[None]:
+    """Give options of JAX and flax the values in `lab.surroundings` for a while; afterwards they are what they were.
+
+    Everything of the lab that traces, compiles or runs a program does so within, because the environment or the user's
+    own process may have set others.
+
+    Args:
+        x64: with numbers of 64 bits, which no run uses.
+
+    Raises:
+        lab.surroundings.Unusable: XLA would end this process because of XLA_FLAGS.
+    """
+    surroundings.check_flags(os.environ.get("XLA_FLAGS", ""))
+    now = jax.config.values
+    with contextlib.ExitStack() as stack:
+        if now["jax_compilation_cache_dir"]:  # JAX looks once in a process whether it is to use a cache
+            stack.callback(compilation_cache.reset_cache)
+            compilation_cache.reset_cache()
+        for name, value in {**surroundings.FIXED, "jax_enable_x64": x64}.items():
+            if now.get(name, value) != value:
+                stack.enter_context(_option(name, value))
+        for name, value in surroundings.FIXED_OF_FLAX.items():
+            stack.enter_context(flax.config.temp_flip_flag(name.removeprefix("flax_"), value))
+        yield
+
+
+@contextlib.contextmanager
+def _option(name: str, value: Any) -> Iterator[None]:
+    """Give an option of JAX a value for a while; in this thread alone, where JAX can do that."""
+    if (manager := getattr(jax, name.removeprefix("jax_"), None)) is not None:
+        with manager(value):
+            yield
+        return
+    before = jax.config.values[name]
+    jax.config.update(name, value)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
+
+
+@functools.cache
+def compile_options() -> dict[str, Any]:
+    """Return the options in `surroundings.COMPILED`, without those that this version of XLA does not know."""
+    options, program = dict(surroundings.COMPILED), jax.jit(abs).lower(0.0)
+    while True:
+        try:
+            program.compile(compiler_options=options)
+            return options
+        except jax.errors.JaxRuntimeError as error:
+            if not (unknown := re.search(r"No such compile option: '(\w+)'", str(error))):
+                raise
+            del options[unknown[1]]
 
 
 class Settings(NamedTuple):
@@ -77,12 +141,13 @@ def optimizer(kind, learning_rate, momentum, eps_root=0.0):
 
 
 @functools.cache
+@fixed()
 def parts(task):
     """Return the names of the parts of a task's model: the top-level keys of its parameters."""
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
     knobs = dict.fromkeys(task.knobs, scalar)
     seed = jax.ShapeDtypeStruct((), jnp.uint32)
-    params = jax.eval_shape(lambda seed, knobs: task.init(jax.random.key(seed), knobs), seed, knobs)
+    params = jax.eval_shape(lambda seed, knobs: task.init(jax.random.key(seed, impl=PRNG), knobs), seed, knobs)
     return tuple(sorted(params)) if isinstance(params, dict) else ("model",)
 
 
@@ -128,7 +193,7 @@ def step(task, training, total, seed_key, settings, index, state, used=None, eps
 def init(task, training, seed, settings):
     """Return the `State` of one lane before training. Seed i starts alike in every condition with its knobs."""
     knobs = dict(zip(task.knobs, settings.world_knobs, strict=True))
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), INITIAL_WEIGHTS), seed)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0, impl=PRNG), INITIAL_WEIGHTS), seed)
     params = task.init(key, knobs)
     return State(params, optimizer(training.optimizer, 0.0, training.momentum).init(params))
 
@@ -150,7 +215,7 @@ def segments(task, training, total, seed, settings, state, edges, count, used=No
     Returns:
         The new `State` and the scores, shape (segments, scores), in the order of `task.scores`; nan from `count` on.
     """
-    seed_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), DATA), seed)
+    seed_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0, impl=PRNG), DATA), seed)
 
     def segment(index, carried):
         state, table = carried
@@ -161,9 +226,7 @@ def segments(task, training, total, seed, settings, state, edges, count, used=No
         return state, table.at[index].set(jnp.stack([scores[name] for name in task.scores]))
 
     table = jnp.full((len(settings.weights), len(task.scores)), jnp.nan, jnp.float32)
-    # a GPU would otherwise round the factors of products to 10 bits
-    with jax.default_matmul_precision("float32"):
-        return jax.lax.fori_loop(0, count, segment, (state, table))
+    return jax.lax.fori_loop(0, count, segment, (state, table))
 
 
 class Trainer:
@@ -197,11 +260,13 @@ class Trainer:
         self.mesh = Mesh(np.array(devices), ("lanes",))
         self._compiled = {}
 
+    @fixed()
     def init(self, seeds, settings):
         """Return the `State` of a block before training; `seeds` is uint32 of shape (lanes,)."""
         lane = functools.partial(init, self.task, self.training)
         return self._run("init", lane, (0, _axes(settings, 0)), seeds, settings)
 
+    @fixed()
     def train(self, seeds, settings, state, edges):
         """Train a block through consecutive segments.
 
@@ -261,15 +326,16 @@ def compiled(lowered, devices):
     """Compile, unless the very same program was compiled for the same devices before; the last few are kept.
 
     Many runs of a process are one program: other seeds, weights, knobs and gates change none of its text. The text has
-    no names of inputs and outputs.
+    no names of inputs and outputs, and does not say with which options it is compiled.
 
     Args:
         lowered: what `jax.jit(...).lower` returned, of a program that keeps unused inputs.
         devices: that it runs on.
     """
     text = hashlib.sha256(lowered.as_text().encode()).digest()
-    key = text, lowered.in_tree, lowered.out_tree, tuple(devices)
-    program = _programs.pop(key, None) or lowered.compile()
+    recorded = surroundings.recorded_options(jax.config.values)
+    key = text, lowered.in_tree, lowered.out_tree, tuple(devices), recorded
+    program = _programs.pop(key, None) or lowered.compile(compiler_options=compile_options())
     _programs[key] = program
     if len(_programs) > KEPT:
         _programs.pop(next(iter(_programs)))

@@ -6,7 +6,7 @@ import sys
 
 import tyro
 
-from lab import outcomes
+from lab import outcomes, surroundings
 from lab.cli.about import check_task, claims, schema, tasks
 from lab.cli.console import Failed, Stopped, UsageError, errors
 from lab.cli.doctor import doctor
@@ -56,7 +56,7 @@ def main(args=None):
     except OSError as error:
         errors.print(f"{error.filename}: {error.strerror}", markup=False, soft_wrap=True)
         return 1
-    except (Failed, StoreError) as error:
+    except (Failed, StoreError, surroundings.Unusable) as error:
         errors.print(str(error), markup=False, soft_wrap=True)
         return 1
     except Stopped as stopped:
@@ -64,6 +64,11 @@ def main(args=None):
         return 128 + stopped.args[0]
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    except Exception:
+        if not (variable := surroundings.unusable()):
+            raise
+        errors.print(str(variable), markup=False, soft_wrap=True)
+        return 1
     return 0
 
 
