@@ -51,7 +51,8 @@ def fixed(x64: bool = False) -> Iterator[None]:
         if now["jax_compilation_cache_dir"]:  # JAX looks once in a process whether it is to use a cache
             stack.callback(compilation_cache.reset_cache)
             compilation_cache.reset_cache()
-        for name, value in {**surroundings.FIXED, "jax_enable_x64": x64}.items():
+        wide = {"jax_enable_x64": True} if x64 else {}
+        for name, value in {**surroundings.FIXED, **wide}.items():
             if now.get(name, value) != value:
                 stack.enter_context(_option(name, value))
         for name, value in surroundings.FIXED_OF_FLAX.items():
@@ -74,18 +75,25 @@ def _option(name: str, value: Any) -> Iterator[None]:
         jax.config.update(name, before)
 
 
-@functools.cache
 def compile_options() -> dict[str, Any]:
-    """Return the options in `surroundings.COMPILED`, without those that this version of XLA does not know."""
-    options, program = dict(surroundings.COMPILED), jax.jit(abs).lower(0.0)
+    """Return the options of `lab.surroundings.COMPILED`, without those that this version of XLA does not know."""
+    unknown = _unknown(frozenset(surroundings.COMPILED))
+    return {name: value for name, value in surroundings.COMPILED.items() if name not in unknown}
+
+
+@functools.cache
+def _unknown(names: frozenset[str]) -> set[str]:
+    """Return the names of options that XLA does not know: it names one at a time."""
+    program, unknown = jax.jit(abs).lower(0.0), set()
     while True:
+        options = {name: surroundings.COMPILED[name] for name in names - unknown}
         try:
             program.compile(compiler_options=options)
-            return options
+            return unknown
         except jax.errors.JaxRuntimeError as error:
-            if not (unknown := re.search(r"No such compile option: '(\w+)'", str(error))):
+            if not (said := re.search(r"No such compile option: '(\w+)'", str(error))):
                 raise
-            del options[unknown[1]]
+            unknown.add(said[1])
 
 
 class Settings(NamedTuple):

@@ -174,7 +174,7 @@ VERDICTS = {
 
 # the lines of /proc/cpuinfo that say what kind of processor it is, and the instructions with which it computes
 KIND = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU architecture", "CPU part")
-ARITHMETIC = re.compile(r"(sse|ssse|avx|fma|f16c|asimd|neon|fp|sve)")
+ARITHMETIC = re.compile(r"s?sse|avx|fma|f16c|asimd|sve|fp$|fphp")
 
 
 class Unusable(Exception):

@@ -1,7 +1,7 @@
 import jax
 import pytest
 
-from lab import population
+from lab import population, surroundings
 from lab.engine import use_all_cores
 
 use_all_cores()
@@ -19,8 +19,10 @@ def strict_dtypes():
 @pytest.fixture
 def quick_to_compile():
     """Compiling is most of the time of tests that train little; what they ask is true however well it is done."""
-    before = jax.config.values["jax_disable_most_optimizations"]
+    before, compiled = jax.config.values["jax_disable_most_optimizations"], dict(surroundings.COMPILED)
     jax.config.update("jax_disable_most_optimizations", True)
+    surroundings.COMPILED |= {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
     yield
     jax.config.update("jax_disable_most_optimizations", before)
+    surroundings.COMPILED |= compiled
     population._programs.clear()

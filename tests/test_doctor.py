@@ -48,17 +48,29 @@ def test_old_and_missing_packages_are_named(tmp_path):
     assert gone.what == "scipy is not installed"
 
 
-def test_variables_that_change_bytes_are_named():
-    variables = {
-        "XLA_FLAGS": "--xla_cpu_enable_fast_math=true",
-        "JAX_ENABLE_X64": "1",
-        "JAX_COMPILATION_CACHE_DIR": "c",
-    }
-    flags, cache, wide = said(doctor.environment(variables))
-    assert "--xla_cpu_enable_fast_math=true" in flags
-    assert "unset XLA_FLAGS" in flags
-    assert "unset JAX_COMPILATION_CACHE_DIR" in cache
-    assert "JAX_ENABLE_X64=1" in wide
+def test_variables_that_a_run_records_are_named_and_those_that_the_lab_overrules_are_not():
+    fixed = {"XLA_FLAGS": "--xla_cpu_enable_fast_math=true", "JAX_ENABLE_X64": "1", "JAX_COMPILATION_CACHE_DIR": "c"}
+    assert doctor.environment(fixed) == []
+    recorded = {"XLA_FLAGS": "--xla_dump_to=d --xla_cpu_max_isa=AVX2 --xla_gpu_ftz=true", "JAX_USE_MAGMA": "off"}
+    flags, option = said(doctor.environment(recorded))
+    assert flags.startswith("XLA_FLAGS: --xla_cpu_max_isa=AVX2 may change the bytes of runs | unset XLA_FLAGS")
+    assert option.startswith("JAX_USE_MAGMA=off may change the bytes of runs | unset JAX_USE_MAGMA")
+    (flags,) = said(doctor.environment({"XLA_FLAGS": recorded["XLA_FLAGS"]}, "gpu"))
+    assert flags.startswith("XLA_FLAGS: --xla_gpu_ftz=true may")
+
+
+def test_flags_in_a_file_that_is_not_there_are_a_problem(tmp_path):
+    (missing,) = said(doctor.environment({"XLA_FLAGS": str(tmp_path / "none")}))
+    assert "cannot be read" in missing
+    assert "unset XLA_FLAGS" in missing
+
+
+def test_a_backend_that_matplotlib_cannot_load_is_named():
+    variables = {**os.environ, "MPLBACKEND": "module://no_such_module.backend"}
+    (backend,) = said(doctor.environment(variables))
+    assert backend.startswith("Matplotlib cannot draw with MPLBACKEND=module://no_such_module.backend: ")
+    assert backend.endswith("unset MPLBACKEND")
+    assert doctor.environment({**os.environ, "MPLBACKEND": "agg"}) == []
 
 
 def test_a_gpu_that_jax_does_not_see():
@@ -133,5 +145,5 @@ def test_jax_that_does_not_start_is_a_problem(capsys, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--no_such_flag")  # at which XLA ends its process
     assert cli.main(["doctor"]) == 1
     told = capsys.readouterr().out
-    assert "JAX does not start" in told
-    assert "do: unset XLA_FLAGS" in told
+    assert "JAX does not start with XLA_FLAGS=--no_such_flag: Unknown flag in XLA_FLAGS: --no_such_flag" in told
+    assert "do: correct it, or unset XLA_FLAGS" in told

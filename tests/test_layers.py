@@ -11,7 +11,7 @@ import lab
 
 ROOT = Path(lab.__file__).parent
 LAYERS = [
-    {"machine", "models", "schema", "source"},
+    {"machine", "models", "schema", "source", "surroundings"},
     {"tasks"},
     {"objective"},
     {"population"},
