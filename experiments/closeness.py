@@ -27,7 +27,7 @@ from tueplots import figsizes
 from lab import claims, outcomes, statistics
 from lab.engine import block_width, use_all_cores, used_terms
 from lab.figures.style import label, style_of
-from lab.population import Trainer, stacked
+from lab.population import Trainer, fixed, stacked
 from lab.statistics import Estimate
 
 LEAST, MOST_DRAWN = 8, 6.0
@@ -88,6 +88,7 @@ def _norm(one, other):
     return np.sqrt(sum(jax.tree.leaves(squares)))
 
 
+@fixed()
 def barrier(task, condition, one, other):
     """Return by how much the main objective rises at most above the chord between two models, shape (seeds,)."""
     knobs = dict(zip(task.knobs, map(np.float32, condition.settings[-1].world_knobs), strict=True))

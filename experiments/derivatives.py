@@ -39,7 +39,6 @@ from pathlib import Path
 from unittest import mock
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
@@ -127,7 +126,7 @@ def measure(task, activation, scale):
         found = derivatives.evolution(*own, sigma, seeds, FIRST + 10 * seeds)["base_rate"]
     rows["evolution"] = found.values[:, 0], found.errors[:, 0]
     for name, dtype in (("pathwise", jnp.float32), ("pathwise64", jnp.float64)):
-        with timed(name), jax.enable_x64(dtype is jnp.float64):
+        with timed(name):
             each = derivatives.pathwise(*own, fewer, dtype=dtype)[:, :, 0].astype(float)
         rows[name] = each.mean(0), each.std(0) / math.sqrt(len(each))
     with timed("surrogate"):

@@ -2,15 +2,16 @@
 
 Command:   python -m experiments.settings [--only PATTERN] [--table]
 Expected:  what gives other bytes or fails by itself gives the same in the lab, or is recorded (`lab.surroundings`)
-Cost:      about four hours on 2 cores; with --only, half a minute for each setting and way
+Cost:      about two hours on 2 cores, most of it compiling
 
-Trains every task for a few steps in a process of its own for each value of each setting: first with all that the lab
-fixes taken away, then, if that changed something, as the lab is. Compared are initial parameters, parameters in the end
-and scores. Settings of JAX are all that this version has, those of XLA all that can concern a CPU; flags for GPUs
-cannot be tried here, and count as recorded. A setting that is in figures/settings.json already is not tried again.
+Trains every task for a few steps with each value of each setting: first with all that the lab fixes taken away, then,
+if that changed something, as the lab is. Compared are initial parameters, those in the end and scores. Options of JAX
+are all that this version has. Flags of XLA are those that can concern a CPU, each in a process of its own; those for
+GPUs cannot be tried here, and are recorded. What figures/settings.json holds of these versions is not tried again.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -26,6 +27,8 @@ from lab import surroundings
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "figures" / "settings.json"
+FOUND = "found: "
+PLAIN = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_", "FLAX_"))}
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 CONFIG = """
 name: settings
@@ -156,14 +159,15 @@ VARIABLES = [
 
 
 def settings():
-    """Yield (name, value in words, options of JAX, environment variables) of everything to try."""
-    code = "import json, jax; print(json.dumps({n: str(v) if v and type(v) not in (bool, int, float) else v " \
-           "for n, v in jax.config.values.items()}))"  # fmt: skip
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_", "FLAX_"))}
-    for name, default in sorted(json.loads(surroundings.asked(code, variables=plain)).items()):
-        simple = [not default] if isinstance(default, bool) else ["x"] if default in ("", None, "all") else None
+    """Yield (name, value, options of JAX, environment variables) of everything to try."""
+    code = (
+        "import json, jax; print(json.dumps({name: value if type(value) in (bool, int, float) else str(value or '') "
+        "for name, value in jax.config.values.items()}))"
+    )
+    for name, default in sorted(json.loads(surroundings.asked(code, variables=PLAIN)).items()):
+        simple = [not default] if isinstance(default, bool) else ["x"] if default in ("", "all") else None
         for value in OPTIONS.get(name) or simple or [default + 1]:
-            yield name, str(value), {name: value}, {}
+            yield name, value, {name: value}, {}
     flags = {f"xla_{name}": ["true"] for name in SWITCHED_ON.split()}
     flags |= {f"xla_{name}": ["false"] for name in SWITCHED_OFF.split()} | FLAGS
     for name, values in sorted(flags.items()):
@@ -174,38 +178,85 @@ def settings():
         yield name, value, {}, variables
 
 
-def trained(options=None, variables=None, bare=False):
-    """Return the digests of a process with these settings, or the last line of what it says where it fails."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_", "FLAX_"))}
-    command = [sys.executable, "-m", "experiments.settings", "--child", json.dumps([options or {}, bare])]
-    environment = {**plain, **(variables or {})}
-    try:
-        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=1800)
-    except subprocess.TimeoutExpired:
-        return "it takes more than half an hour"
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if re.match(r"[EF]\d{4} |\w[\w.]*(Error|Exception)\b", line)]
-        said = lines[0].partition("] ")[2] or lines[-1] if lines else f"it ends with {done.returncode}"
-        return said[:200]
-    return json.loads(done.stdout.splitlines()[-1])
+def trained(options, variables=None, bare=False):
+    """Yield for each of several options of JAX what came out of training with it, or why it failed.
+
+    Args:
+        options: each a dict of none or one.
+        variables: of the environment.
+        bare: take away what the lab fixes.
+    """
+    command = [sys.executable, "-m", "experiments.settings", "--child", json.dumps([options, bare])]
+    environment, done = {**PLAIN, **(variables or {})}, 0
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, errors="replace"
+        )
+        for line in process.stdout:
+            if line.startswith(FOUND):
+                done += 1
+                yield json.loads(line.removeprefix(FOUND))
+        process.wait()
+        log.seek(0)
+        lines = log.read().splitlines()
+    if done == len(options):
+        return
+    lines = [line for line in lines if re.match(r"[EF]\d{4} |[\w.]*(Error|Exception)\b", line)]
+    yield (lines[0].partition("] ")[2] or lines[-1] if lines else f"it ends with {process.returncode}")[:200]
+    yield from trained(options[done + 1 :], variables, bare) if done + 1 < len(options) else ()
 
 
 def child(options, bare):
-    """Train every task and print what came out of it."""
+    """Train every task with each of several options of JAX and print what came out."""
     import jax
-    import numpy as np
 
-    for name, value in options.items():
-        jax.config.update(name, value)
-    from lab import engine, outcomes, population
-    from lab.config import parse
-    from lab.tasks import TASKS as KINDS
+    if len(options) == 1:  # some can be set only before JAX starts
+        for name, value in options[0].items():
+            jax.config.update(name, value)
+    from jax._src import compiler
+
+    from lab import engine, population
 
     if bare:
         population.PRNG = None
         for table in (surroundings.FIXED, surroundings.FIXED_OF_FLAX, surroundings.COMPILED):
             table.clear()
     engine.use_all_cores()
+    programs, compile_anew = {}, compiler.backend_compile_and_load
+
+    def compile_once(backend, module, devices, given, callbacks):
+        text = module.operation.get_asm(enable_debug_info=False), given.SerializeAsString()
+        key = text, tuple(given.env_option_overrides), repr(devices)
+        if key not in programs:
+            programs[key] = compile_anew(backend, module, devices, given, callbacks)
+        return programs[key]
+
+    compiler.backend_compile_and_load = compile_once  # what XLA is given twice it need not compile twice
+    for option in options:
+        before = {name: jax.config.values[name] for name in option}
+        population._programs.clear()
+        jax.clear_caches()
+        try:
+            for name, value in option.items():
+                jax.config.update(name, value)
+            found = outcome()
+        except Exception as error:
+            found = f"{type(error).__name__}: {error}"[:200]
+        finally:
+            for name, value in before.items():
+                with contextlib.suppress(RuntimeError):
+                    jax.config.update(name, "allow" if name == "jax_transfer_guard" else value)
+        print(FOUND + json.dumps(found), flush=True)
+
+
+def outcome():
+    """Train every task; return digests of its initial parameters, of those in the end and of its scores."""
+    import jax
+    import numpy as np
+
+    from lab import engine, outcomes, population
+    from lab.config import parse
+    from lab.tasks import TASKS as KINDS
 
     def digest(arrays):
         return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()[:16]
@@ -226,16 +277,31 @@ def child(options, bare):
         states = ([np.asarray(leaf)[:width] for leaf in jax.tree.leaves(state)] for state in (start, end))
         scores = [results[score].values for score in experiment.task.scores]
         found[name] = dict(zip(("start", "end", "scores"), map(digest, (*states, scores)), strict=True))
-    print(json.dumps(found))
+    return found
 
 
 def compared(found, plain):
     """Return "same", or in words what is other than in a plain process."""
     if isinstance(found, str):
         return f"fails: {found}"
-    other = [f"{task} ({', '.join(k for k in found[task] if found[task][k] != plain[task][k])})"
-             for task in found if found[task] != plain[task]]  # fmt: skip
-    return f"other: {', '.join(other)}" if other else "same"
+    other = {task: [key for key, value in found[task].items() if value != plain[task][key]] for task in found}
+    words = [f"{task} ({', '.join(keys)})" for task, keys in other.items() if keys]
+    return f"other: {', '.join(words)}" if words else "same"
+
+
+def tried(cases, bare):
+    """Yield (name, value, what came of it in words) of settings that `settings` yields."""
+    (plain,) = trained([{}], bare=bare)
+    together = [case for case in cases if case[2]]
+    alone = [case for case in cases if not case[2]]
+    for case, found in zip(together, trained([options for _, _, options, _ in together], bare=bare), strict=True):
+        if isinstance(found, str) and "before backends are initialized" in found:
+            alone.append(case)
+            continue
+        yield *case[:2], compared(found, plain)
+    for name, value, options, variables in alone:
+        (found,) = trained([options], variables, bare)
+        yield name, value, compared(found, plain)
 
 
 def main():
@@ -248,26 +314,26 @@ def main():
     if options.child:
         child(*json.loads(options.child))
         return
-    about = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
-    about["processor"] = surroundings.processor()
     stored = json.loads(options.out.read_text()) if options.out.exists() else {}
-    rows = {(row["setting"], row["value"]): row for row in stored.get("rows", []) if stored.get("about") == about}
     if options.table:
         for row in stored["rows"]:
-            print(f"{row['setting']} = {row['value']} | {row['verdict']} | {row['alone']} | {row['in the lab']}")
+            print(" | ".join([f"{row['setting']} = {row['value']}", *list(row.values())[2:]]))
         return
-    plain, bare = trained(), trained(bare=True)
-    print(f"what the lab fixes changes nothing in plain surroundings: {compared(bare, plain)}", flush=True)
-    for name, value, of_jax, variables in settings():
-        if (name, value) in rows or not re.search(options.only, name):
-            continue
-        verdict = surroundings.verdict(name.lower())
-        alone = compared(trained(of_jax, variables, bare=True), bare)
-        held = compared(trained(of_jax, variables), plain) if alone != "same" else "same"
-        row = {"setting": name, "value": value, "verdict": verdict, "alone": alone, "in the lab": held}
-        rows[name, value] = row
-        print(" | ".join(row.values()), flush=True)
-        options.out.write_text(json.dumps({"about": about, "rows": list(rows.values())}, indent=1) + "\n")
+    about = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    about["processor"] = surroundings.processor()
+    rows = {(row["setting"], row["value"]): row for row in stored.get("rows", []) if stored["about"] == about}
+    cases = [case for case in settings() if re.search(options.only, case[0])]
+    for column, bare in (("alone", True), ("in the lab", False)):
+        left = [
+            case
+            for case in cases
+            if column not in (row := rows.get(case[:2], {})) and (bare or row.get("alone") != "same")
+        ]
+        for name, value, words in tried(left, bare) if left else ():
+            row = rows.setdefault((name, value), {"setting": name, "value": value})
+            row |= {"verdict": surroundings.verdict(name.lower()), column: words}
+            print(name, value, column, words, sep=" | ", flush=True)
+            options.out.write_text(json.dumps({"about": about, "rows": list(rows.values())}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

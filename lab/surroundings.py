@@ -28,6 +28,7 @@ FIXED = {
     "jax_threefry_partitionable": True,
     "jax_random_seed_offset": 0,
     "jax_softmax_custom_jvp": False,
+    "eager_constant_folding": False,
     "jax_default_matmul_precision": "float32",  # a GPU would otherwise round the factors of products to 10 bits
     "jax_compilation_cache_dir": None,  # a program may be there that was compiled for another processor
     # these stop training
@@ -74,7 +75,6 @@ COMPILED = {
 
 # options of JAX with their defaults: no effect on the lab's own tasks on a CPU, but perhaps on a GPU or in other tasks
 RECORDED = {
-    "eager_constant_folding": False,
     "jax_backend_target": "",
     "jax_bcoo_cusparse_lowering": False,
     "jax_compilation_cache_expect_pgle": False,
@@ -247,6 +247,9 @@ def processor(file: Path = Path("/proc/cpuinfo")) -> str:
         fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in block.splitlines())}
         words = fields.get("flags", fields.get("Features", "")).split()
         kinds.append([*(fields[key] for key in KIND if key in fields), *sorted(filter(ARITHMETIC.match, words))])
+    if not any(kinds) and sys.platform == "darwin":
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        kinds = [[subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()]]
     return ", ".join(dict.fromkeys(map(" ".join, filter(None, kinds)))) or platform.processor() or platform.machine()
 
 
