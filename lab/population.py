@@ -28,7 +28,7 @@ INITIAL_WEIGHTS, DATA = 0, 1
 LANES = PartitionSpec("lanes")
 SHARED = PartitionSpec()
 KEPT = 8  # compiled programs that this process keeps
-PRNG = "threefry2x32"
+PRNG = surroundings.FIXED["jax_default_prng_impl"]
 _programs = {}
 
 

@@ -34,6 +34,7 @@ FIXED = {
     # these stop training
     "jax_numpy_dtype_promotion": "standard",
     "jax_disable_jit": False,
+    "jax_use_simplified_jaxpr_constants": False,
     "jax_no_tracing": False,
     "jax_no_execution": False,
     "jax_debug_nans": False,
@@ -102,7 +103,6 @@ RECORDED = {
     "jax_use_direct_linearize": True,
     "jax_use_magma": "auto",
     "jax_use_shardy_partitioner": True,
-    "jax_use_simplified_jaxpr_constants": False,
     "jax_xla_profile_version": 0,
     "mock_num_gpu_processes": 0,
 }
@@ -139,15 +139,15 @@ TRIED = """
     jax_traceback_in_locations_limit jax_tracer_error_num_traceback_frames jax_use_emit_pipeline_primitive
     jax_xla_backend
 
-    xla_allow_h2h_copy_when_automatic_host_compute_offload_disabled xla_allow_scalar_index_dynamic_ops
-    xla_cmd_buffer_trace_cache_size xla_cpu_copy_insertion_use_region_analysis xla_cpu_emitter_verification_level
+    xla_allow_h2h_copy_when_automatic_host_compute_offload_disabled xla_cmd_buffer_trace_cache_size
+    xla_cpu_copy_insertion_use_region_analysis xla_cpu_emitter_verification_level
     xla_cpu_enable_concurrency_optimized_scheduler xla_cpu_enable_xprof_traceme
     xla_cpu_experimental_enable_tiling_propagation xla_cpu_experimental_onednn_custom_call
     xla_cpu_experimental_onednn_fusion_type xla_cpu_experimental_xnn_graph_fusion_mode
     xla_cpu_generate_unique_c_style_kernel_entry_points xla_cpu_multi_thread_eigen
     xla_cpu_parallel_codegen_split_count xla_cpu_scheduler_type xla_cpu_strict_dot_conv_math xla_cpu_use_acl
-    xla_cpu_use_onednn xla_cpu_use_xnnpack xla_debug_buffer_assignment_show_max xla_detailed_logging
-    xla_detect_unstable_reductions xla_detect_unstable_reductions_post_optimizations
+    xla_cpu_use_onednn xla_cpu_use_thunk_runtime xla_cpu_use_xnnpack xla_debug_buffer_assignment_show_max
+    xla_detailed_logging xla_detect_unstable_reductions xla_detect_unstable_reductions_post_optimizations
     xla_disable_automatic_host_compute_offload xla_early_exit_with_layouts xla_eliminate_hlo_implicit_broadcast
     xla_embed_ir_in_executable xla_enable_command_buffers_during_profiling xla_enable_dumping
     xla_enable_enzyme_comms_opt xla_enable_fast_math xla_enable_hlo_sharding_v3 xla_enable_rgv3_materialization
@@ -163,7 +163,6 @@ TRIED = """
 """
 # flags of XLA that write down what it does, and those that concern more than one machine
 WITHOUT_EFFECT = ("xla_dump_", "xla_gpu_dump_", "xla_hlo_graph_", "xla_cpu_collective_")
-
 
 # what becomes of each setting
 VERDICTS = {

@@ -37,11 +37,13 @@ HOSTILE = {
     "jax_threefry_partitionable": False,
     "jax_random_seed_offset": 1,
     "jax_softmax_custom_jvp": True,
+    "eager_constant_folding": True,
     "jax_disable_most_optimizations": True,
     "jax_default_matmul_precision": "bfloat16",
     "jax_numpy_dtype_promotion": "strict",
     "jax_debug_nans": True,
     "jax_error_checking_behavior_nan": "raise",
+    "jax_use_simplified_jaxpr_constants": True,
     "jax_no_tracing": True,
     "jax_no_execution": True,
     "jax_transfer_guard": "disallow",
@@ -151,6 +153,13 @@ def test_flags_that_make_other_bytes_are_overruled(tmp_path, plain):
     command = [sys.executable, "-c", code, str(tmp_path / "scores.npz"), str(tmp_path)]
     subprocess.run(command, env=environment, cwd=ROOT, check=True)
     assert same(dict(np.load(tmp_path / "scores.npz")), plain)
+
+
+def test_what_the_lab_tells_xla_are_its_own_defaults(tmp_path, plain, monkeypatch):
+    monkeypatch.setattr(surroundings, "COMPILED", {})
+    population._programs.clear()
+    assert same(scores(tmp_path), plain)
+    population._programs.clear()
 
 
 def test_every_key_names_its_implementation():
