@@ -11,8 +11,8 @@ import altair as alt
 
 from lab.figures.run import OUTCOMES, PARTS
 from lab.figures.style import GREY, STYLES, style_of
-from lab.report.words import with_interval
 from lab.statistics import CELLS
+from lab.words import with_interval
 
 SHAPES = {"s": "square", "o": "circle", "^": "triangle-up", "v": "triangle-down", "D": "diamond", "P": "cross"}
 MANY = 3  # ticks

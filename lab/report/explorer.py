@@ -5,7 +5,7 @@ import altair as alt
 from lab.report import charts
 from lab.report.charts import INK, inline
 from lab.report.courses import BETWEEN, BINS, QUANTILES
-from lab.report.words import with_interval
+from lab.words import with_interval
 
 WIDTH = 290  # a phone is 375 wide
 SMALL = {"width": WIDTH, "height": 84}
@@ -263,7 +263,7 @@ def _course(score, bands, boxes, names, param, shares):
         )
     )
     base = _known(alt.Chart(bands).transform_filter(chosen), names)
-    limits = [alt.Tooltip(f"{q}:Q", title=f"{q[1:]}% are below", format=".3f") for q in QUANTILES]
+    limits = [alt.Tooltip(f"{q}:Q", title=f"{q[1:]}% are below", format=".4~g") for q in QUANTILES]
     layers = [
         base.mark_area(opacity=opacity).encode(x, alt.Y(f"{low}:Q", **unit), alt.Y2(f"{high}:Q"), colour)
         for low, high, opacity in ((QUANTILES[0], QUANTILES[-1], 0.08), (QUANTILES[1], QUANTILES[-2], 0.12))
