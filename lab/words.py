@@ -7,6 +7,7 @@ estimate follow its interval, and its limits are rounded outwards, so that nothi
 import decimal
 import functools
 import math
+import re
 import unicodedata
 from decimal import Decimal
 
@@ -227,7 +228,7 @@ def printable(text: str, keep: str = "\n") -> str:
     >>> printable("a\x1b[31mb")
     'a\\x1b[31mb'
     """
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text
     return "".join(
         letter.encode("unicode_escape").decode()
@@ -235,6 +236,28 @@ def printable(text: str, keep: str = "\n") -> str:
         else letter
         for letter in text
     )
+
+
+def markdown(text: str) -> str:
+    r"""Return text as Markdown that shows it and nothing else: no markup of its own, and no cell of a table ends in it.
+
+    >>> markdown("<b>a|b</b>\n[c](d) *e*")
+    '&lt;b>a\\|b&lt;/b>\\n\\[c\\](d) \\*e\\*'
+    """
+    escaped = printable(re.sub(r"([\\`*\[\]|#~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text), keep="")
+    return escaped.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def code(text: str, keep: str = "") -> str:
+    r"""Return text as code in Markdown, also in a table, whatever quotes it holds; `keep` as for `printable`.
+
+    >>> code("score_test"), code("a`b|c")
+    ('`score_test`', '``a`b\\|c``')
+    """
+    shown = printable(text, keep)
+    quotes = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
+    space = " " * (shown.startswith("`") or shown.endswith("`"))
+    return f"{quotes}{space}{shown}{space}{quotes}".replace("|", "\\|")
 
 
 def in_words(coordinates):
