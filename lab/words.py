@@ -15,7 +15,7 @@ from lab.statistics import Estimate
 
 WIDER = Decimal("0.1")  # of an interval may be added by rounding, and of a limit that is on one side of 0 be lost
 MOST_DIGITS = 6  # of what is known exactly
-MORE_AT_ONE = 2  # decimals that a limit may have more than its interval so as not to read as 1
+MORE_AT_ONE = 1  # decimals that a limit may have more than its interval so as not to read as 1
 SMALL, LOWEST_FIXED, FIRST_SCIENTIFIC = -3, -5, 6  # powers of ten: .001, .00001 and a million
 INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode categories: control, format, surrogate, line, paragraph
 EXACT = decimal.Context(prec=700)  # the difference of 1e300 and 1e-300 has 600 digits
@@ -102,8 +102,8 @@ def written(value: float, low: float, high: float) -> tuple[str, str, str]:
     """Return a value and the limits of its interval as text: the value in the interval, the limits rounded outwards.
 
     A limit gets further digits of its own where it would come to lie a tenth nearer to 0, where no effect and no chance
-    are, or, if few are enough, at 1, where certainty is, and no effect of a ratio; a value where it would leave its
-    limits.
+    are, or, if one is enough, at 1, where certainty is, and no effect of a ratio. So does a value that would leave its
+    limits, or move by a twentieth where 0 is outside them.
     """
     x, bottom, top = map(_exact, (value, low, high))
     decimals = _digits(x, bottom, top)
@@ -113,10 +113,11 @@ def written(value: float, low: float, high: float) -> tuple[str, str, str]:
     if x is None:
         return _unbounded(value), low_text, high_text
     near, own = _rounded(x, decimals, NEAREST), decimals
-    if not low_end <= near <= high_end and low <= value <= high:
+    off = abs(x) * WIDER / 2 if low > 0 or high < 0 else INFINITY
+    if low <= value <= high and not (low_end <= near <= high_end and abs(near - x) <= off):
         more = range(max(decimals, -x.adjusted()), 1 - x.as_tuple().exponent)
-        own = next(count for count in more if low_end <= _rounded(x, count, NEAREST) <= high_end)
-        near = _rounded(x, own, NEAREST)
+        nearer = ((count, _rounded(x, count, NEAREST)) for count in more)
+        own, near = next((n, own) for n, own in nearer if low_end <= own <= high_end and abs(own - x) <= off)
     return _text(x, near, own, small), low_text, high_text
 
 

@@ -79,7 +79,7 @@ def test_a_figure_that_finds_no_room_leaves_the_one_before(tmp_path):
 
 
 def test_no_environment_changes_a_figure(tmp_path):
-    """A backend that is not there, which ends the import of matplotlib itself, and settings in MATPLOTLIBRC and in the folder where one is."""
+    """A backend that is not there, which ends matplotlib's import, and settings in MATPLOTLIBRC and where one is."""
     figures.save(draw, DATA, tmp_path / "plain", "same")
     (tmp_path / "matplotlibrc").write_text("font.size: 30\nsavefig.dpi: 20\nfont.family: serif\nbackend: none\n")
     (tmp_path / "other").write_text("axes.facecolor: red\ntext.usetex: true\n")
