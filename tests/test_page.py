@@ -282,7 +282,7 @@ def test_choosing_changes_the_numbers(opened):
     opened.choose(3, "0.5")
     shown = opened.texts()
     assert any(line.startswith("inf [") and line.endswith(QUOTED) for line in shown)  # LR: 5 of 8 over 0 of 2
-    assert any(line.startswith("2 [") and line.endswith("hold_out") for line in shown)  # LR: 3 of 4 over 2 of 6, 2.25
+    assert any(line.startswith("2.2 [") and line.endswith("hold_out") for line in shown)  # LR: 3/4 over 2/6, 2.25
     opened.choose(0, "hold_out")
     shown = opened.texts()
     assert not any(line.endswith(QUOTED) for line in shown)

@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.words import (
+    bound,
     chance,
     estimate_json,
     from_json,
@@ -132,14 +133,17 @@ def gates_table(conditions, budgets, confidence, steps):
         view.add_section()
         for index, budget in enumerate(budgets):
             best = condition["best_gates"][index]
-            gates = [
-                f"{gate['proxy']} >= {gate['threshold']:.3g} at {percent(gate['checkpoint'])}" for gate in best["gates"]
-            ]
+            gates = [_gate(**gate) for gate in best["gates"]]
             own = (with_interval(from_json(best[key])) for key in ("value", "baseline", "gain"))
             used = f"{number(best['compute'])} ({number(best['baseline_compute'])})"
             name = condition["name"] if index == 0 else ""
             view.add_row(*map(Text, (name, setting(budget), ", ".join(gates) or "competence alone", *own, used)))
     return view
+
+
+def _gate(checkpoint, proxy, threshold):
+    """Return a gate in words; its mark is rounded downwards, so that .9997 is not 1, which nothing passes."""
+    return f"{proxy} >= {bound(threshold, upwards=False, digits=3)} at {percent(checkpoint)}"
 
 
 def field_json(field, outcomes):

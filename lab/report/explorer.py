@@ -5,7 +5,7 @@ import altair as alt
 from lab.report import charts
 from lab.report.charts import INK, inline
 from lab.report.courses import BETWEEN, BINS, QUANTILES
-from lab.words import with_interval
+from lab.words import setting, with_interval
 
 WIDTH = 290  # a phone is 375 wide
 SMALL = {"width": WIDTH, "height": 84}
@@ -109,7 +109,7 @@ def _inputs(grid, chosen, own, place):
     """Return the four parameters, each bound to a list to choose from."""
     conditions = list(grid.conditions)
     checkpoints = [f"after {100 * share:.6g}% of training" for share in grid.checkpoints]
-    marks = [f"{mark:.6g}" + " (the run's own)" * (index == own) for index, mark in enumerate(grid.marks)]
+    marks = [setting(mark) + " (the run's own)" * (index == own) for index, mark in enumerate(grid.marks)]
     lists = {
         "condition_a": ("condition", conditions, chosen[0]),
         "condition_b": ("beside", conditions, chosen[1]),
