@@ -203,7 +203,7 @@ def said(value):
     return "unknown" if math.isnan(value.value) else with_interval(value)
 
 
-def _no_change(change):
+def _no_change(change: Estimate) -> bool:
     """Whether a change of a share is known to be less than `NO_CHANGE` either way."""
     return max(-change.low, change.high) < NO_CHANGE
 

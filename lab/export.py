@@ -244,7 +244,7 @@ def _entry(column):
     return {key: str(value) if value in (math.inf, -math.inf) else value for key, value in asdict(column).items()}
 
 
-def page(data):
+def page(data: dict) -> str:
     """Return what `dictionary` returned as a page to read, in Markdown.
 
     Args:

@@ -105,20 +105,20 @@ def written(value: float, low: float, high: float) -> tuple[str, str, str]:
     are, or, if one is enough, at 1, where certainty is, and no effect of a ratio. So does a value that would leave its
     limits, or move by a twentieth where 0 is outside them.
     """
-    x, bottom, top = map(_exact, (value, low, high))
+    x, bottom, top = (_exact(part) if math.isfinite(part) else None for part in (value, low, high))
     decimals = _digits(x, bottom, top)
     small = all(part is None or not part or part.adjusted() < SMALL for part in (x, bottom, top))
     low_end, low_text = _limit(bottom, decimals, DOWN, small) if bottom is not None else (-INFINITY, _unbounded(low))
     high_end, high_text = _limit(top, decimals, UP, small) if top is not None else (INFINITY, _unbounded(high))
     if x is None:
         return _unbounded(value), low_text, high_text
-    near, own = _rounded(x, decimals, NEAREST), decimals
+    near = _rounded(x, decimals, NEAREST)
     off = abs(x) * WIDER / 2 if low > 0 or high < 0 else INFINITY
     if low <= value <= high and not (low_end <= near <= high_end and abs(near - x) <= off):
         more = range(max(decimals, -x.adjusted()), 1 - x.as_tuple().exponent)
-        nearer = ((count, _rounded(x, count, NEAREST)) for count in more)
-        own, near = next((n, own) for n, own in nearer if low_end <= own <= high_end and abs(own - x) <= off)
-    return _text(x, near, own, small), low_text, high_text
+        tried = ((count, _rounded(x, count, NEAREST)) for count in more)
+        decimals, near = next(pair for pair in tried if low_end <= pair[1] <= high_end and abs(pair[1] - x) <= off)
+    return _text(x, near, decimals, small), low_text, high_text
 
 
 def digits_for(low: float, high: float, value: float = math.nan) -> int:
@@ -127,7 +127,7 @@ def digits_for(low: float, high: float, value: float = math.nan) -> int:
     These end at the first digit of the half width, or at the second where the first makes the interval more than a
     tenth wider. Of an interval with one limit, the distance from the value is the width, or else the limit itself.
     """
-    return _digits(*map(_exact, (value, low, high)))
+    return _digits(*(_exact(part) if math.isfinite(part) else None for part in (value, low, high)))
 
 
 def _digits(x: Decimal | None, low: Decimal | None, high: Decimal | None) -> int:
@@ -149,9 +149,9 @@ def _digits(x: Decimal | None, low: Decimal | None, high: Decimal | None) -> int
     return first if EXACT.subtract(wider, width) <= WIDER * abs(width) else first + 1
 
 
-def _exact(value: float) -> Decimal | None:
-    """Return a number as it is written: .1 is a tenth, and there is no negative zero. None if it is not finite."""
-    return Decimal(repr(float(value) + 0.0)) if math.isfinite(value) else None
+def _exact(value: float) -> Decimal:
+    """Return a finite number as it is written: .1 is a tenth, and there is no negative zero."""
+    return Decimal(repr(float(value) + 0.0))
 
 
 def _rounded(x: Decimal, decimals: int, mode: str) -> Decimal:
@@ -163,11 +163,11 @@ def _limit(x: Decimal, decimals: int, mode: str, small: bool) -> tuple[Decimal, 
     """Return a limit rounded, with the further decimals that keep it from misleading, and as text."""
     end = _rounded(x, decimals, mode)
     if abs(end) < (1 - WIDER) * abs(x):
-        own = (count for count in (-x.adjusted(), 1 - x.adjusted()) if count > decimals)
-        decimals = next(count for count in own if abs(_rounded(x, count, mode)) >= (1 - WIDER) * abs(x))
+        more = (count for count in (-x.adjusted(), 1 - x.adjusted()) if count > decimals)
+        decimals = next(count for count in more if abs(_rounded(x, count, mode)) >= (1 - WIDER) * abs(x))
     elif end <= 1 < x or x < 1 <= end:
-        own = -EXACT.subtract(x, 1).adjusted()
-        decimals = own if own <= decimals + MORE_AT_ONE else decimals
+        needed = -EXACT.subtract(x, 1).adjusted()
+        decimals = needed if needed <= decimals + MORE_AT_ONE else decimals
     end = _rounded(x, decimals, mode)
     return end, _text(x, end, decimals, small)
 

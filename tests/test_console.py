@@ -28,9 +28,9 @@ STYLE = re.compile(r"\x1b\[(?!8m)[\d;]*m")
 def renamed(value):
     """Return plain JSON values with every name in them replaced by its hostile one."""
     if isinstance(value, dict):
-        return {renamed(key): renamed(own) for key, own in value.items()}
+        return {renamed(key): renamed(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [renamed(own) for own in value]
+        return [renamed(part) for part in value]
     for name in HOSTILE if isinstance(value, str) else ():
         value = value.replace(name, HOSTILE[name])
     return value
@@ -45,9 +45,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(params=["terminal", "file"])
 def where(request, monkeypatch):
-    for own in (console, errors):
-        monkeypatch.setattr(own, "_force_terminal", request.param == "terminal")
-        monkeypatch.setattr(own, "_color_system", ColorSystem.STANDARD if request.param == "terminal" else None)
+    for stream in (console, errors):
+        monkeypatch.setattr(stream, "_force_terminal", request.param == "terminal")
+        monkeypatch.setattr(stream, "_color_system", ColorSystem.STANDARD if request.param == "terminal" else None)
     return request.param
 
 
@@ -82,9 +82,9 @@ def test_no_command_lets_a_terminal_obey_a_name(folder, where, command, capsys):
 def test_styles_stay_where_they_were(capsys):
     text = Text("a\x1bbc")
     text.stylize("bold", 2, 3)
-    own = Console(force_terminal=True, color_system="standard", width=20)
-    own.print(text)
-    own.print("[bold]a\x1b[2Jb[/bold]")
+    terminal = Console(force_terminal=True, color_system="standard", width=20)
+    terminal.print(text)
+    terminal.print("[bold]a\x1b[2Jb[/bold]")
     assert capsys.readouterr().out == "a\\x1b\x1b[1mb\x1b[0mc\n\x1b[1ma\\x1b[2Jb\x1b[0m\n"
 
 

@@ -77,7 +77,7 @@ def test_a_rate_of_a_million_models_has_its_digits():
     rare, often = (Counts(count, 0, 0, 10**6 - count) for count in (300, 700_000))
     assert with_interval(estimate(rare, "base_rate")) == "3.00e-4 [2.67e-4, 3.36e-4]"
     assert with_interval(estimate(often, "base_rate")) == "0.7000 [0.6991, 0.7009]"
-    assert [rounded(estimate(own, "expected_runs")) for own in (rare, often)] == ["3,330", "1.4286"]
+    assert [rounded(estimate(counts, "expected_runs")) for counts in (rare, often)] == ["3,330", "1.4286"]
 
 
 @settings(deadline=None, max_examples=500)

@@ -2,6 +2,7 @@
 
 import itertools
 import signal
+from collections.abc import Iterator
 
 import rich.console
 from rich.segment import Segment
@@ -21,11 +22,11 @@ class Console(rich.console.Console):
     def __init__(self, **options):
         super().__init__(highlight=False, emoji=False, **options)
 
-    def render_str(self, text, **options):
+    def render_str(self, text: str, **options) -> Text:
         """Return a string as rich does, safe to print."""
         return super().render_str(printable(text), **options)
 
-    def render(self, renderable, options=None):
+    def render(self, renderable, options: rich.console.ConsoleOptions | None = None) -> Iterator[Segment]:
         """Return segments as rich does, safe to print; rich calls this for every part of a part."""
         if isinstance(renderable, Text):
             renderable = _printable(renderable)
@@ -33,7 +34,7 @@ class Console(rich.console.Console):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
-def _printable(text):
+def _printable(text: Text) -> Text:
     """Return a `Text` that is safe to print, its styles where they were."""
     if printable(text.plain) == text.plain:
         return text

@@ -67,11 +67,12 @@ def draw_nets(own, ax, baseline, most=6.0):
     ax.set_xlim(-most * 1.05, most * 1.05)
 
 
-def _unknown(counts):
+def _unknown(counts: list[Counts]) -> str:
     """Say why nothing is known of the net of two `Counts`."""
-    if not all(own.passing for own in counts):
+    if not all(population.passing for population in counts):
         return "none passes"
-    return f"no {'aligned' if any(own.misaligned_pass for own in counts) else 'misaligned'} pass in either"
+    kind = "aligned" if any(population.misaligned_pass for population in counts) else "misaligned"
+    return f"no {kind} pass in either"
 
 
 def claim_figure(data):

@@ -48,7 +48,7 @@ STYLES = {  # the first word in a regimen's name decides
 OTHERS = [("#D55E00", "X", "-"), ("#56B4E9", "P", "--"), ("#000000", "*", ":")]
 
 
-def subplots(rows=1, columns=1, figsize=None, **options):
+def subplots(rows: int = 1, columns: int = 1, figsize: tuple | None = None, **options) -> tuple:
     """Return a figure and its axes, as pyplot does, which would ask the environment how to show them."""
     figure = Figure(figsize=figsize)
     return figure, figure.subplots(rows, columns, **options)

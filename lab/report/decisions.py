@@ -141,7 +141,7 @@ def gates_table(conditions, budgets, confidence, steps):
     return view
 
 
-def _gate(checkpoint, proxy, threshold):
+def _gate(checkpoint: float, proxy: str, threshold: float) -> str:
     """Return a gate in words; its mark is rounded downwards, so that .9997 is not 1, which nothing passes."""
     return f"{proxy} >= {bound(threshold, upwards=False, digits=3)} at {percent(checkpoint)}"
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from lab.statistics import QUANTITIES, worlds
+from lab.statistics import QUANTITIES, Counts, Estimate, Summary, worlds
 from lab.words import (
     bound,
     estimate_json,
@@ -232,7 +232,7 @@ def reading(row, baseline):
     return f"{short_name(row)}: {said}{note}"
 
 
-def _net(net, counts):
+def _net(net: Estimate, counts: Counts) -> str:
     """Say what the net is, and lead to what an accepted model costs."""
     if math.isnan(net.value):
         kind = "misaligned" if counts.aligned_pass else "aligned"
@@ -242,21 +242,21 @@ def _net(net, counts):
     return f"{_no_direction(net, 'net ')}; an accepted model costs"
 
 
-def _change(what, part):
+def _change(what: str, part: Estimate) -> str:
     """Say what happened to one part of a log impact."""
     if part.low > 0 or part.high < 0:
         return f"{what} {'better' if part.low > 0 else 'worse'} by {_size(part)}"
     return f"{what} {_no_direction(part)}"
 
 
-def _size(part):
+def _size(part: Estimate) -> str:
     """Say how far from 0 a part of a log impact is whose sign is known."""
     if math.isfinite(part.value):
         return rounded(part).removeprefix("-")
     return f"more than {bound(max(part.low, -part.high), upwards=False)}"
 
 
-def _no_direction(part, what=""):
+def _no_direction(part: Estimate, what: str = "") -> str:
     """Say what is known of a part of a log impact whose interval holds 0."""
     most = max(-part.low, part.high)
     if most <= UNCHANGED:
@@ -266,14 +266,14 @@ def _no_direction(part, what=""):
     return f"undecided: {what}{with_interval(part)} nats"
 
 
-def _alone(row):
+def _alone(row: Summary) -> str:
     """Say what an accepted model costs, with nothing beside it."""
     return f"{_runs(row.estimates['expected_runs'])} per accepted model" if row.counts.passing else "no accepted model"
 
 
-def _cost(row, baseline):
+def _cost(row: Summary, baseline: Summary) -> str:
     """Say what an accepted model costs beside one of the baseline."""
-    mine, theirs = (own.estimates["expected_runs"] for own in (row, baseline))
+    mine, theirs = (summary.estimates["expected_runs"] for summary in (row, baseline))
     same = rounded(mine) == rounded(theirs)
     said = f"{_runs(mine)} in both" if same else f"{_runs(mine)} instead of {rounded(theirs)}"
     if row.compute is not None and rounded(row.compute) != rounded(mine):
@@ -281,5 +281,5 @@ def _cost(row, baseline):
     return said
 
 
-def _runs(estimate):
+def _runs(estimate: Estimate) -> str:
     return f"{rounded(estimate)} run{'s' * (estimate.value != 1)}"
