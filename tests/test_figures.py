@@ -105,7 +105,7 @@ def test_gates_of_a_run_that_cannot_be_written(tmp_path, capsys):
     assert cli.main(["gates", str(run.path), "--budget", "2"]) == 0
     said = capsys.readouterr()
     assert "best gates" in said.out
-    assert said.err.startswith(f"no figure: cannot write {run.path / 'figures'}: File exists")
+    assert said.err.startswith(f"no figure: cannot write the run folder {run.path}: ")
     assert said.err.count("\n") == 1
     assert cli.main(["gates", str(run.path), "--budget", "2", "--out", str(tmp_path / "else")]) == 0
     assert {file.suffix for file in (tmp_path / "else").iterdir()} == {".png", ".pdf", ".json"}

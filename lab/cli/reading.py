@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 from lab import outcomes, report, statistics
 from lab.cli.console import Console, UsageError, console, errors
-from lab.store import Run, StoreError, publish
+from lab.store import Run, StoreError, inner_folder, publish
 from lab.words import percent
 
 
@@ -63,7 +63,7 @@ def print_run(stored, partial=False):
     if line := report.stopping(results):
         console.print(Text(line), soft_wrap=True)
         statistics.still_open(lambda said: console.print(Text(said), soft_wrap=True))(stored)
-    for changes in stored.manifest.get("changes", []):
+    for changes in stored.manifest["changes"]:
         console.print(Text(f"Mixed run, continued with something else: {'; '.join(changes)}", style="bold red"))
     return results, rows
 
@@ -330,7 +330,7 @@ def gates(
     wide = console if console.is_terminal else Console(width=150)
     wide.print(report.gates_table(conditions, budgets, results.attrs["confidence"], results.attrs["steps"]))
     try:
-        path = drawing.build_gates(data, out or stored.path / "figures")
+        path = drawing.build_gates(data, out or inner_folder(stored.path, "figures"))
     except StoreError as error:
         if out:
             raise
@@ -368,7 +368,8 @@ def figures(
     for folder in folders:
         stored = Run(folder)
         results = read(stored, partial)
-        path = drawing.build(report.as_json(results, statistics.summarise(results)), out or stored.path / "figures")
+        where = out or inner_folder(stored.path, "figures")
+        path = drawing.build(report.as_json(results, statistics.summarise(results)), where)
         console.print(f"{path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
 
 

@@ -19,7 +19,7 @@ from lab.cli.console import Console, Failed, Stop, UsageError, console, errors
 from lab.cli.reading import print_run
 from lab.cli.tracking import mirrored
 from lab.cli.watching import watched
-from lab.store import publish
+from lab.store import inner_folder, publish
 from lab.words import percent, setting
 
 
@@ -68,7 +68,7 @@ def run(
 
     Args:
         config: a YAML file.
-        out: the run's folder; runs/NAME-HASH by default.
+        out: the run's folder; runs/NAME-DIGEST by default, the digest being of what is trained.
         seeds: number of seeds instead of the config's; with --width, at most so many.
         width: stop once every interval of a quantity is this narrow (rates as they are, everything else in nats).
         of: the quantity: net, which is the default, or a rate, odds, cost or likelihood ratio of `lab show --json`.
@@ -105,7 +105,7 @@ def run(
     with mirrored(tracker) as mirror:
         stored = train(experiment, out, accept_changes, elsewhere=elsewhere, mirror=mirror)
         results, rows = print_run(stored)
-        path = figures.build(report.as_json(results, rows), stored.path / "figures")
+        path = figures.build(report.as_json(results, rows), inner_folder(stored.path, "figures"))
         console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
         console.print(f"again:   lab show {stored.path}", markup=False, soft_wrap=True)
         if mirror:
@@ -115,9 +115,10 @@ def run(
 def _prepare(experiment, out, accept_changes):
     """Write the manifest of a run for `lab worker`."""
     from lab import engine
-    from lab.store import lock
+    from lab.store import check_vacant, lock
 
     path = engine.folder(experiment, out)
+    check_vacant(path)
     with lock(path):
         engine.use_all_cores()
         engine.prepare(experiment, path, accept_changes)
@@ -150,7 +151,7 @@ def worker(
     except ConfigError as error:
         raise UsageError("\n".join(error.problems)) from None
     except ValueError as error:
-        raise UsageError(f"--rank: {error}") from None
+        raise UsageError(str(error)) from None
     console.print(f"share {rank} of {of}: {count} shards trained", markup=False)
 
 
@@ -258,7 +259,7 @@ def card(
     stored = train(experiment, out, where=errors if as_json else console)
     results = outcomes.results(stored, last_only=True)
     data = report.card_json(results, cards.card(results))
-    path = figures.build_card(data, stored.path / "figures")
+    path = figures.build_card(data, inner_folder(stored.path, "figures"))
     if as_json:
         print(json.dumps(data, indent=1))
         return
@@ -341,7 +342,7 @@ def sensitivity(
             raise Failed(f"{estimator}: refused: {error}") from None
         folder = out or Path("runs") / f"{about['name']}-{about['hash'][:8]}-{estimator}"
     data = report.profile_json(about, chosen.name, found, changed, said, estimator)
-    path = figures.build_moments(data, folder / "figures")
+    path = figures.build_moments(data, inner_folder(folder, "figures"))
     if as_json:
         print(json.dumps(data, indent=1))
         return
@@ -443,7 +444,7 @@ def optimise(
     limits["ends"] = [end / experiment.training.steps for end in experiment.ends]
     by_hand = [row for row in rows if not row.name.startswith("learned_")]
     data = report.optimised_json(results, wanted, limits, found, tried, rows, schedules.verdict(by_hand))
-    drawn = figures.build_schedules(data, folder / "figures")
+    drawn = figures.build_schedules(data, inner_folder(folder, "figures"))
     if as_json:
         print(json.dumps(data, indent=1))
         return
