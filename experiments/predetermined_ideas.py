@@ -20,8 +20,8 @@ import numpy as np
 
 from experiments.throwaway_runs import drawn
 from lab import claims, figures
-from lab.report import with_interval
 from lab.statistics import Estimate
+from lab.words import with_interval
 
 CONFIGS = "ideas"
 LEAST, DRAWS = 0.02, 4000

@@ -54,7 +54,9 @@ def main(args=None):
     except BrokenPipeError:
         raise
     except OSError as error:
-        errors.print(f"{error.filename}: {error.strerror}", markup=False, soft_wrap=True)
+        errors.print(
+            f"{error.filename}: {error.strerror}" if error.filename else str(error), markup=False, soft_wrap=True
+        )
         return 1
     except (Failed, StoreError) as error:
         errors.print(str(error), markup=False, soft_wrap=True)

@@ -19,7 +19,7 @@ from lab import decision, statistics
 from lab.report import charts, courses, explorer, verdict
 from lab.report.grid import grid
 from lab.report.run import readings, stopping
-from lab.report.words import with_interval
+from lab.words import percent, setting, with_interval
 
 COLUMNS = {
     "P(A)": "base_rate",
@@ -64,7 +64,8 @@ def page(results, manifest):
         seeds=results.sizes["seed"],
         unequal="trained" in results.coords,
         rows=rows,
-        level=f"{rows[0].confidence:.0%}",
+        level=percent(rows[0].confidence),
+        setting=setting,
         verdicts=verdicts,
         unplanned=unplanned,
         readings=readings(rows),
