@@ -38,7 +38,7 @@ from lab.tasks.outside import TaskFileError, task_class
 
 MAX_BYTES = 1_000_000
 MAX_CONDITIONS = 10_000
-MAX_EXPANDED = 200_000
+MAX_EXPANDED = 100_000
 MAX_LISTED = 50
 
 
