@@ -45,7 +45,7 @@ def study(experiment, folder, train, axes=AXES):
     own["refined"] = []
     for y, places in wanted(claims.Stored(experiment.task.name, own), axes).items():
         finer = parse(refined(experiment, axes, y, places))
-        run = train(finer, folder.parent / f"{finer.name}-{finer.hash[:8]}")
+        run = train(finer, folder.parent / finer.folder_name)
         own["refined"].append({"row": y, "cells": places} | counted(outcomes.results(run, last_only=True)))
     return own
 

@@ -287,7 +287,7 @@ def run(name, train, seeds=None, first=None, runs=None, to=None, only=None, read
         experiment = experiment.with_seeds(
             len(own) if seeds is None else min(seeds, len(own)), own[0] if first is None else first
         )
-        folder = Path(runs or "runs") / f"{experiment.name}-{experiment.hash[:8]}"
+        folder = Path(runs or "runs") / experiment.folder_name
         data = study(experiment, folder, train)
         about = {"config": str(config.relative_to(ROOT)), "hash": experiment.hash, "first_seed": experiment.seeds[0]}
         tasks[task] = {**about, "baseline": experiment.baseline, **data}

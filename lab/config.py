@@ -21,6 +21,8 @@ from pydantic import TypeAdapter, ValidationError
 from lab.population import Settings, parts
 from lab.schema import (
     KINDS,
+    MAX_BYTES,
+    MAX_CONDITIONS,
     MAX_LANES,
     MAX_SEED,
     OF_ACCEPTED,
@@ -36,8 +38,6 @@ from lab.source import ConfigError, dotted, line_at, read_yaml, shortened
 from lab.tasks import TASKS
 from lab.tasks.outside import TaskFileError, task_class
 
-MAX_BYTES = 1_000_000
-MAX_CONDITIONS = 10_000
 MAX_EXPANDED = 100_000
 MAX_LISTED = 50
 
@@ -107,7 +107,41 @@ class Experiment:
     @cached_property
     def hash(self):
         """Hexadecimal digest of everything the config says, comments and layout aside."""
-        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()[:16]
+        return _digest(self.as_json())
+
+    @cached_property
+    def leaves(self) -> tuple[str, ...]:
+        """The digest of each condition: of all that decides how its models are trained and when they are measured.
+
+        Conditions with the same digest are one training. Where rejected runs are really stopped, their gates count.
+        """
+        gates = {}
+        for condition in self.conditions:
+            gates.setdefault(condition.settings, []).append(condition.gates)
+        task = {"name": self.task.name, **dataclasses.asdict(self.task)}
+        training = {key: getattr(self.training, key) for key in ("steps", "optimizer", "momentum")}
+        common = {"task": task, **training, "ends": self.ends}
+        digests = {}
+        for settings, of_conditions in gates.items():
+            stops = self.config.stop_rejected and all(of_conditions)  # a condition without gates needs every run
+            spans = [
+                [end, _by_name(self.task, segment)]
+                for end, segment, following in zip(self.ends, settings, (*settings[1:], None), strict=True)
+                if segment != following
+            ]
+            trained = {**common, "spans": spans, "gates": sorted(set(of_conditions)) if stops else []}
+            digests[settings] = _digest(trained)
+        return tuple(digests[condition.settings] for condition in self.conditions)
+
+    @cached_property
+    def trains(self) -> str:
+        """Hexadecimal digest of what is trained, whatever it is called, however it is judged and by how many seeds."""
+        return _digest({"leaves": sorted(set(self.leaves)), "first_seed": self.seeds.start})
+
+    @property
+    def folder_name(self) -> str:
+        """What the folder of its run is called by default: its name and a digest of what is trained."""
+        return f"{self.name}-{self.trains[:8]}"
 
     def as_json(self):
         """Return the filled-in config as plain JSON values."""
@@ -146,6 +180,28 @@ class Experiment:
             return [count]
         blocks = [-(-count * look // (stop.planned * block_width)) for look in range(1, stop.planned + 1)]
         return sorted({min(count, block * block_width) for block in blocks})
+
+
+def _digest(values):
+    """Return a hexadecimal digest of plain JSON values; the order of keys does not count, that of lists does."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _by_name(task, settings):
+    """Return the `Settings` of a segment as plain JSON values, by the names of loss terms, knobs and parts."""
+    rates = settings.part_rates
+    return {
+        "weights": dict(zip(task.terms, settings.weights, strict=True)),
+        "training_knobs": dict(zip(task.knobs, settings.training_knobs, strict=True)),
+        "world_knobs": dict(zip(task.knobs, settings.world_knobs, strict=True)),
+        "learning_rate": settings.learning_rate,
+        "final_learning_rate": settings.final_learning_rate,
+        "part_rates": (
+            {part: rate for part, rate in zip(parts(task), rates, strict=True) if rate != 1}
+            if isinstance(rates, tuple)
+            else {}
+        ),
+    }
 
 
 def _unknowable(config):
@@ -737,9 +793,10 @@ def _settings(task, phase, knobs, weights, rates, locks):
     weights = {**weights, **phase["weights"]}
     trained = {**knobs, **phase["knobs"]}
     return Settings(
-        weights=tuple(float(weights.get(term, 0.0)) for term in task.terms),
-        training_knobs=tuple(float(trained[knob]) for knob in task.knobs),
-        world_knobs=tuple(float(knobs[knob]) for knob in task.knobs),
+        # + 0.0, so that -0 and 0 are one number here too
+        weights=tuple(float(weights.get(term, 0.0)) + 0.0 for term in task.terms),
+        training_knobs=tuple(float(trained[knob]) + 0.0 for knob in task.knobs),
+        world_knobs=tuple(float(knobs[knob]) + 0.0 for knob in task.knobs),
         learning_rate=float(rates["learning_rate"]),
         final_learning_rate=float(rates["final_learning_rate"]),
         part_rates=by_part,

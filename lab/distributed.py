@@ -11,6 +11,7 @@ import json
 import os
 import warnings
 
+from lab import outcomes
 from lab.config import parse
 from lab.store import Run, StoreError, lock
 
@@ -30,8 +31,10 @@ def experiment_of(stored, trust_code=False):
         ConfigError: this lab cannot read the config.
         StoreError: it reads it differently.
     """
-    experiment = parse(json.dumps(stored.manifest["config"]), "config", trust_code)
-    if experiment.hash != stored.manifest["hash"]:
+    experiment = parse(json.dumps(stored.manifest["config"], ensure_ascii=False), "config", trust_code)
+    stands = [(condition["name"], condition["leaf"]) for condition in stored.manifest["conditions"]]
+    read = [(condition.name, leaf) for condition, leaf in zip(experiment.conditions, experiment.leaves, strict=True)]
+    if experiment.hash != stored.manifest["hash"] or read != stands:
         raise StoreError(f"{stored.path}: this lab reads its config differently than the one that wrote it")
     return experiment
 
@@ -54,22 +57,36 @@ def work(path, rank, of, trust_code=False, progress=None, say=None):
 
     Raises:
         ValueError: there is no such rank.
-        StoreError: the run cannot be used as it is, or stops by a rule, which takes a driver.
+        StoreError: the run cannot be used as it is, has a damaged shard among those of this worker, or stops by a rule,
+            which takes a driver; or this machine would give other bytes than the one that prepared it.
     """
+    if of < 1:
+        raise ValueError(f"--of must be at least 1, not {of}")
     if not 0 <= rank < of:
-        raise ValueError(f"rank must lie in 0 to {of - 1}, not {rank}")
+        raise ValueError(f"--rank must lie in 0 to {of - 1}, not {rank}")
     from lab import engine
 
+    Run(path)  # before anything is made there
     with lock(path, f".lock-{rank}-of-{of}"), lock(path, shared=True):
         stored = Run(path)
         experiment = experiment_of(stored, trust_code)
         if experiment.config.stop:
             raise StoreError(f"{path}: a run that stops by itself takes a driver: use `lab run`")
         engine.use_all_cores()
-        engine.prepare(experiment, stored.path)
-        starts = list(engine.outcomes.block_seeds(stored.manifest))
-        own = set(starts[rank::of])
-        missing = [key for key in engine.missing_shards(stored) if key[1] in own]
+        now = engine.describe(experiment, engine.jax.devices())
+        engine.check_same(stored, now)
+        if differs := engine.identity_differs(stored.manifest, now):
+            raise StoreError(
+                f"{path} was prepared with something else ({'; '.join(differs)}): work with the same, or prepare it "
+                "here again with `lab run --prepare --accept-changes`, which the manifest will record"
+            )
+        share = set(outcomes.block_seeds(stored.manifest)[rank::of])
+        missing = [key for key in engine.missing_shards(stored) if key[1] in share]
+        if damaged := stored.damaged(key for key in stored.shards() if key[1] in share):
+            damage = "; ".join(f"{path.name.split('.')[0]} ({problem})" for path, problem in damaged.items())
+            raise StoreError(
+                f"{path}: damaged: {damage}; `lab run` with its config sets it aside and computes it again"
+            )
         if missing:
             engine.here(experiment)(stored, missing, progress, say)
         return len(missing)
@@ -125,7 +142,7 @@ def on_ray(experiment, trust_code=False):
         from ray.exceptions import RayError, RayTaskError
     except ImportError:
         raise StoreError("Ray is not installed: pip install 'proxy-lab[ray]'") from None
-    text = json.dumps(experiment.as_json())
+    text = json.dumps(experiment.as_json(), ensure_ascii=False)
 
     def train(stored, missing, progress=None, say=None):
         from lab.engine import by_block

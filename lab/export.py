@@ -13,7 +13,6 @@ the same run gives the same bytes on the same version of pyarrow.
 import contextlib
 import json
 import math
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ import numpy as np
 from lab import outcomes, statistics
 from lab.outcomes import classify
 from lab.statistics import CELLS, QUANTITIES, cells
-from lab.store import StoreError, publish
+from lab.store import StoreError, inner_folder, publish, publishing
 
 ROWS = 2**18  # of curves in a row group, about: 20 MB with 15 scores
 ARROW = {"string": "string", "int64": "int64", "float32": "float32", "float64": "float64", "bool": "bool_"}
@@ -182,7 +181,7 @@ def columns(manifest, about=None):
         # 1 / P(T) counts the accepted run, so it is at least 1
         low = 1 if name == "expected_runs" else 0
         conditions += _estimate(name, own.meaning, own.unit, low, own.high, level, NO_VALUE)
-    if any(condition.get("gates") for condition in manifest["conditions"]):
+    if any(condition["gates"] for condition in manifest["conditions"]):
         meaning = "Trainings spent per accepted model; runs that a gate stopped count in part."
         conditions += _estimate("compute_per_accepted", meaning, "trainings", 1, math.inf, level, "never null")
     meaning = "The condition that log impacts are against."
@@ -202,7 +201,7 @@ def definitions(manifest):
     """
     marks, proxy = manifest["thresholds"], manifest["proxy"]
     competent = f"score_competence >= {marks['competence']:g}"
-    gated = any(condition.get("gates") for condition in manifest["conditions"])
+    gated = any(condition["gates"] for condition in manifest["conditions"])
     return {
         "A": f"aligned: score_alignment >= {marks['alignment']:g} and {competent}, at the end of training",
         "T": f"passes: score_{proxy} >= {marks[proxy]:g} and {competent}, at the end of training"
@@ -228,7 +227,7 @@ def dictionary(manifest, rows, about=None, partial=None):
     keys = ("name", "hash", "question", "baseline", "proxy", "thresholds", "confidence", "scores", "checkpoints")
     keys = (*keys, "seeds", "block_width", "identity", "source", "config")
     return {
-        "run": {key: manifest[key] for key in keys} | {"changes": manifest.get("changes", []), "partial": partial},
+        "run": {key: manifest[key] for key in keys} | {"changes": manifest["changes"], "partial": partial},
         "definitions": definitions(manifest),
         "tables": {
             name: {"about": TABLES[name], "rows": rows[name], "columns": [_entry(column) for column in own]}
@@ -282,7 +281,8 @@ def write(stored, results, folder=None, about=None):
         StoreError: the run is not complete or damaged, or the folder cannot be written.
     """
     pyarrow = _pyarrow()
-    folder, manifest, partial = Path(folder or stored.path / "export"), stored.manifest, results.attrs["partial"]
+    manifest, partial = stored.manifest, results.attrs["partial"]
+    folder = Path(folder) if folder else inner_folder(stored.path, "export")
     described, rows = columns(manifest, about), dict.fromkeys(TABLES, 0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -325,7 +325,6 @@ def _table(path, described, manifest, partial):
     said |= {"columns": json.dumps({column.name: column.meaning for column in described})}
     fields = [(column.name, getattr(pyarrow, ARROW[column.type])()) for column in described]
     schema = pyarrow.schema(fields, {f"proxy_lab.{key}": value for key, value in said.items()})
-    temporary = path.with_name(f".{path.name}.tmp")
 
     def array(value, kind, count):
         if value is None:
@@ -339,13 +338,8 @@ def _table(path, described, manifest, partial):
         arrays = [array(values[name], kind, count) for name, kind in fields]
         writer.write_table(pyarrow.table(arrays, schema=schema), row_group_size=max(1, count))
 
-    try:
-        with pyarrow.parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            yield put
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with publishing(path) as file, pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        yield put
 
 
 def _pieces(stored, results):

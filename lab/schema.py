@@ -1,13 +1,18 @@
 """The keys that a YAML file may hold, with the type and the range of each; `lab schema` prints them."""
 
+import itertools
 import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema, model_validator
 
+MAX_BYTES = 1_000_000  # of a config's text
+MAX_CONDITIONS = 10_000
 MAX_LANES = 10**8
 MAX_SEED = 2**32
 MAX_PHASES = 1_000  # of a regimen
+MAX_SEGMENTS = 400
+MAX_SHARDS = 10**6
 OF_ACCEPTED = ("aligned_given_pass", "posterior_odds", "pass_rate", "expected_runs")  # known where rejected are not
 # what results call their axes and what they say of each run
 COORDINATES = ("condition", "regimen", "seed", "checkpoint", "spent", "survives", "stopped", "trained")
@@ -79,7 +84,8 @@ class TrainingConfig(Strict):
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     block_width: Annotated[int, Field(ge=1, le=2**20)] | None = None
     segments: Annotated[
-        Annotated[int, Field(ge=1, le=400), Tag(ONE)] | Annotated[list[Share], Field(max_length=400), Tag(LIST)],
+        Annotated[int, Field(ge=1, le=MAX_SEGMENTS), Tag(ONE)]
+        | Annotated[list[Share], Field(max_length=MAX_SEGMENTS), Tag(LIST)],
         _either("a whole number or a list of ends"),
     ] = 20
 
@@ -172,3 +178,94 @@ class Config(Strict):
             _either("a list of values or a mapping of 'key' and 'values'"),
         ],
     ] = {}
+
+
+# --- what a stored run says of itself ---------------------------------------------------------------------------------
+
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+Leaf = Annotated[str, Field(pattern=r"^([0-9a-f]{16}|c[0-9]{4,8})$")]
+Version = Annotated[str, Field(max_length=10_000)]
+Identity = dict[Text, Version]
+
+
+class StoredCondition(Strict):
+    """A condition as a manifest lists it; `leaf` names the shards that hold its models."""
+
+    name: Text
+    regimen: Text
+    coordinates: dict[Text, float]
+    knobs: dict[Text, float]
+    gates: list[tuple[Share, Text, Share]] = []
+    leaf: Leaf
+
+
+class SeedsSoFar(Strict):
+    """The seeds first, ..., first + count - 1, as far as the run is planned."""
+
+    first: Annotated[int, Field(ge=0, lt=MAX_SEED)]
+    count: Annotated[int, Field(ge=1, le=MAX_LANES)]
+
+
+class Manifest(Strict):
+    """What a stored run says of itself, checked as strictly as a config before anything else is read or made."""
+
+    format: Literal[2, 3]
+    name: Name
+    hash: Digest
+    trains: Digest | None = None
+    question: Annotated[str, Field(max_length=2000)]
+    source: Annotated[str, Field(max_length=2 * MAX_BYTES)] = ""
+    config: Config
+    scores: Annotated[list[Text], Field(min_length=2, max_length=1000)]
+    checkpoints: Annotated[list[Share], Field(min_length=1, max_length=MAX_SEGMENTS)]
+    seeds: SeedsSoFar
+    looks: Annotated[list[Annotated[int, Field(ge=1, le=MAX_LANES)]], Field(min_length=1, max_length=100)]
+    leaf_seeds: dict[Leaf, Annotated[int, Field(ge=0, le=MAX_LANES)]] | None = None
+    proxy: Text
+    thresholds: dict[Text, Share]
+    baseline: Text
+    confidence: Annotated[float, Field(ge=0.5, le=0.9999)]
+    conditions: Annotated[list[StoredCondition], Field(min_length=1, max_length=MAX_CONDITIONS)]
+    identity: Identity
+    block_width: Annotated[int, Field(ge=1, le=2**20)]
+    changes: list[list[Version]] = []
+    accepted: list[Digest] = []
+
+    @model_validator(mode="after")
+    def _fits_together(self):
+        """Whatever one part says of another is true."""
+        leaves = {condition.leaf for condition in self.conditions}
+        names = {condition.name for condition in self.conditions}
+        blocks = -(-self.seeds.count // self.block_width)
+        unknown = {name for _, name, _ in (gate for condition in self.conditions for gate in condition.gates)}
+        unknown = (unknown | {self.proxy, *self.thresholds, "competence", "alignment"}) - set(self.scores)
+        shares = {share for condition in self.conditions for share, _, _ in condition.gates} - set(self.checkpoints)
+        wrong = {
+            "trains: is missing": self.format > 2 and self.trains is None,
+            f"scores: none is called {', '.join(sorted(unknown))}": bool(unknown),
+            "scores: one is there twice": len(set(self.scores)) < len(self.scores),
+            "thresholds: competence, alignment and the proxy need one": (
+                not {"competence", "alignment", self.proxy} <= self.thresholds.keys()
+            ),
+            "checkpoints: they must rise from above 0 to 1": (
+                [0.0, *self.checkpoints] != sorted({0.0, *self.checkpoints}) or self.checkpoints[-1] != 1
+            ),
+            f"conditions: a gate at {min(shares, default=0):g}, where there is no checkpoint": bool(shares),
+            "conditions: two have the same name": len(names) < len(self.conditions),
+            "conditions: they have unlike knobs": len({tuple(own.knobs) for own in self.conditions}) > 1,
+            "baseline: no condition has that regimen": all(own.regimen != self.baseline for own in self.conditions),
+            f"seeds: they must stay below {MAX_SEED}": self.seeds.first + self.seeds.count > MAX_SEED,
+            f"seeds: more than the limit of {MAX_LANES:,} runs": len(self.conditions) * self.seeds.count > MAX_LANES,
+            f"seeds: more than the limit of {MAX_SHARDS:,} shards": len(leaves) * blocks > MAX_SHARDS,
+            "looks: they must rise, and the seeds so far be one of them": (
+                any(one >= other for one, other in itertools.pairwise(self.looks)) or self.seeds.count not in self.looks
+            ),
+            "leaf_seeds: they must be those of the conditions' leaves, and at most all seeds": (
+                self.leaf_seeds is not None
+                and (self.leaf_seeds.keys() != leaves or max(self.leaf_seeds.values()) > self.seeds.count)
+            ),
+        }
+        if problem := next((problem for problem, is_so in wrong.items() if is_so), None):
+            raise ValueError(problem)
+        return self

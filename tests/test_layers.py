@@ -11,7 +11,7 @@ import lab
 
 ROOT = Path(lab.__file__).parent
 LAYERS = [
-    {"models", "schema", "source"},
+    {"machine", "models", "schema", "source"},
     {"tasks"},
     {"objective"},
     {"population"},

@@ -51,14 +51,15 @@ def store(folder, models=MODELS, missing=0, question=f"Is it {HOSTILE} better?")
         {
             "name": "made",
             "hash": "0123456789abcdef",
+            "trains": "fedcba9876543210",
             "question": question,
             "source": f"name: made\nquestion: {question}\n",
             "config": {
                 "name": "made",
                 "task": {"name": "race"},
-                "sweep": {},
+                "seeds": {"first": 7, "count": seeds},
                 "training": {"steps": 100},
-                "regimens": {name: [regimen] for name in names},
+                "regimens": {"hold_out": [regimen]},
             },
             "scores": ["competence", "alignment", "test"],
             "checkpoints": [0.5, 1.0],
@@ -69,16 +70,17 @@ def store(folder, models=MODELS, missing=0, question=f"Is it {HOSTILE} better?")
             "baseline": "hold_out",
             "confidence": 0.95,
             "conditions": [
-                {"name": name, "regimen": name, "coordinates": {}, "knobs": {HOSTILE: 1.0}, "gates": [], "leaf": leaf}
-                for leaf, name in enumerate(names)
+                {"name": name, "regimen": name, "coordinates": {}, "knobs": {HOSTILE: 1.0}, "leaf": f"{index:016x}"}
+                for index, name in enumerate(names)
             ],
             "identity": {"device": "cpu", "jax": "1.2.3", "python": HOSTILE},
             "block_width": seeds,
         },
     )
-    for leaf, name in enumerate(names[: len(names) - missing]):
+    for index, name in enumerate(names[: len(names) - missing]):
         scores = np.array([[(1, aligned, half), (1, aligned, end)] for aligned, half, end in models[name]], np.float32)
-        run.write(leaf, 7, outcomes.shard(scores, run.manifest["scores"], np.arange(7, 7 + seeds), [0.5, 1.0]))
+        shard = outcomes.shard(scores, run.manifest["scores"], np.arange(7, 7 + seeds), [0.5, 1.0])
+        run.write(f"{index:016x}", 7, shard)
     return folder
 
 

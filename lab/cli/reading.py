@@ -63,7 +63,7 @@ def print_run(stored, partial=False):
     if line := report.stopping(results):
         console.print(Text(line), soft_wrap=True)
         statistics.still_open(lambda said: console.print(Text(said), soft_wrap=True))(stored)
-    for changes in stored.manifest.get("changes", []):
+    for changes in stored.manifest["changes"]:
         console.print(Text(f"Mixed run, continued with something else: {'; '.join(changes)}", style="bold red"))
     return results, rows
 

@@ -67,7 +67,7 @@ def run(
 
     Args:
         config: a YAML file.
-        out: the run's folder; runs/NAME-HASH by default.
+        out: the run's folder; runs/NAME-DIGEST by default, the digest being of what is trained.
         seeds: number of seeds instead of the config's; with --width, at most so many.
         width: stop once every interval of a quantity is this narrow (rates as they are, everything else in nats).
         of: the quantity: net, which is the default, or a rate, odds, cost or likelihood ratio of `lab show --json`.
@@ -114,9 +114,10 @@ def run(
 def _prepare(experiment, out, accept_changes):
     """Write the manifest of a run for `lab worker`."""
     from lab import engine
-    from lab.store import lock
+    from lab.store import check_vacant, lock
 
     path = engine.folder(experiment, out)
+    check_vacant(path)
     with lock(path):
         engine.use_all_cores()
         engine.prepare(experiment, path, accept_changes)
@@ -149,7 +150,7 @@ def worker(
     except ConfigError as error:
         raise UsageError("\n".join(error.problems)) from None
     except ValueError as error:
-        raise UsageError(f"--rank: {error}") from None
+        raise UsageError(str(error)) from None
     console.print(f"share {rank} of {of}: {count} shards trained", markup=False)
 
 

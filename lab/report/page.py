@@ -76,12 +76,12 @@ def page(results, manifest):
         vega=Markup(_vega()),
         datatables=Markup(generate_init_offline_itables_html(itables.options.dt_bundle)),
         table=Markup(_table(rows)),
-        source=manifest.get("source") or "",
+        source=manifest["source"],
         config=json.dumps(config, indent=1, ensure_ascii=False),
         identity=manifest["identity"],
         block_width=manifest["block_width"],
         first_seed=manifest["seeds"]["first"],
-        changes=manifest.get("changes", []),
+        changes=manifest["changes"],
         trusts_code="file" in config["task"] if isinstance(config["task"], dict) else False,
     )
 
