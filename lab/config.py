@@ -255,6 +255,8 @@ def load(path, trust_code=False):
 
 def parse(text, file="config", trust_code=False):
     """Read an experiment from YAML text as `load` does; `file` names it in errors. Raises `ConfigError`."""
+    if len(text) > MAX_BYTES:
+        raise ConfigError([f"{file}: larger than the limit of {MAX_BYTES:,} bytes"])
     written = read_yaml(text, file)
     raw, found = written.data, list(written.problems)
     if not isinstance(raw, dict):
@@ -268,8 +270,9 @@ def parse(text, file="config", trust_code=False):
         found += [(_place(item), partial(_message, item)) for item in error.errors(include_url=False)]
     task = _task(raw.get("task"), found, Path(file).parent, trust_code)
     if task is not None:
-        _check_names(raw, written.words, task, found)
-        axes = _axes(raw, task, found)
+        sized = not any(key[:1] == ("task",) for key, _ in found)  # or nobody knows the ranges of its knobs
+        _check_names(raw, written.words, task, sized, found)
+        axes = _axes(raw, task, sized, found)
     experiment = None
     if config is not None and not found:
         experiment = _resolve(config, task, axes, text, found)
@@ -351,8 +354,14 @@ NO_NAME = "is not a name: use letters, digits, '-' and '_' (at most 64)"
 
 
 def _place(item) -> tuple:
-    """Return the key of one error of pydantic."""
-    key = tuple(part for part in item["loc"] if part not in KINDS)
+    """Return the key of one error of pydantic, without the kind that it puts behind that of a choice by kind."""
+    key, chosen = (), None
+    for part in item["loc"]:
+        swept = key[:1] == ("sweep",) and (len(key) == 2 or key[2:] == ("key",))
+        if part in KINDS and key != chosen and (swept or key in (("task",), ("seeds",), ("training", "segments"))):
+            chosen = key
+        else:
+            key = (*key, part)
     return (
         key[:-1] if key[-1:] == ("[key]",) and item["type"] in ("string_pattern_mismatch", "string_too_long") else key
     )
@@ -425,6 +434,9 @@ def _task(chosen, found, folder, trust_code):
             task = kind()
         except Exception:  # a size without a default, say: there is nothing to look names up in
             return None
+    except Exception as error:  # whatever a task in a file of its own may raise
+        found.append((("task",), f"{type(error).__name__}: {' '.join(str(error).splitlines())}"))
+        return None
     if taken := [score for score in RESERVED if score in task.scores]:
         found.append((("task",), f"its score {taken[0]!r} has the name of something else in the results"))
     return task
@@ -440,7 +452,7 @@ def _outside(file, name, found, folder, trust_code):
     try:
         kind = task_class(folder / file)
     except TaskFileError as error:
-        found.append((("task", "file"), str(error)))
+        found.append((("task", "file"), " ".join(str(error).splitlines())))
         return None
     parts_of_task = ("name", "knobs", "terms", "proxies", "scores", "thresholds", "training")
     lacking = [part for part in parts_of_task if not hasattr(kind, part)]
@@ -458,8 +470,8 @@ def _is_number(value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
-def _check_names(raw, words, task, found):
-    """Check every knob, loss term, score, proxy and regimen that the raw data names."""
+def _check_names(raw, words, task, sized, found):
+    """Check every knob, loss term, score, proxy and regimen that the raw data names; ranges of knobs if `sized`."""
 
     def check(key, mapping, allowed, what):
         if not isinstance(mapping, dict):
@@ -467,7 +479,7 @@ def _check_names(raw, words, task, found):
         for name, value in mapping.items():
             if name not in allowed:
                 found.append(((*key, name), partial(_unknown, task, what, name, allowed)))
-            elif what == "knob" and _is_number(value):
+            elif what == "knob" and sized and _is_number(value):
                 knob = task.knobs[name]
                 if not knob.low <= value <= knob.high:
                     found.append(((*key, name), f"must lie in {knob.low:g} to {knob.high:g}, not {_shown(value)}"))
@@ -518,7 +530,7 @@ def _phase_ends(key, phases, found):
             found.append(((*key, index), problem))
         ends.append(end)
         start = end
-    if ends and abs(ends[-1] - 1) > 1e-9:
+    if ends and len(found) == before and abs(ends[-1] - 1) > 1e-9:
         found.append(((*key, len(ends) - 1), f"the last phase must end at 1, not {ends[-1]:.12g}"))
     return ends if len(found) == before else None
 
@@ -593,8 +605,8 @@ def _well_formed(raw) -> dict:
     return axes
 
 
-def _axes(raw, task, found):
-    """Return axis -> (parsed keys, values), reporting what cannot be swept."""
+def _axes(raw, task, sized, found):
+    """Return axis -> (parsed keys, values), reporting what cannot be swept; how far knobs can, if `sized`."""
     regimens = raw.get("regimens")
     axes, swept = {}, set()
     for label, (where, keys, values) in _well_formed(raw).items():
@@ -614,7 +626,8 @@ def _axes(raw, task, found):
                 continue
             swept.add(key)
             matches.append(match)
-            if outside := [value for value in values if not limits[0] <= value <= limits[1]]:
+            known = sized or "knobs" not in (match[1], match[7])
+            if known and (outside := [value for value in values if not limits[0] <= value <= limits[1]]):
                 problem = f"{key} must lie in {limits[0]:g} to {limits[1]:g}, not {outside[0]}"
                 problems.append((("sweep", label), problem))
         if label in (*RESERVED, *task.scores):

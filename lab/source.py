@@ -119,8 +119,8 @@ def dotted(key: tuple) -> str:
     """('regimens', 'early', 0, 'until') -> 'regimens.early[0].until'."""
     text = ""
     for part in key:
-        if isinstance(part, str) and not part.isprintable():
-            part = repr(part)[1:-1]
+        if part == "" or (isinstance(part, str) and not part.isprintable()):
+            part = repr(part)
         text += f"[{part}]" if isinstance(part, int) else f".{shortened(part)}" if text else shortened(part)
     return text
 
