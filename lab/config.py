@@ -34,7 +34,7 @@ from lab.schema import (
     Stop,
     TrainingConfig,
 )
-from lab.source import ConfigError, dotted, line_at, read_yaml, shortened
+from lab.source import ConfigError, Written, dotted, line_at, read_yaml, shortened
 from lab.tasks import TASKS
 from lab.tasks.outside import TaskFileError, task_class
 
@@ -258,10 +258,28 @@ def parse(text, file="config", trust_code=False):
     if len(text) > MAX_BYTES:
         raise ConfigError([f"{file}: larger than the limit of {MAX_BYTES:,} bytes"])
     written = read_yaml(text, file)
-    raw, found = written.data, list(written.problems)
-    if not isinstance(raw, dict):
+    if not isinstance(written.data, dict):
         raise ConfigError([f"{file}:1: a config is a mapping of keys, such as 'name: first-run'"])
-    _put_words(raw, written.words)
+    _put_words(written.data, written.words)
+    return _experiment(written, text, file, trust_code)
+
+
+def from_values(values: dict, trust_code: bool = False) -> Experiment:
+    """Read an experiment from what `Experiment.as_json` returned, such as the config in a manifest.
+
+    Args:
+        values: plain JSON values.
+        trust_code: run the Python file that the config names as its task, if it names one.
+
+    Raises:
+        ConfigError: this lab reads it no more.
+    """
+    return _experiment(Written(values, {}, {}, []), json.dumps(values), "config", trust_code)
+
+
+def _experiment(written: Written, text: str, file: str, trust_code: bool) -> Experiment:
+    """Return the experiment that a config stands for. Raises `ConfigError` with every problem."""
+    raw, found = written.data, list(written.problems)
     config = None
     try:
         # JSON in strict mode takes lists for lists and whole numbers for floats, and nothing else

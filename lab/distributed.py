@@ -14,7 +14,7 @@ import warnings
 from unittest import mock
 
 from lab import outcomes
-from lab.config import parse
+from lab.config import from_values
 from lab.store import Run, StoreError, lock
 
 LOOPBACK = "127.0.0.1"
@@ -36,7 +36,7 @@ def experiment_of(stored, trust_code=False):
         ConfigError: this lab cannot read the config.
         StoreError: it reads it differently.
     """
-    experiment = parse(json.dumps(stored.manifest["config"], ensure_ascii=False), "config", trust_code)
+    experiment = from_values(stored.manifest["config"], trust_code)
     stands = [(condition["name"], condition["leaf"]) for condition in stored.manifest["conditions"]]
     read = [(condition.name, leaf) for condition, leaf in zip(experiment.conditions, experiment.leaves, strict=True)]
     if experiment.hash != stored.manifest["hash"] or read != stands:
@@ -98,22 +98,22 @@ def work(path, rank, of, trust_code=False, progress=None, say=None):
 
 
 @functools.lru_cache(maxsize=2)
-def _blocks(text, width, trust_code):
+def _blocks(config, width, trust_code):
     """In a worker: the compiled experiment, on one device."""
     import jax
 
     from lab import engine
 
-    experiment = parse(text, "config", trust_code)
+    experiment = from_values(json.loads(config), trust_code)
     device = jax.devices()[:1]
     return engine.Blocks(experiment, width, device), engine.identity(experiment.task, device)
 
 
-def train_block(text, width, trust_code, identity, start, leaves):
+def train_block(config, width, trust_code, identity, start, leaves):
     """Return the shards of one block, a list of (leaf, first seed, variables); what a Ray worker does.
 
     Args:
-        text: of the config.
+        config: what `lab.config.Experiment.as_json` returned, as JSON.
         width: lanes per device.
         trust_code: run the Python file that the config names as its task, if it names one.
         identity: what the bytes of the run depend on, as `lab.engine.identity` returns it.
@@ -123,7 +123,7 @@ def train_block(text, width, trust_code, identity, start, leaves):
     Raises:
         StoreError: this worker would give other bytes.
     """
-    blocks, own = _blocks(text, width, trust_code)
+    blocks, own = _blocks(config, width, trust_code)
     if differs := [f"{key}: {value!r}, here {own[key]!r}" for key, value in identity.items() if own[key] != value]:
         raise StoreError(f"a worker differs from the driver ({'; '.join(differs)})")
     return list(blocks.train({start: set(leaves)}))
@@ -148,7 +148,7 @@ def on_ray(experiment, trust_code=False):
         from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
     except ImportError:
         raise StoreError("Ray is not installed: pip install 'proxy-lab[ray]'") from None
-    text = json.dumps(experiment.as_json(), ensure_ascii=False)
+    config = json.dumps(experiment.as_json())
 
     def train(stored, missing, progress=None, say=None):
         from lab.engine import by_block
@@ -162,7 +162,7 @@ def on_ray(experiment, trust_code=False):
         )
         needed, deaths = by_block(missing), 0  # since a block was last finished
         kind = "GPU" if gpu else "CPU"
-        common = (text, stored.manifest["block_width"], trust_code, stored.manifest["identity"])
+        common = (config, stored.manifest["block_width"], trust_code, stored.manifest["identity"])
         most = max(2, 2 * int(ray.cluster_resources().get(kind, 1)))
         waiting, running, done = list(needed), {}, 0
         while waiting or running:

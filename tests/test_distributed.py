@@ -11,12 +11,13 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import jax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab import cli, distributed, engine, outcomes, statistics
-from lab.config import load, parse
+from lab.config import from_values, load, parse
 from lab.store import Run, StoreError, lock
 from lab.tasks import Race
 
@@ -71,11 +72,25 @@ def test_every_config_is_read_back_from_a_manifest(pytestconfig, monkeypatch):
         experiment = load(path, trust_code=True)
 
         class Stored:
-            manifest = {"config": experiment.as_json(), "hash": experiment.hash}
+            manifest = json.loads(json.dumps(engine.describe(experiment, jax.devices())))
 
         again = distributed.experiment_of(Stored, trust_code=True)
         assert again.conditions == experiment.conditions
         assert (again.ends, again.training, again.seeds) == (experiment.ends, experiment.training, experiment.seeds)
+
+
+def test_any_question_and_any_number_of_phases_get_through_a_manifest(tmp_path):
+    """As text these would be other characters, or more values than a config may have."""
+    question = "\N{GRINNING FACE} \x85 \u2028 \t 'or' \"not\" \N{LATIN SMALL LETTER E WITH ACUTE}"
+    phases = [{"until": 1, "weights": {"test": 0.5}} for _ in range(500)]
+    values = {**json.loads(json.dumps(parse(CONFIG).as_json())), "question": question}
+    values["regimens"] = {f"r{index}": phases for index in range(20)}
+    values |= {"baseline": "r7", "sweep": {}, "training": {"steps": 100, "segments": 1}}
+    experiment = from_values(values)
+    with lock(tmp_path / "run"):
+        stored = engine.prepare(experiment, tmp_path / "run")
+    assert distributed.experiment_of(stored).config.question == question
+    assert distributed.experiment_of(Run(tmp_path / "run")).conditions == experiment.conditions
 
 
 def test_workers_and_a_driver_keep_out_of_each_others_way(tmp_path):
@@ -393,7 +408,7 @@ def configs(draw):
     text = {"name": "fuzz", "task": "race", "seeds": draw(st.integers(1, 12)), "regimens": regimens}
     text["training"] = {"steps": 8, "segments": 4, "block_width": 4, "learning_rate": draw(st.floats(0, 0.1))}
     if draw(st.booleans()):
-        text["sweep"] = {"preference": draw(st.lists(st.floats(-1, 1), min_size=1, max_size=3, unique=True))}
+        text["sweep"] = {"preference": draw(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=3, unique=True))}
     return json.dumps(text)
 
 
