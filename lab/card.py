@@ -46,7 +46,7 @@ def config(name, task, proxy, seeds, weight=None, knobs=None):
     own = task.proxies[proxy]
     weights = {own.terms[0]: own.push if weight is None else weight}
     if not 0 < weights[own.terms[0]] < math.inf:
-        raise ValueError("the weight must be positive: a card is about training on a proxy")
+        raise ValueError("the weight must be a positive number: a card is about training on a proxy")
     if seeds < 1:
         raise ValueError("a card needs at least 1 seed")
     sweep = {"onset": {"key": "regimens.push[0].until", "values": list(ONSETS)}}

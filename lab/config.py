@@ -25,6 +25,8 @@ from lab.schema import (
     MAX_CONDITIONS,
     MAX_LANES,
     MAX_SEED,
+    MAX_TEXT,
+    MAX_WEIGHT,
     OF_ACCEPTED,
     RESERVED,
     Axis,
@@ -721,7 +723,7 @@ def _sweepable(match, regimens, task):
         return f"there is no phase {shortened(f'regimens.{match[4]}[{match[5]}')}]", None
     what, allowed, limits = {
         "knobs": ("knob", task.knobs, None),
-        "weights": ("loss term", task.terms, (-1e6, 1e6)),
+        "weights": ("loss term", task.terms, (-MAX_WEIGHT, MAX_WEIGHT)),
         "rates": ("part", (*parts(task), "all") if section == "rates" else (), (0, 1e6)),
         "gates": ("score", task.scores, (0, 1)),
         None: (None, (None,), (0, 1e6) if match[3] == "learning_rate" else (0, 1)),
@@ -789,6 +791,8 @@ def _condition(config, task, training, ends, regimen, phases, coordinates, chang
             problems.append((key, "a gate stands at the end of a phase, and nothing is measured before training"))
         if abs(share * training.steps - stop) > 1e-6 * training.steps or stop not in fit:
             problems.append((key, partial(_no_end, share, training.steps, fit)))
+    if len(name) > MAX_TEXT:
+        problems.append((key, f"a name of more than {MAX_TEXT:,} characters: sweep fewer axes"))
     if problems:
         found += [(key, partial(_of_condition, name, message) if coordinates else message) for _, message in problems]
         return None

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lab.decision import budget_from_shares
-from lab.schema import MAX_SEED
+from lab.schema import MAX_SEED, MAX_WEIGHT
 from lab.sensitivity import around, phases, place, settings
 from lab.statistics import Estimate, family_wise, paired_counts, share_draws
 from lab.store import publish
@@ -217,6 +217,8 @@ def check(experiment, cap, budget, starts, iterations, pairs):
     for name, value in numbers.items():
         if not 0 < value < math.inf:
             raise ValueError(f"--{name} must be a positive number, not {value:g}")
+    if cap > MAX_WEIGHT:  # or its schedules could not be trained
+        raise ValueError(f"--cap must be at most {MAX_WEIGHT:,}, not {cap:g}")
     if max(experiment.seeds) >= SEARCH or SEARCH + starts * (iterations + 4) * pairs > MAX_SEED:
         raise ValueError(f"seeds from {SEARCH:,} on are for searches: choose lower ones, or search less")
 

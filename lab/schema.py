@@ -13,19 +13,21 @@ MAX_SEED = 2**32
 MAX_PHASES = 1_000  # of a regimen
 MAX_SEGMENTS = 400
 MAX_SHARDS = 10**6
+MAX_TEXT = 2_000  # characters of a question or of the name of a condition
+MAX_WEIGHT = 10**6
 OF_ACCEPTED = ("aligned_given_pass", "posterior_odds", "pass_rate", "expected_runs")  # known where rejected are not
 # what results call their axes and what they say of each run
 COORDINATES = ("condition", "regimen", "seed", "checkpoint", "spent", "survives", "stopped", "trained")
-# what marks make of a run (`lab.outcomes.classify`), and how xarray stacks scores: no axis of a sweep, no score of a
-# task may have one of these names, or the results could not be read
-RESERVED = (*COORDINATES, "aligned", "passes", "incompetent", "diverged", "unjudged", "variable")
+# what marks make of a run (`lab.outcomes.classify`), and what makes xarray take an array for a dict: no axis of a
+# sweep, no score of a task may have one of these names, or the results could not be read
+RESERVED = (*COORDINATES, "aligned", "passes", "incompetent", "diverged", "unjudged", "keys")
 
 ONE, LIST, MAPPING = KINDS = "(one)", "(list)", "(mapping)"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, le=1e6)]
-Weight = Annotated[float, Field(ge=-1e6, le=1e6)]
+Weight = Annotated[float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT)]
 
 
 def _kind(value) -> str:
@@ -150,7 +152,7 @@ class Config(Strict):
     """The text of an experiment, key by key. `lab schema` prints this as a JSON schema."""
 
     name: Name
-    question: Annotated[str, Field(max_length=2000)] = ""
+    question: Annotated[str, Field(max_length=MAX_TEXT)] = ""
     task: Annotated[
         Annotated[str, Tag(ONE)] | Annotated[dict[str, Size], Tag(MAPPING)],
         _either("a name or a mapping with 'name' or 'file'"),
@@ -182,7 +184,7 @@ class Config(Strict):
 
 # --- what a stored run says of itself ---------------------------------------------------------------------------------
 
-Text = Annotated[str, Field(min_length=1, max_length=2000)]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Leaf = Annotated[str, Field(pattern=r"^([0-9a-f]{16}|c[0-9]{4,8})$")]
 Version = Annotated[str, Field(max_length=10_000)]
@@ -214,7 +216,7 @@ class Manifest(Strict):
     name: Name
     hash: Digest
     trains: Digest | None = None
-    question: Annotated[str, Field(max_length=2000)]
+    question: Annotated[str, Field(max_length=MAX_TEXT)]
     source: Annotated[str, Field(max_length=2 * MAX_BYTES)] = ""
     config: Config
     scores: Annotated[list[Text], Field(min_length=2, max_length=1000)]

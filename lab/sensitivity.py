@@ -93,11 +93,16 @@ def config(experiment, condition, changed):
         changed: term -> `Change`, as `changes` returns it.
 
     Raises:
-        ValueError: a change takes a knob out of its range.
+        ValueError: a change takes a knob out of its range, or is lost where numbers are rounded to float32.
     """
     for term, own in changed.items():
+        now = settings(condition)[:, place(experiment.task, term)]
+        for name, change in own._asdict().items():
+            trained = (now + change).astype(np.float32).astype(float) - now.astype(np.float32)
+            if not np.allclose(trained, change, rtol=0.01, atol=0):
+                raise ValueError(f"{name}: {change:g} is too small: {term} is {now.max():g} here, in float32")
         if term in experiment.task.knobs:
-            knob, now = experiment.task.knobs[term], settings(condition)[:, place(experiment.task, term)]
+            knob = experiment.task.knobs[term]
             if now.min() - own.step < knob.low or now.max() + max(own) > knob.high:
                 raise ValueError(
                     f"step: {term} is {now.min():g} to {now.max():g} here and would leave its range, {knob.low:g} to "

@@ -214,10 +214,11 @@ class _Builder:
         if not plain or str(tag) not in TYPED:
             return text
         self.words[key] = text
+        where = f"{dotted(key)}: " if key else ""
         if len(text) > MAX_NUMBER:
-            problem = f"{dotted(key)}: a number of {len(text):,} characters; the limit is {MAX_NUMBER:,}"
+            problem = f"{where}a number of {len(text):,} characters; the limit is {MAX_NUMBER:,}"
             raise _Refused(problem, event.start_mark)
         try:
             return self.constructor.yaml_constructors[str(tag)](self.constructor, ScalarNode(tag, text))
         except ValueError:  # such as -_ and 0x_
-            raise _Refused(f"{dotted(key)}: {text!r} is not a number", event.start_mark) from None
+            raise _Refused(f"{where}{text!r} is not a number", event.start_mark) from None

@@ -110,7 +110,23 @@ def test_plan_names_a_regimen_for_every_budget(folder, capsys):
     assert "best by its estimate" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("budget", ["", "0", "1,two", "1.5", "-3"])
+def test_an_option_that_names_something_takes_every_name(folder, capsys):
+    assert cli.main(["compare", str(folder), "--baseline", "None"]) == 2
+    assert capsys.readouterr().err.startswith("no regimen 'None'; known: hold_out")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["compare", str(folder), "--baseline", ""])
+    assert ended.value.code == 2
+    assert "must not be empty" in capsys.readouterr().err
+    assert cli.main(["compare", str(folder), "--baseline", "anti_train", "--json"]) == 0
+
+
+@pytest.mark.parametrize("option", ["--fresh=101", "--runs=1001", "--runs=" + "9" * 30, "--fresh=0"])
+def test_more_ideas_or_runs_than_can_be_answered_are_refused(folder, option, capsys):
+    assert cli.main(["ideas", str(folder), option]) == 2
+    assert capsys.readouterr().err == "--fresh must lie in 1 to 100, --runs in 1 to 1,000\n"
+
+
+@pytest.mark.parametrize("budget", ["", "0", "1,two", "1.5", "-3", "1" * 5000, "1," * 100 + "1", "nan"])
 def test_a_budget_that_is_no_number_is_refused(folder, capsys, budget):
     assert cli.main(["plan", str(folder), "--budget=" + budget]) == 2
     assert "--budget: whole numbers from 1" in capsys.readouterr().err

@@ -65,6 +65,17 @@ def test_a_profile_is_a_config_whose_regimens_differ_in_one_number():
     }  # of 1, which the proxy suggests
 
 
+def test_a_change_that_float32_loses_is_refused():
+    """Models would be the same, and the derivative 0 for sure; next to 1 lies 1 + 2^-23."""
+    experiment = parse(RACE)
+    for step in (1e-9, 2**-24):
+        with pytest.raises(ValueError, match=r"step: .* is too small: main is 1 here, in float32"):
+            sensitivity.config(
+                experiment, experiment.conditions[0], sensitivity.changes(experiment.task, ["main"], step)
+            )
+    sensitivity.config(experiment, experiment.conditions[0], sensitivity.changes(experiment.task, ["main"], 2**-20))
+
+
 @pytest.mark.parametrize("name", ["staged_protocol", "shortcut_regimens", "by_construction"])
 def test_any_regimen_can_be_looked_at(name):
     experiment = load(f"configs/{name}.yaml")

@@ -3,8 +3,10 @@
 import itertools
 import signal
 from collections.abc import Iterator
+from typing import Annotated
 
 import rich.console
+import tyro
 from rich.segment import Segment
 from rich.text import Span, Text
 
@@ -80,6 +82,25 @@ class Stop:
         """Raise `Stopped` if a signal has come."""
         if self.number is not None:
             raise Stopped(self.number)
+
+
+def _named(given: list[str]) -> str:
+    if not given[0]:
+        raise ValueError("must not be empty")
+    return given[0]
+
+
+# an option that names something, or is not given; tyro would take the name None for nothing
+NameOrNone = Annotated[
+    str | None,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="STR",
+        instance_from_str=_named,
+        is_instance=lambda value: value is None or isinstance(value, str),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
 
 
 class Failed(Exception):

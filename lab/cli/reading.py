@@ -9,9 +9,14 @@ from rich.text import Text
 from tyro.conf import Positional, arg
 
 from lab import outcomes, report, statistics
-from lab.cli.console import Console, UsageError, console, errors
+from lab.cli.console import Console, NameOrNone, UsageError, console, errors
+from lab.source import shortened
 from lab.store import Run, StoreError, inner_folder, publish
 from lab.words import percent
+
+MOST_RUNS = 10**9  # of a budget
+MOST_NUMBERS = 100  # that an option takes
+MOST_FRESH, MOST_EXACT = 100, 1_000  # ideas and runs, beyond which no exact answer is within reach
 
 
 def read(stored, partial=False, where=console, last_only=True):
@@ -92,7 +97,7 @@ def show(
 def compare(
     folder: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
-    baseline: str | None = None,
+    baseline: NameOrNone = None,
     together: bool = False,
     partial: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
@@ -142,7 +147,7 @@ def plan(
     """
     from lab import decision
 
-    budgets = _numbers("--budget", budget, int, 10**9)
+    budgets = _numbers("--budget", budget, int, MOST_RUNS)
     results = _judged(read(Run(folder), partial, errors if as_json else console))
     try:
         plans = decision.plan(results, budgets)
@@ -162,7 +167,7 @@ def plan(
 def ideas(
     folder: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
-    regimen: str | None = None,
+    regimen: NameOrNone = None,
     fresh: int = 3,
     runs: int = 5,
     partial: bool = False,
@@ -180,8 +185,8 @@ def ideas(
     """
     from lab import decision
 
-    if min(fresh, runs) < 1:
-        raise UsageError("--fresh and --runs must be at least 1")
+    if not (1 <= fresh <= MOST_FRESH and 1 <= runs <= MOST_EXACT):
+        raise UsageError(f"--fresh must lie in 1 to {MOST_FRESH:,}, --runs in 1 to {MOST_EXACT:,}")
     results = _judged(read(Run(folder), partial, errors if as_json else console))
     try:
         field = decision.field(results, regimen)
@@ -206,7 +211,7 @@ def ideas(
 def probe(
     folder: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
-    regimen: str | None = None,
+    regimen: NameOrNone = None,
     partial: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
@@ -249,9 +254,12 @@ def _numbers(option, text, kind, most):
         found = [kind(part) for part in text.split(",")]
     except ValueError:
         found = []
-    if not found or not all(1 <= number <= most for number in found):
+    if not 1 <= len(found) <= MOST_NUMBERS or not all(1 <= number <= most for number in found):
         what = "whole numbers" if kind is int else "numbers"
-        raise UsageError(f"{option}: {what} from 1 to {most:,} with commas between, not {text!r}")
+        raise UsageError(
+            f"{option}: {what} from 1 to {most:,} with commas between, at most {MOST_NUMBERS} of them, "
+            f"not {shortened(repr(text))}"
+        )
     return found
 
 
@@ -259,7 +267,7 @@ def gates(
     folder: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
     budget: str = "1,2,3,10",
-    proxy: str | None = None,
+    proxy: NameOrNone = None,
     out: Path | None = None,
     partial: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,

@@ -15,10 +15,11 @@ from tyro.conf import Positional, arg
 from lab import card as cards
 from lab import outcomes, report, statistics
 from lab.cli.about import task_kind
-from lab.cli.console import Console, Failed, Stop, UsageError, console, errors
-from lab.cli.reading import print_run
+from lab.cli.console import Console, Failed, NameOrNone, Stop, UsageError, console, errors
+from lab.cli.reading import MOST_RUNS, print_run
 from lab.cli.tracking import mirrored
 from lab.cli.watching import watched
+from lab.source import ConfigError, read_yaml, shortened
 from lab.store import inner_folder, publish
 from lab.words import percent, setting
 
@@ -57,7 +58,7 @@ def run(
     out: Path | None = None,
     seeds: int | None = None,
     width: float | None = None,
-    of: str | None = None,
+    of: NameOrNone = None,
     accept_changes: bool = False,
     trust_code: bool = False,
     engine: Literal["local", "ray"] = "local",
@@ -237,20 +238,14 @@ def card(
     from lab import config as configs
     from lab import figures
 
-    own = {}
-    for part in filter(None, settings.split(",")):
-        name, _, value = part.partition("=")
-        try:
-            own[name.strip()] = json.loads(value)
-        except json.JSONDecodeError:
-            own[name.strip()] = value.strip()
     kind = task_kind(task, trust_code)
     if proxy not in kind.proxies:
         raise UsageError(f"{kind.name} has no proxy {proxy!r}; known: {', '.join(kind.proxies)}")
-    sizes = {name: own.pop(name) for name in list(own) if name in {field.name for field in dataclasses.fields(kind)}}
+    knobs = _set(settings)
+    sizes = {field.name: knobs.pop(field.name) for field in dataclasses.fields(kind) if field.name in knobs}
     chosen = {"file": str(Path(task).resolve()) if task.endswith(".py") else None, "name": kind.name, **sizes}
     try:
-        text = cards.config({k: v for k, v in chosen.items() if v is not None}, kind(), proxy, seeds, weight, own)
+        text = cards.config({k: v for k, v in chosen.items() if v is not None}, kind(), proxy, seeds, weight, knobs)
         experiment = configs.parse(text, f"card of {proxy}", trust_code)
     except configs.ConfigError as error:  # the lines of a config that nobody wrote help nobody
         raise UsageError("\n".join(problem.split(": ", 1)[1] for problem in error.problems)) from None
@@ -267,6 +262,22 @@ def card(
     console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
 
 
+def _set(text: str) -> dict:
+    """Return name -> value from name=value with commas between; values are read as those of a config are."""
+    values = {}
+    for part in filter(None, text.split(",")):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not 1 <= len(name) <= 64:
+            raise UsageError(f"--set: name=value, with commas between, not {shortened(repr(part))}")
+        if name in values:
+            raise UsageError(f"--set: {name} is given twice")
+        try:
+            values[name] = read_yaml(value, f"--set {name}").data
+        except ConfigError as error:
+            raise UsageError(str(error)) from None
+    return values
+
+
 def _looked_at(config, trust_code, condition, terms):
     """Return an experiment, the condition that is looked at, and names of loss terms, from what a person gave."""
     from lab import config as configs
@@ -274,7 +285,7 @@ def _looked_at(config, trust_code, condition, terms):
     experiment = configs.load(config, trust_code)
     known = {own.name: own for own in experiment.conditions}
     first = next(name for name, own in known.items() if own.regimen == experiment.baseline)
-    chosen = known.get(condition or first)
+    chosen = known.get(first if condition is None else condition)
     if chosen is None:
         raise UsageError(f"--condition: {config} has no condition {condition!r}; known: {', '.join(known)}")
     task = experiment.task
@@ -286,8 +297,8 @@ def _looked_at(config, trust_code, condition, terms):
 def sensitivity(
     config: Positional[Path],
     /,
-    condition: str | None = None,
-    terms: str | None = None,
+    condition: NameOrNone = None,
+    terms: NameOrNone = None,
     step: float | None = None,
     push: float | None = None,
     seeds: int | None = None,
@@ -354,8 +365,8 @@ def sensitivity(
 def optimise(
     config: Positional[Path],
     /,
-    condition: str | None = None,
-    terms: str | None = None,
+    condition: NameOrNone = None,
+    terms: NameOrNone = None,
     goal: Literal["posterior_odds", "accepted_aligned"] = "posterior_odds",
     runs: int = 10,
     floor: float = 0.0,
@@ -405,8 +416,8 @@ def optimise(
         experiment = experiment if seeds is None else experiment.with_seeds(seeds)
         cap = 0.1 * proxy.push if cap is None else cap
         budget = 0.2 * cap if budget is None else budget
-        if goal == "accepted_aligned" and runs < 1:
-            raise UsageError("--runs must be at least 1")
+        if goal == "accepted_aligned" and not 1 <= runs <= MOST_RUNS:
+            raise UsageError(f"--runs must lie in 1 to {MOST_RUNS:,}")
         if not 0 <= floor <= 1:
             raise UsageError(f"--floor must lie in 0 to 1, not {setting(floor)}")
         schedules.check(experiment, cap, budget, starts, iterations, pairs)
@@ -459,7 +470,7 @@ def experiment(
     /,
     seeds: int | None = None,
     first: int | None = None,
-    tasks: str | None = None,
+    tasks: NameOrNone = None,
     out: Path | None = None,
 ) -> None:
     """Run the experiment of a claim, or of all: train, count, judge by the claim's rule and draw its figure.
