@@ -1,7 +1,12 @@
 """What a YAML file may say, and the conditions it stands for.
 
-Reading a file never runs code: YAML 1.2, no tags, no aliases, bounded size and depth. Everything that is wrong is
-reported at once, each problem with its line, its full key and, for a misspelt name, the nearest right one.
+Reading a file never runs code: YAML 1.2, no tags, no aliases, bounded size and depth. Keys and names are text as
+written, so `01`, `1` and `1.0` are three. Everything that is wrong is reported at once, each problem with its line, its
+full key and, for a misspelt name, the nearest right one; of many problems the first fifty.
+
+No two conditions of a config have the same name: it is the regimen and, for each axis that applies to it, the axis and
+its value to 12 digits. Regimens and axes hold neither spaces nor "=", regimens differ as keys do, all conditions of a
+regimen have the same axes, and values of an axis that agree in 12 digits (or in float32, as trained) are refused.
 """
 
 import dataclasses
@@ -813,7 +818,7 @@ def _condition(config, task, training, ends, regimen, phases, coordinates, chang
 def _no_end(share: float, steps: int, ends: set[int]) -> str:
     """Say that no segment ends where a phase does."""
     near = sorted(ends, key=lambda end: abs(end - share * steps))[:2]
-    fits = " and ".join(f"{end / steps:g}" for end in sorted(near))
+    fits = " and ".join(f"{end / steps:.12g}" for end in sorted(near))
     return f"a phase ends at {share:.12g}, where no segment ends; the nearest are {fits}"
 
 

@@ -120,10 +120,10 @@ def test_an_option_that_names_something_takes_every_name(folder, capsys):
     assert cli.main(["compare", str(folder), "--baseline", "anti_train", "--json"]) == 0
 
 
-@pytest.mark.parametrize("option", ["--fresh=101", "--runs=1001", "--runs=" + "9" * 30, "--fresh=0"])
+@pytest.mark.parametrize("option", ["--fresh=101", "--runs=1001", "--runs=" + "9" * 30])
 def test_more_ideas_or_runs_than_can_be_answered_are_refused(folder, option, capsys):
     assert cli.main(["ideas", str(folder), option]) == 2
-    assert capsys.readouterr().err == "--fresh must lie in 1 to 100, --runs in 1 to 1,000\n"
+    assert capsys.readouterr().err == "--fresh must be at most 100, --runs at most 1,000: answers are exact\n"
 
 
 @pytest.mark.parametrize("budget", ["", "0", "1,two", "1.5", "-3", "1" * 5000, "1," * 100 + "1", "nan"])

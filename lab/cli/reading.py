@@ -185,8 +185,10 @@ def ideas(
     """
     from lab import decision
 
-    if not (1 <= fresh <= MOST_FRESH and 1 <= runs <= MOST_EXACT):
-        raise UsageError(f"--fresh must lie in 1 to {MOST_FRESH:,}, --runs in 1 to {MOST_EXACT:,}")
+    if min(fresh, runs) < 1:
+        raise UsageError("--fresh and --runs must be at least 1")
+    if fresh > MOST_FRESH or runs > MOST_EXACT:
+        raise UsageError(f"--fresh must be at most {MOST_FRESH:,}, --runs at most {MOST_EXACT:,}: answers are exact")
     results = _judged(read(Run(folder), partial, errors if as_json else console))
     try:
         field = decision.field(results, regimen)
@@ -308,9 +310,12 @@ def gates(
                 "coordinates": coordinates,
                 "base_rate": report.plain(statistics.counts(results, name).base_rate),
                 "areas": {
-                    f"{share:g}": report.estimate_json(early.roc(results, name, proxy, share).area) for share in shares
+                    f"{share:.12g}": report.estimate_json(early.roc(results, name, proxy, share).area)
+                    for share in shares
                 },
-                "curves": {f"{share:g}": report.curve_json(early.roc(results, name, proxy, share)) for share in shown},
+                "curves": {
+                    f"{share:.12g}": report.curve_json(early.roc(results, name, proxy, share)) for share in shown
+                },
                 "best_gates": [
                     {"budget": trainings, **report.gates_json(early.best_gates(results, name, trainings, proxy))}
                     for trainings in budgets

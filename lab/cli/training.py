@@ -416,8 +416,10 @@ def optimise(
         experiment = experiment if seeds is None else experiment.with_seeds(seeds)
         cap = 0.1 * proxy.push if cap is None else cap
         budget = 0.2 * cap if budget is None else budget
-        if goal == "accepted_aligned" and not 1 <= runs <= MOST_RUNS:
-            raise UsageError(f"--runs must lie in 1 to {MOST_RUNS:,}")
+        if goal == "accepted_aligned" and runs < 1:
+            raise UsageError("--runs must be at least 1")
+        if runs > MOST_RUNS:
+            raise UsageError(f"--runs must be at most {MOST_RUNS:,}")
         if not 0 <= floor <= 1:
             raise UsageError(f"--floor must lie in 0 to 1, not {setting(floor)}")
         schedules.check(experiment, cap, budget, starts, iterations, pairs)
