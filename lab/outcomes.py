@@ -263,10 +263,10 @@ def checkpoint_index(dataset, checkpoint):
     """
     shares = dataset.checkpoint.values
     if isinstance(checkpoint, float):
-        at = np.flatnonzero(np.isclose(shares, checkpoint))
-        if not len(at):
+        nearest = int(np.argmin(np.abs(shares - checkpoint)))  # two may be close to each other
+        if not np.isclose(shares[nearest], checkpoint):
             raise UnknownName(f"no checkpoint at {checkpoint:g}; known: {', '.join(f'{share:g}' for share in shares)}")
-        return int(at[0])
+        return nearest
     if not -len(shares) <= checkpoint < len(shares):
         raise UnknownName(f"no checkpoint {checkpoint}; there are {len(shares)}")
     return int(checkpoint)

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from lab import summarise
-from lab.outcomes import UnknownName, classify
+from lab.outcomes import UnknownName, checkpoint_index, classify
 from lab.statistics import compare_conditions, counts
 
 NAN = np.nan
@@ -59,6 +59,12 @@ def test_other_marks_and_checkpoints_are_decided_from_the_same_scores(results):
     early = counts(results, "hold_out", checkpoint=0.5)
     assert (early.incompetent, early.diverged, early.passing) == (len(MODELS), 0, 0)
     assert classify(results, thresholds={"competence": 0.5}, checkpoint=0)["passes"].all()
+
+
+def test_a_checkpoint_given_as_a_share_is_the_nearest_one(results):
+    """Two of them a millionth apart, which rounding could not tell from one."""
+    close = results.assign_coords(checkpoint=[0.999999, 1.0])
+    assert [checkpoint_index(close, share) for share in (0.999999, 1.0)] == [0, 1]
 
 
 def test_unknown_names_are_refused(results):
