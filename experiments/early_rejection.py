@@ -31,7 +31,7 @@ def study(experiment, folder, train):
     early = results["test"].sel(condition=name).isel(checkpoint=outcomes.checkpoint_index(results, AGE)).values
     choosing = np.arange(len(aligned)) % 2 == 0
     mark = float(np.quantile(early[choosing & aligned], 0.1))
-    survives = early >= mark
+    survives = outcomes.reaches(early, mark)
     rows = np.stack([2 * ~aligned + ~passes, 2 * ~aligned + ~survives])[:, ~choosing]
     about = {"end": {"regimen": "hold_out", "coordinates": {}}, "early": {"regimen": "early", "coordinates": {}}}
     return claims.tabulate(rows, about, results.attrs["confidence"]) | {"mark": mark}

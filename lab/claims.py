@@ -185,7 +185,7 @@ def counted(results, pairs=None, **marks):
             results.condition.values, statistics.places(results), ended["incompetent"].values.sum(1), strict=True
         )
     }  # fmt: skip
-    return tabulate(statistics.cells(ended), about, results.attrs["confidence"], pairs)
+    return tabulate(statistics.cells(ended), about, outcomes.attribute(results, "confidence"), pairs)
 
 
 def tabulate(cells, about, confidence, pairs=None):

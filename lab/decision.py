@@ -1,14 +1,15 @@
 """What to do with a finite budget of training runs: the first that passes is accepted, the last one in any case."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from lab import statistics
 from lab.ideas import POLICIES, Beta, Discrete, FieldFit, fit_field, policy_outcome
-from lab.outcomes import UnknownName, classify, common
+from lab.ideas.beliefs import checked_rates
+from lab.outcomes import UnknownName, attribute, classify, common, labels
 from lab.statistics import Counts, Estimate
+from lab.statistics.score import whole
 
 TIE = 1e-12
 MOST_SHARED = 10_000
@@ -46,23 +47,17 @@ def finite_budget(base_rate, pass_given_aligned, pass_given_misaligned, runs):
     Raises:
         ValueError: a probability outside [0, 1], or `runs` not a whole number of at least 1.
     """
-    rates = {"pass_given_aligned": pass_given_aligned, "pass_given_misaligned": pass_given_misaligned}
     shared = isinstance(base_rate, Beta | Discrete)
-    for name, rate in {**({} if shared else {"base_rate": base_rate}), **rates}.items():
-        if not 0 <= rate <= 1:
-            raise ValueError(f"{name} must lie in [0, 1], not {rate}")
-    _check_runs(runs)
+    if not shared and not 0 <= base_rate <= 1:
+        raise ValueError(f"base_rate must lie in [0, 1], not {base_rate}")
+    passes, fooled = checked_rates(pass_given_aligned, pass_given_misaligned)
+    runs = whole("runs", runs, 1)
     if shared and runs > MOST_SHARED:
         raise ValueError(f"runs that share a propensity must be at most {MOST_SHARED:,}, not {runs}")
     # a polynomial of degree n in the propensity: finitely many atoms give its exact expectation
-    base, weights = base_rate.atoms(int(runs)) if shared else (np.array([float(base_rate)]), np.ones(1))
-    cells = np.stack([base * pass_given_aligned, base * (1 - pass_given_aligned), (1 - base) * pass_given_misaligned])
+    base, weights = base_rate.atoms(runs) if shared else (np.array([float(base_rate)]), np.ones(1))
+    cells = np.stack([base * passes, base * (1 - passes), (1 - base) * fooled])
     return BudgetOutcome(*(float(weights @ part) for part in budget_from_shares(*cells, runs)))
-
-
-def _check_runs(runs):
-    if not (1 <= runs < math.inf and runs == int(runs)):
-        raise ValueError(f"runs must be a whole number of at least 1, not {runs}")
 
 
 def budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs):
@@ -74,6 +69,7 @@ def budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs):
         misaligned_pass: share of misaligned passes.
         runs: most runs allowed.
     """
+    runs = whole("runs", runs, 1)
     pass_rate = np.minimum(1.0, aligned_pass + misaligned_pass)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_fail = np.log1p(-pass_rate)
@@ -103,8 +99,7 @@ def crossovers(first, second, most=100_000):
     for rate in (*first, *second):
         if not 0 <= rate <= 1:
             raise ValueError(f"rates must lie in [0, 1], not {rate}")
-    if not 1 <= most <= 10**7:
-        raise ValueError(f"most must lie in 1 to 10^7, not {most}")
+    most = whole("most", most, 1, 10**7)
     base, passes, fooled = np.array([first, second], float).T[:, :, None]
     runs = np.arange(1, most + 1)
     shares = base * passes, base * (1 - passes), (1 - base) * fooled
@@ -170,9 +165,8 @@ def plan(results, budgets, confidence=None, most=10_000, **marks):
     Raises:
         ValueError: a budget is not a whole number of at least 1.
     """
-    for runs in budgets:
-        _check_runs(runs)
-    confidence = results.attrs["confidence"] if confidence is None else confidence
+    budgets = [whole("runs", runs, 1) for runs in budgets]
+    confidence = attribute(results, "confidence") if confidence is None else confidence
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     shared = common(results)
     if not shared.sizes["seed"]:
@@ -180,7 +174,7 @@ def plan(results, budgets, confidence=None, most=10_000, **marks):
     outcomes = classify(shared, **marks)
     _check_judged(outcomes)
     cells = statistics.cells(outcomes)
-    names = list(map(str, results.condition.values))
+    names, _ = labels(results)
     plans = []
     for world, members in statistics.worlds(statistics.places(results)).items():
         own = cells[members]
@@ -200,7 +194,7 @@ def plan(results, budgets, confidence=None, most=10_000, **marks):
                 )
                 for i, member in enumerate(members)
             ]
-            choices[int(runs)] = sorted(rows, key=lambda row: (-row.accepted_aligned.value, row.expected_runs.value))
+            choices[runs] = sorted(rows, key=lambda row: (-row.accepted_aligned.value, row.expected_runs.value))
         plans.append(Plan(world, choices, _changes([names[member] for member in members], seen, most)))
     return plans
 
@@ -265,14 +259,12 @@ def field(results, regimen=None, confidence=None, **marks):
         UnknownName: no such regimen.
         ValueError: no condition has both aligned and misaligned models, or none passes or fails where it must.
     """
-    confidence = results.attrs["confidence"] if confidence is None else confidence
+    confidence = attribute(results, "confidence") if confidence is None else confidence
     _check_judged(classify(results, **marks))
-    every = zip(map(str, results.condition.values), map(str, results.regimen.values), strict=True)
-    names = tuple(name for name, own in every if regimen in (None, own))
+    every, regimens = labels(results)
+    names = tuple(name for name, own in zip(every, regimens, strict=True) if regimen in (None, own))
     if not names:
-        raise UnknownName(
-            f"no regimen {regimen!r}; known: {', '.join(dict.fromkeys(map(str, results.regimen.values)))}"
-        )
+        raise UnknownName(f"no regimen {regimen!r}; known: {', '.join(dict.fromkeys(regimens))}")
     counts = tuple(statistics.counts(results, name, **marks) for name in names)
     fit = fit_field([(own.aligned, own.misaligned) for own in counts], confidence=confidence)
     together = Counts(*np.sum([own.cells for own in counts], axis=0))

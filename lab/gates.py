@@ -11,11 +11,11 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import ndtri
+from scipy.special import expit, ndtri
 
-from lab.outcomes import UnknownName, checkpoint_index, classify, common
+from lab.outcomes import UnknownName, attribute, checkpoint_index, classify, common, reaches
 from lab.statistics import Counts, Estimate, find
+from lab.statistics.score import checked_confidence, crossing
 
 DRAWS = 10_000
 DECILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -134,7 +134,7 @@ def _population(results, name):
 
 def _scores(runs, proxy, checkpoint):
     """One condition's scores at the index of a checkpoint; those that are not finite are -inf."""
-    proxy = proxy or runs.attrs["proxy"]
+    proxy = proxy or attribute(runs, "proxy")
     if proxy not in runs:
         raise UnknownName(f"no score {proxy!r}; known: {', '.join(map(str, runs.data_vars))}")
     scores = runs[proxy].values[0, :, checkpoint]
@@ -151,11 +151,8 @@ def _fate(runs, ends, gates):
     lost = (ends["incompetent"] | ends["diverged"]).values
     fate = np.where(lost, len(gates), len(gates) + 1)
     for index in reversed(range(len(gates))):
-        threshold = float(gates[index].threshold)  # as in `classify`, compared in the precision of the scores
-        if math.isnan(threshold):
-            raise ValueError("threshold must not be nan")
         scores = _scores(runs, gates[index].proxy, places[index])
-        fate[~((scores >= threshold) & np.isfinite(scores))] = index
+        fate[~reaches(scores, gates[index].threshold)] = index
     return fate, (*(float(runs.checkpoint.values[place]) for place in places), 1.0)
 
 
@@ -268,8 +265,14 @@ def _area(hits, alarms, confidence):
     def lowest(value):
         if value == 0:
             return 0.0
+
+        def missed(log_odds):  # in which areas next to 0 and next to 1 keep their digits
+            theta = float(expit(log_odds))
+            return value - theta - z * math.sqrt(variance(theta))
+
         inside = min(value, 1 - 1e-15)  # 1 itself is a false root for an area of 1
-        return float(brentq(lambda theta: value - theta - z * math.sqrt(variance(theta)), 0.0, inside, xtol=1e-15))
+        odds = crossing(missed, math.log(inside) - math.log1p(-inside), -1)
+        return odds / (1 + odds)
 
     return Estimate(area, lowest(area), 1 - lowest(1 - area))  # the variance is symmetric
 
@@ -280,10 +283,7 @@ def _divide(counts, total):
 
 
 def _confidence(results, confidence):
-    confidence = results.attrs["confidence"] if confidence is None else confidence
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie strictly between 0 and 1, not {confidence}")
-    return confidence
+    return checked_confidence(attribute(results, "confidence") if confidence is None else confidence)
 
 
 # --- a budget of compute ------------------------------------------------------------------------------------------
@@ -329,7 +329,7 @@ def compute_budget(probabilities, costs, budget):
         raise ValueError(f"probabilities must have shape (..., 2, {len(costs) + 1}), not {table.shape}")
     if not ((table >= 0).all() and np.allclose(table.sum((-2, -1)), 1, rtol=0, atol=1e-9)):
         raise ValueError("probabilities must not be negative and must add up to 1")
-    _check_budget(budget)
+    budget = _checked_budget(budget)
     full, parts = _grid(costs)
 
     either = np.moveaxis(table.sum(-2), -1, 0)
@@ -346,9 +346,10 @@ def compute_budget(probabilities, costs, budget):
     return ComputeOutcome(*recent[-1])
 
 
-def _check_budget(budget):
+def _checked_budget(budget):
     if not 1 <= budget < math.inf:
         raise ValueError(f"budget must be finite and at least 1 training, not {budget}")
+    return float(budget)
 
 
 def _grid(costs):
@@ -415,14 +416,15 @@ def best_gates(results, condition, budget, proxy=None, quantiles=DECILES, candid
         ValueError: a budget below 1, fewer than 2 seeds, no candidates, or an argument out of range.
     """
     confidence = _confidence(results, confidence)
-    _check_budget(budget)
+    budget = _checked_budget(budget)
     runs, ends = _population(results, condition)
-    own = (Gate(1.0, runs.attrs["thresholds"][runs.attrs["proxy"]], runs.attrs["proxy"]),)
+    last = attribute(runs, "proxy")
+    own = (Gate(1.0, attribute(runs, "thresholds")[last], last),)
     halves = [(runs.isel(seed=half), ends.isel(seed=half)) for half in (slice(0, None, 2), slice(1, None, 2))]
     if runs.sizes["seed"] < 2:
         raise ValueError("results must have at least 2 seeds, to choose gates on one and judge them on the other")
     if candidates is None:
-        candidates = _candidates(halves[0][0], proxy or runs.attrs["proxy"], own, quantiles)
+        candidates = _candidates(halves[0][0], proxy or attribute(runs, "proxy"), own, quantiles)
     tried = tuple(map(tuple, candidates))
     if not tried:
         raise ValueError("candidates must not be empty")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lab.outcomes import classify
+from lab.outcomes import attribute, classify
 from lab.statistics import Estimate, paired_counts, share_draws
 
 QUANTITIES = {
@@ -229,7 +229,7 @@ def profile(results, changed, ends):
     """
     outcomes = classify(results)
     names = list(map(str, results.condition.values))
-    confidence = results.attrs["confidence"]
+    confidence = attribute(results, "confidence")
 
     def between(first, second, difference):
         return derivative(*paired_counts(outcomes, names.index(first), names.index(second)), difference, confidence)

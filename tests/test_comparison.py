@@ -216,3 +216,24 @@ def test_worlds_are_the_axes_that_all_regimens_share():
         ("hold_out", {"preference": 1.0}),
     ]
     assert worlds(places) == {(("preference", 0.0),): [0, 1, 2], (("preference", 1.0),): [3]}
+
+
+def test_joint_counts_are_whole_numbers_that_are_not_negative():
+    """The margins fit, and one joint count is -1."""
+    joint = np.diag([10, 5, 3, 40])
+    joint[0, 0], joint[0, 1], joint[1, 0], joint[1, 1] = 11, -1, -1, 6
+    counts = Counts(10, 5, 3, 40)
+    for method in (compare, pairing):
+        with pytest.raises(ValueError, match="a joint count must be a whole number of at least 0, not -1"):
+            method(counts, counts, joint)
+        with pytest.raises(ValueError, match="a joint count must be a whole number"):
+            method(counts, counts, np.diag([10, 5, 3, 40]) + 0.5)
+        with pytest.raises(ValueError, match=r"shape \(4, 4\)"):
+            method(counts, counts, [10, 5, 3, 40])
+
+
+def test_pairing_without_shared_seeds_saves_nothing():
+    """Variances of independent log odds add, 1/TP + 1/FP of each, also where regimens have unlike numbers of seeds."""
+    net = pairing(Counts(30, 10, 20, 40), Counts(300, 100, 50, 400), None).net
+    assert net[:2] == (0, 0)
+    assert net.standard_error == pytest.approx(math.sqrt(1 / 30 + 1 / 20 + 1 / 300 + 1 / 50))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lab.statistics.quantities import CELLS, Estimate
-from lab.statistics.score import check_confidence
+from lab.statistics.score import checked_confidence, whole
 
 DRAWS = 50_000
 BEYOND = 50  # draws wanted outside each limit; rarer tails get more draws
@@ -61,9 +61,12 @@ def _difference(first, second):
     return math.nan if math.isinf(first) and first == second else first - second
 
 
-def _check_joint(first, second, joint):
+def _checked_joint(first, second, joint):
     joint = np.asarray(joint)
-    if joint.shape != (4, 4) or (joint.sum(1) != first.cells).any() or (joint.sum(0) != second.cells).any():
+    if joint.shape != (4, 4):
+        raise ValueError(f"joint counts must have shape (4, 4), not {joint.shape}")
+    joint = np.array([whole("a joint count", count) for count in joint.ravel().tolist()]).reshape(4, 4)
+    if (joint.sum(1) != first.cells).any() or (joint.sum(0) != second.cells).any():
         raise ValueError("joint counts do not add up to the counts of both regimens")
     return joint
 
@@ -85,7 +88,7 @@ def compare(first, second, joint=None, confidence=0.95):
     Raises:
         ValueError: `joint` does not add up to the counts, or confidence outside (0, 1) or above 0.99995.
     """
-    check_confidence(confidence)
+    confidence = checked_confidence(confidence)
     tail = (1 - confidence) / 2
     draws = max(DRAWS, round(BEYOND / tail))
     if draws > MOST_DRAWS:
@@ -122,7 +125,7 @@ def share_draws(first, second, joint=None, draws=DRAWS, weight=0.125):
     random = np.random.default_rng(0)
     if joint is None:
         return [random.standard_gamma(np.array(counts.cells) + 0.5, (draws, 4)) for counts in (first, second)]
-    both = random.standard_gamma(_check_joint(first, second, joint) + weight, (draws, 4, 4))
+    both = random.standard_gamma(_checked_joint(first, second, joint) + weight, (draws, 4, 4))
     # slices added up: numpy's own sum over so short an axis takes six times as long
     return [sum(both.transpose(2, 0, 1)), sum(both.transpose(1, 0, 2))]
 
@@ -174,19 +177,19 @@ def pairing(first, second, joint):
     """Return what two regimens gain from sharing seeds, as `Pairing`.
 
     From the per-seed `influence` values phi1 and phi2, Var(difference) = sum (phi1 - phi2)^2 / n^2, which is
-    V1 + V2 - 2 rho sqrt(V1 V2). Errors are those of `compare`.
+    V1 + V2 - 2 rho sqrt(V1 V2); without shared seeds rho is 0 and nothing is saved. Errors are those of `compare`.
 
     Args:
         first: `Counts` of a regimen.
         second: `Counts` of the other.
         joint: of shared seeds, as for `compare`; None if there are none.
     """
-    joint = _check_joint(first, second, joint)
-    n = max(1, first.seeds)
+    shared = np.zeros((4, 4), int) if joint is None else _checked_joint(first, second, joint)
+    n1, n2 = max(1, first.seeds), max(1, second.seeds)
     parts = []
     for phi1, phi2 in zip(influence(first), influence(second), strict=True):
-        own, other = (np.array(counts.cells) @ phi**2 / n**2 for counts, phi in ((first, phi1), (second, phi2)))
-        common = phi1 @ joint @ phi2 / n**2
+        own, other = np.array(first.cells) @ phi1**2 / n1**2, np.array(second.cells) @ phi2**2 / n2**2
+        common = phi1 @ shared @ phi2 / (n1 * n2)
         apart, spread = own + other, math.sqrt(own * other)
         parts.append(
             Shared(
@@ -207,8 +210,7 @@ def family_wise(confidence, comparisons):
         confidence: in (0, 1).
         comparisons: their number.
     """
-    check_confidence(confidence)
-    return 1 - (1 - confidence) / max(1, comparisons)
+    return 1 - (1 - checked_confidence(confidence)) / max(1, whole("comparisons", comparisons))
 
 
 def shared_posterior(cells, draws=10_000, seed=0):
