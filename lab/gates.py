@@ -14,10 +14,10 @@ import numpy as np
 from scipy.special import expit, ndtri
 
 from lab.outcomes import UnknownName, attribute, checkpoint_index, classify, common, reaches
-from lab.statistics import Counts, Estimate, find
+from lab.statistics import Counts, Estimate, draw_shares, find, from_draws
 from lab.statistics.score import checked_confidence, crossing
 
-DRAWS = 10_000
+DRAWS = 1_000  # to begin with: each goes through a recursion
 DECILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -397,10 +397,8 @@ def best_gates(results, condition, budget, proxy=None, quantiles=DECILES, candid
     by the run's own gate at the end, or by competence alone; and a gate at the end with its threshold at any such
     quantile. Of equally good ones the first wins, so gates that gain nothing are not chosen.
 
-    Intervals are quantiles of a posterior over the joint fates of a run under the chosen and under the run's own
-    gates: a Dirichlet whose weights add, for both sets of gates, to 1/2 on each of the four cells of
-    `lab.statistics.Counts`; the weight of failing is spread evenly over the ways to fail. Its draws go through
-    `compute_budget`. Limits are stretched to contain the value, which matters where a rate is 0 or 1.
+    Intervals are those of `lab.statistics.draws`, from the joint fates of a run under the chosen and under the run's
+    own gates, through `compute_budget`.
 
     Args:
         results: what `lab.run` returned.
@@ -465,22 +463,47 @@ def _judge(runs, ends, gates, own, budget, confidence):
     both = [_fate(runs, ends, some) for some in (gates, own)]
     sizes = [len(costs) + 1 for _, costs in both]
     joint = _table(aligned, both[0][0] * sizes[1] + both[1][0], sizes[0] * sizes[1]).reshape(2, *sizes)
-    weights = [np.array([0.5 / (size - 1)] * (size - 1) + [0.5]) for size in sizes]
-    drawn = np.random.default_rng(0).standard_gamma(joint + np.multiply.outer(*weights), (DRAWS, *joint.shape))
-    drawn /= drawn.sum((1, 2, 3), keepdims=True)
+    draws = draw_shares(joint, possible=[_possible(gates, own, attribute(runs, "proxy"))], number=DRAWS)
 
-    def outcomes(table):
-        """P(accepted is aligned) under the gates and under the run's own, and the mean compute of both."""
-        first = compute_budget(table.sum(-1), both[0][1], budget)
-        # the same gates have no difference, whatever is drawn for the impossible joint fates
-        second = first if gates == own else compute_budget(table.sum(-2), both[1][1], budget)
-        return first.accepted_aligned, second.accepted_aligned, first.compute, second.compute
+    def outcome(table, other):
+        """Outcome of a budget under the gates, or under the run's own, from shares of joint fates, draws last."""
+        shares = np.moveaxis(table.sum(1 if other else 2) / table.sum((0, 1, 2)), -1, 0)
+        return compute_budget(shares, both[other][1], budget)
 
-    def estimate(value, draws):
-        low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-        return Estimate(float(value), float(min(low, value)), float(max(high, value)))
+    def value(table):
+        return outcome(table, 0).accepted_aligned
 
-    value, baseline, compute, baseline_compute = outcomes(joint / seeds)
-    values, baselines, *_ = outcomes(drawn)
-    gain = estimate(value - baseline, values - baselines)
-    return estimate(value, values), estimate(baseline, baselines), gain, float(compute), float(baseline_compute)
+    def baseline(table):
+        return outcome(table, 1).accepted_aligned
+
+    def gain(table):
+        return value(table) - baseline(table)
+
+    compute = (float(outcome(joint[..., None] / seeds, other).compute[0]) for other in (0, 1))
+    return *(from_draws(of, draws, confidence) for of in (value, baseline, gain)), *compute
+
+
+def _possible(gates, own, proxy):
+    """Return which joint fates under two sets of gates a run can have, for aligned and misaligned ones."""
+    anything = -math.inf, math.inf
+
+    def demands(gates, fate):
+        """By what a gate looks at, the lowest score and one that is not reached; whether the run is lost at the end."""
+        spans = {}
+        for index, gate in enumerate(gates[: fate + 1]):
+            place = gate.proxy or proxy, round(gate.checkpoint, 9)
+            low, high = spans.get(place, anything)
+            spans[place] = (low, min(high, gate.threshold)) if index == fate else (max(low, gate.threshold), high)
+        return spans, None if fate < len(gates) else fate == len(gates)
+
+    table = np.ones((2, len(gates) + 2, len(own) + 2), bool)
+    for one in range(len(gates) + 2):
+        for other in range(len(own) + 2):
+            (first, lost), (second, also) = demands(gates, one), demands(own, other)
+            spans = [
+                (first.get(place, anything), second.get(place, anything)) for place in first.keys() | second.keys()
+            ]
+            agree = all(max(low, least) < min(high, most) for (low, high), (least, most) in spans)
+            table[:, one, other] = agree and (lost is None or also is None or lost == also)
+            table[0, one, other] &= not (lost or also)  # what is aligned does the job
+    return table

@@ -35,7 +35,7 @@ def reaches(scores, mark):
         ValueError: a mark is nan.
     """
     if np.isnan(marks := np.asarray(mark, float)).any():
-        raise ValueError("a pass mark must be a number, not nan")
+        raise ValueError("a pass mark (threshold) must be a number, not nan")
     with np.errstate(over="ignore"):  # what is too large for float32 is inf, which nothing reaches
         marks = marks.astype(scores.dtype) if np.issubdtype(scores.dtype, np.floating) else marks
     return (scores >= marks) & np.isfinite(scores)

@@ -7,13 +7,13 @@ have Wilson's interval, odds and cost its ends mapped, likelihood ratios and the
 import functools
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
 
 from lab.schema import OF_ACCEPTED
 from lab.statistics.score import (
+    Estimate,
     Interval,
     checked_confidence,
     checked_counts,
@@ -23,14 +23,6 @@ from lab.statistics.score import (
 )
 
 CELLS = ("aligned_pass", "aligned_fail", "misaligned_pass", "misaligned_fail")
-
-
-class Estimate(NamedTuple):
-    """A value with its interval; the value is inf or nan where empty cells make it so."""
-
-    value: float
-    low: float
-    high: float
 
 
 def _ratio(numerator, denominator):

@@ -22,6 +22,14 @@ class Interval(NamedTuple):
     high: float
 
 
+class Estimate(NamedTuple):
+    """A value with its interval; the value is inf or nan where empty cells make it so."""
+
+    value: float
+    low: float
+    high: float
+
+
 def checked_confidence(confidence: float) -> float:
     """Return a confidence as a float. Raises a ValueError unless it lies strictly between 0 and 1."""
     if not 0 < confidence < 1:
