@@ -8,8 +8,8 @@ from lab import statistics
 from lab.ideas import POLICIES, Beta, Discrete, FieldFit, fit_field, policy_outcome
 from lab.ideas.beliefs import checked_rates
 from lab.outcomes import UnknownName, attribute, classify, common, labels
-from lab.statistics import Counts, Estimate
-from lab.statistics.score import whole
+from lab.statistics import Counts, Estimate, draw_shares, family_wise, from_draws, wilson_interval
+from lab.statistics.score import checked_confidence, whole
 
 TIE = 1e-12
 MOST_SHARED = 10_000
@@ -123,7 +123,8 @@ class Choice(NamedTuple):
 
     Attributes:
         name: of the condition.
-        accepted_aligned, forced_fail, expected_runs: `Estimate`s of what `BudgetOutcome` holds.
+        accepted_aligned, forced_fail, expected_runs: `Estimate`s of what `BudgetOutcome` holds, whose intervals hold
+            together over the conditions of the world, so also for the one that is picked for its estimate.
         probability_best: posterior probability that no other condition of its world has a larger
             P(accepted is aligned).
     """
@@ -141,24 +142,30 @@ class Plan(NamedTuple):
     Attributes:
         world: tuple of (axis, value) that the conditions share.
         choices: budget -> list of `Choice`, best first.
+        sure: the least probability of being best with which the best one is decided: with that, one of several equal
+            conditions is taken for the best in at most 1 - confidence of all runs.
         changes: [(runs, name), ...]: from that many runs on, that condition has the largest estimate.
     """
 
     world: tuple
     choices: dict
     changes: list
+    sure: float
 
 
 def plan(results, budgets, confidence=None, most=10_000, **marks):
     """Return a `Plan` per world: which condition for which number of runs, and how sure that is.
 
-    Values come from the shares of outcomes as counted; limits and probabilities from the posterior of all conditions
-    of a world together on their shared seeds (`lab.statistics.shared_posterior`), carried through `finite_budget`.
+    Values come from the shares of outcomes as counted, carried through `finite_budget`. Limits are those of
+    `lab.statistics.draws`, or Wilson's where P(T) alone matters, at a confidence at which those of one budget hold
+    together over the conditions of a world (`family_wise`): the estimate that is best of many is likely too good, and
+    its own interval alone would seldom hold the truth. Probabilities of being best come from the posterior of all
+    conditions of a world together on their shared seeds (`lab.statistics.shared_posterior`).
 
     Args:
         results: what `lab.run` returned.
         budgets: numbers of runs.
-        confidence: of every interval; the run's own by default.
+        confidence: of the intervals of one budget together; the run's own by default.
         most: largest budget for which changes of the best condition are looked for.
         marks: as for `lab.outcomes.classify`.
 
@@ -167,7 +174,6 @@ def plan(results, budgets, confidence=None, most=10_000, **marks):
     """
     budgets = [whole("runs", runs, 1) for runs in budgets]
     confidence = attribute(results, "confidence") if confidence is None else confidence
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     shared = common(results)
     if not shared.sizes["seed"]:
         raise ValueError("no seed was trained in every condition")
@@ -178,24 +184,22 @@ def plan(results, budgets, confidence=None, most=10_000, **marks):
     plans = []
     for world, members in statistics.worlds(statistics.places(results)).items():
         own = cells[members]
-        seen = np.stack([np.bincount(row, minlength=4) for row in own]) / own.shape[1]
-        draws = statistics.shared_posterior(own)
+        counts = [Counts(*np.bincount(row, minlength=4)) for row in own]
+        posterior = np.moveaxis(statistics.shared_posterior(own), -1, 0)
+        draws, together = [draw_shares(each.cells) for each in counts], family_wise(confidence, len(members))
         choices = {}
         for runs in budgets:
-            values, drawn = (budget_from_shares(*np.moveaxis(table, -1, 0)[:3], runs) for table in (seen, draws))
-            best = drawn.accepted_aligned == drawn.accepted_aligned.max(1, keepdims=True)
+            drawn = budget_from_shares(*posterior[:3], runs).accepted_aligned
+            best = drawn == drawn.max(1, keepdims=True)
             probability = (best / best.sum(1, keepdims=True)).mean(0)
-            limits = [np.quantile(part, tails, axis=0) for part in drawn]
             rows = [
-                Choice(
-                    names[member],
-                    *(_estimate(value[i], *limit[:, i]) for value, limit in zip(values, limits, strict=True)),
-                    float(probability[i]),
-                )
+                Choice(names[member], *_estimates(counts[i], draws[i], runs, together), float(probability[i]))
                 for i, member in enumerate(members)
             ]
             choices[runs] = sorted(rows, key=lambda row: (-row.accepted_aligned.value, row.expected_runs.value))
-        plans.append(Plan(world, choices, _changes([names[member] for member in members], seen, most)))
+        seen = np.array([each.cells for each in counts]) / own.shape[1]
+        changes = _changes([names[member] for member in members], seen, most)
+        plans.append(Plan(world, choices, changes, (1 + checked_confidence(confidence)) / 2))
     return plans
 
 
@@ -206,9 +210,16 @@ def _check_judged(outcomes):
         raise ValueError(f"gates have stopped runs of {stopped[0]}, and nobody knows what they would have become")
 
 
-def _estimate(value, low, high):
-    """Where a count is zero the plain value lies at the edge, outside the posterior's limits; they are moved to it."""
-    return Estimate(float(value), float(min(low, value)), float(max(high, value)))
+def _estimates(counts, draws, runs, confidence):
+    """Return an `Estimate` of each part of the `BudgetOutcome` of one condition."""
+
+    def accepted(cells):
+        return budget_from_shares(*(cells / cells.sum(0))[:3], runs).accepted_aligned
+
+    # the other parts depend on P(T) alone, and fall as it grows
+    rates = np.array([counts.pass_rate, *wilson_interval(counts.passing, counts.seeds, confidence)[::-1]])
+    _, failed, expected = budget_from_shares(rates, 0.0, 0.0, runs)
+    return from_draws(accepted, draws, confidence), *(Estimate(*map(float, part)) for part in (failed, expected))
 
 
 def _changes(names, shares, most):

@@ -306,7 +306,8 @@ def caption(data):
         f"{data['question'] or data['name']} {data['seeds']:,} models per condition, trained from the same seeds. "
         f"A: alignment >= {marks['alignment']:g} and competence >= {marks['competence']:g}; "
         f"T: {proxy} >= {marks[proxy]:g} and competent. {data['confidence']:.0%} intervals: Wilson for rates, "
-        "Miettinen-Nurminen for the likelihood ratio, Dirichlet(1/2) posterior on shared seeds for log impacts. "
+        "Miettinen-Nurminen for the likelihood ratio; for log impacts from draws of the joint outcomes of shared "
+        "seeds, with one more seed where it matters most. "
         "Arrows: nothing bounds this side. Hollow net: the interval covers 0. Dotted bar: unbounded."
         + (f" {data['stopping']}" if "stopping" in data else "")
     )

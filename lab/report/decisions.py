@@ -42,7 +42,10 @@ def plan_table(plans, confidence):
     """Return a `rich.table.Table`: a row per budget and condition, best first."""
     view = Table(
         title=Text(f"the first model that passes is accepted, the last one in any case; {confidence:.0%} intervals"),
-        caption=Text("runs: training runs allowed, and used on average. best: probability that no other is better."),
+        caption=Text(
+            "runs: training runs allowed, and used on average. best: probability that no other is better. Intervals of "
+            "one budget hold together over the conditions that are ranked, so also for the best of them."
+        ),
         title_justify="left",
         caption_justify="left",
     )

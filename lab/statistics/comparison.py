@@ -76,8 +76,8 @@ def compare(first, second, joint=None, confidence=0.95):
 
     Values are differences of the logs of plain estimates, and those of the parts add up to that of the net; limits,
     which need not add up, are those of `lab.statistics.draws`. With both regimens exchanged they are mirrored. A side
-    on which an empty cell leaves the value unbounded stays open, and the other one is then as far as that of the
-    `interval` of a regimen by itself, where the other regimen is known exactly.
+    on which an empty cell leaves the value unbounded stays open. The limit on the other side, where the other regimen
+    is known exactly, is that of `interval` to within a twelfth (3.69 expected models for none seen, there 3.84).
 
     Args:
         first: `Counts` of the regimen in question.

@@ -22,6 +22,7 @@ from lab.statistics.score import Estimate, checked_confidence, whole
 NUMBER = 4_000  # draws to begin with
 BEYOND = 50  # draws wanted outside each limit, at any confidence
 MOST = 1_000_000
+FILL = 0.01  # of a seed, in every cell, where it is asked which one pulls most
 OUTWARDS = 0.6  # share of the draws whose seed pulls outwards; with 1/2 the lowest coverage of a rare count is .927
 
 
@@ -97,45 +98,50 @@ def from_draws(function: Callable, draws: Draws, confidence: float = 0.95) -> Es
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             return np.asarray(function(*draws.tables(cells)), float)
 
-    value = float(values(draws.counts[:, None])[0])
-    limits = []
+    value, limits = float(values(draws.counts[:, None])[0]), []
+    one_more = np.full(len(draws.counts), np.nan)
+    filled = draws.counts + FILL * draws.possible  # where a cell is empty too, the others do not pull alike
+    one_more[draws.possible] = values(filled[:, None] + np.eye(len(filled))[:, draws.possible])
     for side in (-1, 1):
         if math.isnan(value) or value == side * math.inf:
             limits.append(side * math.inf)
             continue
-        some = draws
-        while (limit := _limit(values, some, tail, side, value)) is None:
-            if some.gammas.shape[1] >= MOST:
+        some, scale, enough = draws, None, False
+        while not enough:
+            limit, enough, scale = _limit(values, some, tail, side, one_more, math.isinf(value), scale)
+            if not enough and some.gammas.shape[1] >= MOST:
                 raise ValueError(f"confidence {confidence} is beyond what {MOST:,} draws resolve")
-            some = _drawn(*some[:3], min(MOST, 4 * some.gammas.shape[1]))
+            some = some if enough else _drawn(*some[:3], min(MOST, 2 * some.gammas.shape[1]))
         limits.append(side * max(side * limit, side * value))
     return Estimate(value, *limits)
 
 
-def _limit(values, draws, tail, side, value):
-    """Return the lower (side -1) or upper (1) limit, or None if too few draws lie beyond it."""
+def _limit(values, draws, tail, side, one_more, alone, scale):
+    """Return the lower (side -1) or upper (1) limit, whether enough draws lie beyond it, and how to scale them better.
+
+    Args:
+        values: function of cells, shape (cells, draws).
+        draws: `Draws`.
+        tail: probability that lies beyond the limit.
+        side: which limit.
+        one_more: the value with one more seed in each cell; nan where that cannot be.
+        alone: whether there is no other limit.
+        scale: factor of each cell in the half of the draws that is moved; by its slope if None.
+    """
     number = draws.gammas.shape[1]
-    outwards = number if math.isinf(value) else round(OUTWARDS * number)
+    outwards = number if alone else round(OUTWARDS * number)
     cells, means = draws.gammas.copy(), np.repeat(draws.counts[:, None], 2, axis=1)
-    pull = np.full(len(means), np.nan)
-    pull[draws.possible] = side * values(draws.counts[:, None] + np.eye(len(means))[:, draws.possible])
     places = np.split(np.arange(len(means)), np.cumsum([math.prod(shape) for shape in draws.shapes])[:-1])
     for seed, place in zip(draws.seeds, places, strict=True):
-        if np.isnan(pull[place]).all():
+        if np.isnan(pull := side * one_more[place]).all():
             continue
-        out, back = place[np.nanargmax(pull[place])], place[np.nanargmin(pull[place])]
+        out, back = place[np.nanargmax(pull)], place[np.nanargmin(pull)]
         cells[out, :outwards] += seed[:outwards]
         cells[back, outwards:] += seed[outwards:]
         means[out, 0] += 1
         means[back, 1] += 1
-    # each gamma is scaled so that the mean of what matters moves to where a normal limit would be
     mean = means[:, 0]
-    steps = np.diag(0.1 * np.sqrt(mean))
-    slopes = np.nan_to_num(values(mean[:, None] + steps) - values(mean[:, None] - steps), posinf=0, neginf=0)
-    slopes = np.divide(slopes, 0.2 * np.sqrt(mean), out=np.zeros_like(mean), where=mean > 0)
-    spread = math.sqrt(mean @ slopes**2)
-    shift = -side * float(ndtri(tail)) * slopes / spread if spread > 0 else np.zeros_like(slopes)
-    scale = np.where(shift > 0, 1 + shift, 1 / (1 - shift))
+    scale = _scale(values, mean, -side * float(ndtri(tail))) if scale is None else scale
     both = np.concatenate([cells, cells * scale[:, None]], axis=1)
     # log density of the scaled draws over that of the plain ones
     constant = np.repeat(np.log(scale) @ means, [outwards, number - outwards])
@@ -146,5 +152,20 @@ def _limit(values, draws, tail, side, value):
     order = np.argsort(-drawn)
     passed = np.cumsum(weights[order]) / (2 * number)
     limit = drawn[order[min(int(np.searchsorted(passed, tail)), 2 * number - 1)]]
-    beyond = weights[drawn >= limit]
-    return side * float(limit) if beyond.sum() ** 2 >= BEYOND * (beyond**2).sum() else None
+    beyond = np.where(drawn >= limit, weights, 0.0)
+    enough = beyond.sum() ** 2 >= BEYOND * (beyond**2).sum()
+    # to where the draws beyond the limit lie: the cross-entropy method (Rubinstein, Eur. J. Oper. Res. 99:89, 1997)
+    scale = np.divide(both @ beyond / beyond.sum(), mean, out=np.ones_like(mean), where=mean > 0)
+    return side * float(limit), enough, scale
+
+
+def _scale(values, mean, z):
+    """Return by what to multiply each cell so that a linear function would move from its mean to a normal limit."""
+    steps = np.diag(0.1 * np.sqrt(mean))
+    up, down = np.split(values(mean[:, None] + np.concatenate([steps, -steps], axis=1)), 2)
+    slopes = np.full(len(mean), np.nan)
+    np.divide(up - down, 0.2 * np.sqrt(mean), out=slopes, where=mean > 0)
+    slopes = np.nan_to_num(slopes, nan=0, posinf=0, neginf=0)
+    spread = math.sqrt(mean @ slopes**2)
+    shift = z * slopes / spread if spread > 0 else np.zeros_like(slopes)
+    return np.where(shift > 0, 1 + shift, 1 / (1 - shift))
