@@ -20,7 +20,7 @@ import numpy as np
 
 from lab import claims, figures
 from lab.report import with_interval
-from lab.statistics import draw_shares, from_draws
+from lab.statistics import draw_shares, family_wise, from_draws
 
 CONFIGS = "ideas"
 LEAST = 0.02
@@ -46,7 +46,7 @@ def learnt(stored, names, of=1):
     def bits(*ideas):
         return second_run(np.stack([(cells[0] + cells[2]) / cells.sum(0) for cells in ideas], axis=-1))
 
-    return from_draws(bits, draw_shares(*(stored.counts(name).cells for name in names)), 1 - 0.05 / of)
+    return from_draws(bits, draw_shares(*(stored.counts(name).cells for name in names)), family_wise(0.95, of))
 
 
 def _entropy(p):

@@ -220,6 +220,18 @@ def test_worlds_are_the_axes_that_all_regimens_share():
     assert worlds(places) == {(("preference", 0.0),): [0, 1, 2], (("preference", 1.0),): [3]}
 
 
+def test_shared_posterior_has_as_many_draws_as_asked_of_however_many_outcomes():
+    """1,900 unlike outcomes times 2,500 draws are not drawn at a time; means are (count + 1/2) / (n + 2)."""
+    cells = np.random.default_rng(6).integers(4, size=(8, 2_000))
+    shares = shared_posterior(cells, draws=2_500)
+    assert shares.shape == (2_500, 8, 4)
+    expected = np.stack([(np.bincount(row, minlength=4) + 0.5) / 2_002 for row in cells])
+    assert np.abs(shares.mean(0) - expected).max() < 5 * math.sqrt(0.25 * 0.75 / 2_003 / 2_500)
+    for wrong in (cells - 1, cells + 1, cells / 2):
+        with pytest.raises(ValueError, match="whole numbers from 0 to 3"):
+            shared_posterior(wrong)
+
+
 def test_joint_counts_are_whole_numbers_that_are_not_negative():
     """The margins fit, and one joint count is -1."""
     joint = np.diag([10, 5, 3, 40])
