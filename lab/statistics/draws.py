@@ -106,18 +106,20 @@ def from_draws(function: Callable, draws: Draws, confidence: float = 0.95) -> Es
         if math.isnan(value) or value == side * math.inf:
             limits.append(side * math.inf)
             continue
-        some, scale, enough = draws, None, False
-        while not enough:
-            limit, enough, scale = _limit(values, some, tail, side, one_more, math.isinf(value), scale)
-            if not enough and some.gammas.shape[1] >= MOST:
+        limit, scale = _limit(values, draws, tail, side, one_more, math.isinf(value))
+        number = draws.gammas.shape[1]
+        while scale is not None:  # too few draws beyond the limit
+            if number >= MOST:
                 raise ValueError(f"confidence {confidence} is beyond what {MOST:,} draws resolve")
-            some = some if enough else _drawn(*some[:3], min(MOST, 2 * some.gammas.shape[1]))
+            number = min(MOST, 2 * number)
+            more = _drawn(*draws[:3], number)
+            limit, scale = _limit(values, more, tail, side, one_more, math.isinf(value), scale)
         limits.append(side * max(side * limit, side * value))
     return Estimate(value, *limits)
 
 
-def _limit(values, draws, tail, side, one_more, alone, scale):
-    """Return the lower (side -1) or upper (1) limit, whether enough draws lie beyond it, and how to scale them better.
+def _limit(values, draws, tail, side, one_more, alone, scale=None):
+    """Return the lower (side -1) or upper (1) limit, and how to scale draws better if too few of them lie beyond it.
 
     Args:
         values: function of cells, shape (cells, draws).
@@ -144,8 +146,8 @@ def _limit(values, draws, tail, side, one_more, alone, scale):
     scale = _scale(values, mean, -side * float(ndtri(tail))) if scale is None else scale
     both = np.concatenate([cells, cells * scale[:, None]], axis=1)
     # log density of the scaled draws over that of the plain ones
-    constant = np.repeat(np.log(scale) @ means, [outwards, number - outwards])
-    ratio = (1 - 1 / scale) @ both - np.tile(constant, 2)
+    constant = np.repeat((np.log(scale)[:, None] * means).sum(0), [outwards, number - outwards])
+    ratio = ((1 - 1 / scale)[:, None] * both).sum(0) - np.tile(constant, 2)
     weights = 2 / (1 + np.exp(np.minimum(ratio, 700.0)))
     drawn = side * values(both)
     drawn[np.isnan(drawn)] = math.inf
@@ -153,10 +155,11 @@ def _limit(values, draws, tail, side, one_more, alone, scale):
     passed = np.cumsum(weights[order]) / (2 * number)
     limit = drawn[order[min(int(np.searchsorted(passed, tail)), 2 * number - 1)]]
     beyond = np.where(drawn >= limit, weights, 0.0)
-    enough = beyond.sum() ** 2 >= BEYOND * (beyond**2).sum()
+    if beyond.sum() ** 2 >= BEYOND * (beyond**2).sum():
+        return side * float(limit), None
     # to where the draws beyond the limit lie: the cross-entropy method (Rubinstein, Eur. J. Oper. Res. 99:89, 1997)
-    scale = np.divide(both @ beyond / beyond.sum(), mean, out=np.ones_like(mean), where=mean > 0)
-    return side * float(limit), enough, scale
+    centre = (both * beyond).sum(1) / beyond.sum()
+    return side * float(limit), np.divide(centre, mean, out=np.ones_like(mean), where=mean > 0)
 
 
 def _scale(values, mean, z):
@@ -166,6 +169,6 @@ def _scale(values, mean, z):
     slopes = np.full(len(mean), np.nan)
     np.divide(up - down, 0.2 * np.sqrt(mean), out=slopes, where=mean > 0)
     slopes = np.nan_to_num(slopes, nan=0, posinf=0, neginf=0)
-    spread = math.sqrt(mean @ slopes**2)
+    spread = math.sqrt((mean * slopes**2).sum())
     shift = z * slopes / spread if spread > 0 else np.zeros_like(slopes)
     return np.where(shift > 0, 1 + shift, 1 / (1 - shift))
