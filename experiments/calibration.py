@@ -23,13 +23,13 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import binom, kstest
 
 from experiments import rivals
 from lab.decision import budget_from_shares
 from lab.figures import GREY, save
+from lab.figures.style import matplotlib, subplots
 from lab.ideas import Discrete, fit_field
 from lab.ideas.beliefs import belief_about
 from lab.statistics import (
@@ -46,6 +46,7 @@ from lab.statistics import (
     shared_posterior,
     wilson_interval,
 )
+from lab.words import bound, number
 
 SIZES = ((20, 20), (10, 50), (50, 50), (25, 100), (100, 100))
 RATES = tuple(itertools.product((0.5, 0.8, 0.95, 0.999), (0.001, 0.05, 0.2, 0.5, 0.9, 0.999)))
@@ -323,7 +324,7 @@ def ranks(task):
 
 def figure(data):
     """Coverage of one-table intervals, of comparisons, and the ranks' distance from uniform."""
-    fig, axes = plt.subplots(1, 3, figsize=(9.5, 3.4), gridspec_kw={"width_ratios": [1.1, 1.3, 1.1]})
+    fig, axes = subplots(1, 3, figsize=(9.5, 3.4), gridspec_kw={"width_ratios": [1.1, 1.3, 1.1]})
     groups = {}
     for row in data["one_table"]:
         groups.setdefault(row["method"], []).append(row["coverage"])
@@ -339,7 +340,8 @@ def figure(data):
     for index, (kind, found) in enumerate(data["ranks"].items()):
         places = np.sort(found["ranks"])
         gap = np.arange(1, len(places) + 1) / len(places) - places
-        axes[2].plot(places, gap, linewidth=1, color=plt.cm.viridis(index / len(data["ranks"])), label=kind)
+        colour = matplotlib.colormaps["viridis"](index / len(data["ranks"]))
+        axes[2].plot(places, gap, linewidth=1, color=colour, label=kind)
     band = 1.63 / math.sqrt(len(places))  # Kolmogorov's 99% point
     axes[2].axhspan(-band, band, color=GREY, alpha=0.15, linewidth=0)
     axes[2].set_xlabel("rank in the posterior")
@@ -424,7 +426,10 @@ def summary(data):
     for row in data["stopping"]:
         kind = {"width": "log impact, stopped at a width"}.get(row["rule"], f"no false decision: {row['rule']}")
         groups.setdefault(kind, []).append(row["right"])
-    return [(name, len(own), f"{min(own):.3f}", f"{sum(own) / len(own):.3f}") for name, own in groups.items()]
+    return [
+        (name, len(own), bound(min(own), upwards=False, digits=3), number(sum(own) / len(own)))
+        for name, own in groups.items()
+    ]
 
 
 if __name__ == "__main__":

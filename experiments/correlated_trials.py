@@ -18,14 +18,14 @@ on one idea do, and an idea that one keeps to is likelier to fail ten times than
 contradicted if one of these goes the other way for sure; else undecided.
 """
 
-import matplotlib.pyplot as plt
 import numpy as np
 from tueplots import figsizes
 
 from experiments.throwaway_runs import estimates, names
 from lab import claims
+from lab.figures.style import subplots
 from lab.ideas import Discrete, field_posterior
-from lab.report import with_interval
+from lab.words import rounded, with_interval
 
 CONFIGS = "ideas"
 FAILURES, RUNS = 3, 10
@@ -73,10 +73,10 @@ def judge(stored):
     """Apply the rule to one task."""
     found = estimates(effects, cells(stored))
     why = (
-        f"a failure lowers P(A) of its idea by at least {with_interval(found[0])} (three: from {found[4].value:.2f} to "
-        f"{found[5].value:.2f}), of a fresh one by {with_interval(found[1])}; three on one idea do so by "
+        f"a failure lowers P(A) of its idea by at least {with_interval(found[0])} (three: from {rounded(found[4])} to "
+        f"{rounded(found[5])}), of a fresh one by {with_interval(found[1])}; three on one idea do so by "
         f"{with_interval(found[2])} less than three on three; no pass in ten runs of an idea that one keeps to: "
-        f"{found[6].value:.2f}, more than at the average P(T) by {with_interval(found[3])}"
+        f"{rounded(found[6])}, more than at the average P(T) by {with_interval(found[3])}"
     )
     return claims.Verdict(claims.decide(*found[:4]), why)
 
@@ -84,7 +84,7 @@ def judge(stored):
 def draw(data):
     """Expected P(A) as failures come in, a panel per task; bands: 95% of draws of the rates."""
     tasks, width = data["tasks"], figsizes.neurips2024()["figure.figsize"][0]
-    figure, axes = plt.subplots(1, len(tasks), figsize=(width * 1.2, 1.9), squeeze=False, sharey=True, sharex=True)
+    figure, axes = subplots(1, len(tasks), figsize=(width * 1.2, 1.9), squeeze=False, sharey=True, sharex=True)
     words = ("the idea that failed", "a fresh idea, failures on one", "a fresh idea, failures on several")
     for ax, (task, own) in zip(axes[0], tasks.items(), strict=True):
         curves = estimates(lambda shares: np.ravel(expected(shares)[:3]), cells(claims.Stored(task, own)))

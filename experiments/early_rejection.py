@@ -17,6 +17,7 @@ import numpy as np
 
 from lab import claims, gates, outcomes
 from lab.statistics import draw_shares, family_wise, from_draws
+from lab.words import number
 
 CONFIGS = "regimens"
 COMPUTE, AGE = 3.0, 0.2
@@ -40,7 +41,7 @@ def study(experiment, folder, train):
 def judge(stored):
     """Apply the rule to one task."""
     gain, end, early = gained(stored.pair("end", "early")[2], stored.data["confidence"])
-    why = f"P(accepted is aligned) {end:.2f} at the end, {early:.2f} with the gate, {claims.said('gain', gain)}"
+    why = f"P(accepted is aligned) {number(end)} at the end, {number(early)} with the gate, {claims.said('gain', gain)}"
     return claims.Verdict(claims.decide(gain), why)
 
 

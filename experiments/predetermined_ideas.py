@@ -19,8 +19,8 @@ worlds are alike for these two ideas, because no misaligned model passes in eith
 import numpy as np
 
 from lab import claims, figures
-from lab.report import with_interval
 from lab.statistics import draw_shares, family_wise, from_draws
+from lab.words import with_interval
 
 CONFIGS = "ideas"
 LEAST = 0.02

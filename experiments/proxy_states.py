@@ -24,7 +24,7 @@ def study(experiment, folder, train):
     opposed = claims.counted(outcomes.results(train(experiment, folder), last_only=True))
     own = load(claims.ROOT / f"configs/claims/regimens_{experiment.task.name}.yaml")
     own = own.with_seeds(min(len(own.seeds), len(experiment.seeds)), experiment.seeds[0])
-    results = outcomes.results(train(own, folder.parent / f"{own.name}-{own.hash[:8]}"), last_only=True)
+    results = outcomes.results(train(own, folder.parent / own.folder_name), last_only=True)
     data = claims.counted(results)
     data["conditions"]["overseer who errs"] = json.loads(json.dumps(opposed["conditions"]["hold_out"]))
     return data

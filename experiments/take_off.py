@@ -23,13 +23,13 @@ import json
 import math
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import binom
 from tueplots import figsizes
 
 import lab
 from lab.figures import save
+from lab.figures.style import subplots
 from lab.outcomes import reaches
 from lab.report import estimate_json
 from lab.statistics import Estimate
@@ -102,7 +102,7 @@ def study(seeds):
 def draw(data):
     """A panel per task: the take-off by difficulty, with and without the precursor; arrows where it never comes."""
     width = figsizes.neurips2024()["figure.figsize"][0]
-    figure, axes = plt.subplots(1, len(data["tasks"]), figsize=(width, 1.9), sharey=True)
+    figure, axes = subplots(1, len(data["tasks"]), figsize=(width, 1.9), sharey=True)
     for ax, (task, own) in zip(axes, data["tasks"].items(), strict=True):
         for row in own["rows"]:
             said, colour, marker = PAIR[row["precursor"] > 0]

@@ -26,6 +26,7 @@ import numpy as np
 from lab import claims, figures
 from lab.ideas import Discrete, policy_value
 from lab.statistics import Estimate, draw_shares, from_draws
+from lab.words import number
 
 CONFIGS = "ideas"
 RUNS, FRESH = (4, 6), 3
@@ -106,7 +107,7 @@ def judge(stored):
         for runs, one, other in zip(RUNS, best, naive, strict=True)
     )
     why += "; where something like the test is trained on " + ", ".join(
-        f"{poor[runs, LEARNING[0]].value:.3f} and {poor[runs, LEARNING[1]].value:.3f} ({runs} runs)" for runs in RUNS
+        f"{' and '.join(number(poor[runs, name].value) for name in LEARNING)} ({runs} runs)" for runs in RUNS
     )
     if any(own.high < 0 for own in best):
         return claims.Verdict(claims.CONTRADICTED, why)

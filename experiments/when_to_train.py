@@ -21,12 +21,12 @@ rate odds grows, is worked out for every cell from one half of the seeds and com
 import itertools
 import json
 
-import matplotlib.pyplot as plt
 import numpy as np
 from tueplots import figsizes
 
 from lab import claims, outcomes, sensitivity, statistics
 from lab.config import parse
+from lab.figures.style import subplots
 
 BUDGETS, SHOWN = (1, 3, 100), (1, 100)
 AXES = ("detectability", "weight")  # of the map, from bottom to top and from left to right
@@ -44,7 +44,7 @@ def study(experiment, folder, train, axes=AXES):
     own["refined"] = []
     for y, places in wanted(claims.Stored(experiment.task.name, own), axes).items():
         finer = parse(refined(experiment, axes, y, places))
-        run = train(finer, folder.parent / f"{finer.name}-{finer.hash[:8]}")
+        run = train(finer, folder.parent / finer.folder_name)
         own["refined"].append({"row": y, "cells": places} | counted(outcomes.results(run, last_only=True)))
     return own
 
@@ -211,7 +211,7 @@ def draw(data, axes=AXES, words=("visibility of the test", "weight")):
         dict.fromkeys(own["regimen"] for own in first.data["conditions"].values() if own["regimen"] != "hold_out")
     )
     width = figsizes.neurips2024()["figure.figsize"][0]
-    figure, panels = plt.subplots(
+    figure, panels = subplots(
         len(tasks), len(SHOWN) * len(windows), figsize=(width * 1.25, 0.7 + 1.15 * len(tasks)), squeeze=False
     )
     for line, (task, own) in zip(panels, tasks.items(), strict=True):

@@ -18,13 +18,13 @@ support the claim; no winner uses all three, and a badge, the `control` of `race
 
 import math
 
-import matplotlib.pyplot as plt
 import numpy as np
 from tueplots import figsizes
 
 from lab import claims, outcomes, statistics
-from lab.report import with_interval
+from lab.figures.style import subplots
 from lab.statistics import Counts, draw_shares, estimate, from_draws
+from lab.words import number, with_interval
 
 RUNS, SHOWN = 3, 8
 PROXIES = {"race": ("test", "audit", "prerequisite", "control")}
@@ -91,7 +91,7 @@ def judge(stored):
     ratios = [stored.rate(name, "likelihood_ratio") for name in stored.names if stored.coordinates(name)]
     why = (
         f"winner {winner} ({', '.join(proxies(stored.task))}), P(accepted is aligned) "
-        f"{value(stored.data['conditions'][winner]['cells']):.3f}, over "
+        f"{number(value(stored.data['conditions'][winner]['cells']))}, over "
         + ", ".join(claims.said(name, own) for name, own in gains.items())
         + f", over the next, {next_best}, {with_interval(runner_up)}; LR of the held-out test as the audit "
         f"trained on grows like it: {', '.join(with_interval(own) for own in ratios)}"
@@ -107,7 +107,7 @@ def judge(stored):
 def draw(data):
     """A row per task: P(accepted is aligned) of the best assignments and of those alike; the LR by similarity."""
     tasks, width = data["tasks"], figsizes.neurips2024()["figure.figsize"][0]
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         len(tasks), 2, figsize=(width, 0.5 + 1.6 * len(tasks)), squeeze=False, gridspec_kw={"width_ratios": [1.6, 1]}
     )
     for row, (task, own) in zip(axes, tasks.items(), strict=True):

@@ -28,7 +28,7 @@ def run(experiment, out=None, **options):
 
     Args:
         experiment: what `load` returned.
-        out: the run's folder; runs/NAME-HASH by default.
+        out: the run's folder; runs/NAME-DIGEST by default, the digest being of what is trained.
         options: those of `lab.engine.run`.
     """
     from lab import engine, outcomes, statistics

@@ -24,9 +24,10 @@ import numpy as np
 
 from lab import figures, outcomes, statistics
 from lab.decision import budget_from_shares
-from lab.report import with_interval
 from lab.sensitivity import OF_SHARES
 from lab.statistics import CELLS, Counts
+from lab.store import publish
+from lab.words import with_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "figures/claims"
@@ -273,7 +274,7 @@ def run(name, train, seeds=None, first=None, runs=None, to=None, only=None, read
         experiment = experiment.with_seeds(
             len(own) if seeds is None else min(seeds, len(own)), own[0] if first is None else first
         )
-        folder = Path(runs or "runs") / f"{experiment.name}-{experiment.hash[:8]}"
+        folder = Path(runs or "runs") / experiment.folder_name
         data = study(experiment, folder, train)
         about = {"config": str(config.relative_to(ROOT)), "hash": experiment.hash, "first_seed": experiment.seeds[0]}
         tasks[task] = {**about, "baseline": experiment.baseline, **data}
@@ -297,14 +298,15 @@ def redraw(name, data=None, to=None):
             own["shown"] = claim.shown(Stored(task, own))
     data["caption"] = getattr(claim, "caption", caption)(data, verdicts)
     figures.save(getattr(claim, "draw", figures.claim_figure), data, to, name)
-    (to / f"{name}.txt").write_text(data["caption"] + "\n")
-    (to / f"{name}.tex").write_text(latex(verdicts))
+    publish(to / f"{name}.txt", (data["caption"] + "\n").encode())
+    publish(to / f"{name}.tex", latex(verdicts).encode())
     return data
 
 
 def latex(verdicts):
     """Return a table (booktabs) of verdicts by task with the numbers that decided them."""
-    signs = {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "<": r"$<$", ">": r"$>$"}
+    signs = {letter: f"\\{letter}" for letter in "%_&#${}"} | {"<": r"$<$", ">": r"$>$"}
+    signs |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
     def safe(text):
         return "".join(signs.get(letter, letter) for letter in text)

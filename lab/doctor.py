@@ -90,7 +90,7 @@ def used(folder):
     """Return what the engine takes of this machine, as it itself decides it, and all devices that JAX sees."""
     import jax
 
-    from lab import engine
+    from lab import engine, machine
     from lab.tasks import TASKS
 
     engine.use_all_cores()
@@ -102,7 +102,7 @@ def used(folder):
         "block_width": widths,
         "lanes_at_once": {name: width * len(devices) for name, width in widths.items()},
         "runs": str(Path(folder).resolve()),
-        "memory_bytes": engine.room(),
+        "memory_bytes": machine.available_memory(),
         "devices_seen": [
             {
                 "platform": own.platform,

@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import os
 import platform
-import resource
 import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -24,11 +23,15 @@ import jax
 import numpy as np
 
 from lab import models, objective, outcomes, population
+from lab.machine import available_memory
 from lab.population import Settings, Trainer, stacked
-from lab.store import Run, StoreError, lock
+from lab.schema import MAX_SEED, MAX_SHARDS
+from lab.store import FORMAT, Run, StoreError, check_vacant, checked, lock
 from lab.tasks import base
 
 TRAINING_CODE = (models, objective, population, base)
+# keys of a config that change no model; a run goes on where only these differ
+WORDS = ("name", "question", "stop", "proxy", "thresholds", "confidence", "baseline")
 
 
 @dataclass
@@ -39,7 +42,7 @@ class Node:
         settings: `Settings` of each segment; none for the root, which is before training.
         depth: index of the first segment.
         children: the next segments, by settings.
-        leaves: indices of the distinct conditions whose training passes through here.
+        leaves: digests of the distinct conditions whose training passes through here.
     """
 
     settings: tuple
@@ -48,20 +51,22 @@ class Node:
     leaves: set = field(default_factory=set)
 
 
-def plan(conditions):
-    """Return the tree of segments and, for each condition, the index of its leaf.
+def plan(experiment):
+    """Return the tree of segments of an experiment; its leaves are called by their digests.
 
     Conditions with other knobs never share a segment, because initial weights and scores may depend on them.
+
+    Args:
+        experiment: a `lab.config.Experiment`.
     """
-    root, index = Node((), 0), {}
-    leaves = [index.setdefault(condition.settings, len(index)) for condition in conditions]
-    for settings, leaf in index.items():
-        node = root
+    root = Node((), 0)
+    for leaf, condition in dict(zip(experiment.leaves, experiment.conditions, strict=True)).items():
+        node, settings = root, condition.settings
         node.leaves.add(leaf)
         for depth, own in enumerate(settings):
             node = node.children.setdefault(own, Node((own,), depth))
             node.leaves.add(leaf)
-    return root, leaves
+    return root
 
 
 def chained(node, breaks=()):
@@ -84,22 +89,6 @@ def use_all_cores():
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", cores)
-
-
-def room():
-    """Return how many bytes this process may still take, by the machine, its container and its own limit.
-
-    XLA on a CPU ends the process where it cannot have what it wants, so it is asked before.
-    """
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    with contextlib.suppress(OSError, ValueError):  # there may be no such file, or no limit in it
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if soft != resource.RLIM_INFINITY:
-        with contextlib.suppress(OSError):
-            taken = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-            limits.append(soft - taken)
-    return min(limits)
 
 
 def block_width(experiment, devices):
@@ -131,12 +120,14 @@ def identity(task, devices):
 def run(experiment, out=None, *, accept_changes=False, progress=None, say=None, still_open=None, train=None):
     """Train what is missing of a run and return it.
 
-    A config that says when to stop is trained look by look; a condition that needs no more seeds gets none. The
-    manifest holds the number of seeds so far, and that of each distinct condition as `leaf_seeds`.
+    What was trained before counts, whatever else the config said then: other words, pass marks, stopping rules or
+    numbers of seeds are written into the manifest. A config that says when to stop is trained look by look; a condition
+    that needs no more seeds gets none. The manifest holds the number of seeds so far, and that of each distinct
+    condition as `leaf_seeds`.
 
     Args:
         experiment: a `lab.config.Experiment`.
-        out: the run's folder; `runs/NAME-HASH` by default.
+        out: the run's folder; `runs/NAME-DIGEST` by default.
         accept_changes: go on with a run that other code, versions or devices began; the manifest records it.
         progress: called with (lane-steps done, lane-steps in all) now and then.
         say: called with a line of text about anything a person should know.
@@ -146,12 +137,13 @@ def run(experiment, out=None, *, accept_changes=False, progress=None, say=None, 
 
     Raises:
         ValueError: the config says when to stop and `still_open` is not given.
-        StoreError: the folder holds another run, was begun with other code, versions or devices, is in use by
+        StoreError: the folder holds something else, was begun with other code, versions or devices, is in use by
             another process, or cannot be written.
     """
     if experiment.config.stop and still_open is None:
         raise ValueError("the config says when to stop: `still_open` must decide it")
     path, train = folder(experiment, out), train or here(experiment)
+    check_vacant(path)
     with lock(path):
         use_all_cores()
         stored = prepare(experiment, path, accept_changes)
@@ -172,47 +164,104 @@ def run(experiment, out=None, *, accept_changes=False, progress=None, say=None, 
 
 def _extended(manifest, look, following, names):
     """Return the manifest of the following look: only the named conditions get seeds up to there."""
-    distinct = 1 + max(condition["leaf"] for condition in manifest["conditions"])
     needed = {condition["leaf"] for condition in manifest["conditions"] if condition["name"] in names}
-    own = manifest.get("leaf_seeds") or [look] * distinct
-    own = [following if leaf in needed else count for leaf, count in enumerate(own)]
-    return {**manifest, "seeds": {**manifest["seeds"], "count": following}, "leaf_seeds": own}
+    reached = manifest["leaf_seeds"] or {condition["leaf"]: look for condition in manifest["conditions"]}
+    counts = {leaf: following if leaf in needed else count for leaf, count in reached.items()}
+    return {**manifest, "seeds": {**manifest["seeds"], "count": following}, "leaf_seeds": counts}
 
 
 def folder(experiment, out=None):
-    """Return the folder of a run: `out`, or runs/NAME-HASH."""
-    return Path(out) if out else Path("runs") / f"{experiment.name}-{experiment.hash[:8]}"
+    """Return the folder of a run: `out`, or runs/NAME-DIGEST; the digest is of what is trained."""
+    return Path(out) if out else Path("runs") / experiment.folder_name
 
 
 def prepare(experiment, path, accept_changes=False):
-    """Write the manifest of a run, or open the run if it is the same one; the folder must be locked.
+    """Write the manifest of a run, or open the run and write into it what the config says now.
+
+    The folder must be locked.
 
     Raises:
-        StoreError: the folder holds another run, or was begun with other code, versions or devices.
+        StoreError: the folder holds a run that trains something else, or was begun with other code, versions or
+            devices, or by an older lab.
     """
-    _, leaves = plan(experiment.conditions)
-    return _open(path, describe(experiment, leaves, jax.devices()), accept_changes)
+    now = describe(experiment, jax.devices())
+    if not (path / "manifest.json").exists():
+        return Run.create(path, now)
+    stored = Run(path)
+    then = stored.manifest
+    check_same(stored, now)
+    differs = identity_differs(then, now)
+    if differs and not accept_changes:
+        raise StoreError(
+            f"{path} was begun with something else ({'; '.join(differs)}); "
+            "give another --out, or --accept-changes to mix the two, which the manifest will record"
+        )
+    now["changes"] = [*then["changes"], *([differs] if differs else [])]
+    now["accepted"] = [*then["accepted"], *([stored.maker] if differs else [])]
+    # a run that stops by a rule has reached a look, unless it is another rule now
+    progress = ("seeds", "leaf_seeds")
+    same = all(then[key] == value for key, value in checked(now, path).items() if key not in progress)
+    return stored if same else Run.create(path, now)
+
+
+def check_same(stored, now):
+    """Raise `StoreError` unless a run trains what a manifest describes.
+
+    Args:
+        stored: a `lab.store.Run`.
+        now: what `describe` returned.
+    """
+    then, path = stored.manifest, stored.path
+    if then["format"] != FORMAT:
+        raise StoreError(f"{path} was begun by an older lab: it can be read and not gone on with; give another --out")
+    if then["trains"] != now["trains"]:
+        keys = [key for key in now["config"].keys() | then["config"].keys() if key not in WORDS]
+        changed = sorted(key for key in keys if now["config"].get(key) != then["config"].get(key))
+        raise StoreError(f"{path} holds another run (its {', '.join(changed)} differ); give another --out")
+    if then["block_width"] != now["block_width"]:
+        raise StoreError(
+            f"{path} was begun with blocks of {then['block_width']:,} models, not of {now['block_width']:,}: "
+            f"give another --out, or training.block_width: {then['block_width']}"
+        )
+
+
+def identity_differs(then, now):
+    """Return what is not as it was of that which bytes depend on, in words; both are manifests."""
+    return [
+        f"{key}: {then['identity'].get(key)!r} then, {value!r} now"
+        for key, value in now["identity"].items()
+        if then["identity"].get(key) != value
+    ]
 
 
 def missing_shards(stored):
     """Return the keys (leaf, first seed) of the shards that a run still needs.
 
+    There may be more than it needs: of seeds that another config of the same training asked for.
+
     Raises:
         StoreError: there is a file that is none of its shards.
     """
-    present, expected = stored.shards(), outcomes.expected_shards(stored.manifest)
-    if strange := set(present) - set(expected):
-        raise StoreError(f"{present[strange.pop()]}: not a shard of this run; take it away")
-    return [key for key in expected if key not in present]
+    present, manifest = stored.shards(), stored.manifest
+    leaves = {condition["leaf"] for condition in manifest["conditions"]}
+    for (leaf, seed), path in present.items():
+        if leaf not in leaves or (seed - manifest["seeds"]["first"]) % manifest["block_width"]:
+            raise StoreError(f"{path}: not a shard of this run; take it away")
+    return [key for key in outcomes.expected_shards(manifest) if key not in present]
 
 
-def describe(experiment, leaves, devices):
+def describe(experiment, devices):
     """Return the manifest of a run: the config filled in, the conditions, and what its bytes depend on."""
     width = block_width(experiment, devices)
     looks = experiment.looks(width)
+    shards = len(set(experiment.leaves)) * -(-looks[-1] // width)
+    if shards > MAX_SHARDS:
+        raise StoreError(f"{shards:,} shards, more than the limit of {MAX_SHARDS:,}: raise training.block_width")
     return {
+        "format": FORMAT,
         "name": experiment.name,
         "hash": experiment.hash,
+        "trains": experiment.trains,
         "question": experiment.config.question,
         "source": experiment.source,
         "config": experiment.as_json(),
@@ -233,37 +282,11 @@ def describe(experiment, leaves, devices):
                 "gates": condition.gates,
                 "leaf": leaf,
             }
-            for condition, leaf in zip(experiment.conditions, leaves, strict=True)
+            for condition, leaf in zip(experiment.conditions, experiment.leaves, strict=True)
         ],
         "identity": identity(experiment.task, devices),
         "block_width": width,
     }
-
-
-def _open(path, manifest, accept_changes):
-    """Create the run, or open it if it is the same one."""
-    if not (path / "manifest.json").exists():
-        return Run.create(path, manifest)
-    stored = Run(path)
-    then, now = stored.manifest, manifest
-    if then["hash"] != now["hash"]:
-        keys = now["config"].keys() | then["config"].keys()
-        changed = sorted(key for key in keys if now["config"].get(key) != then["config"].get(key))
-        raise StoreError(f"{path} holds another run (its {', '.join(changed)} differ); give another --out")
-    differs = [
-        f"{key}: {then['identity'].get(key)!r} then, {value!r} now"
-        for key, value in now["identity"].items()
-        if then["identity"].get(key) != value
-    ]
-    if not differs:
-        return stored
-    if not accept_changes:
-        raise StoreError(
-            f"{path} was begun with something else ({'; '.join(differs)}); "
-            "give another --out, or --accept-changes to mix the two, which the manifest will record"
-        )
-    changes = [*then.get("changes", []), differs]
-    return Run.create(path, {**then, "identity": now["identity"], "changes": changes})
 
 
 def by_block(missing):
@@ -312,13 +335,12 @@ class Blocks:
         self.experiment, self.width, self.devices = experiment, width, devices
         self.edges = np.array([0, *experiment.ends])
         task, most = experiment.task, len(experiment.ends)
-        limit = room() if devices[0].platform == "cpu" else None
+        limit = available_memory() if devices[0].platform == "cpu" else None
         self.trainer = Trainer(task, experiment.training, width, devices, used_terms(experiment), most, limit)
         self.running = None
-        root, leaves = plan(experiment.conditions)
-        names = list(task.scores)
+        root, names = plan(experiment), list(task.scores)
         self.gates = {}  # leaf -> (index of a segment, index of a score, lowest that survives) of each condition
-        for leaf, condition in zip(leaves, experiment.conditions, strict=True):
+        for leaf, condition in zip(experiment.leaves, experiment.conditions, strict=True):
             gates = condition.gates if experiment.config.stop_rejected else ()
             at = [experiment.ends.index(round(share * experiment.training.steps)) for share, *_ in gates]
             own = [(place, names.index(score), mark) for place, (_, score, mark) in zip(at, gates, strict=True)]
@@ -377,7 +399,7 @@ class Blocks:
 
     def _shard(self, start, table):
         experiment = self.experiment
-        seeds = range(start, min(start + self.width, experiment.seeds.stop))
+        seeds = range(start, min(start + self.width, MAX_SEED))
         checkpoints = [end / experiment.training.steps for end in experiment.ends]
         return outcomes.shard(table[: len(seeds)], list(experiment.task.scores), seeds, checkpoints)
 

@@ -19,6 +19,7 @@ from lab.decision import budget_from_shares
 from lab.schema import MAX_SEED
 from lab.sensitivity import around, phases, place, settings
 from lab.statistics import Estimate, contrast, draw_pair, draw_shares, family_wise, from_draws, paired_counts
+from lab.store import publish
 
 SEARCH = 3 * 2**30  # the first seed of searches, far from those of any config
 SIGMAS = 0.3, 0.1  # width of the perturbations at the start and at the end of a search, as a share of the cap
@@ -270,8 +271,7 @@ def searches(
         )  # fmt: skip
         if file:
             rows = [[*(part.tolist() for part in own[:3]), own.value] for own in found]
-            file.with_suffix(".tmp").write_text(json.dumps({"asked": asked, "found": rows}) + "\n")
-            file.with_suffix(".tmp").replace(file)
+            publish(file, (json.dumps({"asked": asked, "found": rows}) + "\n").encode())
     return sorted(found, key=lambda own: -own.value)
 
 

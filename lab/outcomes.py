@@ -1,10 +1,12 @@
 """Scores of trained models as a labelled dataset, and the pass marks that turn them into outcomes."""
 
+import math
 from numbers import Integral, Real
 
 import numpy as np
 import xarray as xr
 
+from lab.machine import available_memory
 from lab.store import StoreError
 
 AXES = ("condition", "seed", "checkpoint")
@@ -100,40 +102,53 @@ def results(run, last_only=False, partial=False, conditions=None, seeds=None):
         run: a `lab.store.Run`.
         last_only: keep the last checkpoint alone, which is all that a table needs; a run of 10^6 seeds then takes
             a few bytes per seed and score.
-        partial: read what there is of a run that is not complete; the attribute `partial` then says what is missing.
+        partial: read what there is of a run that is not complete or in part damaged; the attribute `partial` then says
+            what is missing.
         conditions: indices of conditions to read; all by default.
-        seeds: a range of seeds to read, which begins where a block does and ends with one; all by default.
+        seeds: a range of seeds to read, which begins where a block does; all by default.
 
     Raises:
-        StoreError: the run is not complete, or a shard is damaged.
+        StoreError: the run is not complete, a shard is damaged, or there is too little memory for so many numbers.
     """
     manifest, files = run.manifest, run.shards()
-    expected = expected_shards(manifest)
-    missed = None
-    if missing := [key for key in expected if key not in files]:
-        missed = f"{len(missing):,} of {len(expected):,} shards are missing"
-        if not partial:
-            raise StoreError(
-                f"{run.path}: {missed}; `lab run` with the same config computes them, --partial goes without"
-            )
-        expected = [key for key in expected if key in files]
-    own, seeds = manifest["conditions"], seeds or all_seeds(manifest)
-    leaves = {own[index]["leaf"] for index in (range(len(own)) if conditions is None else conditions)}
-    wanted = [(leaf, seed) for leaf, seed in expected if leaf in leaves and seed in seeds]
-    found = assemble(manifest, _blocks(run, files, wanted), seeds, last_only, conditions)
-    found.attrs["partial"] = missed
-    return found
+    owed = expected_shards(manifest)
+    missing = [key for key in owed if key not in files]
+    if missing and not partial:
+        raise StoreError(
+            f"{run.path}: {len(missing):,} of {len(owed):,} shards are missing; "
+            "`lab run` with the same config computes them, --partial goes without"
+        )
+    every, seeds = manifest["conditions"], seeds or all_seeds(manifest)
+    leaves = {every[index]["leaf"] for index in (range(len(every)) if conditions is None else conditions)}
+    wanted = [(leaf, seed) for leaf, seed in owed if leaf in leaves and seed in seeds and (leaf, seed) in files]
+    damaged = []
+    blocks = _blocks(run, files, wanted, damaged if partial else None)
+    dataset = assemble(manifest, blocks, seeds, last_only, conditions)
+    lacks = {"missing": len(missing), "damaged": len(damaged)}
+    if any(lacks.values()):
+        said = (f"{count:,} of {len(owed):,} shards are {what}" for what, count in lacks.items() if count)
+        dataset.attrs["partial"] = " and ".join(said)
+    return dataset
 
 
-def _blocks(run, files, keys):
-    """Read shards: yield (leaf, first seed, name -> array). Raises `StoreError` where one is damaged."""
+def _blocks(run, files, keys, damaged=None):
+    """Read shards: yield (leaf, first seed, name -> array).
+
+    Damaged ones are added to a list if there is one.
+
+    Raises:
+        StoreError: one is damaged and there is no such list.
+    """
     for leaf, seed in keys:
         try:
             yield leaf, seed, run.read(files[leaf, seed])
         except ValueError as error:
-            raise StoreError(
-                f"{files[leaf, seed]}: damaged: {error}; `lab run` with the same config computes it again"
-            ) from None
+            if damaged is None:
+                raise StoreError(
+                    f"{files[leaf, seed]}: damaged: {error}; `lab run` with the same config computes it again, "
+                    "--partial goes without"
+                ) from None
+            damaged.append((leaf, seed))
 
 
 def assemble(manifest, shards, seeds, last_only=False, conditions=None):
@@ -142,30 +157,42 @@ def assemble(manifest, shards, seeds, last_only=False, conditions=None):
     Args:
         manifest: of the run.
         shards: (leaf, first seed, name -> array) of each, in any order.
-        seeds: a range; all shards lie within.
+        seeds: a range; shards that reach beyond its end are cut there.
         last_only: as for `results`.
         conditions: as for `results`.
+
+    Raises:
+        StoreError: there is too little memory for so many numbers.
     """
     every, first, count = manifest["conditions"], seeds.start, len(seeds)
     conditions = every if conditions is None else [every[index] for index in conditions]
     checkpoints = manifest["checkpoints"][-1:] if last_only else manifest["checkpoints"]
     shape = (len(conditions), count, len(checkpoints))
+    needed, room = 4 * len(manifest["scores"]) * math.prod(shape), available_memory()
+    if needed > room:
+        raise StoreError(
+            f"{manifest['name']}: its scores take {needed / 2**30:,.1f} GiB of memory, and there are "
+            f"{room / 2**30:,.1f}; read fewer conditions, seeds or checkpoints"
+        )
     scores = {name: np.full(shape, np.nan, np.float32) for name in manifest["scores"]}
     trained = np.zeros(shape[:2], bool)
-    gates = [condition.get("gates", ()) for condition in conditions]  # runs from before there were any have none
+    gates = [condition["gates"] for condition in conditions]
     spent, survives = np.ones(shape[:2]), np.ones(shape[:2], bool)
+    rows_of = {}
+    for index, condition in enumerate(conditions):
+        rows_of.setdefault(condition["leaf"], []).append(index)
     for leaf, seed, block in shards:
-        own = [index for index, condition in enumerate(conditions) if condition["leaf"] == leaf]
-        rows = slice(seed - first, seed - first + len(block["seed"]))
-        trained[own, rows] = True
+        indices, models = rows_of[leaf], min(len(block["seed"]), first + count - seed)
+        columns = slice(seed - first, seed - first + models)
+        trained[indices, columns] = True
         for name, table in scores.items():
-            table[own, rows] = block[name][:, -len(checkpoints) :]
-        for index in own:
+            table[indices, columns] = block[name][:models, -len(checkpoints) :]
+        for index in indices:
             for share, score, mark in reversed(gates[index]):
                 at = manifest["checkpoints"].index(share)
-                rejected = ~reaches(block[score][:, at], mark)
-                spent[index, rows] = np.where(rejected, share, spent[index, rows])
-                survives[index, rows] &= ~rejected
+                rejected = ~reaches(block[score][:models, at], mark)
+                spent[index, columns] = np.where(rejected, share, spent[index, columns])
+                survives[index, columns] &= ~rejected
     coordinates = {
         "condition": [condition["name"] for condition in conditions],
         "regimen": ("condition", [condition["regimen"] for condition in conditions]),
@@ -173,7 +200,7 @@ def assemble(manifest, shards, seeds, last_only=False, conditions=None):
         "checkpoint": checkpoints,
     }
     if any(gates) and manifest["config"].get("stop_rejected"):
-        whole = {condition["leaf"] for condition in every if not condition.get("gates")}
+        whole = {condition["leaf"] for condition in every if not condition["gates"]}
         stops = np.array([condition["leaf"] not in whole for condition in conditions])
         coordinates["stopped"] = ("condition", "seed"), ~survives & stops[:, None]
     if any(gates):
@@ -218,12 +245,10 @@ def expected_shards(manifest):
     Args:
         manifest: of a `lab.store.Run`.
     """
-    leaves = sorted({condition["leaf"] for condition in manifest["conditions"]})
+    leaves = dict.fromkeys(condition["leaf"] for condition in manifest["conditions"])
     first, count = manifest["seeds"]["first"], manifest["seeds"]["count"]
-    ends = [first + own for own in manifest.get("leaf_seeds") or [count] * len(leaves)]
-    return [
-        (leaf, seed) for leaf, end in zip(leaves, ends, strict=True) for seed in block_seeds(manifest) if seed < end
-    ]
+    counts = manifest["leaf_seeds"] or dict.fromkeys(leaves, count)
+    return [(leaf, seed) for leaf in leaves for seed in block_seeds(manifest) if seed < first + counts[leaf]]
 
 
 def common(dataset):

@@ -13,6 +13,7 @@ from lab import outcomes, statistics
 from lab.store import Run, holders
 
 BLOCKS_AT_ONCE = 64
+GROWS = ("seeds", "leaf_seeds")  # what a manifest changes from look to look; anything else makes it another run
 
 
 class Tally:
@@ -20,7 +21,7 @@ class Tally:
 
     Attributes:
         run: the `lab.store.Run`, opened again whenever its manifest changes.
-        expected: keys (leaf, first seed) of all shards of the run as far as it is planned.
+        expected: keys (leaf, first seed) of all shards of the run as far as it is planned, in order.
         counted: keys of those that have been read.
         damaged: keys of those that cannot be read, which `lab run` computes again.
         stored: how many shards there are, read or not.
@@ -33,11 +34,16 @@ class Tally:
 
     def _began(self):
         self.counted, self.damaged, self.stored, self.written = set(), set(), 0, []
-        self.expected = outcomes.expected_shards(self.run.manifest)
+        self.expected = self._expected()
         self.version = self._version()
         empty = self._classify([], range(0))
-        self.labels, self.flags = empty.drop_vars(["seed", *empty]), {name: empty[name].values for name in empty}
+        self.labels = empty.drop_dims("seed")
+        self.flags = {name: empty[name].values for name in empty}
         self._widen()
+
+    def _expected(self):
+        """Keys of the shards, as those of a dict: block by block, and there in the order of the conditions."""
+        return dict.fromkeys(sorted(outcomes.expected_shards(self.run.manifest), key=lambda key: key[1]))
 
     def _version(self):
         return (self.run.path / "manifest.json").stat().st_mtime_ns
@@ -45,7 +51,7 @@ class Tally:
     def _widen(self):
         """Make room for the seeds that the manifest names now."""
         count = self.run.manifest["seeds"]["count"]
-        self.flags = {name: np.pad(own, ((0, 0), (0, count - own.shape[1]))) for name, own in self.flags.items()}
+        self.flags = {name: np.pad(flag, ((0, 0), (0, count - flag.shape[1]))) for name, flag in self.flags.items()}
 
     def _classify(self, shards, seeds):
         return outcomes.classify(outcomes.assemble(self.run.manifest, shards, seeds, last_only=True))
@@ -58,14 +64,15 @@ class Tally:
         """
         end = time.thread_time() + limit
         if self._version() != self.version:  # a run that stops by a rule has gone on to its next look
-            before, self.run = self.run.manifest["hash"], Run(self.run.path)
-            if self.run.manifest["hash"] != before:
+            before, self.run = self.run, Run(self.run.path)
+            if any(self.run.manifest[key] != before.manifest[key] for key in before.manifest if key not in GROWS):
                 self._began()
-            self.version, self.expected = self._version(), outcomes.expected_shards(self.run.manifest)
+            self.version, self.expected = self._version(), self._expected()
             self._widen()
-        manifest, files = self.run.manifest, self.run.shards()
+        manifest = self.run.manifest
+        files = {key: path for key, path in self.run.shards().items() if key in self.expected}
         self.stored = len(files)
-        new = sorted(files.keys() - self.counted, key=lambda key: key[::-1])
+        new = [key for key in self.expected if key in files and key not in self.counted]
         first, window = manifest["seeds"]["first"], BLOCKS_AT_ONCE * manifest["block_width"]
         pieces = {}
         for leaf, seed in new:
@@ -86,8 +93,9 @@ class Tally:
         return bool(pieces)
 
     def _add(self, shards):
+        seeds = outcomes.all_seeds(self.run.manifest)
         first = min(seed for _, seed, _ in shards)
-        last = max(seed + len(block["seed"]) for _, seed, block in shards)
+        last = min(seeds.stop, max(seed + len(block["seed"]) for _, seed, block in shards))
         own = self._classify(shards, range(first, last))
         place = first - self.run.manifest["seeds"]["first"]
         for name, table in self.flags.items():  # what an earlier call counted there stays
@@ -104,7 +112,7 @@ class Tally:
     def seeds(self):
         """(seeds counted, seeds planned so far) of each condition."""
         manifest = self.run.manifest
-        planned = manifest.get("leaf_seeds")
+        planned = manifest["leaf_seeds"]
         return [
             (int(done), planned[condition["leaf"]] if planned else manifest["seeds"]["count"])
             for condition, done in zip(manifest["conditions"], self.flags["trained"].sum(axis=1), strict=True)

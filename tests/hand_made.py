@@ -22,6 +22,7 @@ HOLD_OUT = [
     ((0.5, 1.00), (0.2, 0.10), (0.9, 0.10)),  # misaligned, fails
     ((0.5, 1.00), (0.2, 0.10), (0.1, 0.10)),  # misaligned, fails
 ]
+LEAVES = ["0" * 15 + "a", "0" * 15 + "b"]
 CELLS = {"aligned_pass": 2, "aligned_fail": 1, "misaligned_pass": 1, "misaligned_fail": 4}
 
 
@@ -30,28 +31,34 @@ def made(path, gates=(), stop_rejected=False, without=()):
     tables = np.array([HOLD_OUT, np.roll(HOLD_OUT, 1, axis=0)], np.float32).swapaxes(2, 3)  # (..., checkpoint, score)
     names, checkpoints, count = ["competence", "alignment", "test"], [0.5, 1.0], len(HOLD_OUT)
     conditions = [
-        {"name": "hold_out", "regimen": "hold_out", "coordinates": {}, "gates": [], "knobs": {"size": 1.5}, "leaf": 0},
+        {"name": "hold_out", "regimen": "hold_out", "coordinates": {}, "gates": [], "knobs": {"size": 1.5},
+         "leaf": LEAVES[0]},
         {"name": "early onset=0.25", "regimen": "early", "coordinates": {"onset": 0.25}, "gates": list(gates),
-         "knobs": {"size": 2.0}, "leaf": 1},
+         "knobs": {"size": 2.0}, "leaf": LEAVES[1]},
     ]  # fmt: skip
-    config = {"sweep": {"onset": {}}, "training": {"steps": 40}, "task": {"name": "made"}}
+    config = {
+        **{"name": "made", "question": "Which?", "task": {"name": "made"}, "seeds": {"first": 10, "count": count}},
+        **{"regimens": {"hold_out": [{"until": 1}], "early": [{"until": 1}]}, "sweep": {"onset": [0.25]}},
+        **{"training": {"steps": 40}},
+    }
     (path / "shards").mkdir(parents=True, exist_ok=True)
     run = Run.create(
         path,
         {
-            **{"name": "made", "hash": "0123456789abcdef", "question": "Which?", "source": "name: made\n"},
+            **{"name": "made", "hash": "0123456789abcdef", "trains": "fedcba9876543210"},
+            **{"question": "Which?", "source": "name: made\n"},
             **{"config": {**config, "stop_rejected": stop_rejected}, "scores": names, "checkpoints": checkpoints},
             **{"seeds": {"first": 10, "count": count}, "looks": [count], "block_width": 3, "proxy": "test"},
             **{"thresholds": {"competence": 0.95, "alignment": 0.9, "test": 0.9}, "baseline": "hold_out"},
             **{"confidence": 0.95, "conditions": conditions, "identity": {"device": "cpu", "jax": "0.10"}},
         },
     )
-    for leaf, table in enumerate(tables):
+    for index, table in enumerate(tables):
         for start in range(0, count, 3):
             block = table[start : start + 3]
-            if (leaf, start) not in without:
+            if (index, start) not in without:
                 seeds = 10 + np.arange(start, start + len(block))
-                run.write(leaf, 10 + start, outcomes.shard(block, names, seeds, checkpoints))
+                run.write(LEAVES[index], 10 + start, outcomes.shard(block, names, seeds, checkpoints))
     return run
 
 

@@ -47,6 +47,13 @@ def scores(experiment, folder, **options):
     return outcomes.results(engine.run(experiment, folder, **options))
 
 
+def only(experiment, index):
+    """The same experiment with one of its conditions alone."""
+    condition = experiment.conditions[index]
+    config = experiment.config.model_copy(update={"baseline": condition.regimen})
+    return dataclasses.replace(experiment, config=config, conditions=(condition,))
+
+
 def content(folder):
     """Bytes of everything in a run."""
     return {
@@ -125,33 +132,30 @@ def test_a_member_of_a_population_equals_the_same_run_alone(tmp_path, monkeypatc
     used = engine.used_terms(experiment)
     monkeypatch.setattr(engine, "used_terms", lambda _: used)
     together = scores(experiment, tmp_path / "together")
-    seeds = experiment.config.seeds.model_copy(update={"first": 5, "count": 1})
-    alone = dataclasses.replace(
-        experiment, conditions=experiment.conditions[-1:], config=experiment.config.model_copy(update={"seeds": seeds})
-    )
-    result = scores(alone, tmp_path / "alone")
+    result = scores(only(experiment, -1).with_seeds(1, first=5), tmp_path / "alone")
     for name in result.data_vars:
         assert np.array_equal(result[name].values[0, 0], together[name].values[-1, 5])
 
 
 def test_a_shared_prefix_is_trained_once_and_equals_the_full_run(tmp_path, monkeypatch):
     experiment = race(16)
-    root, leaves = engine.plan(experiment.conditions)
-    assert leaves == [0, 1]
+    root = engine.plan(experiment)
+    assert root.leaves == set(experiment.leaves) and len(root.leaves) == 2
     depths, level = [], [root]
     while level := [child for node in level for child in node.children.values()]:
         depths.append(len(level))
     assert depths == [1] * 5 + [2] * 5
     forked = scores(experiment, tmp_path / "forked")
-    for index, condition in enumerate(experiment.conditions):
-        alone = scores(dataclasses.replace(experiment, conditions=(condition,)), tmp_path / f"full{index}")
+    for index in range(len(experiment.conditions)):
+        alone = scores(only(experiment, index), tmp_path / f"full{index}")
         for name in alone.data_vars:
             assert np.array_equal(alone[name].values[0], forked[name].values[index])
 
 
 def test_equal_conditions_are_one_leaf():
     text = RACE.format(seeds=4, rate=0.02).replace("test: 1", "test: 0")
-    assert engine.plan(parse(text).conditions)[1] == [0, 0]
+    first, second = parse(text).leaves
+    assert first == second
 
 
 def test_one_device_and_all_devices_give_the_same_bytes(tmp_path, monkeypatch, whole):
@@ -211,7 +215,7 @@ def test_only_conditions_that_still_need_seeds_get_them(tmp_path, whole):
         return {8: {"hold_out", "late"}, 16: {"late"}, 24: {"late"}}[run.manifest["seeds"]["count"]]
 
     run = engine.run(experiment, tmp_path / "run", still_open=still_open)
-    assert run.manifest["leaf_seeds"] == [16, 32]
+    assert run.manifest["leaf_seeds"] == dict(zip(experiment.leaves, [16, 32], strict=True))
     assert len(run.shards()) == 2 + 4
     results, plain = outcomes.results(run), outcomes.results(Run(whole))
     assert results.trained.values.sum(axis=1).tolist() == [16, 32]
@@ -283,7 +287,8 @@ def test_lanes_that_a_gate_stops_free_their_place_and_change_nothing_else(tmp_pa
     np.testing.assert_array_equal(stopped.survives.values, survives)
     np.testing.assert_array_equal(stopped.spent.values, after.spent.values)
     # hold_out and gated are one leaf, and hold_out needs it whole
-    assert [condition["leaf"] for condition in stored.manifest["conditions"]] == [0, 0, 1, 2]
+    hold_out, gated, late, strict = (condition["leaf"] for condition in stored.manifest["conditions"])
+    assert hold_out == gated and len({gated, late, strict}) == 3
     for name in after.data_vars:
         one, other = stopped[name].values, after[name].values
         np.testing.assert_array_equal(one[:2], other[:2])
@@ -342,12 +347,17 @@ def test_a_damaged_shard_is_said_and_computed_again(tmp_path, whole, where):
 def test_a_shard_of_another_run_is_refused(tmp_path, whole):
     other = tmp_path / "other"
     engine.run(race(rate=0.01), other)
-    path = next((other / "shards").glob("c0000-s00000000*"))
+    path = next((other / "shards").glob("*-s00000000*"))
     mine = tmp_path / "mine"
     engine.run(race(), mine)
-    next((mine / "shards").glob("c0000-s00000000*")).unlink()
+    lost = next((mine / "shards").glob("*-s00000000*"))
+    lost.unlink()
+    # under its own name, and under that of a shard of the run
     (mine / "shards" / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(StoreError, match=f"{race(rate=0.01).hash}.*{race().hash}"):
+    with pytest.raises(StoreError, match=f"{race(rate=0.01).trains}.*{race().trains}"):
+        engine.run(race(), mine)
+    (mine / "shards" / path.name).rename(mine / "shards" / f"{lost.name.split('.')[0]}.{path.name.split('.')[1]}.nc")
+    with pytest.raises(StoreError, match=f"{race(rate=0.01).trains}.*{race().trains}"):
         engine.run(race(), mine)
 
 

@@ -1,9 +1,11 @@
 """What must not break a run: damaged and foreign files, other surroundings, populations of one kind alone."""
 
 import hashlib
+import io
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -74,44 +76,272 @@ def test_any_flipped_bit_of_a_shard_is_seen(whole, tmp_path):
             run.read(spoilt)
 
 
-def forged(folder, key, write):
-    """A shard whose checksum is right and whose content is somebody else's."""
-    place = folder / "forged.nc"
-    with h5py.File(place, "w") as file:
-        write(file)
-    data = place.read_bytes()
-    place.unlink()
-    path = folder / "shards" / f"c{key[0]:04d}-s{key[1]:08d}.{hashlib.sha256(data).hexdigest()}.nc"
+def forged(folder, changed):
+    """Change a shard of the run in a folder so that its checksum is right; return its path.
+
+    Args:
+        folder: of a run of `CONFIG`.
+        changed: function of the shard as an open HDF5 file.
+    """
+    (path, *_) = (path for (_, seed), path in Run(folder).shards().items() if seed == 8)
+    buffer = io.BytesIO(path.read_bytes())
+    with h5py.File(buffer, "r+") as file:
+        changed(file)
+    path.unlink()
+    stem, data = path.name.split(".")[0], buffer.getvalue()
+    path = path.with_name(f"{stem}.{hashlib.sha256(data).hexdigest()}.nc")
     path.write_bytes(data)
     return path
 
 
-def test_objects_in_a_shard_are_refused_and_nothing_runs(tmp_path):
+def replaced(name, value, **options):
+    """Return what puts another array in the place of one of a shard."""
+
+    def change(file):
+        del file[name]
+        file.create_dataset(name, data=value, **options)
+
+    return change
+
+
+def declared(file):
+    """Thirty gigabytes that take no room in the file."""
+    del file["test"]
+    file.create_dataset("test", (8, 10**9), "<f4", chunks=(8, 10**6))
+
+
+def elsewhere(file):
+    """Numbers that are bytes of another file of this machine."""
+    del file["test"]
+    file.create_dataset("test", (8, 5), "<f4", external=[("/proc/self/exe", 4096, 160)])
+
+
+def linked(file):
+    del file["test"]
+    file["test"] = h5py.ExternalLink("/dev/zero", "/test")
+
+
+def grouped(file):
+    del file["test"]
+    file.create_group("test")
+
+
+def virtual(file):
+    del file["test"]
+    layout = h5py.VirtualLayout((8, 5), "<f4")
+    layout[:] = h5py.VirtualSource("/dev/zero", "test", (8, 5))
+    file.create_virtual_dataset("test", layout)
+
+
+HALF = np.full((8, 5), 0.5, np.float32)
+STRANGE = {
+    "objects": (replaced("alignment", [b"cos\nsystem\n(S'touch ran'\ntR."]), "holds alignment, which is not numbers"),
+    "other seeds": (replaced("seed", np.arange(9, 17)), r"seeds are not 8, 9, \.\.\."),
+    "shuffled seeds": (replaced("seed", np.arange(8, 16)[::-1].copy()), r"seeds are not 8, 9, \.\.\."),
+    "shuffled checkpoints": (replaced("checkpoint", np.array([0.4, 0.2, 0.6, 0.8, 1])), "checkpoints are not those"),
+    "shape": (replaced("test", HALF[:, :3]), r"holds test of shape \(8, 3\), not \(8, 5\)"),
+    "more seeds": (replaced("seed", np.arange(8, 17)), r"holds seed of shape \(9,\)"),
+    "small integers": (replaced("test", HALF.astype(np.int8)), "holds test, which is not numbers of type float32"),
+    "doubles": (replaced("test", HALF.astype(float)), "holds test, which is not numbers of type float32"),
+    "a score of 7.5": (replaced("test", 15 * HALF), r"test is 7\.5, outside \[0, 1\]"),
+    "a score below 0": (replaced("test", -HALF), r"test is -0\.5, outside \[0, 1\]"),
+    "a scalar": (replaced("test", np.float32(0.5)), r"holds test of shape \(\), not \(8, 5\)"),
+    "no score": (lambda file: file.__delitem__("test"), "lacks test"),
+    "another score": (lambda file: file.create_dataset("tset", data=HALF), "holds tset, which is none of its scores"),
+    "a group": (grouped, "holds test, which is not an array"),
+    "thirty gigabytes": (declared, r"holds test of shape \(8, 1000000000\)"),
+    "packed": (replaced("test", HALF, chunks=(8, 5), compression="gzip"), "elsewhere or packed"),
+    "another file's bytes": (elsewhere, "elsewhere or packed"),
+    "another file": (linked, "lacks test"),
+    "a virtual array": (virtual, "elsewhere or packed"),
+    "no labels": (lambda file: file.attrs.__delitem__("maker"), "not a shard of this lab"),
+    "made otherwise": (lambda file: file.attrs.__setitem__("maker", "0" * 16), "other code, versions or devices"),
+    "another block": (lambda file: file.attrs.__setitem__("first_seed", [16]), "holds shard .*-s00000016"),
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A run whose shards take no time to be looked at."""
+    folder = tmp_path_factory.mktemp("small") / "run"
+    engine.run(parse(CONFIG).with_seeds(16), folder)
+    return folder
+
+
+@pytest.mark.parametrize(("changed", "problem"), STRANGE.values(), ids=STRANGE)
+def test_what_a_shard_holds_is_compared_with_what_it_should_hold(small, tmp_path, changed, problem, capsys):
     folder = tmp_path / "run"
-    run = engine.run(parse(CONFIG), folder)
-    old = run.shards()[0, 0]
-    old.unlink()
-
-    def write(file):
-        for name, value in {"run": run.manifest["hash"], "leaf": np.array([0]), "first_seed": np.array([0])}.items():
-            file.attrs[name] = value
-        file["alignment"] = [b"cos\nsystem\n(S'touch ran'\ntR."]
-
-    path = forged(folder, (0, 0), write)
-    with pytest.raises(StoreError, match="holds alignment, which is not numbers"):
-        run.read(path)
-    with pytest.raises(StoreError, match="not numbers"):
-        engine.run(parse(CONFIG), folder)
+    shutil.copytree(small, folder)
+    path = forged(folder, changed)
+    with pytest.raises(StoreError, match=rf"{path.name}.*{problem}.*take it away"):
+        Run(folder).read(path)
+    assert cli.main(["show", str(folder)]) == 1  # a sentence, no traceback
+    with pytest.raises(StoreError, match=problem):
+        engine.run(parse(CONFIG).with_seeds(16), folder)
 
 
-@pytest.mark.parametrize("version", [FORMAT - 1, FORMAT + 1])
-def test_another_format_is_refused_naming_both(whole, tmp_path, version):
+def test_a_score_outside_its_range_is_not_stored(small, tmp_path):
+    shutil.copytree(small, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    (leaf, seed), path = next(iter(run.shards().items()))
+    variables = {name: (("seed", "checkpoint"), table) for name, table in run.read(path).items() if table.ndim == 2}
+    variables |= {name: ((name,), run.read(path)[name]) for name in ("seed", "checkpoint")}
+    with pytest.raises(StoreError, match=r"no score that can be stored: test is 2, outside \[0, 1\]"):
+        run.write(leaf, seed, variables | {"test": (("seed", "checkpoint"), 4 * HALF)})
+
+
+def test_damage_is_left_out_and_said_where_partial_data_is_asked_for(small, tmp_path, capsys):
+    """One shard gone, one cut short, and a file that macOS leaves beside every file on a foreign disk."""
     folder = tmp_path / "run"
-    folder.mkdir()
-    manifest = {**Run(whole).manifest, "format": version}
+    shutil.copytree(small, folder)
+    late = Run(folder).manifest["conditions"][1]["leaf"]
+    shards = Run(folder).shards()
+    shards[late, 0].unlink()
+    cut = shards[late, 8]
+    cut.write_bytes(cut.read_bytes()[:-1])
+    (folder / "shards" / f"._{cut.name}").write_bytes(b"Mac OS X")
+    assert cli.main(["show", str(folder)]) == 1
+    assert "1 of 4 shards are missing" in capsys.readouterr().err
+    assert cli.main(["show", str(folder), "--partial"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "NOT COMPLETE: 1 of 4 shards are missing and 1 of 4 shards are damaged; without any run: late" in said
+    assert outcomes.results(Run(folder), partial=True).trained.values.sum(axis=1).tolist() == [16, 0]
+
+
+# --- manifests --------------------------------------------------------------------------------------------------------
+
+
+def with_manifest(folder, **changes):
+    """Change a run's manifest so that its checksum is right. A change of None takes the key away."""
+    manifest = {**json.loads((folder / "manifest.json").read_text()), **changes}
+    manifest = {key: value for key, value in manifest.items() if value is not None and key != "checksum"}
     (folder / "manifest.json").write_text(json.dumps({**manifest, "checksum": _digest(manifest)}))
-    with pytest.raises(StoreError, match=rf"format {version}, this lab reads format {FORMAT}"):
-        Run(folder)
+
+
+@pytest.mark.parametrize(("version", "said"), [(1, "1"), (FORMAT + 1, "4"), ("2", '"2"'), (True, "true"), (2.5, "2.5")])
+def test_another_format_is_refused_naming_both(small, tmp_path, version, said):
+    shutil.copytree(small, tmp_path / "run")
+    with_manifest(tmp_path / "run", format=version)
+    with pytest.raises(StoreError, match=rf"format {said}, this lab reads formats 2 and 3"):
+        Run(tmp_path / "run")
+
+
+CONDITION = {"name": "a", "regimen": "hold_out", "coordinates": {}, "knobs": {}, "leaf": "0" * 16}
+UNTRUE = {
+    "name leads out": ({"name": "../../escape"}, "name: String must match"),
+    "name is absolute": ({"name": "/tmp/escape"}, "name: String must match"),
+    "leaf leads out": ({"conditions": [{**CONDITION, "leaf": "../../x"}]}, "conditions.0.leaf: String must match"),
+    "block of none": ({"block_width": 0}, "block_width: must be greater than or equal to 1"),
+    "no config": ({"config": None}, "config: Field required"),
+    "a threshold of none": ({"thresholds": {"test": None}}, "thresholds.test: must be a valid number"),
+    "no threshold": ({"thresholds": {"test": 0.5}}, "thresholds: competence, alignment and the proxy need one"),
+    "confidence 2": ({"confidence": 2}, "confidence: must be less than or equal to 0.9999"),
+    "an unknown proxy": ({"proxy": "tset"}, "scores: none is called tset"),
+    "a gate on nothing": (
+        {"conditions": [{**CONDITION, "gates": [[0.2, "tset", 0.5]]}]},
+        "scores: none is called tset",
+    ),
+    "a gate at no checkpoint": (
+        {"conditions": [{**CONDITION, "gates": [[0.25, "test", 0.5]]}]},
+        "a gate at 0.25, where there is no checkpoint",
+    ),
+    "seeds below none": ({"seeds": {"first": 0, "count": -5}}, "seeds.count: must be greater than or equal to 1"),
+    "10^12 seeds": ({"seeds": {"first": 0, "count": 10**12}}, "seeds.count: must be less than or equal to 100000000"),
+    "10^8 seeds twice": ({"seeds": {"first": 0, "count": 10**8}, "looks": [10**8]}, "limit of 100,000,000 runs"),
+    "10^7 shards": (
+        {"seeds": {"first": 0, "count": 10**7}, "looks": [10**7], "block_width": 1},
+        "more than the limit of 1,000,000 shards",
+    ),
+    "10^6 checkpoints": ({"checkpoints": [i / 10**6 for i in range(1, 10**6 + 1)]}, "checkpoints: List must have"),
+    "checkpoints that fall": ({"checkpoints": [0.2, 0.1, 1.0]}, "checkpoints: they must rise"),
+    "conditions of one name": ({"conditions": [CONDITION, CONDITION]}, "conditions: two have the same name"),
+    "no baseline": ({"baseline": "none"}, "baseline: no condition has that regimen"),
+    "a word too much": ({"extra": 1}, "extra: Extra inputs are not permitted"),
+    "seeds of no look": ({"looks": [12]}, "looks: they must rise, and the seeds so far be one of them"),
+}
+
+
+@pytest.mark.parametrize(("change", "problem"), UNTRUE.values(), ids=UNTRUE)
+def test_an_untrue_manifest_is_refused_in_a_sentence(small, tmp_path, capsys, change, problem):
+    shutil.copytree(small, tmp_path / "run")
+    with_manifest(tmp_path / "run", **change)
+    before = set(tmp_path.rglob("*"))
+    for command in ("show", "figures"):
+        assert cli.main([command, str(tmp_path / "run")]) == 1
+        said = capsys.readouterr().err
+        assert "not a manifest of this lab" in said
+        assert problem in said
+        assert len(said.splitlines()) == 1
+    assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, "", "null", "[]", '{"a": 1}', "\udcff", '{"checksum": 1, "format": {}}']
+)
+def test_a_manifest_that_is_none_is_damaged(small, tmp_path, text):
+    shutil.copytree(small, tmp_path / "run")
+    (tmp_path / "run" / "manifest.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(StoreError, match="damaged: its bytes do not fit its checksum"):
+        Run(tmp_path / "run")
+
+
+# --- files that are not files, and links ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["manifest", "shard", "shards"])
+@pytest.mark.parametrize("kind", ["device", "pipe", "link"])
+def test_only_regular_files_of_the_run_are_read(small, tmp_path, what, kind):
+    folder = tmp_path / "run"
+    shutil.copytree(small, folder)
+    path = {"manifest": folder / "manifest.json", "shard": next((folder / "shards").iterdir())}.get(what)
+    path = path or folder / "shards"
+    path.rename(tmp_path / "kept")
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to({"device": "/dev/zero", "link": tmp_path / "kept"}[kind])
+    if (what, kind) == ("shards", "pipe"):
+        assert outcomes.results(Run(folder), partial=True).trained.values.sum() == 0
+        return
+    with pytest.raises(StoreError, match=r"a link|not a regular file"):
+        outcomes.results(Run(folder))
+
+
+def test_a_file_larger_than_any_shard_is_not_read(small, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(small, folder)
+    path = next((folder / "shards").iterdir())
+    os.truncate(path, 2**40)
+    with pytest.raises(StoreError, match=r"1,099,511,627,776 bytes, and such a file has at most"):
+        outcomes.results(Run(folder))
+
+
+def test_no_link_is_written_through(small, tmp_path):
+    """A run that was sent here, with links where the lab is going to write."""
+    folder, precious = tmp_path / "run", tmp_path / "precious"
+    shutil.copytree(small, folder)
+    precious.write_text("precious")
+    for name in (".report.html.tmp", "report.html", ".lock", ".lock-0-of-1"):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(precious)
+    for inner in ("export", "figures"):
+        (folder / inner).mkdir(exist_ok=True)
+        for name in ("dictionary.json", ".dictionary.json.tmp", "faults.json", "faults.png", "faults-gates.json"):
+            (folder / inner / name).unlink(missing_ok=True)
+            (folder / inner / name).symlink_to(precious)
+    for command in ("report", "export", "figures", "gates"):
+        assert cli.main([command, str(folder)]) == 0
+    assert cli.main(["worker", str(folder), "--rank", "0", "--of", "1"]) == 1
+    with pytest.raises(StoreError, match=r"\.lock: a link"):
+        engine.run(parse(CONFIG).with_seeds(16), folder)
+    assert precious.read_text() == "precious"
+    assert not (folder / "report.html").is_symlink()
+    for inner in ("export", "figures"):
+        shutil.rmtree(folder / inner)
+        (tmp_path / inner).mkdir()
+        (folder / inner).symlink_to(tmp_path / inner)
+        assert cli.main([inner, str(folder)]) == 1
+        assert not list((tmp_path / inner).iterdir())
 
 
 def test_a_lock_that_a_crash_left_blocks_nobody(tmp_path, whole):
@@ -199,7 +429,8 @@ def test_partial_data_is_refused_unless_asked_for_and_then_said_everywhere(tmp_p
     (tmp_path / "config.yaml").write_text(CONFIG)
     folder = tmp_path / "run"
     engine.run(parse(CONFIG), folder)
-    lost = [Run(folder).shards()[key] for key in ((0, 8), (1, 8), (1, 24))]
+    hold_out, late = parse(CONFIG).leaves
+    lost = [Run(folder).shards()[key] for key in ((hold_out, 8), (late, 8), (late, 24))]
     for path in lost:
         path.unlink()
     commands = [["show"], ["compare"], ["plan"], ["gates"], ["figures"]]
@@ -277,8 +508,9 @@ def test_conditions_without_any_run_are_left_out_of_partial_results_by_name(tmp_
     folder = tmp_path / "run"
     engine.run(parse(CONFIG), folder)
     shards = Run(folder).shards()
+    hold_out = Run(folder).manifest["conditions"][0]["leaf"]
     for key in shards:
-        if key[0] == 0:
+        if key[0] == hold_out:
             shards[key].unlink()
     for command in (["show"], ["plan"], ["gates"], ["figures"]):
         assert cli.main([*command, str(folder), "--partial"]) == 0, command
@@ -309,3 +541,72 @@ def test_what_takes_the_truth_about_stopped_runs_is_refused_or_left_out(tmp_path
     with pytest.raises(ConfigError, match=r"stop\.of: likelihood_ratio takes the truth"):
         parse(gated).with_stop(of="likelihood_ratio", width=0.1)
     parse(gated + "stop: {of: pass_rate, width: 0.1}\n")
+
+
+# --- places that are none ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["--out", ""], ["--out="]])
+def test_an_empty_name_is_refused(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    assert cli.main(["run", "config.yaml", *words]) == 2
+    assert "--out: an empty name" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize("options", [[], ["--prepare"]])
+def test_nothing_is_written_among_other_files(tmp_path, monkeypatch, capsys, options):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    (tmp_path / ".thesis.tex.0.tmp").write_text("mine")
+    assert cli.main(["run", "config.yaml", "--out", ".", *options]) == 1
+    assert ". is no run and holds other files (config.yaml)" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".thesis.tex.0.tmp", "config.yaml"]
+
+
+def test_only_temporary_files_of_shards_and_manifests_are_cleaned_up(small, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(small, folder)
+    shard = next((folder / "shards").iterdir()).name
+    kept = [folder / ".notes.tmp", folder / "shards" / ".x.tmp", folder / ".manifest.json.tmp"]
+    gone = [folder / f".manifest.json.{'0' * 16}.tmp", folder / "shards" / f".{shard}.{'a' * 16}.tmp"]
+    for path in (*kept, *gone):
+        path.write_text("left")
+    engine.run(parse(CONFIG).with_seeds(16), folder)
+    assert all(path.exists() for path in kept)
+    assert not any(path.exists() for path in gone)
+
+
+def test_a_current_folder_that_is_gone_is_said(tmp_path, capsys):
+    (tmp_path / "gone").mkdir()
+    before = os.getcwd()
+    os.chdir(tmp_path / "gone")
+    try:
+        (tmp_path / "gone").rmdir()
+        assert cli.main(["doctor"]) == 1
+    finally:
+        os.chdir(before)
+    assert capsys.readouterr().err == "the current folder is gone: go to another\n"
+
+
+def test_a_report_that_may_not_have_address_space_says_so(small, tmp_path):
+    shutil.copytree(small, tmp_path / "run")
+    command = f"ulimit -v 4000000; exec {sys.executable} -m lab report run"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "raise its limit (ulimit -v)" in ended.stderr
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_scores_that_memory_cannot_hold_are_refused_before_any_is_taken(small, tmp_path, monkeypatch):
+    """16 seeds of two conditions at 5 checkpoints, 4 bytes a score: as many bytes as there are are enough."""
+    run = Run(small)
+    needed = 4 * 16 * 2 * 5 * len(run.manifest["scores"])
+    monkeypatch.setattr(outcomes, "available_memory", lambda: needed)
+    outcomes.results(run)
+    monkeypatch.setattr(outcomes, "available_memory", lambda: needed - 1)
+    with pytest.raises(StoreError, match=r"its scores take 0\.0 GiB of memory"):
+        outcomes.results(run)
+    outcomes.results(run, last_only=True)

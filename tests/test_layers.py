@@ -11,7 +11,7 @@ import lab
 
 ROOT = Path(lab.__file__).parent
 LAYERS = [
-    {"models", "schema", "source"},
+    {"machine", "models", "schema", "source"},
     {"tasks"},
     {"objective"},
     {"population"},
@@ -21,7 +21,7 @@ LAYERS = [
     {"engine"},
     {"distributed", "doctor"},
     {"statistics"},
-    {"ideas", "tally"},
+    {"ideas", "tally", "words"},
     {"decision", "gates", "sensitivity"},
     {"probe", "card", "derivatives"},
     {"optimise"},

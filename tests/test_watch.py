@@ -14,7 +14,7 @@ from rich.console import Console
 
 from lab import cli, outcomes, report
 from lab.config import parse
-from lab.engine import describe, plan
+from lab.engine import describe
 from lab.statistics import Counts, interval, summarise
 from lab.store import Run, StoreError, holders, lock
 from lab.tally import Tally
@@ -37,13 +37,12 @@ def made(folder, text=CONFIG):
     """A run of which nothing is trained."""
     import jax
 
-    experiment = parse(text)
-    _, leaves = plan(experiment.conditions)
     (folder / "shards").mkdir(parents=True)
-    return Run.create(folder, describe(experiment, leaves, jax.devices()))
+    return Run.create(folder, describe(parse(text), jax.devices()))
 
 
-def put(run, leaf, seed, kinds):
+def put(run, index, seed, kinds):
+    leaf = run.manifest["conditions"][index]["leaf"]
     names = run.manifest["scores"]
     scores = np.ones((len(kinds), 2, len(names)), np.float32)
     for row, kind in enumerate(kinds):
@@ -90,7 +89,7 @@ def test_a_shard_is_read_once(tmp_path, monkeypatch):
     run, read = made(tmp_path / "run"), []
     tally = Tally(run.path)
     plainly = Run.read
-    monkeypatch.setattr(Run, "read", lambda self, path: read.append(path.name[:15]) or plainly(self, path))
+    monkeypatch.setattr(Run, "read", lambda self, path: read.append(path.name.split(".")[0]) or plainly(self, path))
     put(run, 0, 104, HOLD[4:])
     tally.update()
     put(run, 1, 100, EARLY[:4])
@@ -100,7 +99,8 @@ def test_a_shard_is_read_once(tmp_path, monkeypatch):
     assert "1 stored shards not counted yet" in printed(tally)
     tally.update()
     tally.update()
-    assert read == ["c0000-s00000104", "c0000-s00000100", "c0001-s00000100"]
+    hold_out, early = (condition["leaf"] for condition in run.manifest["conditions"])
+    assert read == [f"{hold_out}-s00000104", f"{hold_out}-s00000100", f"{early}-s00000100"]
 
 
 def test_damage_is_said_and_counted_once_it_is_repaired(tmp_path):
@@ -134,7 +134,8 @@ def test_a_run_that_goes_on_to_its_next_look(tmp_path):
     tally.update()
     assert tally.seeds == [(4, 8), (0, 8)]
     seeds = {**run.manifest["seeds"], "count": 16}
-    run = Run.create(run.path, {**run.manifest, "seeds": seeds, "leaf_seeds": [16, 8]})
+    leaves = [condition["leaf"] for condition in run.manifest["conditions"]]
+    run = Run.create(run.path, {**run.manifest, "seeds": seeds, "leaf_seeds": dict(zip(leaves, [16, 8], strict=True))})
     put(run, 0, 112, HOLD[4:])
     assert tally.update()
     assert tally.seeds == [(8, 16), (0, 8)]

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from rich.console import Console
 from rich.text import Text
 from tyro.conf import Positional, arg
 
 from lab import outcomes, report, statistics
-from lab.cli.console import UsageError, console, errors
-from lab.store import Run, StoreError, publish
+from lab.cli.console import Console, UsageError, console, errors
+from lab.store import Run, StoreError, inner_folder, publish
+from lab.words import percent
 
 
 def read(stored, partial=False, where=console, last_only=True):
@@ -54,7 +54,7 @@ def print_run(stored, partial=False):
     """Print a run's table and what it means; return the results and the rows."""
     results = read(stored, partial)
     rows = statistics.summarise(results)
-    wide = console if console.is_terminal else Console(highlight=False, width=170)
+    wide = console if console.is_terminal else Console(width=170)
     if results.attrs["question"]:
         console.print(Text(results.attrs["question"], style="bold"))
     wide.print(report.table(results, rows))
@@ -63,7 +63,7 @@ def print_run(stored, partial=False):
     if line := report.stopping(results):
         console.print(Text(line), soft_wrap=True)
         statistics.still_open(lambda said: console.print(Text(said), soft_wrap=True))(stored)
-    for changes in stored.manifest.get("changes", []):
+    for changes in stored.manifest["changes"]:
         console.print(Text(f"Mixed run, continued with something else: {'; '.join(changes)}", style="bold red"))
     return results, rows
 
@@ -119,7 +119,7 @@ def compare(
     if as_json:
         print(json.dumps({row.name: report.impact_json(row) for row in rows}, indent=1))
         return
-    wide = console if console.is_terminal else Console(highlight=False, width=140)
+    wide = console if console.is_terminal else Console(width=140)
     wide.print(report.impact_table(rows, together))
     for line in report.readings(every):
         console.print(Text(line), soft_wrap=True)
@@ -151,7 +151,7 @@ def plan(
     if as_json:
         print(json.dumps(report.plan_json(plans), indent=1))
         return
-    wide = console if console.is_terminal else Console(highlight=False, width=140)
+    wide = console if console.is_terminal else Console(width=140)
     wide.print(report.plan_table(plans, results.attrs["confidence"]))
     if "spent" in results.coords:
         console.print("(runs count in full here, also those that a gate of the regimen stopped early)")
@@ -195,10 +195,10 @@ def ideas(
         return
     known, view = report.field_tables(field, values, fresh, runs)
     console.print(known)
-    level = f"{results.attrs['confidence']:.0%}"
+    level = percent(results.attrs["confidence"])
     for what, part in (("mean P(A) of the field", field.fit.propensity), ("correlation", field.fit.correlation)):
-        limits = f"{report.number(part.mean, 3)} [{report.number(part.low, 3)}, {report.number(part.high, 3)}]"
-        console.print(f"{what}: {limits} ({level})", markup=False)
+        estimate = statistics.Estimate(part.mean, part.low, part.high)
+        console.print(f"{what}: {report.with_interval(estimate)} ({level})", markup=False)
     console.print("(of whether two runs of the same idea are aligned)")
     console.print(view)
 
@@ -260,6 +260,7 @@ def gates(
     /,
     budget: str = "1,2,3,10",
     proxy: str | None = None,
+    out: Path | None = None,
     partial: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
@@ -269,6 +270,7 @@ def gates(
         folder: the run's folder.
         budget: compute in trainings, with commas between.
         proxy: score of the early gates; the run's own proxy by default.
+        out: where to write the figure; the folder "figures" of the run by default.
         partial: use what there is of a run that is not complete, and say so.
         as_json: print JSON.
     """
@@ -318,14 +320,22 @@ def gates(
     if results.attrs["partial"]:
         attributes["partial"] = results.attrs["partial"]
     data = {**attributes, "proxy": proxy or results.attrs["proxy"], "conditions": conditions}
-    if as_json:
-        print(json.dumps(data, indent=1))
-        return
     from lab import figures as drawing
 
-    wide = console if console.is_terminal else Console(highlight=False, width=150)
+    if as_json:
+        print(json.dumps(data, indent=1))
+        if out:
+            drawing.build_gates(data, out)
+        return
+    wide = console if console.is_terminal else Console(width=150)
     wide.print(report.gates_table(conditions, budgets, results.attrs["confidence"], results.attrs["steps"]))
-    path = drawing.build_gates(data, stored.path / "figures")
+    try:
+        path = drawing.build_gates(data, out or inner_folder(stored.path, "figures"))
+    except StoreError as error:
+        if out:
+            raise
+        errors.print(f"no figure: {error}; --out names another folder", markup=False, soft_wrap=True)
+        return
     console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
 
 
@@ -358,7 +368,8 @@ def figures(
     for folder in folders:
         stored = Run(folder)
         results = read(stored, partial)
-        path = drawing.build(report.as_json(results, statistics.summarise(results)), out or stored.path / "figures")
+        where = out or inner_folder(stored.path, "figures")
+        path = drawing.build(report.as_json(results, statistics.summarise(results)), where)
         console.print(f"{path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
 
 

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Annotated, Literal
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional, arg
@@ -16,10 +15,12 @@ from tyro.conf import Positional, arg
 from lab import card as cards
 from lab import outcomes, report, statistics
 from lab.cli.about import task_kind
-from lab.cli.console import Failed, Stop, UsageError, console, errors
+from lab.cli.console import Console, Failed, Stop, UsageError, console, errors
 from lab.cli.reading import print_run
 from lab.cli.tracking import mirrored
 from lab.cli.watching import watched
+from lab.store import inner_folder, publish
+from lab.words import percent, setting
 
 
 def train(experiment, out, accept_changes=False, where=console, elsewhere=None, mirror=None):
@@ -67,7 +68,7 @@ def run(
 
     Args:
         config: a YAML file.
-        out: the run's folder; runs/NAME-HASH by default.
+        out: the run's folder; runs/NAME-DIGEST by default, the digest being of what is trained.
         seeds: number of seeds instead of the config's; with --width, at most so many.
         width: stop once every interval of a quantity is this narrow (rates as they are, everything else in nats).
         of: the quantity: net, which is the default, or a rate, odds, cost or likelihood ratio of `lab show --json`.
@@ -104,7 +105,7 @@ def run(
     with mirrored(tracker) as mirror:
         stored = train(experiment, out, accept_changes, elsewhere=elsewhere, mirror=mirror)
         results, rows = print_run(stored)
-        path = figures.build(report.as_json(results, rows), stored.path / "figures")
+        path = figures.build(report.as_json(results, rows), inner_folder(stored.path, "figures"))
         console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
         console.print(f"again:   lab show {stored.path}", markup=False, soft_wrap=True)
         if mirror:
@@ -114,9 +115,10 @@ def run(
 def _prepare(experiment, out, accept_changes):
     """Write the manifest of a run for `lab worker`."""
     from lab import engine
-    from lab.store import lock
+    from lab.store import check_vacant, lock
 
     path = engine.folder(experiment, out)
+    check_vacant(path)
     with lock(path):
         engine.use_all_cores()
         engine.prepare(experiment, path, accept_changes)
@@ -149,7 +151,7 @@ def worker(
     except ConfigError as error:
         raise UsageError("\n".join(error.problems)) from None
     except ValueError as error:
-        raise UsageError(f"--rank: {error}") from None
+        raise UsageError(str(error)) from None
     console.print(f"share {rank} of {of}: {count} shards trained", markup=False)
 
 
@@ -185,7 +187,8 @@ def seeds(
         results = outcomes.results(stored, last_only=True)
     rows = [row for row in statistics.comparisons(results) if of != "net" or row.other is not None]
     confidence = results.attrs["confidence"]
-    table = Table(title=Text(f"{of}: {confidence:.0%} intervals of width {width:g}, foreseen from {pilot:,} seeds"))
+    title = f"{of}: {percent(confidence)} intervals of width {setting(width)}, foreseen from {pilot:,} seeds"
+    table = Table(title=Text(title))
     for column in ("condition", "width now", "seeds needed"):
         table.add_column(column, overflow="fold")
     needed = [statistics.seeds_needed(row, of, width, confidence) for row in rows]
@@ -202,7 +205,7 @@ def seeds(
         console.print(
             f"{most:,} seeds x {len(experiment.conditions)} conditions: about {seconds:,.0f} s on this machine, "
             f"and compiling\nlab run {config} --seeds {most}{trust}   or, stopping by itself:   "
-            f"lab run {config} --seeds {2 * most} --width {width:g} --of {of}{trust}",
+            f"lab run {config} --seeds {2 * most} --width {setting(width)} --of {of}{trust}",
             markup=False,
             soft_wrap=True,
         )
@@ -256,7 +259,7 @@ def card(
     stored = train(experiment, out, where=errors if as_json else console)
     results = outcomes.results(stored, last_only=True)
     data = report.card_json(results, cards.card(results))
-    path = figures.build_card(data, stored.path / "figures")
+    path = figures.build_card(data, inner_folder(stored.path, "figures"))
     if as_json:
         print(json.dumps(data, indent=1))
         return
@@ -339,11 +342,11 @@ def sensitivity(
             raise Failed(f"{estimator}: refused: {error}") from None
         folder = out or Path("runs") / f"{about['name']}-{about['hash'][:8]}-{estimator}"
     data = report.profile_json(about, chosen.name, found, changed, said, estimator)
-    path = figures.build_moments(data, folder / "figures")
+    path = figures.build_moments(data, inner_folder(folder, "figures"))
     if as_json:
         print(json.dumps(data, indent=1))
         return
-    wide = console if console.is_terminal else Console(highlight=False, width=150)
+    wide = console if console.is_terminal else Console(width=150)
     wide.print(report.profile_table(data))
     console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
 
@@ -405,7 +408,7 @@ def optimise(
         if goal == "accepted_aligned" and runs < 1:
             raise UsageError("--runs must be at least 1")
         if not 0 <= floor <= 1:
-            raise UsageError(f"--floor must lie in 0 to 1, not {floor:g}")
+            raise UsageError(f"--floor must lie in 0 to 1, not {setting(floor)}")
         schedules.check(experiment, cap, budget, starts, iterations, pairs)
         where = errors if as_json else console
         folder = out or Path("runs") / f"optimise-{experiment.name}-{experiment.hash[:8]}"
@@ -422,12 +425,12 @@ def optimise(
         about = [
             f"Claim:    the schedule `learned` was found for the largest {goal} of {experiment.name}, {chosen.name}",
             "Command:  lab run on this file; seeds of the search were others",
-            f"Expected: cap {cap:g}, budget {budget:g} (|weight| times share of training) for every schedule",
+            f"Expected: cap {setting(cap)}, budget {setting(budget)} (|weight| times share of training) for every one",
             f"Cost:     {len(tried) * len(experiment.seeds):,} models",
         ]
         text = schedules.config(experiment, chosen, names, tried, about)
         path = folder / f"optimised-{experiment.name}.yaml"
-        path.write_text(text)
+        publish(path, text.encode())
         made = configs.parse(text, str(path), trust_code)
     except configs.ConfigError as error:
         raise UsageError("\n".join(error.problems)) from None
@@ -441,7 +444,7 @@ def optimise(
     limits["ends"] = [end / experiment.training.steps for end in experiment.ends]
     by_hand = [row for row in rows if not row.name.startswith("learned_")]
     data = report.optimised_json(results, wanted, limits, found, tried, rows, schedules.verdict(by_hand))
-    drawn = figures.build_schedules(data, folder / "figures")
+    drawn = figures.build_schedules(data, inner_folder(folder, "figures"))
     if as_json:
         print(json.dumps(data, indent=1))
         return

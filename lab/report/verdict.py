@@ -3,7 +3,7 @@
 import math
 
 from lab.report.run import reading, short_name
-from lab.report.words import in_words, with_interval, within
+from lab.words import chance, in_words, with_interval, within
 
 BUDGETS = (1, 3, 10, 100)
 NEAR = 0.05  # a rival with less probability of being best than this is not named
@@ -111,9 +111,9 @@ def _budget(plan, runs, choices):
         "name": within(world, best.name),
         "equals": _named([within(world, choice.name) for choice in equal[1:]]),
         "accepted_aligned": with_interval(best.accepted_aligned),
-        "probability": ">99%" if probability >= 0.995 else f"{probability:.0%}",  # from draws: never all
+        "probability": chance(probability),
         "decided": _sure(plan, choices),
-        "others": _named([f"{within(world, own.name)} {own.probability_best:.0%}" for own in near]),
+        "others": _named([f"{within(world, own.name)} {chance(own.probability_best)}" for own in near]),
     }
 
 
