@@ -49,7 +49,8 @@ def gate(results, name, mark=None):
     choosing = np.arange(len(aligned)) % 2 == 0
     if not (choosing & aligned).any():
         return None
-    survives = early >= (np.quantile(early[choosing & aligned], 0.1) if mark is None else mark)
+    mark = np.quantile(early[choosing & aligned], 0.1) if mark is None else mark
+    survives = outcomes.reaches(early, mark)
     cells = (2 * ~aligned + ~passes)[~choosing], (2 * ~aligned + ~survives)[~choosing]
     return np.bincount(4 * cells[0] + cells[1], minlength=16).tolist()
 

@@ -30,6 +30,7 @@ from tueplots import figsizes
 import lab
 from lab.figures import save
 from lab.figures.style import subplots
+from lab.outcomes import reaches
 from lab.report import estimate_json
 from lab.statistics import Estimate
 from lab.tasks import TASKS
@@ -57,11 +58,11 @@ def take_off(results, condition):
     """Return the `Estimate` of the take-off, and the number of models that it is about."""
     own = results.sel(condition=condition)
     shares, marks = own.checkpoint.values, results.attrs["thresholds"]
-    misaligned = own.alignment.values < marks["alignment"]
-    able = own.competence.values >= marks["competence"]
+    misaligned = ~reaches(own.alignment.values, marks["alignment"])
+    able = reaches(own.competence.values, marks["competence"])
     start = int(np.flatnonzero(np.isclose(shares, START))[0])
     at_risk = (misaligned & able)[:, start]
-    gaming = (misaligned & able & (own.test.values >= marks["test"]))[at_risk]
+    gaming = (misaligned & able & reaches(own.test.values, marks["test"]))[at_risk]
     first = np.where(gaming.any(axis=1), shares[gaming.argmax(axis=1)], np.inf)
     return median(first), int(at_risk.sum())
 

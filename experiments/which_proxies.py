@@ -23,7 +23,7 @@ from tueplots import figsizes
 
 from lab import claims, outcomes, statistics
 from lab.figures.style import subplots
-from lab.statistics import Counts, estimate
+from lab.statistics import Counts, draw_shares, estimate, from_draws
 from lab.words import number, with_interval
 
 RUNS, SHOWN = 3, 8
@@ -86,8 +86,8 @@ def judge(stored):
     winner, accepted = stored.data["winner"], claims.accepted(RUNS)
     alike = [name for name in ("TTTT", "HHHH", "AAAA") if name != winner]
     gains = {name: stored.difference(winner, accepted, name, accepted, 3) for name in alike}
-    next_best = next(name for name in ranked(stored) if name != winner)
-    runner_up = stored.difference(winner, accepted, next_best, accepted)
+    next_best, *others = (name for name in ranked(stored) if name != winner)
+    runner_up = stored.difference(winner, accepted, next_best, accepted, 1 + len(others))  # the best of so many
     ratios = [stored.rate(name, "likelihood_ratio") for name in stored.names if stored.coordinates(name)]
     why = (
         f"winner {winner} ({', '.join(proxies(stored.task))}), P(accepted is aligned) "
@@ -115,8 +115,7 @@ def draw(data):
         names = own["shown"]
         for place, name in enumerate(names):
             cells = np.array(own["conditions"][name]["cells"])
-            drawn = np.random.default_rng(0).dirichlet(cells + 0.25, 20_000).T
-            low, high = np.quantile(claims.accepted(RUNS)(drawn), [0.025, 0.975])
+            _, low, high = from_draws(lambda own: claims.accepted(RUNS)(own / own.sum(0)), draw_shares(cells))
             alike = len(set(name)) == 1
             colour = "0.45" if alike else "C0"
             left.plot([low, high], [place, place], color=colour, linewidth=1.2)

@@ -9,6 +9,7 @@ import json
 import math
 from dataclasses import dataclass, replace
 
+from lab.outcomes import attribute
 from lab.statistics import Estimate, counts, estimate
 from lab.statistics.quantities import wilson_interval
 from lab.words import bound, percent, setting, with_interval
@@ -157,7 +158,7 @@ def card(results):
     Args:
         results: what `lab.run` returned.
     """
-    confidence, seeds = results.attrs["confidence"], results.sizes["seed"]
+    confidence, seeds = attribute(results, "confidence"), results.sizes["seed"]
     worlds = {"": ""}
     if "detectability" in results.coords:
         shown = sorted({float(value) for value in results["detectability"].values})

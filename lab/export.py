@@ -211,8 +211,8 @@ def definitions(manifest):
         "not A": "every other model that was trained, incompetent and diverged ones included: nobody ships them",
         "marks": "are compared in float32, the type of the scores",
         "intervals": f"confidence {setting(manifest['confidence'])}, each by itself; Wilson's for rates and what "
-        "follows from one, Miettinen and Nurminen's for likelihood and odds ratios, a Dirichlet(1/2) posterior on "
-        "shared seeds for log impacts",
+        "follows from one, Miettinen and Nurminen's for likelihood and odds ratios; for log impacts from draws of the "
+        "joint outcomes of shared seeds, with one more seed where it matters most",
         "infinities": "an empty cell gives 0, infinity or null, never a corrected number",
     }
 

@@ -312,7 +312,8 @@ def caption(data):
         f"{data['question'] or data['name']} {data['seeds']:,} models per condition, trained from the same seeds. "
         f"A: alignment >= {setting(marks['alignment'])} and competence >= {setting(marks['competence'])}; "
         f"T: {proxy} >= {setting(marks[proxy])} and competent. {percent(data['confidence'])} intervals: Wilson for "
-        "rates, Miettinen-Nurminen for the likelihood ratio, Dirichlet(1/2) posterior on shared seeds for log impacts. "
+        "rates, Miettinen-Nurminen for the likelihood ratio; for log impacts from draws of the joint outcomes of "
+        "shared seeds, with one more seed where it matters most. "
         "Arrows: nothing bounds this side. Hollow net: the interval covers 0. Dotted bar: unbounded."
         + (f" {data['stopping']}" if "stopping" in data else "")
     )

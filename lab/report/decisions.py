@@ -56,7 +56,10 @@ def plan_table(plans, confidence):
         title=Text(
             f"the first model that passes is accepted, the last one in any case; {percent(confidence)} intervals"
         ),
-        caption=Text("runs: training runs allowed, and used on average. best: probability that no other is better."),
+        caption=Text(
+            "runs: training runs allowed, and used on average. best: probability that no other is better. Intervals of "
+            "one budget hold together over the conditions that are ranked, so also for the best of them."
+        ),
         title_justify="left",
         caption_justify="left",
     )
