@@ -61,7 +61,7 @@ class Stored:
     def __init__(self, task, data):
         """`data` is what `counted` returned."""
         self.task, self.data = task, data
-        self.names = list(data["conditions"])
+        self.names = list(data.get("order", data["conditions"]))
 
     def values(self, axis):
         """Return the values of an axis of the sweep, ascending."""
@@ -189,6 +189,7 @@ def tabulate(cells, about, confidence, pairs=None):
     return {
         "confidence": confidence,
         "seeds": cells.shape[1],
+        "order": list(about),  # which the keys of `joints` count in, whatever becomes of the order of `conditions`
         "conditions": {
             name: {**own, "cells": np.bincount(row, minlength=len(CELLS)).tolist()}
             for (name, own), row in zip(about.items(), cells, strict=True)

@@ -30,7 +30,7 @@ def _point(ax, row, value, low, high, colour, marker, edges, told=True):
 
 def draw_rates(own, ax, quantity):
     """Draw a probability of every condition of a task that is shown."""
-    for row, name in enumerate(own.get("shown", own["conditions"])):
+    for row, name in enumerate(own.get("shown", own["order"])):
         condition = own["conditions"][name]
         value, low, high = estimate(Counts(*condition["cells"]), quantity)
         colour, marker, _ = style_of(condition["regimen"], row)
@@ -43,7 +43,7 @@ def draw_rates(own, ax, quantity):
 
 def draw_nets(own, ax, baseline, most=6.0):
     """Draw the net of every condition that is shown over the baseline of its world, with 0 marked."""
-    names = list(own["conditions"])
+    names = own["order"]
     for row, name in enumerate(own.get("shown", names)):
         condition = own["conditions"][name]
         rivals = [
@@ -78,14 +78,14 @@ def _unknown(counts: list[Counts]) -> str:
 def claim_figure(data):
     """A row of panels per task, a column per quantity, a line per condition."""
     tasks = data["tasks"]
-    lines = [len(own.get("shown", own["conditions"])) for own in tasks.values()]
+    lines = [len(own.get("shown", own["order"])) for own in tasks.values()]
     width = figsizes.neurips2024()["figure.figsize"][0]
     figure, axes = subplots(
         len(tasks), len(COLUMNS), figsize=(width * 1.2, 0.55 + sum(0.3 + 0.14 * count for count in lines)),
         squeeze=False, gridspec_kw={"height_ratios": [count + 1.5 for count in lines]},
     )  # fmt: skip
     for row, (task, own) in zip(axes, tasks.items(), strict=True):
-        names = own.get("shown", list(own["conditions"]))
+        names = own.get("shown", own["order"])
         varied = [
             axis
             for axis in own["conditions"][names[0]]["coordinates"]

@@ -115,7 +115,7 @@ def find(results, name):
 
     Args:
         results: what `lab.run` returned.
-        name: of a condition or a regimen.
+        name: of a condition or a regimen; the axes in a condition's name may stand in any order.
 
     Raises:
         UnknownName: no such condition, or several.
@@ -125,6 +125,10 @@ def find(results, name):
         return names.index(name)
     if regimens.count(name) == 1:
         return regimens.index(name)
+    parts = sorted(str(name).split())
+    turned = [index for index, other in enumerate(names) if sorted(other.split()) == parts]
+    if len(turned) == 1:
+        return turned[0]
     many = [other for other, regimen in zip(names, regimens, strict=True) if regimen == name]
     known = ", ".join(repr(other) for other in (many or names))
     raise UnknownName(f"{'several conditions are' if many else 'no condition is'} named {name!r}: {known}")
