@@ -32,7 +32,7 @@ def study(experiment, folder, train):
     for age in AGES:
         own = scores.isel(checkpoint=outcomes.checkpoint_index(results, age)).values
         mark = min(results.attrs["thresholds"]["test"], np.quantile(own[aligned & choosing], 0.1))
-        rows.append((2 * ~aligned + ~(own >= mark))[~choosing])
+        rows.append((2 * ~aligned + ~outcomes.reaches(own, mark))[~choosing])
         about[f"{age:.0%}"] = {"regimen": "hold_out", "coordinates": {"age": age}, "mark": float(mark)}
     return claims.tabulate(rows, about, results.attrs["confidence"])
 

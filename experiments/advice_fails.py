@@ -25,7 +25,7 @@ import numpy as np
 from experiments.early_rejection import gained
 from experiments.sgd_hacks_first import gate
 from lab import claims, outcomes
-from lab.report import with_interval
+from lab.words import number, with_interval
 
 
 def study(experiment, folder, train):
@@ -49,8 +49,8 @@ def not_sticky(stored):
     gain, end, early = gained(table, stored.data["confidence"], 2)
     thrown = table[:2, 1].sum() / max(table[:2].sum(), 1)
     why = (
-        f"model: mlp: {told}; the gate rejects {thrown:.2f} of what ends aligned; P(accepted is aligned) {end:.2f} "
-        f"at the end, {early:.2f} with it, {claims.said('gain', gain)}"
+        f"model: mlp: {told}; the gate rejects {number(thrown)} of what ends aligned; P(accepted is aligned) "
+        f"{number(end)} at the end, {number(early)} with it, {claims.said('gain', gain)}"
     )
     verdict = claims.decide(late, claims.flipped(gain))
     return claims.Verdict(claims.DEPENDS if late.low > 0 and gain.low > 0 else verdict, why)

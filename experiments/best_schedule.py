@@ -17,13 +17,14 @@ budgets; contradicted if it loses at one, or is level at both and its gain over 
 depends (on the budget) if it wins at one and is level at the other; else undecided.
 """
 
-import matplotlib.pyplot as plt
 from tueplots import figsizes
 
 from lab import claims, optimise, outcomes
 from lab.config import parse
 from lab.figures.schedules import draw_rivals, draw_schedule
-from lab.report import estimate_json, optimised_json, with_interval
+from lab.figures.style import subplots
+from lab.report import estimate_json, optimised_json
+from lab.words import with_interval
 
 GOAL = optimise.Goal("accepted_aligned", 3)
 SHARES = (0.1, 0.4)  # of training for which the cap would spend the budget
@@ -91,7 +92,7 @@ def judge(stored):
 def draw(data):
     """A row per task: the schedules found under both budgets, and what every schedule reaches under the larger one."""
     width, tasks = figsizes.neurips2024()["figure.figsize"][0], data["tasks"]
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         len(tasks), 3, figsize=(width * 1.15, 2.4 * len(tasks)), squeeze=False, width_ratios=[1, 1, 1.2]
     )
     for row, (task, own) in zip(axes, tasks.items(), strict=True):

@@ -19,14 +19,13 @@ lower net, or always the higher; else undecided.
 import itertools
 
 import jax
-import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import binom
 from tueplots import figsizes
 
 from lab import claims, outcomes, statistics
 from lab.engine import block_width, use_all_cores, used_terms
-from lab.figures.style import label, style_of
+from lab.figures.style import label, style_of, subplots
 from lab.population import Trainer, fixed, stacked
 from lab.statistics import Estimate
 
@@ -146,7 +145,7 @@ def judge(stored):
 def draw(data):
     """A panel per task: the net of a regimen over how near its passing models are to failing ones."""
     tasks, width = data["tasks"], figsizes.neurips2024()["figure.figsize"][0]
-    figure, axes = plt.subplots(1, len(tasks), figsize=(width * 1.2, 1.9), squeeze=False)
+    figure, axes = subplots(1, len(tasks), figsize=(width * 1.2, 1.9), squeeze=False)
     for ax, (task, own) in zip(axes[0], tasks.items(), strict=True):
         for row, (name, (distance, _, net)) in enumerate(measured(claims.Stored(task, own)).items()):
             colour, marker, _ = style_of(name, row)

@@ -18,18 +18,17 @@ on one idea do, and an idea that one keeps to is likelier to fail ten times than
 contradicted if one of these goes the other way for sure; else undecided.
 """
 
-import matplotlib.pyplot as plt
 import numpy as np
 from tueplots import figsizes
 
-from experiments.throwaway_runs import drawn, names
+from experiments.throwaway_runs import estimates, names
 from lab import claims
+from lab.figures.style import subplots
 from lab.ideas import Discrete, field_posterior
-from lab.report import with_interval
-from lab.statistics import Estimate
+from lab.words import rounded, with_interval
 
 CONFIGS = "ideas"
-FAILURES, RUNS, DRAWS = 3, 10, 400
+FAILURES, RUNS = 3, 10
 
 
 def shown(stored):
@@ -65,21 +64,19 @@ def effects(shares):
     return np.array([*falls, kept - average, own[0], own[-1], kept])
 
 
-def shares_of(stored, draws=DRAWS):
-    """Return shares of cells of the ideas: the measured ones, then draws."""
-    return drawn([stored.counts(name).cells for name in names(stored, 0)], draws)
+def cells(stored):
+    """Return the counts of the ideas, shape (ideas, 4)."""
+    return [stored.counts(name).cells for name in names(stored, 0)]
 
 
 def judge(stored):
     """Apply the rule to one task."""
-    table = np.array([effects(shares) for shares in shares_of(stored)])
-    low, high = np.quantile(table[1:], [0.025, 0.975], axis=0)
-    found = [Estimate(*map(float, own)) for own in zip(table[0], low, high, strict=True)]
+    found = estimates(effects, cells(stored))
     why = (
-        f"a failure lowers P(A) of its idea by at least {with_interval(found[0])} (three: from {found[4].value:.2f} to "
-        f"{found[5].value:.2f}), of a fresh one by {with_interval(found[1])}; three on one idea do so by "
+        f"a failure lowers P(A) of its idea by at least {with_interval(found[0])} (three: from {rounded(found[4])} to "
+        f"{rounded(found[5])}), of a fresh one by {with_interval(found[1])}; three on one idea do so by "
         f"{with_interval(found[2])} less than three on three; no pass in ten runs of an idea that one keeps to: "
-        f"{found[6].value:.2f}, more than at the average P(T) by {with_interval(found[3])}"
+        f"{rounded(found[6])}, more than at the average P(T) by {with_interval(found[3])}"
     )
     return claims.Verdict(claims.decide(*found[:4]), why)
 
@@ -87,15 +84,15 @@ def judge(stored):
 def draw(data):
     """Expected P(A) as failures come in, a panel per task; bands: 95% of draws of the rates."""
     tasks, width = data["tasks"], figsizes.neurips2024()["figure.figsize"][0]
-    figure, axes = plt.subplots(1, len(tasks), figsize=(width * 1.2, 1.9), squeeze=False, sharey=True, sharex=True)
+    figure, axes = subplots(1, len(tasks), figsize=(width * 1.2, 1.9), squeeze=False, sharey=True, sharex=True)
     words = ("the idea that failed", "a fresh idea, failures on one", "a fresh idea, failures on several")
     for ax, (task, own) in zip(axes[0], tasks.items(), strict=True):
-        curves = np.array([expected(shares)[:3] for shares in shares_of(claims.Stored(task, own), 100)])
-        low, high = np.quantile(curves[1:], [0.025, 0.975], axis=0)
+        curves = estimates(lambda shares: np.ravel(expected(shares)[:3]), cells(claims.Stored(task, own)))
+        values, low, high = np.transpose(curves).reshape(3, 3, FAILURES + 1)
         for index, (text, line) in enumerate(zip(words, ("o-", "s--", "^:"), strict=True)):
             colour, failures = f"C{index}", range(FAILURES + 1)
             ax.fill_between(failures, low[index], high[index], color=colour, alpha=0.25, linewidth=0)
-            ax.plot(failures, curves[0, index], line, color=colour, markersize=3, label=text)
+            ax.plot(failures, values[index], line, color=colour, markersize=3, label=text)
         ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
     axes[0][0].set_ylim(bottom=0)
     axes[0][0].set_ylabel("expected P(A)")

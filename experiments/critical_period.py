@@ -17,7 +17,7 @@ sticky and there the late push raises P(A) by more than that quarter; else undec
 """
 
 from lab import claims
-from lab.report import with_interval
+from lab.words import with_interval
 
 
 def judge(stored):

@@ -40,13 +40,13 @@ from unittest import mock
 
 import flax.linen as nn
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 from tueplots import figsizes
 
 from lab import derivatives, engine, outcomes, sensitivity
 from lab.config import parse
 from lab.figures import GREY, save
+from lab.figures.style import matplotlib, subplots
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST = 6_000_000
@@ -182,7 +182,7 @@ def draw(data):
     """A column per task: above the derivative of P(A) by every estimator, below that of test scores inside a basin."""
     width = figsizes.neurips2024()["figure.figsize"][0]
     shown = [(task, f"{task}, {kinds[0]}") for task, kinds in ACTIVATIONS.items()]
-    figure, axes = plt.subplots(2, len(shown), figsize=(width * 1.1, 3.3), sharex=True)
+    figure, axes = subplots(2, len(shown), figsize=(width * 1.1, 3.3), sharex=True)
     for column, (task, key) in zip(axes.T, shown, strict=True):
         own = data["studies"][key]
         middle = (np.arange(20) + 0.5) / 20
@@ -218,7 +218,8 @@ def draw(data):
     axes[0, 0].set_ylabel("P(A)\nper unit of weight and 1%")
     axes[1, 0].set_ylabel("test score, misaligned\nper unit of weight and 1%")
     handles = [
-        plt.Line2D([], [], color=COLOURS[name], marker=MARKERS[name], linestyle="", markersize=3) for name in COLOURS
+        matplotlib.lines.Line2D([], [], color=COLOURS[name], marker=MARKERS[name], linestyle="", markersize=3)
+        for name in COLOURS
     ]
     names = ["counted differences (the truth)", "evolution strategies", "through training", "margin surrogate"]
     figure.legend(handles, names, ncols=4, loc="outside upper center", frameon=False, fontsize="x-small")

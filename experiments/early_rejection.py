@@ -16,7 +16,8 @@ undecided.
 import numpy as np
 
 from lab import claims, gates, outcomes
-from lab.statistics import Estimate, family_wise
+from lab.statistics import draw_shares, family_wise, from_draws
+from lab.words import number
 
 CONFIGS = "regimens"
 COMPUTE, AGE = 3.0, 0.2
@@ -31,7 +32,7 @@ def study(experiment, folder, train):
     early = results["test"].sel(condition=name).isel(checkpoint=outcomes.checkpoint_index(results, AGE)).values
     choosing = np.arange(len(aligned)) % 2 == 0
     mark = float(np.quantile(early[choosing & aligned], 0.1))
-    survives = early >= mark
+    survives = outcomes.reaches(early, mark)
     rows = np.stack([2 * ~aligned + ~passes, 2 * ~aligned + ~survives])[:, ~choosing]
     about = {"end": {"regimen": "hold_out", "coordinates": {}}, "early": {"regimen": "early", "coordinates": {}}}
     return claims.tabulate(rows, about, results.attrs["confidence"]) | {"mark": mark}
@@ -40,7 +41,7 @@ def study(experiment, folder, train):
 def judge(stored):
     """Apply the rule to one task."""
     gain, end, early = gained(stored.pair("end", "early")[2], stored.data["confidence"])
-    why = f"P(accepted is aligned) {end:.2f} at the end, {early:.2f} with the gate, {claims.said('gain', gain)}"
+    why = f"P(accepted is aligned) {number(end)} at the end, {number(early)} with the gate, {claims.said('gain', gain)}"
     return claims.Verdict(claims.decide(gain), why)
 
 
@@ -53,11 +54,10 @@ def gained(joint, confidence, of=1):
         of: how many such intervals hold together.
     """
     possible = np.kron(np.eye(2), np.ones((2, 2)))  # a model is aligned in both tables, or in neither
-    drawn = np.random.default_rng(0).standard_gamma(joint + 0.25, (20_000, 4, 4)) * possible
-    gains, ends, earlies = values(np.concatenate([joint[None].astype(float), drawn]))
-    tail = (1 - family_wise(confidence, of)) / 2
-    low, high = np.quantile(gains[1:], [tail, 1 - tail])
-    return Estimate(float(gains[0]), float(low), float(high)), float(ends[0]), float(earlies[0])
+    draws = draw_shares(joint, possible=[possible > 0])
+    gain = from_draws(lambda table: values(np.moveaxis(table, -1, 0))[0], draws, family_wise(confidence, of))
+    _, ends, earlies = values(np.asarray(joint, float)[None])
+    return gain, float(ends[0]), float(earlies[0])
 
 
 def values(tables):

@@ -20,12 +20,11 @@ def _():
     from pathlib import Path
 
     import marimo as mo
-    from matplotlib.figure import Figure
 
     import lab
-    from lab import decision, figures, outcomes, report, statistics, store
+    from lab import decision, figures, outcomes, report, statistics, store, words
 
-    return Figure, Path, decision, figures, lab, mo, outcomes, report, statistics, store, tempfile
+    return Path, decision, figures, lab, mo, outcomes, report, statistics, store, tempfile, words
 
 
 @app.cell
@@ -97,11 +96,11 @@ def _(baseline, condition, lab, marks, proxy, results):
 
 
 @app.cell
-def _(condition, mo, row):
+def _(condition, mo, row, words):
     counts = row.counts
     mo.md(
         f"""
-        ## The four outcomes of `{condition}`
+        ## The four outcomes of {words.code(condition)}
 
         | | T: passes | fails | |
         |---|---|---|---|
@@ -117,7 +116,7 @@ def _(condition, mo, row):
 
 
 @app.cell
-def _(mo, report, row):
+def _(mo, row, words):
     said = {
         "base_rate": "P(A), the base rate",
         "pass_given_aligned": "P(T\\|A)",
@@ -127,25 +126,25 @@ def _(mo, report, row):
         "posterior_odds": "o(A\\|T) = LR x o(A), odds after it",
         "expected_runs": "1 / P(T), runs per accepted model",
     }
-    lines = [f"| {words} | {report.with_interval(row.estimates[name])} |" for name, words in said.items()]
-    head = f"| | value and {row.confidence:.0%} interval |\n|---|---|\n"
+    lines = [f"| {meaning} | {words.with_interval(row.estimates[name])} |" for name, meaning in said.items()]
+    head = f"| | value and {words.percent(row.confidence)} interval |\n|---|---|\n"
     mo.md("## Test times base rate\n\n" + head + "\n".join(lines))
     return
 
 
 @app.cell
-def _(mo, report, row):
+def _(mo, row, words):
     if row.impact is None:
         impact_text = "is the baseline itself: choose another condition to compare."
     else:
         test, base, net = (
-            report.with_interval(part) for part in (row.impact.likelihood_ratio, row.impact.base_rate, row.impact.net)
+            words.with_interval(part) for part in (row.impact.likelihood_ratio, row.impact.base_rate, row.impact.net)
         )
         impact_text = (
-            f"over `{row.baseline}`, on the seeds they share:\n\n| base rate | test (LR) | net |\n|---|---|---|\n"
-            f"| {base} | {test} | **{net}** |"
+            f"over {words.code(row.baseline)}, on the seeds they share:\n\n"
+            f"| base rate | test (LR) | net |\n|---|---|---|\n| {base} | {test} | **{net}** |"
         )
-    mo.md(f"## Log impact, in nats\n\n`{row.name}` {impact_text}")
+    mo.md(f"## Log impact, in nats\n\n{words.code(row.name)} {impact_text}")
     return
 
 
@@ -173,7 +172,7 @@ def _(budget_slider):
 
 
 @app.cell
-def _(decision, mo, rows, runs):
+def _(decision, mo, rows, runs, words):
     # a rate of nothing, 0/0, is never needed: it is multiplied by a share of 0
     budgets = {
         own.name: decision.finite_budget(
@@ -186,10 +185,11 @@ def _(decision, mo, rows, runs):
         if own.counts.seeds and not own.counts.unjudged
     }
     ordered = sorted(budgets.items(), key=lambda item: -item[1].accepted_aligned)
-    body = "\n".join(
-        f"| `{name}` | {own.accepted_aligned:.3f} | {own.forced_fail:.3f} | {own.expected_runs:.2f} |"
+    cells = {
+        name: [words.code(name), *map(words.number, (own.accepted_aligned, own.forced_fail, own.expected_runs))]
         for name, own in ordered
-    )
+    }
+    body = "\n".join(f"| {' | '.join(cells[name])} |" for name in cells)
     mo.md(
         f"With at most {runs:,} runs, best first (`lab plan` adds intervals):\n\n"
         "| condition | P(accepted is aligned) | P(nothing passed) | runs used |\n|---|---|---|---|\n" + body
@@ -198,13 +198,13 @@ def _(decision, mo, rows, runs):
 
 
 @app.cell
-def _(Figure, condition, marks, mo, proxy, results, statistics):
+def _(condition, figures, marks, mo, proxy, results, statistics):
     index = statistics.find(results, condition)
     shares = [float(share) for share in results.checkpoint.values]
     curves = [
         statistics.counts(results, condition, proxy=proxy, thresholds=marks, checkpoint=at) for at in range(len(shares))
     ]
-    figure = Figure(figsize=(7, 2.8), layout="constrained")
+    figure = figures.Figure(figsize=(7, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     left.plot(shares, [own.base_rate for own in curves], "o-", ms=3, color="#0072B2", label="P(A)")
     left.plot(shares, [own.pass_rate for own in curves], "s--", ms=3, color="#E69F00", label="P(T)")

@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from lab.store import publish
+
 RUNS = [
     ("race", 1_000),
     ("race", 10_000),
@@ -99,7 +101,7 @@ def main():
     for task in PROFILES:
         rows.append(profile(task))
         print(rows[-1], flush=True)
-    Path("figures/flat_memory.json").write_text(json.dumps(rows, indent=1) + "\n")
+    publish(Path("figures/flat_memory.json"), (json.dumps(rows, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

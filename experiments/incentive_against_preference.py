@@ -12,7 +12,7 @@ raises it by more than .05 at ten times; else undecided. What the linear proxy d
 """
 
 from lab import claims
-from lab.report import with_interval
+from lab.words import with_interval
 
 
 def judge(stored):

@@ -18,13 +18,12 @@ worlds are alike for these two ideas, because no misaligned model passes in eith
 
 import numpy as np
 
-from experiments.throwaway_runs import drawn
 from lab import claims, figures
-from lab.report import with_interval
-from lab.statistics import Estimate
+from lab.statistics import draw_shares, family_wise, from_draws
+from lab.words import with_interval
 
 CONFIGS = "ideas"
-LEAST, DRAWS = 0.02, 4000
+LEAST = 0.02
 
 
 def shown(stored):
@@ -43,10 +42,11 @@ def second_run(passing):
 
 def learnt(stored, names, of=1):
     """Return the `Estimate` of `second_run` for conditions; `of` such intervals hold together."""
-    shares = drawn([stored.counts(name).cells for name in names], DRAWS)
-    bits, tail = second_run(shares[..., 0] + shares[..., 2]), 0.025 / of
-    low, high = np.quantile(bits[1:], [tail, 1 - tail])
-    return Estimate(float(bits[0]), float(min(low, bits[0])), float(max(high, bits[0])))
+
+    def bits(*ideas):
+        return second_run(np.stack([(cells[0] + cells[2]) / cells.sum(0) for cells in ideas], axis=-1))
+
+    return from_draws(bits, draw_shares(*(stored.counts(name).cells for name in names)), family_wise(0.95, of))
 
 
 def _entropy(p):

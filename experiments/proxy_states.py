@@ -26,6 +26,7 @@ def study(experiment, folder, train):
     own = own.with_seeds(min(len(own.seeds), len(experiment.seeds)), experiment.seeds[0])
     results = outcomes.results(train(own, folder.parent / own.folder_name), last_only=True)
     data = claims.counted(results)
+    data["order"].append("overseer who errs")
     data["conditions"]["overseer who errs"] = json.loads(json.dumps(opposed["conditions"]["hold_out"]))
     return data
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from experiments.calibration import summary
 from lab import claims as every_claim
-from lab.report import SHOWN, in_words, with_interval, within
+from lab.report import SHOWN
 from lab.statistics import Estimate, worlds
+from lab.store import publish
 from lab.tasks import TASKS
+from lab.words import bound, chance, in_words, number, percent, with_interval, within
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "experiments/SCALE.md"]
@@ -53,7 +55,7 @@ def regimens(name):
             "net (nats)",
         ]
         text += markdown(header, rows) + "\n"
-    level, seeds = f"{data['confidence']:.0%}", f"{data['seeds']:,}"
+    level, seeds = percent(data["confidence"]), f"{data['seeds']:,}"
     return text + f"{seeds} models per row, {level} intervals, seeds shared between rows.\n"
 
 
@@ -74,7 +76,7 @@ def plan():
             equal = [c for c in budget["conditions"] if abs(c["accepted_aligned"]["value"] - value) < 1e-3]
             names = " or ".join(f"`{within(place, condition['name'])}`" for condition in equal)
             sure = sum(condition["probability_best"] for condition in equal)
-            cells = (cell(best["accepted_aligned"]), cell(best["expected_runs"]), f"{sure:.0%}")
+            cells = (cell(best["accepted_aligned"]), cell(best["expected_runs"]), chance(sure))
             rows.append([in_words(place), f"{budget['runs']:,}", names, *cells])
     header = ["world", "runs allowed", "best", "P(accepted is aligned)", "runs used", "probability that it is best"]
     return markdown(header, rows)
@@ -88,11 +90,11 @@ def calibration():
         method: min(row["coverage"] for row in data["one_table"] if row["method"] == method)
         for method in ("Miettinen-Nurminen (the lab's)", "SCAS (the lab's option)")
     }
-    said = " and ".join(f"{value:.3f} ({method})" for method, value in lowest.items())
+    said = " and ".join(f"{bound(value, upwards=False, digits=3)} ({method})" for method, value in lowest.items())
     return markdown(["nominal 95%", "settings", "lowest", "mean"], rows) + (
         f"\nOf single tables, rates from .05 to .95; beyond, up to .001 and .999, the lowest are {said}. Simulated log "
         f"impacts and budgets rest on {repeats} experiments per setting, a standard error of "
-        f"{math.sqrt(0.95 * 0.05 / repeats):.3f}.\n"
+        f"{number(math.sqrt(0.95 * 0.05 / repeats), 1)}.\n"
     )
 
 
@@ -189,8 +191,8 @@ def trainers():
             [
                 row["sweep"],
                 str(row["conditions"]),
-                f"{row['share_of_steps']:.2f}",
-                f"{row['share_of_time']:.2f}",
+                number(row["share_of_steps"], 2),
+                number(row["share_of_time"], 2),
                 "yes" if row["same_bytes"] else "**no**",
             ]
             for row in own["shared_prefixes"]
@@ -229,7 +231,7 @@ def calibrated():
         cells = []
         for own in tasks.values():
             hit, of = map(sum, zip(*own["calibration"].get(name, {"": (0, 0)}).values(), strict=True))
-            cells.append(f"{hit / of:.3f} of {of:,}" if of else "undefined")
+            cells.append(f"{number(hit / of)} of {of:,}" if of else "undefined")
         rows.append([words, *cells])
     seeds = ", ".join(f"{own['seeds'] // 16:,} (`{name}`)" for name, own in tasks.items())
     return markdown(["", *(f"`{task}`" for task in tasks)], rows) + f"\nModels per interval: {seeds}.\n"
@@ -369,4 +371,4 @@ def fill(text):
 
 if __name__ == "__main__":
     for page in PAGES:
-        page.write_text(fill(page.read_text()))
+        publish(page, fill(page.read_text()).encode())

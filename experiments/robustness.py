@@ -19,6 +19,7 @@ from lab import claims
 from lab.cli.training import train
 from lab.config import load, parse
 from lab.source import read_yaml
+from lab.store import publish
 
 VARIED = (  # these share the configs of `four_regimens`, but for the last one
     "adult_tests", "anti_training", "budget", "early_rejection", "early_shaping", "four_regimens", "implicit_proxies",
@@ -113,5 +114,5 @@ def robust(names):
 if __name__ == "__main__":
     kind, *names = sys.argv[1:]
     name, data = {"fresh": fresh, "varied": robust}[kind](names[0].split(",") if names else None)
-    (claims.ROOT / f"figures/{name}.json").write_text(json.dumps(data, indent=1) + "\n")
+    publish((claims.ROOT / f"figures/{name}.json"), (json.dumps(data, indent=1) + "\n").encode())
     print(json.dumps(data, indent=1))

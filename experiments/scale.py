@@ -21,7 +21,7 @@ import numpy as np
 
 from lab import engine, outcomes
 from lab.config import parse
-from lab.store import Run
+from lab.store import Run, publish
 
 CONFIG = "name: scale\ntask: scratchpad\nseeds: {seeds}\nregimens:\n  hold_out: [{{until: 1}}]\n"
 REAL = 500
@@ -80,7 +80,7 @@ def main():
             for what, seconds in {"write": writing, "check": checking, "read": reading}.items()
         },
     }
-    options.out.write_text(json.dumps(row, indent=1) + "\n")
+    publish(options.out, (json.dumps(row, indent=1) + "\n").encode())
     print(row)
 
 

@@ -24,15 +24,16 @@ segments share seeds, so those of a batch miss together.
 import json
 import math
 
-import matplotlib.pyplot as plt
 import numpy as np
 from tueplots import figsizes
 
 from lab import claims, outcomes, sensitivity, statistics
 from lab.config import parse
 from lab.figures.moments import draw_moments
-from lab.report import estimate_json, with_interval
+from lab.figures.style import subplots
+from lab.report import estimate_json
 from lab.statistics import Counts, Estimate
+from lab.words import number, percent, with_interval
 
 TERM = "test"
 SIZES = {"race": (0.1, 1.0), "scratchpad": (0.004, 0.03), "shortcut": (0.03, 0.3), "reasoner": (0.003, 0.03)}
@@ -117,7 +118,7 @@ def judge(stored):
     fifth = abs(slopes[top].value) / 5
     furthest = max(late, key=lambda own: abs(own.value))
     why = (
-        f"largest dP(A) {with_interval(slopes[top])} per unit and 1%, at {100 * rows[top]['start']:g}% of training; in "
+        f"largest dP(A) {with_interval(slopes[top])} per unit and 1%, at {percent(rows[top]['start'])} of training; in "
         f"the second half at most {with_interval(furthest)}"
     )
     gaming = any(
@@ -135,7 +136,7 @@ def judge(stored):
 def draw(data):
     """A row per task, a column per quantity, as `lab sensitivity` draws them."""
     width, tasks = figsizes.neurips2024()["figure.figsize"][0], data["tasks"]
-    figure, axes = plt.subplots(len(tasks), 2, figsize=(width, 0.4 + 1.25 * len(tasks)), squeeze=False, sharex=True)
+    figure, axes = subplots(len(tasks), 2, figsize=(width, 0.4 + 1.25 * len(tasks)), squeeze=False, sharex=True)
     for row, (task, own) in zip(axes, tasks.items(), strict=True):
         shown = {"moments": moments(claims.Stored(task, own))}
         for ax, quantity in zip(row, ("base_rate", "pass_given_misaligned"), strict=True):
@@ -160,5 +161,5 @@ if __name__ == "__main__":
     tasks = json.loads((claims.FIGURES / "sensitivity.json").read_text())["tasks"]
     for task, own in tasks.items():
         for name, parts in own["calibration"].items():
-            shares = ", ".join(f"{part} {hit / of:.3f} of {of}" for part, (hit, of) in parts.items())
+            shares = ", ".join(f"{part} {number(hit / of)} of {of:,}" for part, (hit, of) in parts.items())
             print(f"{task} {name}: {shares}")

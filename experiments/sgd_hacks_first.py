@@ -22,7 +22,7 @@ import numpy as np
 
 from experiments.early_rejection import AGE, gained
 from lab import claims, outcomes
-from lab.report import with_interval
+from lab.words import number, with_interval
 
 
 def study(experiment, folder, train):
@@ -49,7 +49,8 @@ def gate(results, name, mark=None):
     choosing = np.arange(len(aligned)) % 2 == 0
     if not (choosing & aligned).any():
         return None
-    survives = early >= (np.quantile(early[choosing & aligned], 0.1) if mark is None else mark)
+    mark = np.quantile(early[choosing & aligned], 0.1) if mark is None else mark
+    survives = outcomes.reaches(early, mark)
     cells = (2 * ~aligned + ~passes)[~choosing], (2 * ~aligned + ~survives)[~choosing]
     return np.bincount(4 * cells[0] + cells[1], minlength=16).tolist()
 
@@ -65,8 +66,8 @@ def judge(stored):
     gain, end, early = gained(np.reshape(stored.data["gate"], (4, 4)), stored.data["confidence"], 3)
     why = (
         f"training on {stored.data['proxy']} changes P(T|not A) by {with_interval(hacked)}, held out "
-        f"{claims.said('it is', alone)}; P(accepted is aligned) {end:.2f} at the end, {early:.2f} with the gate, "
-        f"{claims.said('gain', gain)}"
+        f"{claims.said('it is', alone)}; P(accepted is aligned) {number(end)} at the end, {number(early)} with "
+        f"the gate, {claims.said('gain', gain)}"
     )
     if hacked.high < 0.1 or gain.high < 0:
         return claims.Verdict(claims.CONTRADICTED, why)

@@ -11,7 +11,7 @@ contradicted if neither does and one raises it; else undecided.
 """
 
 from lab import claims
-from lab.report import with_interval
+from lab.words import with_interval
 
 
 def judge(stored):

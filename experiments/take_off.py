@@ -23,13 +23,14 @@ import json
 import math
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import binom
 from tueplots import figsizes
 
 import lab
 from lab.figures import save
+from lab.figures.style import subplots
+from lab.outcomes import reaches
 from lab.report import estimate_json
 from lab.statistics import Estimate
 from lab.tasks import TASKS
@@ -57,11 +58,11 @@ def take_off(results, condition):
     """Return the `Estimate` of the take-off, and the number of models that it is about."""
     own = results.sel(condition=condition)
     shares, marks = own.checkpoint.values, results.attrs["thresholds"]
-    misaligned = own.alignment.values < marks["alignment"]
-    able = own.competence.values >= marks["competence"]
+    misaligned = ~reaches(own.alignment.values, marks["alignment"])
+    able = reaches(own.competence.values, marks["competence"])
     start = int(np.flatnonzero(np.isclose(shares, START))[0])
     at_risk = (misaligned & able)[:, start]
-    gaming = (misaligned & able & (own.test.values >= marks["test"]))[at_risk]
+    gaming = (misaligned & able & reaches(own.test.values, marks["test"]))[at_risk]
     first = np.where(gaming.any(axis=1), shares[gaming.argmax(axis=1)], np.inf)
     return median(first), int(at_risk.sum())
 
@@ -101,7 +102,7 @@ def study(seeds):
 def draw(data):
     """A panel per task: the take-off by difficulty, with and without the precursor; arrows where it never comes."""
     width = figsizes.neurips2024()["figure.figsize"][0]
-    figure, axes = plt.subplots(1, len(data["tasks"]), figsize=(width, 1.9), sharey=True)
+    figure, axes = subplots(1, len(data["tasks"]), figsize=(width, 1.9), sharey=True)
     for ax, (task, own) in zip(axes, data["tasks"].items(), strict=True):
         for row in own["rows"]:
             said, colour, marker = PAIR[row["precursor"] > 0]

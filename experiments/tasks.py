@@ -28,12 +28,12 @@ import json
 import math
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from tueplots import figsizes
 
 import lab
 from lab.figures import GREY, save, style_of
+from lab.figures.style import subplots
 from lab.report import estimate_json
 from lab.statistics import Estimate, counts, estimate, family_wise, summarise, wilson_interval
 from lab.tasks import TASKS
@@ -132,7 +132,7 @@ def study(seeds):
 def draw(data):
     """A row per task: alignment held out, P(A) by preference, P(T|not A) by detectability."""
     width = figsizes.neurips2024()["figure.figsize"][0]
-    figure, axes = plt.subplots(len(data["tasks"]), 3, figsize=(width, 1.25 * len(data["tasks"])), squeeze=False)
+    figure, axes = subplots(len(data["tasks"]), 3, figsize=(width, 1.25 * len(data["tasks"])), squeeze=False)
     for row, (task, own) in zip(axes, data["tasks"].items(), strict=True):
         total = sum(own["alignment"])
         places = (np.arange(BINS) + 0.5) / BINS

@@ -16,7 +16,7 @@ before; `race`, where training gives less than validating but three to four time
 """
 
 from lab import claims, figures
-from lab.report import with_interval
+from lab.words import with_interval
 
 
 def judge(stored):

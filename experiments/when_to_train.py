@@ -21,16 +21,15 @@ rate odds grows, is worked out for every cell from one half of the seeds and com
 import itertools
 import json
 
-import matplotlib.pyplot as plt
 import numpy as np
 from tueplots import figsizes
 
 from lab import claims, outcomes, sensitivity, statistics
 from lab.config import parse
+from lab.figures.style import subplots
 
 BUDGETS, SHOWN = (1, 3, 100), (1, 100)
 AXES = ("detectability", "weight")  # of the map, from bottom to top and from left to right
-FEW = 4_000  # draws, where intervals hold one by one
 APART = 500_000  # seeds of refined cells begin so many after those of the map
 
 
@@ -67,7 +66,7 @@ def wanted(stored, axes):
     """Return row of the map -> (window, weight) of the cells that are wanted between those of unlike sign."""
     rows = {}
     for runs in SHOWN if axes[1] == "weight" else ():
-        found = cells(stored, runs, 1, axes, FEW)
+        found = cells(stored, runs, 1, axes)
         for window, y, low, high in neighbours(found):
             if found[window, y, low].value * found[window, y, high].value < 0:
                 between = np.geomspace(low, high, 4)[1:3]
@@ -110,13 +109,13 @@ def refined(experiment, axes, y, places):
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
-def cells(stored, runs, of, axes=AXES, draws=20_000):
+def cells(stored, runs, of, axes=AXES):
     """Return (window, row, column) -> `Estimate` of what training gains within so many runs."""
     value, found = claims.accepted(runs), {}
     for name, own in stored.data["conditions"].items():
         if own["regimen"] != "hold_out":
             held = held_out(stored, name)
-            found[place(own, axes)] = stored.difference(name, value, held, value, of, draws)
+            found[place(own, axes)] = stored.difference(name, value, held, value, of)
     return found
 
 
@@ -134,14 +133,12 @@ def held_out(stored, name):
 
 def finer(stored, runs, axes=AXES):
     """Return (window, row, column) -> `Estimate` of the gain in all cells, those between as well."""
-    found = cells(stored, runs, 1, axes, FEW)
+    found = cells(stored, runs, 1, axes)
     for own in stored.data["refined"]:
         part = claims.Stored(stored.task, own)
         for index, (window, weight) in enumerate(own["cells"]):
             value = claims.accepted(runs)
-            found[window, own["row"], weight] = part.difference(
-                f"cell-{index:02d}", value, "hold_out", value, draws=FEW
-            )
+            found[window, own["row"], weight] = part.difference(f"cell-{index:02d}", value, "hold_out", value)
     return found
 
 
@@ -166,7 +163,7 @@ def algebra(stored, axes=AXES):
     first, second = (claims.Stored(stored.task, half) for half in stored.data["halves"])
     right = {}
     for runs in BUDGETS:
-        measured, right[runs] = cells(second, runs, 1, axes, FEW), {}
+        measured, right[runs] = cells(second, runs, 1, axes), {}
         for name, own in first.data["conditions"].items():
             if own["regimen"] != "hold_out" and not (gain := measured[place(own, axes)]).low <= 0 <= gain.high:
                 odds, held = (first.counts(each).posterior_odds for each in (name, held_out(first, name)))
@@ -214,14 +211,14 @@ def draw(data, axes=AXES, words=("visibility of the test", "weight")):
         dict.fromkeys(own["regimen"] for own in first.data["conditions"].values() if own["regimen"] != "hold_out")
     )
     width = figsizes.neurips2024()["figure.figsize"][0]
-    figure, panels = plt.subplots(
+    figure, panels = subplots(
         len(tasks), len(SHOWN) * len(windows), figsize=(width * 1.25, 0.7 + 1.15 * len(tasks)), squeeze=False
     )
     for line, (task, own) in zip(panels, tasks.items(), strict=True):
         stored = claims.Stored(task, own)
         right = algebra(stored, axes)
         for block, runs in enumerate(SHOWN):
-            found = cells(stored, runs, 1, axes, FEW)
+            found = cells(stored, runs, 1, axes)
             edges = list(boundaries(finer(stored, runs, axes))) if own["refined"] else []
             for place, window in enumerate(windows):
                 ax = line[block * len(windows) + place]

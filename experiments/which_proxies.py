@@ -18,13 +18,13 @@ support the claim; no winner uses all three, and a badge, the `control` of `race
 
 import math
 
-import matplotlib.pyplot as plt
 import numpy as np
 from tueplots import figsizes
 
 from lab import claims, outcomes, statistics
-from lab.report import with_interval
-from lab.statistics import Counts, estimate
+from lab.figures.style import subplots
+from lab.statistics import Counts, draw_shares, estimate, from_draws
+from lab.words import number, with_interval
 
 RUNS, SHOWN = 3, 8
 PROXIES = {"race": ("test", "audit", "prerequisite", "control")}
@@ -86,12 +86,12 @@ def judge(stored):
     winner, accepted = stored.data["winner"], claims.accepted(RUNS)
     alike = [name for name in ("TTTT", "HHHH", "AAAA") if name != winner]
     gains = {name: stored.difference(winner, accepted, name, accepted, 3) for name in alike}
-    next_best = next(name for name in ranked(stored) if name != winner)
-    runner_up = stored.difference(winner, accepted, next_best, accepted)
+    next_best, *others = (name for name in ranked(stored) if name != winner)
+    runner_up = stored.difference(winner, accepted, next_best, accepted, 1 + len(others))  # the best of so many
     ratios = [stored.rate(name, "likelihood_ratio") for name in stored.names if stored.coordinates(name)]
     why = (
         f"winner {winner} ({', '.join(proxies(stored.task))}), P(accepted is aligned) "
-        f"{value(stored.data['conditions'][winner]['cells']):.3f}, over "
+        f"{number(value(stored.data['conditions'][winner]['cells']))}, over "
         + ", ".join(claims.said(name, own) for name, own in gains.items())
         + f", over the next, {next_best}, {with_interval(runner_up)}; LR of the held-out test as the audit "
         f"trained on grows like it: {', '.join(with_interval(own) for own in ratios)}"
@@ -107,7 +107,7 @@ def judge(stored):
 def draw(data):
     """A row per task: P(accepted is aligned) of the best assignments and of those alike; the LR by similarity."""
     tasks, width = data["tasks"], figsizes.neurips2024()["figure.figsize"][0]
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         len(tasks), 2, figsize=(width, 0.5 + 1.6 * len(tasks)), squeeze=False, gridspec_kw={"width_ratios": [1.6, 1]}
     )
     for row, (task, own) in zip(axes, tasks.items(), strict=True):
@@ -115,8 +115,7 @@ def draw(data):
         names = own["shown"]
         for place, name in enumerate(names):
             cells = np.array(own["conditions"][name]["cells"])
-            drawn = np.random.default_rng(0).dirichlet(cells + 0.25, 20_000).T
-            low, high = np.quantile(claims.accepted(RUNS)(drawn), [0.025, 0.975])
+            _, low, high = from_draws(lambda own: claims.accepted(RUNS)(own / own.sum(0)), draw_shares(cells))
             alike = len(set(name)) == 1
             colour = "0.45" if alike else "C0"
             left.plot([low, high], [place, place], color=colour, linewidth=1.2)

@@ -24,9 +24,10 @@ import numpy as np
 
 from lab import figures, outcomes, statistics
 from lab.decision import budget_from_shares
-from lab.report import with_interval
-from lab.sensitivity import derivative
+from lab.sensitivity import OF_SHARES
 from lab.statistics import CELLS, Counts
+from lab.store import publish
+from lab.words import with_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "figures/claims"
@@ -60,7 +61,7 @@ class Stored:
     def __init__(self, task, data):
         """`data` is what `counted` returned."""
         self.task, self.data = task, data
-        self.names = list(data["conditions"])
+        self.names = list(data.get("order", data["conditions"]))
 
     def values(self, axis):
         """Return the values of an axis of the sweep, ascending."""
@@ -91,13 +92,14 @@ class Stored:
 
     def change(self, first, second, quantity, of=1):
         """Return by how much a quantity of `lab.sensitivity.QUANTITIES` is larger in the first condition."""
-        return self._changes(first, second, self._confidence(of))[quantity]
+        own = OF_SHARES[quantity]
+        return statistics.contrast(self._draws(first, second), own, own, self._confidence(of))
 
     def impact(self, first, second, of=1):
         """Return the `LogImpact` of the first condition over the second."""
         return statistics.compare(*self.pair(first, second), self._confidence(of))
 
-    def difference(self, first, one, second, other, of=1, draws=20_000):
+    def difference(self, first, one, second, other, of=1):
         """Return the `Estimate` of a quantity of the first condition less that of the second, on shared seeds.
 
         Args:
@@ -106,28 +108,13 @@ class Stored:
             second: name of the other.
             other: the same for it.
             of: how many such intervals hold together.
-            draws: from the posterior.
         """
-        tail = (1 - self._confidence(of)) / 2
-        mine, theirs = self._drawn(first, second, draws)
-        drawn = one(mine) - other(theirs)
-        shares = (np.array(own.cells, float) / own.seeds for own in (self.counts(first), self.counts(second)))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value = float(one(next(shares)) - other(next(shares)))
-        low, high = np.quantile(drawn, [tail, 1 - tail])
-        if math.isnan(value):
-            low, high = -math.inf, math.inf
-        return statistics.Estimate(value, float(low), float(high))
+        return statistics.contrast(self._draws(first, second), one, other, self._confidence(of))
 
     # a rule looks at the same pairs for several quantities or budgets, and is short
-    @functools.lru_cache(maxsize=256)  # noqa: B019
-    def _changes(self, first, second, confidence):
-        return derivative(*self.pair(first, second), 1.0, confidence)
-
     @functools.lru_cache(maxsize=96)  # noqa: B019
-    def _drawn(self, first, second, draws):
-        """Return draws of the shares of the cells of two conditions, each of shape (4, draws)."""
-        return tuple(own.T / own.sum(1) for own in statistics.share_draws(*self.pair(first, second), draws))
+    def _draws(self, first, second):
+        return statistics.draw_pair(*self.pair(first, second))
 
     def _confidence(self, of):
         return statistics.family_wise(self.data["confidence"], of)
@@ -185,7 +172,7 @@ def counted(results, pairs=None, **marks):
             results.condition.values, statistics.places(results), ended["incompetent"].values.sum(1), strict=True
         )
     }  # fmt: skip
-    return tabulate(statistics.cells(ended), about, results.attrs["confidence"], pairs)
+    return tabulate(statistics.cells(ended), about, outcomes.attribute(results, "confidence"), pairs)
 
 
 def tabulate(cells, about, confidence, pairs=None):
@@ -202,6 +189,7 @@ def tabulate(cells, about, confidence, pairs=None):
     return {
         "confidence": confidence,
         "seeds": cells.shape[1],
+        "order": list(about),  # which the keys of `joints` count in, whatever becomes of the order of `conditions`
         "conditions": {
             name: {**own, "cells": np.bincount(row, minlength=len(CELLS)).tolist()}
             for (name, own), row in zip(about.items(), cells, strict=True)
@@ -311,14 +299,15 @@ def redraw(name, data=None, to=None):
             own["shown"] = claim.shown(Stored(task, own))
     data["caption"] = getattr(claim, "caption", caption)(data, verdicts)
     figures.save(getattr(claim, "draw", figures.claim_figure), data, to, name)
-    (to / f"{name}.txt").write_text(data["caption"] + "\n")
-    (to / f"{name}.tex").write_text(latex(verdicts))
+    publish(to / f"{name}.txt", (data["caption"] + "\n").encode())
+    publish(to / f"{name}.tex", latex(verdicts).encode())
     return data
 
 
 def latex(verdicts):
     """Return a table (booktabs) of verdicts by task with the numbers that decided them."""
-    signs = {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "<": r"$<$", ">": r"$>$"}
+    signs = {letter: f"\\{letter}" for letter in "%_&#${}"} | {"<": r"$<$", ">": r"$>$"}
+    signs |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
     def safe(text):
         return "".join(signs.get(letter, letter) for letter in text)

@@ -1,41 +1,52 @@
 """What a YAML file may say, and the conditions it stands for.
 
-Reading a file never runs code: YAML 1.2, no tags, no aliases, bounded size and depth. Everything that is wrong is
-reported at once, each problem with its line, its full key and, for a misspelt name, the nearest right one.
+Reading a file never runs code: YAML 1.2, no tags, no aliases, bounded size and depth. Keys and names are text as
+written, so `01`, `1` and `1.0` are three. Everything that is wrong is reported at once, each problem with its line, its
+full key and, for a misspelt name, the nearest right one; of many problems the first fifty.
+
+No two conditions of a config have the same name: it is the regimen and, for each axis that applies to it, the axis and
+its value to 12 digits. Regimens and axes hold neither spaces nor "=", regimens differ as keys do, all conditions of a
+regimen have the same axes, and values of an axis that agree in 12 digits (or in float32, as trained) are refused.
 """
 
-import copy
 import dataclasses
 import difflib
 import hashlib
 import itertools
 import json
+import math
 import re
-from functools import cached_property
+import sys
+from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from lab.population import Settings, parts
 from lab.schema import (
-    COORDINATES,
+    KINDS,
+    MAX_BYTES,
+    MAX_CONDITIONS,
     MAX_LANES,
     MAX_SEED,
+    MAX_TEXT,
+    MAX_WEIGHT,
     OF_ACCEPTED,
+    RESERVED,
     Axis,
     Config,
-    Name,
     Phase,
     Seeds,
     Stop,
     TrainingConfig,
 )
-from lab.source import ConfigError, read_yaml
+from lab.source import ConfigError, Written, dotted, line_at, read_yaml, shortened
 from lab.tasks import TASKS
 from lab.tasks.outside import TaskFileError, task_class
 
-MAX_BYTES = 1_000_000
-MAX_CONDITIONS = 10_000
+MAX_EXPANDED = 100_000
+MAX_LISTED = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +174,7 @@ class Experiment:
             stop = Stop(**rule) if rule else None
         except ValidationError as error:
             explained = (_explain(item) for item in error.errors(include_url=False))
-            raise ConfigError([f"{_dotted(('stop', *key))}: {message}" for key, message in explained]) from None
+            raise ConfigError([f"{dotted(('stop', *key))}: {message}" for key, message in explained]) from None
         config = self.config.model_copy(update={"stop": stop})
         if problem := _unknowable(config):
             raise ConfigError([f"stop.of: {problem}"])
@@ -237,44 +248,100 @@ def load(path, trust_code=False):
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
+    except ValueError as error:  # a name that no file can have
+        raise ConfigError([f"{str(path)!r}: cannot be read: {error}"]) from None
     if len(data) > MAX_BYTES:
         raise ConfigError([f"{path}: larger than the limit of {MAX_BYTES:,} bytes"])
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: not UTF-8 at byte {error.start}"]) from None
+        line = line_at(data[: error.start].decode("utf-8"))
+        raise ConfigError([f"{path}:{line}: not UTF-8 at byte {error.start}"]) from None
     return parse(text, str(path), trust_code)
 
 
 def parse(text, file="config", trust_code=False):
     """Read an experiment from YAML text as `load` does; `file` names it in errors. Raises `ConfigError`."""
-    raw, lines, found = read_yaml(text, file)
-    if not isinstance(raw, dict):
-        raise ConfigError([f"{file}: a config is a mapping of keys, such as 'name: first-run'"])
+    if len(text) > MAX_BYTES:
+        raise ConfigError([f"{file}: larger than the limit of {MAX_BYTES:,} bytes"])
+    written = read_yaml(text, file)
+    if not isinstance(written.data, dict):
+        raise ConfigError([f"{file}:1: a config is a mapping of keys, such as 'name: first-run'"])
+    _put_words(written.data, written.words)
+    return _experiment(written, text, file, trust_code)
+
+
+def from_values(values: dict, trust_code: bool = False) -> Experiment:
+    """Read an experiment from what `Experiment.as_json` returned, such as the config in a manifest.
+
+    Args:
+        values: plain JSON values.
+        trust_code: run the Python file that the config names as its task, if it names one.
+
+    Raises:
+        ConfigError: this lab reads it no more.
+    """
+    return _experiment(Written(values, {}, {}, []), json.dumps(values), "config", trust_code)
+
+
+def _experiment(written: Written, text: str, file: str, trust_code: bool) -> Experiment:
+    """Return the experiment that a config stands for. Raises `ConfigError` with every problem."""
+    raw, found = written.data, list(written.problems)
     config = None
     try:
         # JSON in strict mode takes lists for lists and whole numbers for floats, and nothing else
-        config = Config.model_validate_json(json.dumps(raw, default=str))
+        config = Config.model_validate_json(json.dumps(raw))
     except ValidationError as error:
-        alternatives = {}
-        for item in error.errors(include_url=False):
-            key, message = _explain(item)
-            alternatives.setdefault(key, []).append(message)
-        found += [(key, ", or ".join(dict.fromkeys(messages))) for key, messages in alternatives.items()]
+        found += [(_place(item), partial(_message, item)) for item in error.errors(include_url=False)]
     task = _task(raw.get("task"), found, Path(file).parent, trust_code)
     if task is not None:
-        _check_names(raw, task, found)
-        axes = _axes(raw, task, found)
+        sized = not any(key[:1] == ("task",) for key, _ in found)  # or nobody knows the ranges of its knobs
+        _check_names(raw, written.words, task, sized, found)
+        axes = _axes(raw, task, sized, found)
     experiment = None
     if config is not None and not found:
         experiment = _resolve(config, task, axes, text, found)
     if found:
-        located = sorted({(_line(lines, key), _dotted(key), message) for key, message in found})
-        raise ConfigError(f"{file}:{line}: {key + ': ' if key else ''}{message}" for line, key, message in located)
+        raise ConfigError(_listed(file, written.lines, found))
     return experiment
 
 
+def _put_words(raw: dict, words: dict[tuple, str]) -> None:
+    """Put what was written in place of numbers, true and false where a config holds words, such as `baseline: 1`."""
+    for key, text in words.items():
+        swept = key[0:1] == ("sweep",) and key[2:3] == ("key",)
+        if key in WORDS or swept:
+            *above, last = key
+            holder = raw
+            for part in above:
+                holder = holder[part]
+            if holder[last] is not None:
+                holder[last] = text
+
+
 # --- what is wrong, in words ------------------------------------------------------------------------------------------
+
+# keys whose values are words; those of `sweep.AXIS.key` are as well
+WORDS = {("name",), ("question",), ("task",), ("task", "name"), ("task", "file"), ("proxy",), ("baseline",)}
+
+
+def _listed(file: str, lines: dict[tuple, int], found: list) -> list[str]:
+    """Return a line of text for each of the first problems, and one that says how many more there are.
+
+    Args:
+        file: name of the file.
+        lines: the line of every key.
+        found: (key, message); a message may be a function that returns it, since most of many are never read.
+    """
+    located = sorted(
+        dict.fromkeys((_line(lines, key), dotted(key), message) for key, message in found), key=lambda own: own[:2]
+    )
+    listed = [
+        f"{file}:{line}: {key + ': ' if key else ''}{message() if callable(message) else message}"
+        for line, key, message in located[:MAX_LISTED]
+    ]
+    more = len(located) - len(listed)
+    return listed + [f"{file}: and {more:,} more"] * bool(more)
 
 
 def _line(lines, key):
@@ -284,17 +351,20 @@ def _line(lines, key):
     return lines.get(key, 1)
 
 
-def _dotted(key):
-    """('regimens', 'early', 0, 'until') -> 'regimens.early[0].until'."""
-    text = ""
-    for part in key:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
+def _shown(value) -> str:
+    """Return a value as it is shown in a message."""
+    return shortened(repr(value), 60)
 
 
 def _suggest(name, allowed):
-    near = difflib.get_close_matches(str(name), [str(item) for item in allowed], n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(map(str, allowed)))}"
+    names, name = [str(item) for item in allowed], str(name)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6) if len(name) <= 64 else []  # no name is longer
+    return f"did you mean {near[0]!r}?" if near else f"known: {shortened(', '.join(sorted(names)), 1_000)}"
+
+
+def _unknown(task, what: str, name: str, allowed) -> str:
+    """Say that a task has no knob, loss term, ... of a name."""
+    return f"{task.name} has no {what} {_shown(name)}; {_suggest(name, allowed)}"
 
 
 MODELS = {
@@ -305,30 +375,49 @@ MODELS = {
     Axis: "axis",
     Config: "config",
 }
-UNIONS = {"int", "float", "str", "bool", "constrained-int", "list[constrained-float]", "list[float]", "list[str]"}
-UNIONS |= {model.__name__ for model in MODELS}
+NO_NAME = "is not a name: use letters, digits, '-' and '_' (at most 64)"
+
+
+def _place(item) -> tuple:
+    """Return the key of one error of pydantic, without the kind that it puts behind that of a choice by kind."""
+    key, chosen = (), None
+    for part in item["loc"]:
+        swept = key[:1] == ("sweep",) and (len(key) == 2 or key[2:] == ("key",))
+        if part in KINDS and key != chosen and (swept or key in (("task",), ("seeds",), ("training", "segments"))):
+            chosen = key
+        else:
+            key = (*key, part)
+    return (
+        key[:-1] if key[-1:] == ("[key]",) and item["type"] in ("string_pattern_mismatch", "string_too_long") else key
+    )
+
+
+def _message(item) -> str:
+    """Return in words what one error of pydantic says."""
+    key, kind, limits = _place(item), item["type"], item.get("ctx", {})
+    if kind == "extra_forbidden":
+        fields = next(
+            (model.model_fields for model, name in MODELS.items() if _owner(key) == name), Config.model_fields
+        )
+        return f"unknown key; {_suggest(key[-1], fields)}"
+    if kind in ("string_pattern_mismatch", "string_too_long") and item["loc"][-1] == "[key]":
+        return NO_NAME
+    if kind == "string_pattern_mismatch" or (kind == "string_too_long" and key == ("name",)):
+        return f"{_shown(item['input'])} {NO_NAME}"
+    if kind == "value_error":
+        return item["msg"].removeprefix("Value error, ")
+    if kind == "missing":
+        return "is required"
+    if kind in ("too_long", "too_short"):
+        most = "most" if kind == "too_long" else "least"
+        return f"must hold at {most} {limits.get('max_length', limits.get('min_length')):,} entries"
+    message = item["msg"].removeprefix("Input ").removeprefix("String ").replace("should", "must")
+    return f"{message}, not {_shown(item['input'])}"
 
 
 def _explain(item):
     """Return (key, message) for one error of pydantic."""
-    where = item["loc"]
-    key = tuple(part for part in where if part not in UNIONS and not str(part).startswith(("dict[", "list[", "constr")))
-    if item["type"] == "extra_forbidden":
-        fields = next(
-            (model.model_fields for model, name in MODELS.items() if _owner(key) == name), Config.model_fields
-        )
-        return key, f"unknown key; {_suggest(key[-1], fields)}"
-    if key and key[-1] == "[key]":
-        return key[:-1], "is not a name: use letters, digits, '-' and '_' (at most 64)"
-    if item["type"] == "string_pattern_mismatch":
-        return key, f"{item['input']!r} is not a name: use letters, digits, '-' and '_' (at most 64)"
-    message = item["msg"].removeprefix("Input ").replace("should be", "must be")
-    if item["type"] == "value_error":
-        return key, message.removeprefix("Value error, ")
-    if item["type"] == "missing":
-        return key, "is required"
-    shown = repr(item["input"])
-    return key, f"{message}, not {shown if len(shown) <= 60 else shown[:57] + '...'}"
+    return _place(item), _message(item)
 
 
 def _owner(key):
@@ -343,64 +432,97 @@ def _owner(key):
 def _task(chosen, found, folder, trust_code):
     """Return the task that a config names, with default sizes if its own are wrong, or None if there is no such."""
     fields = dict(chosen) if isinstance(chosen, dict) else {"name": chosen}
+    if isinstance(chosen, dict) and not fields.keys() & {"name", "file"}:
+        found.append((("task",), "needs 'name' or 'file'"))
     name, file = fields.pop("name", None), fields.pop("file", None)
     if isinstance(file, str):
-        if not trust_code:
-            found.append((("task", "file"), f"{file!r} is code that this config runs: read it, then add --trust-code"))
-            return None
-        try:
-            kind = task_class(folder / file)
-        except TaskFileError as error:
-            found.append((("task", "file"), str(error)))
-            return None
-        if name not in (None, kind.name):
-            found.append((("task", "name"), f"{file!r} defines the task {kind.name!r}, not {name!r}"))
-    elif not isinstance(name, str) or name not in TASKS:
-        if chosen is not None:
-            found.append((("task",), f"unknown task {name!r}; {_suggest(name, TASKS)}"))
+        kind = _outside(file, name, found, folder, trust_code)
+    elif isinstance(name, str) and name not in TASKS:
+        key = ("task", "name") if isinstance(chosen, dict) else ("task",)
+        found.append((key, f"unknown task {_shown(name)}; {_suggest(name, TASKS)}"))
+        kind = None
+    else:  # a name of another type is reported with the rest of the config
+        kind = TASKS.get(name) if isinstance(name, str) else None
+    if kind is None:
         return None
-    else:
-        kind = TASKS[name]
     known = {field.name for field in dataclasses.fields(kind)}
     found += [
-        (("task", field), f"unknown key; {_suggest(field, known | {'name', 'file'})}") for field in set(fields) - known
+        (("task", field), partial(lambda field: f"unknown key; {_suggest(field, known | {'name', 'file'})}", field))
+        for field in fields.keys() - known
     ]
+    sizes = {key: fields[key] for key in known & fields.keys() if isinstance(fields[key], str | bool | int | float)}
     try:
-        text = json.dumps({key: fields[key] for key in known & set(fields)}, default=str)
-        return TypeAdapter(kind).validate_json(text, strict=True)
+        task = TypeAdapter(kind).validate_json(json.dumps(sizes), strict=True)
     except ValidationError as error:
-        for item in error.errors(include_url=False):
-            message = item["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be")
-            found.append((("task", *item["loc"]), message))
-        return kind()
+        found += [(("task", *_place(item)), partial(_message, item)) for item in error.errors(include_url=False)]
+        try:
+            task = kind()
+        except Exception:  # a size without a default, say: there is nothing to look names up in
+            return None
+    except Exception as error:  # whatever a task in a file of its own may raise
+        found.append((("task",), f"{type(error).__name__}: {' '.join(str(error).splitlines())}"))
+        return None
+    if taken := [score for score in RESERVED if score in task.scores]:
+        found.append((("task",), f"its score {taken[0]!r} has the name of something else in the results"))
+    return task
 
 
-def _check_names(raw, task, found):
-    """Check every knob, loss term, score, proxy and regimen that the raw data names."""
+def _outside(file, name, found, folder, trust_code):
+    """Return the class of a task in a file of its own, or None after appending to `found` why there is none."""
+    if not trust_code:
+        found.append(
+            (("task", "file"), f"{_shown(file)} is code that this config runs: read it, then add --trust-code")
+        )
+        return None
+    try:
+        kind = task_class(folder / file)
+    except TaskFileError as error:
+        found.append((("task", "file"), " ".join(str(error).splitlines())))
+        return None
+    parts_of_task = ("name", "knobs", "terms", "proxies", "scores", "thresholds", "training")
+    lacking = [part for part in parts_of_task if not hasattr(kind, part)]
+    if lacking or not dataclasses.is_dataclass(kind):
+        what = f"lacks {', '.join(lacking)}" if lacking else "is no dataclass"
+        found.append((("task", "file"), f"{kind.__name__} {what}; lab check-task says all that is wrong"))
+        return None
+    if name not in (None, kind.name):
+        found.append((("task", "name"), f"{file!r} defines the task {kind.name!r}, not {_shown(name)}"))
+    return kind
+
+
+def _is_number(value) -> bool:
+    """Whether a value is a number that a float can hold; others are reported with the rest of the config."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _check_names(raw, words, task, sized, found):
+    """Check every knob, loss term, score, proxy and regimen that the raw data names; ranges of knobs if `sized`."""
 
     def check(key, mapping, allowed, what):
         if not isinstance(mapping, dict):
             return
         for name, value in mapping.items():
             if name not in allowed:
-                found.append(((*key, name), f"{task.name} has no {what} {name!r}; {_suggest(name, allowed)}"))
-            elif what == "knob" and isinstance(value, int | float) and not isinstance(value, bool):
+                found.append(((*key, name), partial(_unknown, task, what, name, allowed)))
+            elif what == "knob" and sized and _is_number(value):
                 knob = task.knobs[name]
                 if not knob.low <= value <= knob.high:
-                    found.append(((*key, name), f"must lie in {knob.low:g} to {knob.high:g}, not {value}"))
+                    found.append(((*key, name), f"must lie in {knob.low:g} to {knob.high:g}, not {_shown(value)}"))
 
     check(("knobs",), raw.get("knobs"), task.knobs, "knob")
     check(("weights",), raw.get("weights"), task.terms, "loss term")
     check(("thresholds",), raw.get("thresholds"), task.thresholds, "score with a threshold")
-    proxy = str(raw.get("proxy", "test"))
-    if proxy not in task.proxies:
-        found.append((("proxy",), f"{task.name} has no proxy {proxy!r}; {_suggest(proxy, task.proxies)}"))
+    proxy = raw.get("proxy", "test")
+    if isinstance(proxy, str) and proxy not in task.proxies:
+        found.append((("proxy",), _unknown(task, "proxy", proxy, task.proxies)))
 
     regimens = raw.get("regimens")
     regimens = regimens if isinstance(regimens, dict) else {}
     baseline = raw.get("baseline")
-    if baseline is not None and regimens and str(baseline) not in regimens:
-        found.append((("baseline",), f"no regimen {baseline!r}; {_suggest(baseline, regimens)}"))
+    if isinstance(baseline, str) and regimens and baseline not in regimens:
+        found.append((("baseline",), f"no regimen {_shown(baseline)}; {_suggest(baseline, regimens)}"))
+    if baseline is None and (written := words.get(("baseline",))) in regimens:
+        found.append((("baseline",), f"{written} is nothing here: write '{written}' for the regimen of that name"))
     for name, phases in regimens.items():
         phases = phases if isinstance(phases, list) else []
         for index, phase in enumerate(phases):
@@ -418,30 +540,33 @@ def _phase_ends(key, phases, found):
     """Return the end of each phase as a share of training, or None after appending to `found`."""
     ends, start, before = [], 0.0, len(found)
     for index, phase in enumerate(phases):
-        if not isinstance(phase, dict):
-            return None
+        if not isinstance(phase, dict) or phase.keys() - Phase.model_fields.keys():
+            return None  # reported with the rest of the config
         until, lasts = phase.get("until"), phase.get("lasts")
         if (until is None) == (lasts is None):
             found.append(((*key, index), "a phase needs either 'until' or 'lasts'"))
             return None
         end = until if lasts is None else lasts
-        if isinstance(end, bool) or not isinstance(end, int | float) or not 0 <= end <= 1:
-            return None  # reported with the rest of the config
+        if not _is_number(end) or not 0 <= end <= 1:
+            return None  # likewise
         end = end if lasts is None else start + end
         if end < start - 1e-9:
-            found.append(((*key, index), f"ends at {end:g}, before the phase above it, which ends at {start:g}"))
+            problem = f"ends at {end:.12g}, before the phase above it, which ends at {start:.12g}"
+            found.append(((*key, index), problem))
         ends.append(end)
         start = end
-    if ends and abs(ends[-1] - 1) > 1e-9:
-        found.append(((*key, len(ends) - 1), f"the last phase must end at 1, not {ends[-1]:g}"))
+    if ends and len(found) == before and abs(ends[-1] - 1) > 1e-9:
+        found.append(((*key, len(ends) - 1), f"the last phase must end at 1, not {ends[-1]:.12g}"))
     return ends if len(found) == before else None
 
 
 # --- from a config to conditions ----------------------------------------------------------------------------------
 
+# an index has one way of being written, so that no two keys stand for one thing
 PATH = re.compile(
-    r"^(?:(knobs|weights)\.(\w+)|training\.(learning_rate|final_learning_rate)"
-    r"|regimens\.([\w-]+)\[(\d+)\]\.(until|lasts|(weights|knobs|rates|gates)\.(\w+)))$"
+    r"(?:(knobs|weights)\.(\w+)|training\.(learning_rate|final_learning_rate)"
+    r"|regimens\.([\w-]+)\[(0|[1-9][0-9]*)\]\.(until|lasts|(weights|knobs|rates|gates)\.(\w+)))",
+    re.ASCII,
 )
 
 
@@ -491,137 +616,197 @@ def _segment_ends(segments, steps, found):
     return tuple(whole)
 
 
-def _axes(raw, task, found):
-    """Return axis -> (parsed keys, values), reporting what cannot be swept."""
-    try:
-        sweep = TypeAdapter(dict[Name, list[float] | Axis]).validate_json(json.dumps(raw.get("sweep", {}), default=str))
-    except ValidationError:
-        return {}  # reported with the rest of the config
-    regimens = raw.get("regimens") if isinstance(raw.get("regimens"), dict) else {}
-    phases = {name: len(own) for name, own in regimens.items() if isinstance(own, list)}
-    axes, conditions, swept = {}, len(regimens), set()
-    for label, axis in sweep.items():
-        short = not isinstance(axis, Axis)
-        where = ("sweep", label) if short else ("sweep", label, "key")
-        values = axis if short else axis.values
-        keys = [f"knobs.{label}"] if short else [axis.key] if isinstance(axis.key, str) else axis.key
-        matches = []
-        for key in keys:
-            match = PATH.match(key)
-            problem, limits = _sweepable(match, phases, task)
-            if problem:
-                found.append((where, f"{key!r} cannot be swept: {problem}"))
-                continue
-            if key in swept:
-                found.append((where, f"{key!r} is swept already"))
-                continue
-            other = re.sub("until$", "lasts", key) if key.endswith("until") else re.sub("lasts$", "until", key)
-            if other != key and other in swept:
-                found.append((where, f"{key!r} cannot be swept beside {other!r}: a phase has one end"))
-                continue
-            swept.add(key)
-            matches.append(match)
-            if outside := [value for value in values if not limits[0] <= value <= limits[1]]:
-                found.append((("sweep", label), f"{key} must lie in {limits[0]:g} to {limits[1]:g}, not {outside[0]}"))
-        if label in (*COORDINATES, *task.scores):
-            found.append((("sweep", label), "is the name of something else in the results; choose another"))
-        if not values:
-            found.append((("sweep", label), "needs at least one value"))
-        if len(set(values)) < len(values):
-            found.append((("sweep", label), "holds the same value twice"))
-        axes[label] = (matches, values)
-        conditions *= max(1, len(values))
-        if conditions > MAX_CONDITIONS:
-            found.append((("sweep",), f"stands for more than the limit of {MAX_CONDITIONS:,} conditions"))
-            break
+def _well_formed(raw) -> dict:
+    """Return axis -> (its key in the config, swept keys, values), without what the rest of the checks report."""
+    sweep, axes = raw.get("sweep"), {}
+    for label, axis in sweep.items() if isinstance(sweep, dict) else ():
+        short = isinstance(axis, list)
+        axis = {"key": f"knobs.{label}", "values": axis} if short else axis if isinstance(axis, dict) else {}
+        keys, values = axis.get("key"), axis.get("values")
+        keys = keys if isinstance(keys, list) else [keys]
+        if isinstance(values, list) and all(map(_is_number, values)) and all(isinstance(key, str) for key in keys):
+            where = ("sweep", label) if short else ("sweep", label, "key")
+            axes[label] = where, keys, [float(value) for value in values]
     return axes
 
 
-def _sweepable(match, phases, task):
-    """Return what is wrong with a key of a sweep, or None, and the range of its values."""
+def _axes(raw, task, sized, found):
+    """Return axis -> (parsed keys, values), reporting what cannot be swept; how far knobs can, if `sized`."""
+    regimens = raw.get("regimens")
+    axes, swept = {}, set()
+    for label, (where, keys, values) in _well_formed(raw).items():
+        matches, problems = [], []
+        for key in keys:
+            match = PATH.fullmatch(key)
+            problem, limits = _sweepable(match, regimens, task)
+            if problem:
+                problems.append((where, partial(_cannot_sweep, key, problem)))
+                continue
+            if key in swept:
+                problems.append((where, f"{key!r} is swept already"))
+                continue
+            other = re.sub("until$", "lasts", key) if key.endswith("until") else re.sub("lasts$", "until", key)
+            if other != key and other in swept:
+                problems.append((where, f"{key!r} cannot be swept beside {other!r}: a phase has one end"))
+                continue
+            swept.add(key)
+            matches.append(match)
+            known = sized or "knobs" not in (match[1], match[7])
+            if known and (outside := [value for value in values if not limits[0] <= value <= limits[1]]):
+                problem = f"{key} must lie in {limits[0]:g} to {limits[1]:g}, not {outside[0]}"
+                problems.append((("sweep", label), problem))
+        if label in (*RESERVED, *task.scores):
+            problems.append((("sweep", label), "is the name of something else in the results; choose another"))
+        elif label in task.knobs and not problems and label not in {match[2] or match[8] for match in matches}:
+            problems.append((("sweep", label), "is the name of a knob that it does not sweep; choose another"))
+        if not values:
+            problems.append((("sweep", label), "needs at least one value"))
+        if problem := _alike(values):
+            problems.append((("sweep", label), problem))
+        found += problems
+        axes[label] = matches, values
+    if isinstance(regimens, dict):
+        shared, own = _applying(axes, regimens)
+        of_regimens = sum(math.prod(len(axes[label][1]) for label in labels) for labels in own.values())
+        if of_regimens * math.prod(len(axes[label][1]) for label in shared) > MAX_CONDITIONS:
+            key = ("sweep",) if axes else ("regimens",)
+            found.append((key, f"stands for more than the limit of {MAX_CONDITIONS:,} conditions"))
+    return axes
+
+
+def _applying(axes, regimens) -> tuple[dict, dict]:
+    """Return the parsed keys of no regimen, by axis, and those of each regimen, by regimen and axis.
+
+    An axis that has any of the first applies to all regimens, any other to the regimens of its keys.
+    """
+    shared, own = {}, {regimen: {} for regimen in regimens}
+    for label, (matches, _) in axes.items():
+        everywhere = [match for match in matches if match[4] is None]
+        if everywhere:
+            shared[label] = everywhere
+    for label, (matches, _) in axes.items():
+        for match in matches:
+            if match[4] in own:
+                own[match[4]].setdefault(label, []).append(match)
+    return shared, own
+
+
+def _alike(values: list[float]) -> str | None:
+    """Return what is wrong with values of an axis of which two cannot be told apart, or None."""
+    with np.errstate(over="ignore"):
+        trained = np.array(values).astype(np.float32).tolist()
+    for seen, problem in (
+        (values, "holds the same value twice"),
+        (trained, "{} and {} are the same number in float32, in which models are trained"),
+        ([f"{value:.12g}" for value in values], "{} and {} would have the same name, which has 12 digits"),
+    ):
+        first = {}
+        for value, same in zip(values, seen, strict=True):
+            if same in first:
+                return problem.format(first[same], value)
+            first[same] = value
+    return None
+
+
+def _cannot_sweep(key: str, problem) -> str:
+    return f"{_shown(key)} cannot be swept: {problem() if callable(problem) else problem}"
+
+
+CAN_BE_SWEPT = (
+    "knobs.NAME, weights.TERM, training.learning_rate, training.final_learning_rate, or regimens.NAME[PHASE] with "
+    ".until, .lasts, .weights.TERM, .knobs.NAME, .rates.PART or .gates.SCORE can"
+)
+
+
+def _sweepable(match, regimens, task):
+    """Return what is wrong with a key of a sweep (or a function that says it), or None, and the range of its values."""
     if match is None:
-        hint = "knobs.NAME, weights.TERM, training.learning_rate, training.final_learning_rate, or "
-        return (
-            hint
-            + "regimens.NAME[PHASE] with .until, .lasts, .weights.TERM, .knobs.NAME, .rates.PART or .gates.SCORE can",
-            None,
-        )
+        return CAN_BE_SWEPT, None
     section, name = (match[1], match[2]) if match[1] else (match[7], match[8])
-    if match[4] and int(match[5]) >= phases.get(match[4], 0):
-        return f"there is no phase regimens.{match[4]}[{match[5]}]", None
-    if section == "knobs":
-        knob = task.knobs.get(name)
-        return (
-            (None, (knob.low, knob.high))
-            if knob
-            else (f"{task.name} has no knob {name!r}; {_suggest(name, task.knobs)}", None)
-        )
-    if section == "weights":
-        known = name in task.terms
-        return None if known else f"{task.name} has no loss term {name!r}; {_suggest(name, task.terms)}", (-1e6, 1e6)
-    if section == "rates":
-        known = name in (*parts(task), "all")
-        return None if known else f"{task.name} has no part {name!r}; {_suggest(name, (*parts(task), 'all'))}", (0, 1e6)
-    if section == "gates":
-        known = name in task.scores
-        return None if known else f"{task.name} has no score {name!r}; {_suggest(name, task.scores)}", (0, 1)
-    return None, (0, 1e6) if match[3] == "learning_rate" else (0, 1)
+    phases = regimens.get(match[4], []) if isinstance(regimens, dict) else None
+    if match[4] and isinstance(phases, list) and (len(match[5]) > 9 or int(match[5]) >= len(phases)):
+        return f"there is no phase {shortened(f'regimens.{match[4]}[{match[5]}')}]", None
+    what, allowed, limits = {
+        "knobs": ("knob", task.knobs, None),
+        "weights": ("loss term", task.terms, (-MAX_WEIGHT, MAX_WEIGHT)),
+        "rates": ("part", (*parts(task), "all") if section == "rates" else (), (0, 1e6)),
+        "gates": ("score", task.scores, (0, 1)),
+        None: (None, (None,), (0, 1e6) if match[3] == "learning_rate" else (0, 1)),
+    }[section]
+    if name not in allowed:
+        return partial(_unknown, task, what, name, allowed), None
+    return None, (task.knobs[name].low, task.knobs[name].high) if section == "knobs" else limits
 
 
 def _conditions(config, task, training, ends, axes, found):
     """Yield every condition: point by point of the axes that apply to all regimens, and there regimen by regimen."""
     regimens = config.model_dump()["regimens"]
-    shared = {label: axis for label, axis in axes.items() if any(match[4] is None for match in axis[0])}
-    for world in itertools.product(*(values for _, values in shared.values())):
+    shared, own = _applying(axes, regimens)
+    labels = {regimen: [*shared, *(label for label in own[regimen] if label not in shared)] for regimen in regimens}
+    worlds = list(itertools.product(*(axes[label][1] for label in shared)))
+    size = sum(
+        (len(phases) + sum(map(len, own[regimen].values())))
+        * math.prod(len(axes[label][1]) for label in labels[regimen][len(shared) :])
+        for regimen, phases in regimens.items()
+    )
+    if size * len(worlds) > MAX_EXPANDED:
+        key = ("sweep",) if axes else ("regimens",)
+        found.append((key, f"stands for more than the limit of {MAX_EXPANDED:,} phases in all conditions"))
+        return
+    locks = any(phase.rates for phases in config.regimens.values() for phase in phases)
+    locks |= any(match[7] == "rates" for matches, _ in axes.values() for match in matches)
+    for world in worlds:
         for regimen, phases in regimens.items():
-            own = {
-                label: axis
-                for label, axis in axes.items()
-                if label not in shared and any(match[4] == regimen for match in axis[0])
-            }
-            for point in itertools.product(*(values for _, values in own.values())):
-                coordinates = {
-                    label: float(value) for label, value in zip((*shared, *own), (*world, *point), strict=True)
-                }
-                condition = _condition(config, task, training, ends, axes, regimen, phases, coordinates, found)
+            for point in itertools.product(*(axes[label][1] for label in labels[regimen][len(shared) :])):
+                coordinates = dict(zip(labels[regimen], (*world, *point), strict=True))
+                changes = [
+                    (match, value)
+                    for label, value in coordinates.items()
+                    for match in (*shared.get(label, ()), *own[regimen].get(label, ()))
+                ]
+                condition = _condition(
+                    config, task, training, ends, regimen, phases, coordinates, changes, locks, found
+                )
                 if condition is not None:
                     yield condition
 
 
-def _condition(config, task, training, ends, axes, regimen, phases, coordinates, found):
+def _condition(config, task, training, ends, regimen, phases, coordinates, changes, locks, found):
     """Return one condition, or None after appending to `found` why its phases do not fit."""
     knobs, weights = dict(config.knobs), {"main": 1.0, **config.weights}
     rates = {"learning_rate": training.learning_rate, "final_learning_rate": training.final_learning_rate}
-    phases = copy.deepcopy(phases)
-    for label, value in coordinates.items():
-        for match in axes[label][0]:
-            if match[1]:
-                {"knobs": knobs, "weights": weights}[match[1]][match[2]] = value
-            elif match[3]:
-                rates[match[3]] = value
-            elif match[4] == regimen and match[7]:
-                phases[int(match[5])][match[7]][match[8]] = value
-            elif match[4] == regimen:
-                phases[int(match[5])].update({"until": None, "lasts": None, match[6]: value})
+    phases = list(phases)
+    for match, value in changes:
+        if match[1]:
+            {"knobs": knobs, "weights": weights}[match[1]][match[2]] = value
+        elif match[3]:
+            rates[match[3]] = value
+        else:
+            phase = phases[int(match[5])]
+            swept = {match[7]: {**phase[match[7]], match[8]: value}} if match[7] else {match[6]: value}
+            phases[int(match[5])] = {**phase, **({} if match[7] else {"until": None, "lasts": None}), **swept}
     name = " ".join([regimen, *(f"{label}={value:.12g}" for label, value in coordinates.items())])
     key = ("sweep",) if coordinates else ("regimens", regimen)
 
     problems = []
-    shares = _phase_ends(key, phases, problems) or []
+    shares, fit = _phase_ends(key, phases, problems) or [], {0, *ends}
     stops = [round(share * training.steps) for share in shares]
     for share, stop, phase in zip(shares, stops, phases, strict=bool(shares)):
         if phase["gates"] and stop == 0:
             problems.append((key, "a gate stands at the end of a phase, and nothing is measured before training"))
-        if abs(share * training.steps - stop) > 1e-6 * training.steps or stop not in (0, *ends):
-            near = sorted({0, *ends}, key=lambda end: abs(end - share * training.steps))[:2]
-            fits = " and ".join(f"{end / training.steps:g}" for end in sorted(near))
-            problems.append((key, f"a phase ends at {share:g}, where no segment ends; the nearest are {fits}"))
+        if abs(share * training.steps - stop) > 1e-6 * training.steps or stop not in fit:
+            problems.append((key, partial(_no_end, share, training.steps, fit)))
+    if len(name) > MAX_TEXT:
+        problems.append((key, f"a name of more than {MAX_TEXT:,} characters: sweep fewer axes"))
     if problems:
-        found += [(key, f"{name}: {message}" if coordinates else message) for _, message in problems]
+        found += [(key, partial(_of_condition, name, message) if coordinates else message) for _, message in problems]
         return None
-    locks = any(phase.rates for own in config.regimens.values() for phase in own)
-    locks |= any(match[7] == "rates" for matches, _ in axes.values() for match in matches)
-    settings = (_settings(task, phases[_phase_at(stops, end)], knobs, weights, rates, locks) for end in ends)
+    settings, index, same = [], 0, None
+    for end in ends:
+        while stops[index] < end:
+            index, same = index + 1, None
+        same = same or _settings(task, phases[index], knobs, weights, rates, locks)
+        settings.append(same)
     gates = (
         (stop / training.steps, score, mark)
         for stop, phase in zip(stops, phases, strict=True)
@@ -630,9 +815,15 @@ def _condition(config, task, training, ends, axes, regimen, phases, coordinates,
     return Condition(name, regimen, coordinates, knobs, tuple(settings), tuple(gates))
 
 
-def _phase_at(stops, end):
-    """Index of the phase that a segment ending at step `end` belongs to."""
-    return next(index for index, stop in enumerate(stops) if end <= stop)
+def _no_end(share: float, steps: int, ends: set[int]) -> str:
+    """Say that no segment ends where a phase does."""
+    near = sorted(ends, key=lambda end: abs(end - share * steps))[:2]
+    fits = " and ".join(f"{end / steps:.12g}" for end in sorted(near))
+    return f"a phase ends at {share:.12g}, where no segment ends; the nearest are {fits}"
+
+
+def _of_condition(name: str, message) -> str:
+    return f"{shortened(name, 200)}: {message() if callable(message) else message}"
 
 
 def _settings(task, phase, knobs, weights, rates, locks):

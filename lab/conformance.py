@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from lab.population import PRNG, Settings, Trainer, fixed
+from lab.schema import RESERVED
 from lab.tasks.base import Knob, Proxy, Task, Training
 
 LANES, STEPS = 4, 3
-RESERVED = ("condition", "regimen", "seed", "checkpoint", "spent", "survives")
 
 
 @fixed()
@@ -86,7 +86,7 @@ def _declared(task):
         found += [
             f"{kind}: {name!r} is not a name: use letters, digits and '_'"
             for name in getattr(task, kind)
-            if not re.fullmatch(r"[A-Za-z_]\w*", str(name))
+            if not re.fullmatch(r"[A-Za-z_]\w*", str(name), re.ASCII)
         ]
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", task.name):
         found.append(f"name: {task.name!r} is not a name: use letters, digits, '-' and '_'")

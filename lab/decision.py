@@ -1,14 +1,15 @@
 """What to do with a finite budget of training runs: the first that passes is accepted, the last one in any case."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from lab import statistics
 from lab.ideas import POLICIES, Beta, Discrete, FieldFit, fit_field, policy_outcome
-from lab.outcomes import UnknownName, classify, common
-from lab.statistics import Counts, Estimate
+from lab.ideas.beliefs import checked_rates
+from lab.outcomes import UnknownName, attribute, classify, common, labels
+from lab.statistics import Counts, Estimate, draw_shares, family_wise, from_draws, wilson_interval
+from lab.statistics.score import checked_confidence, whole
 
 TIE = 1e-12
 MOST_SHARED = 10_000
@@ -46,23 +47,17 @@ def finite_budget(base_rate, pass_given_aligned, pass_given_misaligned, runs):
     Raises:
         ValueError: a probability outside [0, 1], or `runs` not a whole number of at least 1.
     """
-    rates = {"pass_given_aligned": pass_given_aligned, "pass_given_misaligned": pass_given_misaligned}
     shared = isinstance(base_rate, Beta | Discrete)
-    for name, rate in {**({} if shared else {"base_rate": base_rate}), **rates}.items():
-        if not 0 <= rate <= 1:
-            raise ValueError(f"{name} must lie in [0, 1], not {rate}")
-    _check_runs(runs)
+    if not shared and not 0 <= base_rate <= 1:
+        raise ValueError(f"base_rate must lie in [0, 1], not {base_rate}")
+    passes, fooled = checked_rates(pass_given_aligned, pass_given_misaligned)
+    runs = whole("runs", runs, 1)
     if shared and runs > MOST_SHARED:
         raise ValueError(f"runs that share a propensity must be at most {MOST_SHARED:,}, not {runs}")
     # a polynomial of degree n in the propensity: finitely many atoms give its exact expectation
-    base, weights = base_rate.atoms(int(runs)) if shared else (np.array([float(base_rate)]), np.ones(1))
-    cells = np.stack([base * pass_given_aligned, base * (1 - pass_given_aligned), (1 - base) * pass_given_misaligned])
+    base, weights = base_rate.atoms(runs) if shared else (np.array([float(base_rate)]), np.ones(1))
+    cells = np.stack([base * passes, base * (1 - passes), (1 - base) * fooled])
     return BudgetOutcome(*(float(weights @ part) for part in budget_from_shares(*cells, runs)))
-
-
-def _check_runs(runs):
-    if not (1 <= runs < math.inf and runs == int(runs)):
-        raise ValueError(f"runs must be a whole number of at least 1, not {runs}")
 
 
 def budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs):
@@ -74,6 +69,7 @@ def budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs):
         misaligned_pass: share of misaligned passes.
         runs: most runs allowed.
     """
+    runs = whole("runs", runs, 1)
     pass_rate = np.minimum(1.0, aligned_pass + misaligned_pass)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_fail = np.log1p(-pass_rate)
@@ -103,8 +99,7 @@ def crossovers(first, second, most=100_000):
     for rate in (*first, *second):
         if not 0 <= rate <= 1:
             raise ValueError(f"rates must lie in [0, 1], not {rate}")
-    if not 1 <= most <= 10**7:
-        raise ValueError(f"most must lie in 1 to 10^7, not {most}")
+    most = whole("most", most, 1, 10**7)
     base, passes, fooled = np.array([first, second], float).T[:, :, None]
     runs = np.arange(1, most + 1)
     shares = base * passes, base * (1 - passes), (1 - base) * fooled
@@ -128,7 +123,8 @@ class Choice(NamedTuple):
 
     Attributes:
         name: of the condition.
-        accepted_aligned, forced_fail, expected_runs: `Estimate`s of what `BudgetOutcome` holds.
+        accepted_aligned, forced_fail, expected_runs: `Estimate`s of what `BudgetOutcome` holds, whose intervals hold
+            together over the conditions of the world, so also for the one that is picked for its estimate.
         probability_best: posterior probability that no other condition of its world has a larger
             P(accepted is aligned).
     """
@@ -146,62 +142,64 @@ class Plan(NamedTuple):
     Attributes:
         world: tuple of (axis, value) that the conditions share.
         choices: budget -> list of `Choice`, best first.
+        sure: the least probability of being best with which the best one is decided: with that, one of several equal
+            conditions is taken for the best in at most 1 - confidence of all runs.
         changes: [(runs, name), ...]: from that many runs on, that condition has the largest estimate.
     """
 
     world: tuple
     choices: dict
     changes: list
+    sure: float
 
 
 def plan(results, budgets, confidence=None, most=10_000, **marks):
     """Return a `Plan` per world: which condition for which number of runs, and how sure that is.
 
-    Values come from the shares of outcomes as counted; limits and probabilities from the posterior of all conditions
-    of a world together on their shared seeds (`lab.statistics.shared_posterior`), carried through `finite_budget`.
+    Values come from the shares of outcomes as counted, carried through `finite_budget`. Limits are those of
+    `lab.statistics.draws`, or Wilson's where P(T) alone matters, at a confidence at which those of one budget hold
+    together over the conditions of a world (`family_wise`): the estimate that is best of many is likely too good, and
+    its own interval alone would seldom hold the truth. Probabilities of being best come from the posterior of all
+    conditions of a world together on their shared seeds (`lab.statistics.shared_posterior`).
 
     Args:
         results: what `lab.run` returned.
         budgets: numbers of runs.
-        confidence: of every interval; the run's own by default.
+        confidence: of the intervals of one budget together; the run's own by default.
         most: largest budget for which changes of the best condition are looked for.
         marks: as for `lab.outcomes.classify`.
 
     Raises:
         ValueError: a budget is not a whole number of at least 1.
     """
-    for runs in budgets:
-        _check_runs(runs)
-    confidence = results.attrs["confidence"] if confidence is None else confidence
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    budgets = [whole("runs", runs, 1) for runs in budgets]
+    confidence = attribute(results, "confidence") if confidence is None else confidence
     shared = common(results)
     if not shared.sizes["seed"]:
         raise ValueError("no seed was trained in every condition")
     outcomes = classify(shared, **marks)
     _check_judged(outcomes)
     cells = statistics.cells(outcomes)
-    names = list(map(str, results.condition.values))
+    names, _ = labels(results)
     plans = []
     for world, members in statistics.worlds(statistics.places(results)).items():
         own = cells[members]
-        seen = np.stack([np.bincount(row, minlength=4) for row in own]) / own.shape[1]
-        draws = statistics.shared_posterior(own)
+        counts = [Counts(*np.bincount(row, minlength=4)) for row in own]
+        posterior = np.moveaxis(statistics.shared_posterior(own), -1, 0)
+        draws, together = [draw_shares(each.cells) for each in counts], family_wise(confidence, len(members))
         choices = {}
         for runs in budgets:
-            values, drawn = (budget_from_shares(*np.moveaxis(table, -1, 0)[:3], runs) for table in (seen, draws))
-            best = drawn.accepted_aligned == drawn.accepted_aligned.max(1, keepdims=True)
+            drawn = budget_from_shares(*posterior[:3], runs).accepted_aligned
+            best = drawn == drawn.max(1, keepdims=True)
             probability = (best / best.sum(1, keepdims=True)).mean(0)
-            limits = [np.quantile(part, tails, axis=0) for part in drawn]
             rows = [
-                Choice(
-                    names[member],
-                    *(_estimate(value[i], *limit[:, i]) for value, limit in zip(values, limits, strict=True)),
-                    float(probability[i]),
-                )
+                Choice(names[member], *_estimates(counts[i], draws[i], runs, together), float(probability[i]))
                 for i, member in enumerate(members)
             ]
-            choices[int(runs)] = sorted(rows, key=lambda row: (-row.accepted_aligned.value, row.expected_runs.value))
-        plans.append(Plan(world, choices, _changes([names[member] for member in members], seen, most)))
+            choices[runs] = sorted(rows, key=lambda row: (-row.accepted_aligned.value, row.expected_runs.value))
+        seen = np.array([each.cells for each in counts]) / own.shape[1]
+        changes = _changes([names[member] for member in members], seen, most)
+        plans.append(Plan(world, choices, changes, (1 + checked_confidence(confidence)) / 2))
     return plans
 
 
@@ -212,9 +210,16 @@ def _check_judged(outcomes):
         raise ValueError(f"gates have stopped runs of {stopped[0]}, and nobody knows what they would have become")
 
 
-def _estimate(value, low, high):
-    """Where a count is zero the plain value lies at the edge, outside the posterior's limits; they are moved to it."""
-    return Estimate(float(value), float(min(low, value)), float(max(high, value)))
+def _estimates(counts, draws, runs, confidence):
+    """Return an `Estimate` of each part of the `BudgetOutcome` of one condition."""
+
+    def accepted(cells):
+        return budget_from_shares(*(cells / cells.sum(0))[:3], runs).accepted_aligned
+
+    # the other parts depend on P(T) alone, and fall as it grows
+    rates = np.array([counts.pass_rate, *wilson_interval(counts.passing, counts.seeds, confidence)[::-1]])
+    _, failed, expected = budget_from_shares(rates, 0.0, 0.0, runs)
+    return from_draws(accepted, draws, confidence), *(Estimate(*map(float, part)) for part in (failed, expected))
 
 
 def _changes(names, shares, most):
@@ -265,14 +270,12 @@ def field(results, regimen=None, confidence=None, **marks):
         UnknownName: no such regimen.
         ValueError: no condition has both aligned and misaligned models, or none passes or fails where it must.
     """
-    confidence = results.attrs["confidence"] if confidence is None else confidence
+    confidence = attribute(results, "confidence") if confidence is None else confidence
     _check_judged(classify(results, **marks))
-    every = zip(map(str, results.condition.values), map(str, results.regimen.values), strict=True)
-    names = tuple(name for name, own in every if regimen in (None, own))
+    every, regimens = labels(results)
+    names = tuple(name for name, own in zip(every, regimens, strict=True) if regimen in (None, own))
     if not names:
-        raise UnknownName(
-            f"no regimen {regimen!r}; known: {', '.join(dict.fromkeys(map(str, results.regimen.values)))}"
-        )
+        raise UnknownName(f"no regimen {regimen!r}; known: {', '.join(dict.fromkeys(regimens))}")
     counts = tuple(statistics.counts(results, name, **marks) for name in names)
     fit = fit_field([(own.aligned, own.misaligned) for own in counts], confidence=confidence)
     together = Counts(*np.sum([own.cells for own in counts], axis=0))

@@ -17,7 +17,7 @@ import xarray as xr
 from scipy.special import ndtri
 
 from lab.engine import block_width, use_all_cores, used_terms
-from lab.outcomes import classify
+from lab.outcomes import classify, reaches
 from lab.population import DATA, PRNG, Settings, State, Trainer, compile_options, fixed, init, stacked, step
 from lab.sensitivity import QUANTITIES, Moment, place, settings
 from lab.statistics import Counts, Estimate, cells, influence
@@ -141,7 +141,7 @@ def _judged(experiment, condition, scores):
     survives = np.ones((1, len(scores)), bool)
     for share, score, mark in condition.gates:
         at = experiment.ends.index(round(share * experiment.training.steps))
-        survives &= scores[None, :, at, names.index(score)] >= mark
+        survives &= reaches(scores[None, :, at, names.index(score)], mark)
     attributes = {"proxy": experiment.config.proxy, "thresholds": experiment.thresholds}
     coordinates = {"checkpoint": [1.0], "survives": (dims[:2], survives)}
     outcomes = classify(xr.Dataset(table, coordinates, attributes))

@@ -6,16 +6,21 @@ the text of the config and gets scores back through Ray's object store, and it a
 one block, which is trained again, and a driver that dies leaves a folder that is gone on with like any other.
 """
 
+import contextlib
 import functools
 import json
 import os
 import warnings
+from unittest import mock
 
 from lab import outcomes
-from lab.config import parse
+from lab.config import from_values
 from lab.store import Run, StoreError, lock
 
+LOOPBACK = "127.0.0.1"
 ATTEMPTS = 20
+SILENCE = 30  # s without a result, after which it is asked whether anybody still trains
+GOES_ON = "what is finished is kept, and the same command goes on from here"
 
 
 def experiment_of(stored, trust_code=False):
@@ -31,7 +36,7 @@ def experiment_of(stored, trust_code=False):
         ConfigError: this lab cannot read the config.
         StoreError: it reads it differently.
     """
-    experiment = parse(json.dumps(stored.manifest["config"], ensure_ascii=False), "config", trust_code)
+    experiment = from_values(stored.manifest["config"], trust_code)
     stands = [(condition["name"], condition["leaf"]) for condition in stored.manifest["conditions"]]
     read = [(condition.name, leaf) for condition, leaf in zip(experiment.conditions, experiment.leaves, strict=True)]
     if experiment.hash != stored.manifest["hash"] or read != stands:
@@ -93,22 +98,22 @@ def work(path, rank, of, trust_code=False, progress=None, say=None):
 
 
 @functools.lru_cache(maxsize=2)
-def _blocks(text, width, trust_code):
+def _blocks(config, width, trust_code):
     """In a worker: the compiled experiment, on one device."""
     import jax
 
     from lab import engine
 
-    experiment = parse(text, "config", trust_code)
+    experiment = from_values(json.loads(config), trust_code)
     device = jax.devices()[:1]
     return engine.Blocks(experiment, width, device), engine.identity(experiment.task, device)
 
 
-def train_block(text, width, trust_code, identity, start, leaves):
+def train_block(config, width, trust_code, identity, start, leaves):
     """Return the shards of one block, a list of (leaf, first seed, variables); what a Ray worker does.
 
     Args:
-        text: of the config.
+        config: what `lab.config.Experiment.as_json` returned, as JSON.
         width: lanes per device.
         trust_code: run the Python file that the config names as its task, if it names one.
         identity: what the bytes of the run depend on, as `lab.engine.identity` returns it.
@@ -118,7 +123,7 @@ def train_block(text, width, trust_code, identity, start, leaves):
     Raises:
         StoreError: this worker would give other bytes.
     """
-    blocks, own = _blocks(text, width, trust_code)
+    blocks, own = _blocks(config, width, trust_code)
     if differs := [f"{key}: {value!r}, here {own[key]!r}" for key, value in identity.items() if own[key] != value]:
         raise StoreError(f"a worker differs from the driver ({'; '.join(differs)})")
     return list(blocks.train({start: set(leaves)}))
@@ -127,22 +132,23 @@ def train_block(text, width, trust_code, identity, start, leaves):
 def on_ray(experiment, trust_code=False):
     """Return a function that trains missing shards on a Ray cluster, as `lab.engine.here` does in this process.
 
-    It uses the cluster that RAY_ADDRESS names, or else starts one on this machine that ends with the driver and
-    listens on 127.0.0.1 alone.
+    It uses the cluster that RAY_ADDRESS names, or else starts one on this machine that listens on 127.0.0.1 alone and
+    ends with the driver; where that is killed, two agents of Ray's end by themselves about a minute later.
 
     Args:
         experiment: a `lab.config.Experiment`.
         trust_code: workers may run the Python file that the config names as its task.
 
     Raises:
-        StoreError: Ray is not installed; later, a block failed too often or a worker would give other bytes.
+        StoreError: Ray is not installed; later, workers died too often, no node is left, or a worker would give other
+            bytes. What is finished is kept.
     """
     try:
         import ray
-        from ray.exceptions import RayError, RayTaskError
+        from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
     except ImportError:
         raise StoreError("Ray is not installed: pip install 'proxy-lab[ray]'") from None
-    text = json.dumps(experiment.as_json(), ensure_ascii=False)
+    config = json.dumps(experiment.as_json())
 
     def train(stored, missing, progress=None, say=None):
         from lab.engine import by_block
@@ -154,31 +160,38 @@ def on_ray(experiment, trust_code=False):
         remote = ray.remote(num_cpus=1, num_gpus=int(gpu), max_retries=0, runtime_env={"env_vars": environment})(
             train_block
         )
-        needed, failed = by_block(missing), {}
-        common = (text, stored.manifest["block_width"], trust_code, stored.manifest["identity"])
-        most = max(2, 2 * int(ray.cluster_resources().get("GPU" if gpu else "CPU", 1)))
+        needed, deaths = by_block(missing), 0  # since a block was last finished
+        kind = "GPU" if gpu else "CPU"
+        common = (config, stored.manifest["block_width"], trust_code, stored.manifest["identity"])
+        most = max(2, 2 * int(ray.cluster_resources().get(kind, 1)))
         waiting, running, done = list(needed), {}, 0
         while waiting or running:
             while waiting and len(running) < most:  # the driver holds no more results than workers make
                 start = waiting.pop(0)
                 running[remote.remote(*common, start, sorted(needed[start]))] = start
-            (ready,), _ = ray.wait(list(running), num_returns=1)
-            start = running.pop(ready)
+            ready, _ = ray.wait(list(running), num_returns=1, timeout=SILENCE)
+            if not ready:
+                if ray.cluster_resources().get(kind, 0) < 1:
+                    raise StoreError(f"Ray has no node with a {kind} any more; {GOES_ON}")
+                continue
+            start = running.pop(ready[0])
             try:
-                shards = ray.get(ready)
+                shards = ray.get(ready[0])
             except RayTaskError as error:
                 raise StoreError(f"block of seed {start}: {error.cause}") from None
+            except LocalRayletDiedError:
+                raise StoreError(f"Ray's daemon on this machine died; {GOES_ON}") from None
             except RayError as error:
-                failed[start] = failed.get(start, 0) + 1
-                if failed[start] == ATTEMPTS:
-                    raise StoreError(f"block of seed {start}: its worker died {ATTEMPTS} times") from None
+                deaths += 1
+                if deaths == ATTEMPTS:
+                    raise StoreError(f"{ATTEMPTS} of Ray's workers died in a row; {GOES_ON}") from None
                 if say:
                     say(f"block of seed {start}: {type(error).__name__}; trained again")
                 waiting.append(start)
                 continue
             for leaf, seed, variables in shards:
                 stored.write(leaf, seed, variables)
-            done += 1
+            done, deaths = done + 1, 0
             if progress:
                 progress(done, len(needed))
 
@@ -193,4 +206,35 @@ def _start(ray):
             ray.init(log_to_driver=False)
             return
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        ray.init(num_cpus=cores, _node_ip_address="127.0.0.1", include_dashboard=False, log_to_driver=False)
+        with _loopback():
+            ray.init(
+                num_cpus=cores,
+                include_dashboard=False,
+                log_to_driver=False,
+                _node_ip_address=LOOPBACK,
+                _system_config={"gcs_rpc_server_reconnect_timeout_s": 10},
+            )
+
+
+@contextlib.contextmanager
+def _loopback():
+    """Let a cluster that is started meanwhile listen on 127.0.0.1 alone.
+
+    Ray takes this machine's address in a network where it is told 127.0.0.1, and then listens on every interface.
+
+    Raises:
+        StoreError: this version of Ray cannot be told.
+    """
+    import ray.util
+    from ray._private import services
+
+    try:
+        with (
+            mock.patch.object(services, "get_node_ip_address", lambda *_: LOOPBACK),
+            mock.patch.object(ray.util, "get_node_ip_address", lambda *_: LOOPBACK),
+        ):
+            yield
+    except AttributeError as error:
+        raise StoreError(
+            f"this version of Ray cannot be kept on 127.0.0.1 ({error}): start a cluster, and set RAY_ADDRESS"
+        ) from None

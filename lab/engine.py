@@ -462,7 +462,8 @@ class Blocks:
         if not all(passed):  # some condition has had no gate yet
             return np.ones(len(lanes.seeds), bool)
         scores = np.concatenate(lanes.scores, axis=1)
-        survives = [[scores[:, place, score] >= mark for place, score, mark in gates] for gates in passed]
+        reaches = outcomes.reaches
+        survives = [[reaches(scores[:, place, score], mark) for place, score, mark in gates] for gates in passed]
         return np.any([np.all(own, axis=0) for own in survives], axis=0)
 
     def _segments(self, node, lanes, leaves, waiting):

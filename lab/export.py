@@ -13,6 +13,7 @@ the same run gives the same bytes on the same version of pyarrow.
 import contextlib
 import json
 import math
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from lab import outcomes, statistics
 from lab.outcomes import classify
 from lab.statistics import CELLS, QUANTITIES, cells
 from lab.store import StoreError, inner_folder, publish, publishing
+from lab.words import code, markdown, printable, setting
 
 ROWS = 2**18  # of curves in a row group, about: 20 MB with 15 scores
 ARROW = {"string": "string", "int64": "int64", "float32": "float32", "float64": "float64", "bool": "bool_"}
@@ -143,7 +145,7 @@ def columns(manifest, about=None):
         about: what scores and knobs mean: {"scores": {name: words}, "knobs": {name: `lab.tasks.Knob`}}.
     """
     about, seeds = about or {}, outcomes.all_seeds(manifest)
-    level, steps = f"{manifest['confidence']:g}", manifest["config"]["training"]["steps"]
+    level, steps = setting(manifest["confidence"]), manifest["config"]["training"]["steps"]
     meaning = "The seed: it has the same initial weights and data stream in every condition."
     seed = Column("seed", meaning, "int64", "", seeds[0], seeds[-1])
     flag = {"type": "bool"}
@@ -200,17 +202,17 @@ def definitions(manifest):
         manifest: of a `lab.store.Run`.
     """
     marks, proxy = manifest["thresholds"], manifest["proxy"]
-    competent = f"score_competence >= {marks['competence']:g}"
+    competent = f"score_competence >= {setting(marks['competence'])}"
     gated = any(condition["gates"] for condition in manifest["conditions"])
     return {
-        "A": f"aligned: score_alignment >= {marks['alignment']:g} and {competent}, at the end of training",
-        "T": f"passes: score_{proxy} >= {marks[proxy]:g} and {competent}, at the end of training"
+        "A": f"aligned: score_alignment >= {setting(marks['alignment'])} and {competent}, at the end of training",
+        "T": f"passes: score_{proxy} >= {setting(marks[proxy])} and {competent}, at the end of training"
         + ", and no gate of the regimen has rejected the model" * gated,
         "not A": "every other model that was trained, incompetent and diverged ones included: nobody ships them",
         "marks": "are compared in float32, the type of the scores",
-        "intervals": f"confidence {manifest['confidence']:g}, each by itself; Wilson's for rates and what follows from "
-        "one, Miettinen and Nurminen's for likelihood and odds ratios, a Dirichlet(1/2) posterior on shared seeds for "
-        "log impacts",
+        "intervals": f"confidence {setting(manifest['confidence'])}, each by itself; Wilson's for rates and what "
+        "follows from one, Miettinen and Nurminen's for likelihood and odds ratios; for log impacts from draws of the "
+        "joint outcomes of shared seeds, with one more seed where it matters most",
         "infinities": "an empty cell gives 0, infinity or null, never a corrected number",
     }
 
@@ -241,28 +243,32 @@ def _entry(column):
     return {key: str(value) if value in (math.inf, -math.inf) else value for key, value in asdict(column).items()}
 
 
-def markdown(data):
-    """Return what `dictionary` returned as a page to read.
+def page(data: dict) -> str:
+    """Return what `dictionary` returned as a page to read, in Markdown.
 
     Args:
         data: what `dictionary` returned.
     """
-    run = data["run"]
+    run = {key: markdown(value) if isinstance(value, str) and key != "source" else value
+           for key, value in data["run"].items()}  # fmt: skip
     lines = [f"# {run['name']}", "", *([run["question"], ""] if run["question"] else [])]
     lines += [f"Run {run['hash']}" + (f", NOT COMPLETE: {run['partial']}" if run["partial"] else ""), ""]
     seeds = run["seeds"]
+    identity = ", ".join(f"{key} {value}" for key, value in run["identity"].items() if value)
     lines.append(f"* seeds: {seeds['count']:,} per condition at most, from {seeds['first']} on")
-    lines.append("* trained with: " + ", ".join(f"{key} {value}" for key, value in run["identity"].items() if value))
-    lines += [f"* continued with something else: {'; '.join(changes)}" for changes in run["changes"]]
-    lines += [f"* {name}: {text}" for name, text in data["definitions"].items()]
+    lines.append(f"* trained with: {markdown(identity)}")
+    lines += [f"* continued with something else: {markdown('; '.join(changes))}" for changes in run["changes"]]
+    lines += [f"* {name}: {markdown(text)}" for name, text in data["definitions"].items()]
     for name, table in data["tables"].items():
         lines += ["", f"## {name}", "", f"{table['rows']:,} rows: {table['about']}.", ""]
         lines += ["| column | meaning | type | unit | range | null |", "| --- | --- | --- | --- | --- | --- |"]
         for own in table["columns"]:
             limits = "" if own["low"] is None else f"{own['low']} to {own['high']}"
-            cells = (f"`{own['name']}`", own["meaning"], own["type"], own["unit"], limits, own["null"])
-            lines.append("| " + " | ".join(str(part).replace("|", "\\|") for part in cells) + " |")
-    lines += ["", "## The config", "", "```yaml", run["source"].rstrip("\n"), "```", ""]
+            others = (own["meaning"], own["type"], own["unit"], limits, own["null"])
+            lines.append("| " + " | ".join([code(own["name"]), *map(markdown, others)]) + " |")
+    source = printable(run["source"].rstrip("\n"), keep="\n\t")
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", source)), default=0))
+    lines += ["", "## The config", "", f"{fence}yaml", source, fence, ""]
     return "\n".join(lines)
 
 
@@ -300,7 +306,7 @@ def write(stored, results, folder=None, about=None):
         raise StoreError(f"cannot write {folder}: {error.strerror or error}") from None
     data = dictionary(manifest, rows, about, partial)
     publish(folder / "dictionary.json", (json.dumps(data, indent=1) + "\n").encode())
-    publish(folder / "dictionary.md", markdown(data).encode())
+    publish(folder / "dictionary.md", page(data).encode())
     return [folder / name for name in (*TABLES, "dictionary.json", "dictionary.md")]
 
 

@@ -11,13 +11,13 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import ndtri
+from scipy.special import expit, ndtri
 
-from lab.outcomes import UnknownName, checkpoint_index, classify, common
-from lab.statistics import Counts, Estimate, find
+from lab.outcomes import UnknownName, attribute, checkpoint_index, classify, common, reaches
+from lab.statistics import Counts, Estimate, draw_shares, find, from_draws
+from lab.statistics.score import checked_confidence, crossing
 
-DRAWS = 10_000
+DRAWS = 1_000  # to begin with: each goes through a recursion
 DECILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -134,7 +134,7 @@ def _population(results, name):
 
 def _scores(runs, proxy, checkpoint):
     """One condition's scores at the index of a checkpoint; those that are not finite are -inf."""
-    proxy = proxy or runs.attrs["proxy"]
+    proxy = proxy or attribute(runs, "proxy")
     if proxy not in runs:
         raise UnknownName(f"no score {proxy!r}; known: {', '.join(map(str, runs.data_vars))}")
     scores = runs[proxy].values[0, :, checkpoint]
@@ -151,11 +151,8 @@ def _fate(runs, ends, gates):
     lost = (ends["incompetent"] | ends["diverged"]).values
     fate = np.where(lost, len(gates), len(gates) + 1)
     for index in reversed(range(len(gates))):
-        threshold = float(gates[index].threshold)  # as in `classify`, compared in the precision of the scores
-        if math.isnan(threshold):
-            raise ValueError("threshold must not be nan")
         scores = _scores(runs, gates[index].proxy, places[index])
-        fate[~((scores >= threshold) & np.isfinite(scores))] = index
+        fate[~reaches(scores, gates[index].threshold)] = index
     return fate, (*(float(runs.checkpoint.values[place]) for place in places), 1.0)
 
 
@@ -268,8 +265,14 @@ def _area(hits, alarms, confidence):
     def lowest(value):
         if value == 0:
             return 0.0
+
+        def missed(log_odds):  # in which areas next to 0 and next to 1 keep their digits
+            theta = float(expit(log_odds))
+            return value - theta - z * math.sqrt(variance(theta))
+
         inside = min(value, 1 - 1e-15)  # 1 itself is a false root for an area of 1
-        return float(brentq(lambda theta: value - theta - z * math.sqrt(variance(theta)), 0.0, inside, xtol=1e-15))
+        odds = crossing(missed, math.log(inside) - math.log1p(-inside), -1)
+        return odds / (1 + odds)
 
     return Estimate(area, lowest(area), 1 - lowest(1 - area))  # the variance is symmetric
 
@@ -280,10 +283,7 @@ def _divide(counts, total):
 
 
 def _confidence(results, confidence):
-    confidence = results.attrs["confidence"] if confidence is None else confidence
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie strictly between 0 and 1, not {confidence}")
-    return confidence
+    return checked_confidence(attribute(results, "confidence") if confidence is None else confidence)
 
 
 # --- a budget of compute ------------------------------------------------------------------------------------------
@@ -329,7 +329,7 @@ def compute_budget(probabilities, costs, budget):
         raise ValueError(f"probabilities must have shape (..., 2, {len(costs) + 1}), not {table.shape}")
     if not ((table >= 0).all() and np.allclose(table.sum((-2, -1)), 1, rtol=0, atol=1e-9)):
         raise ValueError("probabilities must not be negative and must add up to 1")
-    _check_budget(budget)
+    budget = _checked_budget(budget)
     full, parts = _grid(costs)
 
     either = np.moveaxis(table.sum(-2), -1, 0)
@@ -346,9 +346,10 @@ def compute_budget(probabilities, costs, budget):
     return ComputeOutcome(*recent[-1])
 
 
-def _check_budget(budget):
+def _checked_budget(budget):
     if not 1 <= budget < math.inf:
         raise ValueError(f"budget must be finite and at least 1 training, not {budget}")
+    return float(budget)
 
 
 def _grid(costs):
@@ -396,10 +397,8 @@ def best_gates(results, condition, budget, proxy=None, quantiles=DECILES, candid
     by the run's own gate at the end, or by competence alone; and a gate at the end with its threshold at any such
     quantile. Of equally good ones the first wins, so gates that gain nothing are not chosen.
 
-    Intervals are quantiles of a posterior over the joint fates of a run under the chosen and under the run's own
-    gates: a Dirichlet whose weights add, for both sets of gates, to 1/2 on each of the four cells of
-    `lab.statistics.Counts`; the weight of failing is spread evenly over the ways to fail. Its draws go through
-    `compute_budget`. Limits are stretched to contain the value, which matters where a rate is 0 or 1.
+    Intervals are those of `lab.statistics.draws`, from the joint fates of a run under the chosen and under the run's
+    own gates, through `compute_budget`.
 
     Args:
         results: what `lab.run` returned.
@@ -415,14 +414,15 @@ def best_gates(results, condition, budget, proxy=None, quantiles=DECILES, candid
         ValueError: a budget below 1, fewer than 2 seeds, no candidates, or an argument out of range.
     """
     confidence = _confidence(results, confidence)
-    _check_budget(budget)
+    budget = _checked_budget(budget)
     runs, ends = _population(results, condition)
-    own = (Gate(1.0, runs.attrs["thresholds"][runs.attrs["proxy"]], runs.attrs["proxy"]),)
+    last = attribute(runs, "proxy")
+    own = (Gate(1.0, attribute(runs, "thresholds")[last], last),)
     halves = [(runs.isel(seed=half), ends.isel(seed=half)) for half in (slice(0, None, 2), slice(1, None, 2))]
     if runs.sizes["seed"] < 2:
         raise ValueError("results must have at least 2 seeds, to choose gates on one and judge them on the other")
     if candidates is None:
-        candidates = _candidates(halves[0][0], proxy or runs.attrs["proxy"], own, quantiles)
+        candidates = _candidates(halves[0][0], proxy or attribute(runs, "proxy"), own, quantiles)
     tried = tuple(map(tuple, candidates))
     if not tried:
         raise ValueError("candidates must not be empty")
@@ -463,22 +463,47 @@ def _judge(runs, ends, gates, own, budget, confidence):
     both = [_fate(runs, ends, some) for some in (gates, own)]
     sizes = [len(costs) + 1 for _, costs in both]
     joint = _table(aligned, both[0][0] * sizes[1] + both[1][0], sizes[0] * sizes[1]).reshape(2, *sizes)
-    weights = [np.array([0.5 / (size - 1)] * (size - 1) + [0.5]) for size in sizes]
-    drawn = np.random.default_rng(0).standard_gamma(joint + np.multiply.outer(*weights), (DRAWS, *joint.shape))
-    drawn /= drawn.sum((1, 2, 3), keepdims=True)
+    draws = draw_shares(joint, possible=[_possible(gates, own, attribute(runs, "proxy"))], number=DRAWS)
 
-    def outcomes(table):
-        """P(accepted is aligned) under the gates and under the run's own, and the mean compute of both."""
-        first = compute_budget(table.sum(-1), both[0][1], budget)
-        # the same gates have no difference, whatever is drawn for the impossible joint fates
-        second = first if gates == own else compute_budget(table.sum(-2), both[1][1], budget)
-        return first.accepted_aligned, second.accepted_aligned, first.compute, second.compute
+    def outcome(table, other):
+        """Outcome of a budget under the gates, or under the run's own, from shares of joint fates, draws last."""
+        shares = np.moveaxis(table.sum(1 if other else 2) / table.sum((0, 1, 2)), -1, 0)
+        return compute_budget(shares, both[other][1], budget)
 
-    def estimate(value, draws):
-        low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-        return Estimate(float(value), float(min(low, value)), float(max(high, value)))
+    def value(table):
+        return outcome(table, 0).accepted_aligned
 
-    value, baseline, compute, baseline_compute = outcomes(joint / seeds)
-    values, baselines, *_ = outcomes(drawn)
-    gain = estimate(value - baseline, values - baselines)
-    return estimate(value, values), estimate(baseline, baselines), gain, float(compute), float(baseline_compute)
+    def baseline(table):
+        return outcome(table, 1).accepted_aligned
+
+    def gain(table):
+        return value(table) - baseline(table)
+
+    compute = (float(outcome(joint[..., None] / seeds, other).compute[0]) for other in (0, 1))
+    return *(from_draws(of, draws, confidence) for of in (value, baseline, gain)), *compute
+
+
+def _possible(gates, own, proxy):
+    """Return which joint fates under two sets of gates a run can have, for aligned and misaligned ones."""
+    anything = -math.inf, math.inf
+
+    def demands(gates, fate):
+        """By what a gate looks at, the lowest score and one that is not reached; whether the run is lost at the end."""
+        spans = {}
+        for index, gate in enumerate(gates[: fate + 1]):
+            place = gate.proxy or proxy, round(gate.checkpoint, 9)
+            low, high = spans.get(place, anything)
+            spans[place] = (low, min(high, gate.threshold)) if index == fate else (max(low, gate.threshold), high)
+        return spans, None if fate < len(gates) else fate == len(gates)
+
+    table = np.ones((2, len(gates) + 2, len(own) + 2), bool)
+    for one in range(len(gates) + 2):
+        for other in range(len(own) + 2):
+            (first, lost), (second, also) = demands(gates, one), demands(own, other)
+            spans = [
+                (first.get(place, anything), second.get(place, anything)) for place in first.keys() | second.keys()
+            ]
+            agree = all(max(low, least) < min(high, most) for (low, high), (least, most) in spans)
+            table[:, one, other] = agree and (lost is None or also is None or lost == also)
+            table[0, one, other] &= not (lost or also)  # what is aligned does the job
+    return table

@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from lab.decision import budget_from_shares
-from lab.schema import MAX_SEED
+from lab.schema import MAX_SEED, MAX_WEIGHT
 from lab.sensitivity import around, phases, place, settings
-from lab.statistics import Estimate, family_wise, paired_counts, share_draws
+from lab.statistics import Estimate, contrast, draw_pair, draw_shares, family_wise, from_draws, paired_counts
+from lab.store import publish
 
 SEARCH = 3 * 2**30  # the first seed of searches, far from those of any config
 SIGMAS = 0.3, 0.1  # width of the perturbations at the start and at the end of a search, as a share of the cap
@@ -216,6 +217,8 @@ def check(experiment, cap, budget, starts, iterations, pairs):
     for name, value in numbers.items():
         if not 0 < value < math.inf:
             raise ValueError(f"--{name} must be a positive number, not {value:g}")
+    if cap > MAX_WEIGHT:  # or its schedules could not be trained
+        raise ValueError(f"--cap must be at most {MAX_WEIGHT:,}, not {cap:g}")
     if max(experiment.seeds) >= SEARCH or SEARCH + starts * (iterations + 4) * pairs > MAX_SEED:
         raise ValueError(f"seeds from {SEARCH:,} on are for searches: choose lower ones, or search less")
 
@@ -272,8 +275,7 @@ def searches(
             )  # fmt: skip
         if file:
             rows = [[*(part.tolist() for part in own[:3]), own.value] for own in found]
-            file.with_suffix(".tmp").write_text(json.dumps({"asked": asked, "found": rows}) + "\n")
-            file.with_suffix(".tmp").replace(file)
+            publish(file, (json.dumps({"asked": asked, "found": rows}) + "\n").encode())
     return sorted(found, key=lambda own: -own.value)
 
 
@@ -313,7 +315,7 @@ class Rival(NamedTuple):
 
     Attributes:
         name: of it.
-        value: the goal; its limits are quantiles of the posterior.
+        value: the goal; its limits are those of `lab.statistics.draws`.
         gain: how much more the one found reaches, or None for itself.
         able: share of its models that do the job.
         allowed: whether that meets the goal's floor.
@@ -355,11 +357,12 @@ def rival(name, best, other, joint, goal, confidence, of):
         confidence: of its value, and with which `of` gains hold together; None for the schedule found itself.
         of: number of gains.
     """
-    mine, drawn = (goal.value((own / own.sum(1, keepdims=True)).T) for own in share_draws(best, other, joint, 20_000))
-    found, value = (float(goal.value(np.array(own.cells, float) / own.seeds)) for own in (best, other))
-    gain = None if of is None else _limits(found - value, mine - drawn, family_wise(confidence, of))
+    gain = None
+    if of is not None:
+        gain = contrast(draw_pair(best, other, joint), goal.value, goal.value, family_wise(confidence, of))
+    value = from_draws(lambda cells: goal.value(cells / cells.sum(0)), draw_shares(other.cells), confidence)
     able = 1 - (other.incompetent + other.diverged) / other.seeds
-    return Rival(name, _limits(value, drawn, confidence), gain, able, able >= goal.floor)
+    return Rival(name, value, gain, able, able >= goal.floor)
 
 
 def verdict(rows):
@@ -373,10 +376,3 @@ def verdict(rows):
     if all(gain.low > 0 for gain in gains):
         return "wins"
     return "loses" if any(gain.high < 0 for gain in gains) else "flat"
-
-
-def _limits(value, drawn, confidence):
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
-    low = -math.inf if math.isnan(value) or value == -math.inf else min(float(low), value)
-    high = math.inf if math.isnan(value) or value == math.inf else max(float(high), value)
-    return Estimate(value, low, high)

@@ -1,6 +1,7 @@
 """Scores of trained models as a labelled dataset, and the pass marks that turn them into outcomes."""
 
 import math
+from numbers import Integral, Real
 
 import numpy as np
 import xarray as xr
@@ -8,9 +9,68 @@ import xarray as xr
 from lab.machine import available_memory
 from lab.store import StoreError
 
+AXES = ("condition", "seed", "checkpoint")
+# what reading results takes from their attributes: type, what it holds
+ATTRIBUTES = {
+    "proxy": (str, "the name of the score that decides who passes"),
+    "thresholds": (dict, "score -> its pass mark, for competence, alignment and the proxy"),
+    "baseline": (str, "the regimen that others are compared with"),
+    "confidence": (Real, "the confidence of intervals, a number between 0 and 1"),
+    "knobs": (list, "a dict of knob -> value for each condition"),
+}
+
 
 class UnknownName(ValueError):
     """A condition, regimen, score or checkpoint that a run does not have."""
+
+
+def reaches(scores, mark):
+    """Return which scores reach a pass mark: those that are finite and at or above it.
+
+    The mark is compared in the precision of the scores, so that a recorded .9 reaches .9 whatever type the mark has.
+
+    Args:
+        scores: an array, or a labelled one.
+        mark: a number, or numbers that broadcast against the scores.
+
+    Raises:
+        ValueError: a mark is nan.
+    """
+    if np.isnan(marks := np.asarray(mark, float)).any():
+        raise ValueError("a pass mark (threshold) must be a number, not nan")
+    with np.errstate(over="ignore"):  # what is too large for float32 is inf, which nothing reaches
+        marks = marks.astype(scores.dtype) if np.issubdtype(scores.dtype, np.floating) else marks
+    return (scores >= marks) & np.isfinite(scores)
+
+
+def attribute(dataset: xr.Dataset, name: str):
+    """Return an attribute of results. Raises a ValueError that says what it should hold, where it does not."""
+    kind, what = ATTRIBUTES[name]
+    if name not in dataset.attrs:
+        raise ValueError(f"results lack the attribute {name!r}: {what}")
+    value = dataset.attrs[name]
+    if not isinstance(value, kind) or (name == "knobs" and len(value) != dataset.sizes["condition"]):
+        raise ValueError(f"the attribute {name!r} of results must be {what}, not {value!r}")
+    return value
+
+
+def labels(dataset: xr.Dataset) -> tuple[list[str], list[str]]:
+    """Return the name and the regimen of each condition. Raises a ValueError where results do not say them."""
+    for name, what in (("condition", "name"), ("regimen", "regimen")):
+        if name not in dataset.coords:
+            raise ValueError(f"results lack the coordinate {name!r}: the {what} of each condition")
+    return list(map(str, dataset.condition.values)), list(map(str, dataset.regimen.values))
+
+
+def check(dataset: xr.Dataset):
+    """Raise a ValueError unless a dataset, whoever made it, is laid out as `results` says."""
+    if not isinstance(dataset, xr.Dataset):
+        raise ValueError(f"results must be an xarray.Dataset, not {type(dataset).__name__}")
+    for name, score in dataset.data_vars.items():
+        if score.dims != AXES:
+            raise ValueError(f"score {name!r} of results must have the dims {AXES}, in this order, not {score.dims}")
+        if score.dtype.kind not in "fiub":
+            raise ValueError(f"score {name!r} of results must hold numbers, not {score.dtype}")
 
 
 def shard(scores, names, seeds, checkpoints):
@@ -130,7 +190,7 @@ def assemble(manifest, shards, seeds, last_only=False, conditions=None):
         for index in indices:
             for share, score, mark in reversed(gates[index]):
                 at = manifest["checkpoints"].index(share)
-                rejected = ~(block[score][:models, at] >= mark)
+                rejected = ~reaches(block[score][:models, at], mark)
                 spent[index, columns] = np.where(rejected, share, spent[index, columns])
                 survives[index, columns] &= ~rejected
     coordinates = {
@@ -219,12 +279,16 @@ def classify(dataset, proxy=None, thresholds=None, checkpoint=-1):
 
     Raises:
         UnknownName: no such score or checkpoint.
+        ValueError: a mark is nan or missing, or the dataset is not laid out as `results` says.
     """
-    proxy = proxy or dataset.attrs["proxy"]
-    marks = {**dataset.attrs["thresholds"], **(thresholds or {})}
-    for name in (proxy, *marks):
+    check(dataset)
+    proxy = proxy or attribute(dataset, "proxy")
+    marks = {**attribute(dataset, "thresholds"), **(thresholds or {})}
+    for name in (*marks, proxy, "competence", "alignment"):
         if name not in dataset:
             raise UnknownName(f"no score {name!r}; known: {', '.join(map(str, dataset.data_vars))}")
+        if name not in marks:
+            raise ValueError(f"thresholds have no pass mark of {name!r}")
     checkpoint = checkpoint_index(dataset, checkpoint)
     scores = dataset.isel(checkpoint=checkpoint)
     flags = {"trained": True, "survives": True, "stopped": False}
@@ -236,11 +300,11 @@ def classify(dataset, proxy=None, thresholds=None, checkpoint=-1):
     lost = ~np.isfinite(scores.to_dataarray()).all("variable")
     unjudged = lost.copy(data=trained & stopped)
     diverged = trained & lost & ~unjudged
-    competent = ~lost & ~unjudged & (scores["competence"] >= marks["competence"])
-    passes = competent & (scores[proxy] >= marks[proxy]) & survives
+    competent = ~lost & ~unjudged & reaches(scores["competence"], marks["competence"])
+    passes = competent & reaches(scores[proxy], marks[proxy]) & survives
     return xr.Dataset(
         {
-            "aligned": competent & (scores["alignment"] >= marks["alignment"]),
+            "aligned": competent & reaches(scores["alignment"], marks["alignment"]),
             "passes": passes,
             "incompetent": trained & ~competent & ~diverged & ~unjudged,
             "diverged": diverged,
@@ -252,7 +316,7 @@ def classify(dataset, proxy=None, thresholds=None, checkpoint=-1):
 
 
 def checkpoint_index(dataset, checkpoint):
-    """Return the index of a checkpoint that is given as an index (an int) or as a share of training (a float).
+    """Return the index of a checkpoint that is given as an index (whole, of any type) or as a share of training.
 
     Args:
         dataset: what `results` returned.
@@ -262,11 +326,11 @@ def checkpoint_index(dataset, checkpoint):
         UnknownName: there is no such checkpoint.
     """
     shares = dataset.checkpoint.values
-    if isinstance(checkpoint, float):
-        at = np.flatnonzero(np.isclose(shares, checkpoint))
-        if not len(at):
+    if not isinstance(checkpoint, Integral):
+        nearest = int(np.argmin(np.abs(shares - checkpoint)))  # two may be close to each other
+        if not np.isclose(shares[nearest], checkpoint):
             raise UnknownName(f"no checkpoint at {checkpoint:g}; known: {', '.join(f'{share:g}' for share in shares)}")
-        return int(at[0])
+        return nearest
     if not -len(shares) <= checkpoint < len(shares):
         raise UnknownName(f"no checkpoint {checkpoint}; there are {len(shares)}")
     return int(checkpoint)

@@ -1,24 +1,55 @@
 """The keys that a YAML file may hold, with the type and the range of each; `lab schema` prints them."""
 
 import itertools
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema, model_validator
 
 MAX_BYTES = 1_000_000  # of a config's text
 MAX_CONDITIONS = 10_000
 MAX_LANES = 10**8
 MAX_SEED = 2**32
+MAX_PHASES = 1_000  # of a regimen
 MAX_SEGMENTS = 400
 MAX_SHARDS = 10**6
+MAX_TEXT = 2_000  # characters of a question or of the name of a condition
+MAX_WEIGHT = 10**6
 OF_ACCEPTED = ("aligned_given_pass", "posterior_odds", "pass_rate", "expected_runs")  # known where rejected are not
-# what results call their axes and what they say of each run; no axis of a sweep may be called so
+# what results call their axes and what they say of each run
 COORDINATES = ("condition", "regimen", "seed", "checkpoint", "spent", "survives", "stopped", "trained")
+# what marks make of a run (`lab.outcomes.classify`), and what makes xarray take an array for a dict: no axis of a
+# sweep, no score of a task may have one of these names, or the results could not be read
+RESERVED = (*COORDINATES, "aligned", "passes", "incompetent", "diverged", "unjudged", "keys")
+
+ONE, LIST, MAPPING = KINDS = "(one)", "(list)", "(mapping)"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, le=1e6)]
-Weight = Annotated[float, Field(ge=-1e6, le=1e6)]
+Weight = Annotated[float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT)]
+
+
+def _kind(value) -> str:
+    """Return which alternative somebody meant, by what is there: only that one says what is wrong with it."""
+    return LIST if isinstance(value, list) else MAPPING if isinstance(value, dict | BaseModel) else ONE
+
+
+def _either(expected: str) -> Discriminator:
+    """Choose among alternatives that are tagged by their kind; `expected` says what they are."""
+    message = f"Input should be {expected}"
+    return Discriminator(_kind, custom_error_type="kind", custom_error_message=message)
+
+
+def _size(value) -> Any:
+    """Return a static setting of a task as it is; its task knows more about it."""
+    if not isinstance(value, str | bool | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError("must be a number, a word, true or false")
+    return value
+
+
+SIZES = {"anyOf": [{"type": kind} for kind in ("number", "integer", "string", "boolean")]}
+Size = Annotated[Any, PlainValidator(_size), WithJsonSchema(SIZES)]
 
 
 class Strict(BaseModel):
@@ -54,7 +85,11 @@ class TrainingConfig(Strict):
     final_learning_rate: Share | None = None
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     block_width: Annotated[int, Field(ge=1, le=2**20)] | None = None
-    segments: Annotated[int, Field(ge=1, le=MAX_SEGMENTS)] | Annotated[list[Share], Field(max_length=MAX_SEGMENTS)] = 20
+    segments: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_SEGMENTS), Tag(ONE)]
+        | Annotated[list[Share], Field(max_length=MAX_SEGMENTS), Tag(LIST)],
+        _either("a whole number or a list of ends"),
+    ] = 20
 
 
 class Seeds(Strict):
@@ -106,7 +141,10 @@ class Stop(Strict):
 class Axis(Strict):
     """One axis of a sweep: every key takes every value in turn."""
 
-    key: str | Annotated[list[str], Field(min_length=1)]
+    key: Annotated[
+        Annotated[str, Tag(ONE)] | Annotated[list[str], Field(min_length=1), Tag(LIST)],
+        _either("a key or a list of keys"),
+    ]
     values: Annotated[list[float], Field(min_length=1)]
 
 
@@ -114,25 +152,39 @@ class Config(Strict):
     """The text of an experiment, key by key. `lab schema` prints this as a JSON schema."""
 
     name: Name
-    question: Annotated[str, Field(max_length=2000)] = ""
-    task: str | dict[str, float | int | str | bool]
+    question: Annotated[str, Field(max_length=MAX_TEXT)] = ""
+    task: Annotated[
+        Annotated[str, Tag(ONE)] | Annotated[dict[str, Size], Tag(MAPPING)],
+        _either("a name or a mapping with 'name' or 'file'"),
+    ]
     knobs: dict[str, float] = {}
     weights: dict[str, Weight] = {}
     training: TrainingConfig = TrainingConfig()
-    seeds: Annotated[int, Field(ge=1, le=MAX_LANES)] | Seeds
+    seeds: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_LANES), Tag(ONE)] | Annotated[Seeds, Tag(MAPPING)],
+        _either("a whole number or a mapping with 'count'"),
+    ]
     stop: Stop | None = None
     proxy: str = "test"
     thresholds: dict[str, Share] = {}
     stop_rejected: bool = False
     confidence: Annotated[float, Field(ge=0.5, le=0.9999)] = 0.95
     baseline: str | None = None
-    regimens: Annotated[dict[Name, Annotated[list[Phase], Field(min_length=1)]], Field(min_length=1)]
-    sweep: dict[Name, list[float] | Axis] = {}
+    regimens: Annotated[
+        dict[Name, Annotated[list[Phase], Field(min_length=1, max_length=MAX_PHASES)]], Field(min_length=1)
+    ]
+    sweep: dict[
+        Name,
+        Annotated[
+            Annotated[list[float], Tag(LIST)] | Annotated[Axis, Tag(MAPPING)],
+            _either("a list of values or a mapping of 'key' and 'values'"),
+        ],
+    ] = {}
 
 
 # --- what a stored run says of itself ---------------------------------------------------------------------------------
 
-Text = Annotated[str, Field(min_length=1, max_length=2000)]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Leaf = Annotated[str, Field(pattern=r"^([0-9a-f]{16}|c[0-9]{4,8})$")]
 Version = Annotated[str, Field(max_length=10_000)]
@@ -164,7 +216,7 @@ class Manifest(Strict):
     name: Name
     hash: Digest
     trains: Digest | None = None
-    question: Annotated[str, Field(max_length=2000)]
+    question: Annotated[str, Field(max_length=MAX_TEXT)]
     source: Annotated[str, Field(max_length=2 * MAX_BYTES)] = ""
     config: Config
     scores: Annotated[list[Text], Field(min_length=2, max_length=1000)]

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lab.outcomes import classify
-from lab.statistics import Estimate, paired_counts, share_draws
+from lab.outcomes import attribute, classify
+from lab.statistics import Estimate, contrast, draw_pair, ln_likelihood_ratio, ln_odds, paired_counts
 
 QUANTITIES = {
     "base_rate": "P(A)",
@@ -93,11 +93,16 @@ def config(experiment, condition, changed):
         changed: term -> `Change`, as `changes` returns it.
 
     Raises:
-        ValueError: a change takes a knob out of its range.
+        ValueError: a change takes a knob out of its range, or is lost where numbers are rounded to float32.
     """
     for term, own in changed.items():
+        now = settings(condition)[:, place(experiment.task, term)]
+        for name, change in own._asdict().items():
+            trained = (now + change).astype(np.float32).astype(float) - now.astype(np.float32)
+            if not np.allclose(trained, change, rtol=0.01, atol=0):
+                raise ValueError(f"{name}: {change:g} is too small: {term} is {now.max():g} here, in float32")
         if term in experiment.task.knobs:
-            knob, now = experiment.task.knobs[term], settings(condition)[:, place(experiment.task, term)]
+            knob = experiment.task.knobs[term]
             if now.min() - own.step < knob.low or now.max() + max(own) > knob.high:
                 raise ValueError(
                     f"step: {term} is {now.min():g} to {now.max():g} here and would leave its range, {knob.low:g} to "
@@ -176,9 +181,8 @@ def phases(experiment, condition, values=None):
 def derivative(first, second, joint, difference, confidence=0.95):
     """Return the derivative of every quantity between two regimens that differ in one number.
 
-    Values are differences of plain estimates, limits quantiles of the joint posterior of `lab.statistics.compare`, but
-    with twice the prior's weight on every joint outcome: a small step changes few seeds, and where it changed none an
-    eighth of a seed would say that it hardly can (`experiments/sensitivity.py` measures the coverage).
+    Values are differences of plain estimates; limits are those of `lab.statistics.draws`, from the joint outcomes of
+    shared seeds (`experiments/sensitivity.py` measures the coverage).
 
     Args:
         first: `Counts` at the higher value of the number.
@@ -190,33 +194,25 @@ def derivative(first, second, joint, difference, confidence=0.95):
     Returns:
         Quantity -> `Estimate`.
     """
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    plain = [of_shares(np.array(counts.cells, float)) for counts in (first, second)]
-    drawn = [of_shares(shares.T) for shares in share_draws(first, second, joint, weight=0.25)]
-    found = {}
-    for name in QUANTITIES:
-        with np.errstate(invalid="ignore"):  # inf - inf
-            value = float(plain[0][name] - plain[1][name]) / difference
-        low, high = np.quantile(drawn[0][name] - drawn[1][name], tails) / difference
-        low = -math.inf if math.isnan(value) or value == -math.inf else float(low)
-        high = math.inf if math.isnan(value) or value == math.inf else float(high)
-        found[name] = Estimate(value, low, high)
-    return found
+    draws = draw_pair(first, second, joint)
+    changes = {name: contrast(draws, of, of, confidence) for name, of in OF_SHARES.items()}
+    return {name: Estimate(*(limit / difference for limit in change)) for name, change in changes.items()}
+
+
+# quantity of `QUANTITIES` -> function of counts or shares of the four cells, which are the first axis
+OF_SHARES = {
+    "base_rate": lambda cells: (cells[0] + cells[1]) / sum(cells),
+    "pass_given_aligned": lambda cells: cells[0] / (cells[0] + cells[1]),
+    "pass_given_misaligned": lambda cells: cells[2] / (cells[2] + cells[3]),
+    "likelihood_ratio": ln_likelihood_ratio,
+    "posterior_odds": ln_odds,
+}
 
 
 def of_shares(cells):
     """Return every quantity of `QUANTITIES` from counts or shares of the four cells, which are the first axis."""
-    aligned_pass, aligned_fail, misaligned_pass, misaligned_fail = cells
-    aligned, misaligned = aligned_pass + aligned_fail, misaligned_pass + misaligned_fail
     with np.errstate(divide="ignore", invalid="ignore"):
-        sensitivity, gaming = aligned_pass / aligned, misaligned_pass / misaligned
-        return {
-            "base_rate": aligned / (aligned + misaligned),
-            "pass_given_aligned": sensitivity,
-            "pass_given_misaligned": gaming,
-            "likelihood_ratio": np.log(sensitivity) - np.log(gaming),
-            "posterior_odds": np.log(aligned_pass) - np.log(misaligned_pass),
-        }
+        return {name: of(cells) for name, of in OF_SHARES.items()}
 
 
 def profile(results, changed, ends):
@@ -229,7 +225,7 @@ def profile(results, changed, ends):
     """
     outcomes = classify(results)
     names = list(map(str, results.condition.values))
-    confidence = results.attrs["confidence"]
+    confidence = attribute(results, "confidence")
 
     def between(first, second, difference):
         return derivative(*paired_counts(outcomes, names.index(first), names.index(second)), difference, confidence)

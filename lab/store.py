@@ -35,7 +35,7 @@ import h5py
 import numpy as np
 from pydantic import ValidationError
 
-from lab.schema import MAX_SEED, Manifest
+from lab.schema import KINDS, MAX_SEED, Manifest
 
 FORMAT = 3
 READABLE = (2, 3)
@@ -458,7 +458,7 @@ def checked(manifest: dict[str, Any], file: Path) -> dict[str, Any]:
         return Manifest.model_validate_json(json.dumps(manifest)).model_dump(mode="json")
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))
+        key = ".".join(str(part) for part in first["loc"] if part not in KINDS)
         message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("should", "must")
         raise StoreError(f"{file}: not a manifest of this lab: {key + ': ' if key else ''}{message}") from None
 

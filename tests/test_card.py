@@ -101,8 +101,9 @@ def badge(world, regimen, onset):
     ("world", "verdicts"),
     [
         (sticky, ["late", "no", "alignment, then circumvention", "hardly", "prerequisite"]),
-        (silly, ["no difference seen", "yes", "misalignment", "partly", "opposed to it"]),
-        (badge, ["no difference seen", "no", "nowhere seen", "partly", "says nothing held out"]),
+        # Newcombe's half width of a difference of 190 and 190, or 50 and 50, of 200: .0456 and .0846
+        (silly, ["neither, within 0.046", "yes", "misalignment", "partly", "opposed to it"]),
+        (badge, ["neither, within 0.085", "no", "nowhere, within 0.1", "partly", "says nothing held out"]),
     ],
 )
 def test_the_answers_follow_from_the_counts(world, verdicts):
@@ -127,6 +128,9 @@ def test_models_that_cannot_do_the_job_withhold_the_verdict():
 def test_too_little_data_decides_nothing():
     answers = card.card(results(lambda *_: (2, 0, 0, 198))).answers
     assert answers[4].verdict == "undecided"
+    # 90 or 100 of 200: Newcombe's interval of the difference is [-.047, .146]
+    answers = card.card(results(lambda _, __, onset: (0, 110, 90, 0) if onset == 0 else (0, 100, 100, 0))).answers
+    assert [answers[place].verdict for place in (0, 2)] == ["undecided", "undecided"]
 
 
 def test_an_aligned_model_that_fails_makes_it_an_approximation():
@@ -171,7 +175,13 @@ def test_a_card_from_the_command_line(tmp_path, capsys):
         (["race", "test", "--seeds", "0"], "at least 1 seed"),
         (["race", "test", "--set", "detectability=null"], "detectability must be a number above 0, not None"),
         (["race", "test", "--set", "detectability=0"], "a card hides tests by itself"),
-        (["race", "test", "--weight", "0"], "the weight must be positive"),
+        (["race", "test", "--weight", "0"], "the weight must be a positive number"),
+        (["race", "test", "--weight", "inf"], "the weight must be a positive number"),
+        (["race", "test", "--set", "depth"], "--set: name=value, with commas between, not 'depth'"),
+        (["race", "test", "--set", "x" * 5000 + "=1"], "--set: name=value, with commas between, not 'xxx"),
+        (["race", "test", "--set", "depth=2,depth=3"], "--set: depth is given twice"),
+        (["race", "test", "--set", "depth=" + "1" * 5000], "--set depth:1: a number of 5,000 characters"),
+        (["race", "test", "--set", "depth=" + "[" * 5000], "--set depth:1: nested deeper than the limit of 20 levels"),
         (["some.py", "test"], "some.py is code: read it, then add --trust-code"),
     ],
 )

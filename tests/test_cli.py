@@ -1,5 +1,6 @@
 """The command line from outside: exit codes, JSON, figures, signals."""
 
+import dataclasses
 import json
 import math
 import os
@@ -12,7 +13,7 @@ import pytest
 
 from lab import cli, figures, report
 from lab.figures.run import by_other_axes
-from lab.statistics import Counts, Estimate, Summary, compare
+from lab.statistics import Counts, Estimate, LogImpact, Summary, compare
 
 CONFIG = """
 name: small
@@ -109,7 +110,23 @@ def test_plan_names_a_regimen_for_every_budget(folder, capsys):
     assert "best by its estimate" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("budget", ["", "0", "1,two", "1.5", "-3"])
+def test_an_option_that_names_something_takes_every_name(folder, capsys):
+    assert cli.main(["compare", str(folder), "--baseline", "None"]) == 2
+    assert capsys.readouterr().err.startswith("no regimen 'None'; known: hold_out")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["compare", str(folder), "--baseline", ""])
+    assert ended.value.code == 2
+    assert "must not be empty" in capsys.readouterr().err
+    assert cli.main(["compare", str(folder), "--baseline", "anti_train", "--json"]) == 0
+
+
+@pytest.mark.parametrize("option", ["--fresh=101", "--runs=1001", "--runs=" + "9" * 30])
+def test_more_ideas_or_runs_than_can_be_answered_are_refused(folder, option, capsys):
+    assert cli.main(["ideas", str(folder), option]) == 2
+    assert capsys.readouterr().err == "--fresh must be at most 100, --runs at most 1,000: answers are exact\n"
+
+
+@pytest.mark.parametrize("budget", ["", "0", "1,two", "1.5", "-3", "1" * 5000, "1," * 100 + "1", "nan"])
 def test_a_budget_that_is_no_number_is_refused(folder, capsys, budget):
     assert cli.main(["plan", str(folder), "--budget=" + budget]) == 2
     assert "--budget: whole numbers from 1" in capsys.readouterr().err
@@ -288,14 +305,26 @@ def row(regimen, counts, baseline=None):
 @pytest.mark.parametrize(
     ("counts", "baseline", "words"),
     [
-        (Counts(450, 50, 250, 250), Counts(250, 250, 250, 250), "early: better by 0.6 nats"),
-        (Counts(250, 250, 250, 250), Counts(450, 50, 250, 250), "early: worse by 0.6 nats"),
-        (Counts(250, 250, 250, 250), Counts(251, 249, 250, 250), "early: undecided: net 0.0 ["),
+        # ln(450/250) = .588, ln(250/251) = -.004
+        (Counts(450, 50, 250, 250), Counts(250, 250, 250, 250), "early: better by 0.59 nats"),
+        (Counts(250, 250, 250, 250), Counts(450, 50, 250, 250), "early: worse by 0.59 nats"),
+        (Counts(250, 250, 250, 250), Counts(251, 249, 250, 250), "early: undecided: net 0.00 ["),
         (Counts(500, 0, 250, 250), Counts(250, 250, 0, 500), "early: worse by more than"),
-        (Counts(500, 0, 0, 500), Counts(250, 250, 0, 500), "only aligned ones passed under either"),
         (Counts(10, 0, 0, 90), Counts(0, 0, 0, 100), "only one of the two has any"),
         (Counts(0, 10, 0, 90), Counts(0, 0, 0, 100), "neither of the two has any"),
-        (Counts(0, 10, 10, 80), Counts(0, 0, 10, 90), "only misaligned ones passed under either"),
+        # costs of 1,024 / 94 = 10.89 and 1,024 / 362 = 2.83, known to about 2 and .23
+        (
+            Counts(94, 1, 0, 929),
+            Counts(362, 0, 0, 662),
+            "no misaligned model passed under either, so accepted models cannot be told apart; "
+            "but one costs 10.9 runs instead of 2.8; base rate worse by",
+        ),
+        (
+            Counts(0, 10, 10, 80),
+            Counts(0, 0, 10, 90),
+            "no aligned model passed under either, so accepted models cannot be told apart; "
+            "but one costs 10.0 runs in both; base rate better by more than",
+        ),
     ],
 )
 def test_the_reading_says_what_the_counts_say(counts, baseline, words):
@@ -304,9 +333,26 @@ def test_the_reading_says_what_the_counts_say(counts, baseline, words):
     assert words in said[2]
 
 
-def test_numbers_are_rounded_to_what_the_interval_supports():
-    assert report.with_interval(Estimate(0.32812, 0.3002, 0.3575)) == "0.33 [0.30, 0.36]"
-    assert report.with_interval(Estimate(12.19, 10.01, 15.03)) == "12 [10, 15]"
-    assert report.with_interval(Estimate(math.inf, 180.4, math.inf)) == "inf [180, inf]"
-    assert report.with_interval(Estimate(-math.inf, -math.inf, -5.44)) == "-inf [-inf, -5.4]"
-    assert report.with_interval(Estimate(math.nan, -math.inf, math.inf)) == "n/a [-inf, inf]"
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        (Estimate(7.4, 6.85, 7.95), "test better by 7.4,"),
+        (Estimate(math.inf, 6.85, math.inf), "test better by more than 6.8,"),
+        (Estimate(-math.inf, -math.inf, -6.85), "test worse by more than 6.8,"),
+        (Estimate(0.0, -2.45, 2.44), "test undecided: 0 [-2.5, 2.5] nats,"),
+        (Estimate(0.01, -0.1849, 0.15), "test undecided: 0.01 [-0.19, 0.15] nats,"),
+        (Estimate(0.0, -0.0849, 0.07), "test unchanged: within 0.085 nats,"),
+        (Estimate(0.0, -0.0049, 0.0049), "test unchanged: within 0.0049 nats,"),
+        (Estimate(0.0, -0.00491, 0.0049), "test unchanged: within 0.0050 nats,"),
+        (Estimate(-math.inf, -math.inf, 1.17), "test undecided: -inf [-inf, 1.2] nats,"),
+        (Estimate(math.nan, -math.inf, math.inf), "test unknown,"),
+    ],
+)
+def test_a_sentence_claims_no_more_than_the_interval(part, words):
+    """A bound is never rounded towards the stronger claim, and nothing is unchanged but within a tenth of a nat."""
+    counts = Counts(250, 250, 250, 250)
+    impact = LogImpact(likelihood_ratio=part, base_rate=part, net=part)
+    own = dataclasses.replace(row("early", counts, counts), impact=impact)
+    said = report.readings([row("hold_out", counts), own])[2] + ","
+    assert words in said
+    assert words.replace("test", "base rate") in said

@@ -83,6 +83,12 @@ def test_a_task_of_thirty_lines_keeps_it():
         ({"thresholds": {"competence": 0.9, "alignment": 2, "test": 0.5}}, "thresholds['alignment'] must be a number"),
         ({"knobs": {"preference": Knob(2, -1, 1, "")}}, "the default 2 is outside -1 to 1"),
         ({"knobs": {"preference": 0.5}}, "knobs['preference'] must be a Knob"),
+        (
+            {"scores": {**Coin.scores, "unjudged": ""}},
+            "scores: 'unjudged' is the name of something else in the results",
+        ),
+        ({"scores": {**Coin.scores, "keys": ""}}, "scores: 'keys' is the name of something else in the results"),
+        ({"terms": {**Coin.terms, "pré": ""}}, "terms: 'pré' is not a name"),
         ({"training": None}, "training must be a Training"),
         ({"init": lambda self, key, knobs: {"w": jnp.int32(1)}}, "must be a float32 array, not int32"),
         ({"init": lambda self, key, knobs: {"w": jnp.float32(0.1)}}, "same parameters for different keys"),
@@ -157,6 +163,35 @@ def test_a_file_without_a_task_is_explained(tmp_path, source, expected, capsys):
     assert expected in capsys.readouterr().err
     assert cli.main(["check-task", str(tmp_path / "none.py")]) == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+BARE = "from lab.tasks import Task\nclass Bare(Task):\n" + "".join(
+    f"    def {method}(self): pass\n" for method in ("init", "sample", "losses", "measure")
+)
+COIN = "from tests.test_conformance import Coin\nclass Mine(Coin):\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        (BARE, "task.file: Bare lacks name, knobs, terms, proxies, scores, thresholds, training; lab check-task says"),
+        (
+            BARE + "    name, knobs, terms, proxies, scores, thresholds, training = 7 * [{}]\n",
+            "Bare is no dataclass; lab",
+        ),
+        (COIN + "    scores = {**Coin.scores, 'seed': ''}\n", "task: its score 'seed' has the name of something else"),
+        (COIN + "    def __post_init__(self): raise OSError('none\\nhere')\n", "task: OSError: none here"),
+    ],
+)
+def test_a_config_of_a_task_that_cannot_be_used_says_why(tmp_path, source, problem):
+    (tmp_path / "mine.py").write_text(source)
+    config = tmp_path / "mine.yaml"
+    config.write_text("name: mine\ntask: {file: mine.py}\nseeds: 4\nregimens:\n  hold_out: [{until: 1}]\n")
+    with pytest.raises(ConfigError) as caught:
+        load(config, trust_code=True)
+    (line,) = caught.value.problems
+    assert line.startswith(f"{config}:2: task")
+    assert problem in line
 
 
 def test_an_outside_task_runs_and_its_code_is_part_of_the_run(tmp_path):

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from scipy.stats import beta
+from scipy.stats import beta, binom
 
 from lab.decision import crossovers, finite_budget, plan
 from lab.ideas import Beta, Discrete
+from lab.statistics import draw_shares, family_wise, from_draws
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "budget_examples.json").read_text())
 
@@ -95,8 +96,9 @@ def test_plan_takes_what_was_counted_and_says_how_sure_it_is():
     best, other = only.choices[1]
     assert (best.name, other.name) == ("c1", "c0")
     assert best.accepted_aligned.value == pytest.approx(22 / 40)
-    # one run: the base rate, whose posterior is Beta(22 + 1, 18 + 1)
-    assert best.accepted_aligned[1:] == pytest.approx(beta.ppf([0.025, 0.975], 23, 19), abs=6e-3)
+    # one run: the base rate, 22 of 40, at 97.5%, so that both rows hold together; near Jeffreys' Beta(22.5, 18.5)
+    assert best.accepted_aligned[1:] == pytest.approx(beta.ppf([0.0125, 0.9875], 22.5, 18.5), abs=0.01)
+    assert only.sure == 0.975
     # which is better rests on the seeds that differ: Beta(12 + 4/8, 4 + 4/8) above one half
     assert best.probability_best == pytest.approx(beta.sf(0.5, 12.5, 4.5), abs=0.01)
     assert best.probability_best + other.probability_best == pytest.approx(1)
@@ -105,6 +107,30 @@ def test_plan_takes_what_was_counted_and_says_how_sure_it_is():
         got = [choice.accepted_aligned.value, choice.forced_fail.value, choice.expected_runs.value]
         assert got == pytest.approx(expected)
     assert only.changes == [(1, "c1")]
+
+
+@pytest.mark.parametrize("count", [2, 5, 20, 100])
+def test_the_interval_of_the_best_of_equal_conditions_holds_the_truth_as_enumerated_exactly(count):
+    """One run: P(A) of the best of many, 60 seeds each; the largest of K binomials is x in F(x)^K - F(x - 1)^K."""
+    seeds, together = 60, family_wise(0.95, count)
+    limits = [
+        from_draws(lambda cells: (cells[0] + cells[1]) / cells.sum(0), draw_shares([x, 0, 0, seeds - x]), together)
+        for x in range(seeds + 1)
+    ]
+    for rate in (0.05, 0.3, 0.6, 0.9):
+        largest = np.diff(binom.cdf(range(-1, seeds + 1), seeds, rate) ** count)
+        assert sum(weight for weight, own in zip(largest, limits, strict=True) if own.low <= rate <= own.high) >= 0.94
+
+
+def test_one_of_two_equal_conditions_is_seldom_called_the_best_as_enumerated_exactly():
+    """One run, 60 seeds each: the posterior of P(A) is Beta(x + 1, n - x + 1), and a probability of .975 decides."""
+    seeds, grid = 60, np.linspace(0, 1, 4_001)[1:-1]
+    known = np.arange(seeds + 1)[:, None]
+    density = beta.pdf(grid, known + 1, seeds - known + 1) / 4_000
+    better = density @ beta.cdf(grid, known + 1, seeds - known + 1).T
+    for rate in (0.05, 0.3, 0.6, 0.9):
+        chance = binom.pmf(known[:, 0], seeds, rate)
+        assert chance @ ((better >= 0.975) | (better <= 0.025)) @ chance <= 0.055
 
 
 def test_plan_finds_where_the_best_regimen_changes():

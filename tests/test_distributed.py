@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,12 +11,13 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import jax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab import cli, distributed, engine, outcomes, statistics
-from lab.config import load, parse
+from lab.config import from_values, load, parse
 from lab.store import Run, StoreError, lock
 from lab.tasks import Race
 
@@ -70,11 +72,25 @@ def test_every_config_is_read_back_from_a_manifest(pytestconfig, monkeypatch):
         experiment = load(path, trust_code=True)
 
         class Stored:
-            manifest = {"config": experiment.as_json(), "hash": experiment.hash}
+            manifest = json.loads(json.dumps(engine.describe(experiment, jax.devices())))
 
         again = distributed.experiment_of(Stored, trust_code=True)
         assert again.conditions == experiment.conditions
         assert (again.ends, again.training, again.seeds) == (experiment.ends, experiment.training, experiment.seeds)
+
+
+def test_any_question_and_any_number_of_phases_get_through_a_manifest(tmp_path):
+    """As text these would be other characters, or more values than a config may have."""
+    question = "\N{GRINNING FACE} \x85 \u2028 \t 'or' \"not\" \N{LATIN SMALL LETTER E WITH ACUTE}"
+    phases = [{"until": 1, "weights": {"test": 0.5}} for _ in range(500)]
+    values = {**json.loads(json.dumps(parse(CONFIG).as_json())), "question": question}
+    values["regimens"] = {f"r{index}": phases for index in range(20)}
+    values |= {"baseline": "r7", "sweep": {}, "training": {"steps": 100, "segments": 1}}
+    experiment = from_values(values)
+    with lock(tmp_path / "run"):
+        stored = engine.prepare(experiment, tmp_path / "run")
+    assert distributed.experiment_of(stored).config.question == question
+    assert distributed.experiment_of(Run(tmp_path / "run")).conditions == experiment.conditions
 
 
 def test_workers_and_a_driver_keep_out_of_each_others_way(tmp_path):
@@ -90,8 +106,9 @@ def test_workers_and_a_driver_keep_out_of_each_others_way(tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--rank", "2", "--of", "2"], 2, "--rank: rank must lie in 0 to 1, not 2"),
-        (["--rank", "0", "--of", "0"], 2, "--rank: rank must lie in"),
+        (["--rank", "2", "--of", "2"], 2, "--rank must lie in 0 to 1, not 2"),
+        (["--rank", "-1", "--of", "2"], 2, "--rank must lie in 0 to 1, not -1"),
+        (["--rank", "0", "--of", "0"], 2, "--of must be at least 1, not 0"),
     ],
 )
 def test_wrong_ranks_are_usage_errors(tmp_path, capsys, words, code, message):
@@ -102,10 +119,47 @@ def test_wrong_ranks_are_usage_errors(tmp_path, capsys, words, code, message):
 def test_a_worker_needs_a_prepared_run_that_does_not_stop_by_itself(tmp_path, capsys):
     assert cli.main(["worker", str(tmp_path / "none"), "--rank", "0", "--of", "1"]) == 1
     assert "not a run" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
     folder = tmp_path / "stops"
     with lock(folder):
         engine.prepare(parse(CONFIG + "stop: {of: base_rate, width: 0.1}\n"), folder)
     with pytest.raises(StoreError, match="takes a driver"):
+        distributed.work(folder, 0, 1)
+
+
+def test_a_damaged_shard_stops_the_worker_whose_it_is(tmp_path, whole):
+    """Blocks of 32 seeds from 5 on: the second and every other one belong to the second of two workers."""
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    path = next(path for (_, seed), path in Run(folder).shards().items() if seed == 37)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert distributed.work(folder, 0, 2) == 0
+    with pytest.raises(
+        StoreError, match=r"-s00000037 \(its bytes do not fit its checksum\); `lab run` with its config"
+    ):
+        distributed.work(folder, 1, 2)
+    engine.run(parse(CONFIG), folder)
+    assert distributed.work(folder, 1, 2) == 0
+
+
+def test_workers_of_other_numbers_of_workers_at_once_are_no_harm(tmp_path, whole):
+    """All of them begin with the first block, and write the same shards at the same time."""
+    folder = prepared(tmp_path / "run")
+    command = [sys.executable, "-m", "lab", "worker", str(folder), "--rank", "0", "--of"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    workers = [
+        subprocess.Popen([*command, str(of)], env=environment, stderr=subprocess.PIPE, text=True) for of in (1, 2, 3)
+    ]
+    for worker in workers:
+        _, said = worker.communicate(timeout=200)
+        assert worker.returncode == 0, said
+    assert content(folder) == content(whole)
+
+
+def test_a_worker_that_would_give_other_bytes_says_what_can_be_done(tmp_path, monkeypatch):
+    folder, honest = prepared(tmp_path / "run"), engine.identity
+    monkeypatch.setattr(engine, "identity", lambda *given: {**honest(*given), "jax": "0.0.1"})
+    with pytest.raises(StoreError, match=r"jax: .* then, '0.0.1' now.*`lab run --prepare --accept-changes`"):
         distributed.work(folder, 0, 1)
 
 
@@ -218,6 +272,71 @@ cluster.shutdown()
     assert content(tmp_path / "run") == content(tmp_path / "here")
 
 
+@needs_ray
+def test_a_daemon_that_dies_ends_the_run_in_a_sentence_and_shards_are_kept(tmp_path, whole):
+    said = drive(
+        tmp_path,
+        """
+from lab.store import StoreError
+def progress(done, total):
+    for path in Path("/proc").glob("[0-9]*") if done == 2 else ():
+        try:
+            daemon = b"raylet/raylet" in (path / "cmdline").read_bytes()
+            if daemon and f"PPid:\\t{os.getpid()}\\n" in (path / "status").read_text():
+                os.kill(int(path.name), signal.SIGKILL)
+        except OSError:
+            pass
+try:
+    engine.run(experiment, "run", train=distributed.on_ray(experiment), progress=progress, say=print)
+except StoreError as error:
+    print("ended:", error)
+print("kept", len(list(Path("run/shards").glob("*.nc"))))
+""",
+    )
+    assert "goes on from here" in said.partition("ended:")[2]
+    assert said.count("trained again") < distributed.ATTEMPTS
+    assert int(said.rpartition("kept ")[2]) >= 4
+    engine.run(parse(CONFIG), tmp_path / "run")
+    assert content(tmp_path / "run") == content(whole)
+
+
+@needs_ray
+def test_a_cluster_on_this_machine_listens_on_loopback_alone(tmp_path):
+    """By the sockets that the driver and what came from it listen on: no address but 127.0.0.1, in either family."""
+    said = drive(
+        tmp_path,
+        """
+import ray
+distributed._start(ray)
+parents = {}
+for path in Path("/proc").iterdir():
+    if path.name.isdigit():
+        try:
+            parents[int(path.name)] = int((path / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            pass
+family = {os.getpid()}
+while more := {child for child, parent in parents.items() if parent in family} - family:
+    family |= more
+sockets = set()
+for process in family:
+    for handle in Path(f"/proc/{process}/fd").iterdir():
+        try:
+            sockets.add(os.readlink(handle))
+        except OSError:
+            pass
+for table in ("tcp", "tcp6"):
+    for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+            print("listens", fields[1].split(":")[0])
+""",
+    )
+    addresses = {line.split()[1] for line in said.splitlines() if line.startswith("listens")}
+    assert addresses
+    assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F"}  # 127.0.0.1, and the same mapped into IPv6
+
+
 def test_ray_that_is_not_there_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(StoreError, match=r"proxy-lab\[ray\]"):
@@ -289,7 +408,7 @@ def configs(draw):
     text = {"name": "fuzz", "task": "race", "seeds": draw(st.integers(1, 12)), "regimens": regimens}
     text["training"] = {"steps": 8, "segments": 4, "block_width": 4, "learning_rate": draw(st.floats(0, 0.1))}
     if draw(st.booleans()):
-        text["sweep"] = {"preference": draw(st.lists(st.floats(-1, 1), min_size=1, max_size=3, unique=True))}
+        text["sweep"] = {"preference": draw(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=3, unique=True))}
     return json.dumps(text)
 
 

@@ -190,6 +190,24 @@ def test_a_score_outside_its_range_is_not_stored(small, tmp_path):
         run.write(leaf, seed, variables | {"test": (("seed", "checkpoint"), 4 * HALF)})
 
 
+def test_damage_is_left_out_and_said_where_partial_data_is_asked_for(small, tmp_path, capsys):
+    """One shard gone, one cut short, and a file that macOS leaves beside every file on a foreign disk."""
+    folder = tmp_path / "run"
+    shutil.copytree(small, folder)
+    late = Run(folder).manifest["conditions"][1]["leaf"]
+    shards = Run(folder).shards()
+    shards[late, 0].unlink()
+    cut = shards[late, 8]
+    cut.write_bytes(cut.read_bytes()[:-1])
+    (folder / "shards" / f"._{cut.name}").write_bytes(b"Mac OS X")
+    assert cli.main(["show", str(folder)]) == 1
+    assert "1 of 4 shards are missing" in capsys.readouterr().err
+    assert cli.main(["show", str(folder), "--partial"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "NOT COMPLETE: 1 of 4 shards are missing and 1 of 4 shards are damaged; without any run: late" in said
+    assert outcomes.results(Run(folder), partial=True).trained.values.sum(axis=1).tolist() == [16, 0]
+
+
 # --- manifests --------------------------------------------------------------------------------------------------------
 
 
@@ -523,3 +541,72 @@ def test_what_takes_the_truth_about_stopped_runs_is_refused_or_left_out(tmp_path
     with pytest.raises(ConfigError, match=r"stop\.of: likelihood_ratio takes the truth"):
         parse(gated).with_stop(of="likelihood_ratio", width=0.1)
     parse(gated + "stop: {of: pass_rate, width: 0.1}\n")
+
+
+# --- places that are none ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["--out", ""], ["--out="]])
+def test_an_empty_name_is_refused(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    assert cli.main(["run", "config.yaml", *words]) == 2
+    assert "--out: an empty name" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize("options", [[], ["--prepare"]])
+def test_nothing_is_written_among_other_files(tmp_path, monkeypatch, capsys, options):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    (tmp_path / ".thesis.tex.0.tmp").write_text("mine")
+    assert cli.main(["run", "config.yaml", "--out", ".", *options]) == 1
+    assert ". is no run and holds other files (config.yaml)" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".thesis.tex.0.tmp", "config.yaml"]
+
+
+def test_only_temporary_files_of_shards_and_manifests_are_cleaned_up(small, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(small, folder)
+    shard = next((folder / "shards").iterdir()).name
+    kept = [folder / ".notes.tmp", folder / "shards" / ".x.tmp", folder / ".manifest.json.tmp"]
+    gone = [folder / f".manifest.json.{'0' * 16}.tmp", folder / "shards" / f".{shard}.{'a' * 16}.tmp"]
+    for path in (*kept, *gone):
+        path.write_text("left")
+    engine.run(parse(CONFIG).with_seeds(16), folder)
+    assert all(path.exists() for path in kept)
+    assert not any(path.exists() for path in gone)
+
+
+def test_a_current_folder_that_is_gone_is_said(tmp_path, capsys):
+    (tmp_path / "gone").mkdir()
+    before = os.getcwd()
+    os.chdir(tmp_path / "gone")
+    try:
+        (tmp_path / "gone").rmdir()
+        assert cli.main(["doctor"]) == 1
+    finally:
+        os.chdir(before)
+    assert capsys.readouterr().err == "the current folder is gone: go to another\n"
+
+
+def test_a_report_that_may_not_have_address_space_says_so(small, tmp_path):
+    shutil.copytree(small, tmp_path / "run")
+    command = f"ulimit -v 4000000; exec {sys.executable} -m lab report run"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "raise its limit (ulimit -v)" in ended.stderr
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_scores_that_memory_cannot_hold_are_refused_before_any_is_taken(small, tmp_path, monkeypatch):
+    """16 seeds of two conditions at 5 checkpoints, 4 bytes a score: as many bytes as there are are enough."""
+    run = Run(small)
+    needed = 4 * 16 * 2 * 5 * len(run.manifest["scores"])
+    monkeypatch.setattr(outcomes, "available_memory", lambda: needed)
+    outcomes.results(run)
+    monkeypatch.setattr(outcomes, "available_memory", lambda: needed - 1)
+    with pytest.raises(StoreError, match=r"its scores take 0\.0 GiB of memory"):
+        outcomes.results(run)
+    outcomes.results(run, last_only=True)

@@ -318,12 +318,14 @@ def test_several_gates_as_candidates():
 
 
 def test_the_interval_of_a_budget_of_one_is_that_of_the_base_rate():
-    """With 1/2 on each of the four cells, P(A) of 30 in 50 is Beta(31, 21); quantiles of 10^4 draws within 5 sigma."""
+    """P(A) of 30 in 50: Clopper and Pearson's Beta(30, 21) for the lower limit, six to four with Beta(31, 20)."""
     aligned = np.repeat(np.arange(50) < 30, 2)
     got = best_gates(dataset(np.ones((100, 1)), aligned, checkpoints=[1.0]), "hold_out", 1).value
     assert got.value == 0.6
-    sigma = math.sqrt(0.025 * 0.975 / 10_000)
-    assert beta.cdf([got.low, got.high], 31, 21) == pytest.approx([0.025, 0.975], abs=5 * sigma)
+    inner, outer = beta.cdf([got.low, got.high], 31, 20), beta.cdf([got.low, got.high], 30, 21)
+    tails = 0.6 * outer[0] + 0.4 * inner[0], 0.4 * outer[1] + 0.6 * inner[1]
+    # 1,000 draws, half of which lie beyond the limit: the tail is known to about a twentieth
+    assert tails == pytest.approx([0.025, 0.975], abs=0.005)
 
 
 def test_choosing_on_noise_flatters_and_judging_does_not():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hand_made import HOLD_OUT, made
 
-from lab import cli, distributed, engine, outcomes, statistics
+from lab import claims, cli, distributed, engine, outcomes, statistics
 from lab.config import parse
 from lab.store import Run, StoreError, lock
 from lab.tally import Tally
@@ -297,3 +297,24 @@ def test_runs_of_an_older_lab_are_not_gone_on_with(tmp_path):
         name: data for name, data in before.items() if name != ".lock"
     }
     assert os.listdir(folder / "shards")
+
+
+def test_a_name_may_have_its_axes_in_any_order(tmp_path, plain):
+    results = outcomes.results(engine.run(parse(json.dumps(CONFIG)), tmp_path / "run"))
+    names = [str(name) for name in results.condition.values]
+    for index, name in enumerate(names):
+        regimen, *places = name.split()
+        assert statistics.find(results, " ".join([regimen, *reversed(places)])) == index
+    with pytest.raises(outcomes.UnknownName):
+        statistics.find(results, names[0].replace("=0.02", "=0.03"))
+
+
+def test_counts_of_a_claim_do_not_hang_on_the_order_of_their_file():
+    """As a tool that sorts keys would leave it: cells 0, 1, 2, 3 of four seeds beside 0, 0, 3, 3."""
+    about = {name: {"regimen": name, "coordinates": {}} for name in ("hold_out", "early")}
+    data = claims.tabulate([[0, 1, 2, 3], [0, 0, 3, 3]], about, 0.95)
+    for order in (data, json.loads(json.dumps(data, sort_keys=True))):
+        first, second, joint = claims.Stored("race", order).pair("hold_out", "early")
+        assert (first.cells, second.cells) == ((1, 1, 1, 1), (2, 0, 0, 2))
+        assert joint.nonzero()[0].tolist() == [0, 1, 2, 3]
+        assert joint.nonzero()[1].tolist() == [0, 0, 3, 3]

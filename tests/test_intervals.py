@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+from decimal import Decimal
+from fractions import Fraction
 from functools import cache, partial
 from pathlib import Path
 
@@ -13,7 +15,19 @@ from hypothesis import strategies as st
 from scipy.stats import binom, norm
 
 from experiments import rivals
-from lab.statistics import QUANTITIES, Counts, compare, interval, odds_ratio_interval, ratio_interval
+from lab.ideas import Beta, evidence
+from lab.statistics import (
+    QUANTITIES,
+    Counts,
+    compare,
+    confidence_sequence,
+    interval,
+    odds_ratio_interval,
+    planned_confidence,
+    ratio_confidence_sequence,
+    ratio_interval,
+    wilson_interval,
+)
 
 REFERENCE = Path(__file__).parent / "reference"
 LR = json.loads((REFERENCE / "lr_examples.json").read_text())
@@ -55,7 +69,7 @@ def test_empty_cells_are_zero_infinite_or_undefined():
     assert math.isnan(Counts(0, 0, 0, 0).base_rate)
 
 
-@pytest.mark.parametrize("bad", [-1, 0.5, math.nan])
+@pytest.mark.parametrize("bad", [-1, 0.5, math.nan, math.inf, None, "1", [1], np.array([1]), 1j])
 def test_counts_are_whole_numbers(bad):
     with pytest.raises(ValueError, match="misaligned_pass"):
         Counts(1, 1, bad, 1)
@@ -297,3 +311,56 @@ def test_successes_are_at_most_trials():
             bad()
     with pytest.raises(ValueError, match="part of misaligned_fail"):
         Counts(3, 0, 0, 0, incompetent=1)
+
+
+# what a count may come as, with the largest that it holds
+KINDS = [(int, 10**6), (float, 10**6), (Fraction, 10**6), (Decimal, 10**6), *((lambda x: np.array(x), 10**6),)]
+KINDS += [(getattr(np, name), np.iinfo(name).max) for name in ("int8", "uint8", "int16", "uint16", "int32", "int64")]
+KINDS += [(np.float16, 2_000), (np.float32, 10**6), (np.float64, 10**6)]  # whole numbers that they hold exactly
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.sampled_from(KINDS), st.integers(1, 10**6), st.integers(1, 10**6), st.data())
+def test_counts_mean_the_same_in_every_number_type(kind, n1, n2, data):
+    """Python's integers do not overflow; the other type goes first, so that a cache would keep what it gave."""
+    make, most = kind
+    n1, n2 = min(n1, int(most)), min(n2, int(most))
+    table = data.draw(st.integers(0, n1)), n1, data.draw(st.integers(0, n2)), n2
+    for method, numbers in (
+        (wilson_interval, table[:2]),
+        (confidence_sequence, table[:2]),
+        (ratio_interval, table),
+        (odds_ratio_interval, table),
+        (ratio_confidence_sequence, table),
+    ):
+        assert method(*map(make, numbers)) == method(*numbers)
+    counted, plain = Counts(*map(make, table)), Counts(*table)
+    assert counted == plain
+    assert all(type(count) is int for count in counted.cells)
+    assert interval(counted, "posterior_odds") == interval(plain, "posterior_odds")
+
+
+def test_no_cache_mixes_what_merely_compares_equal():
+    """200 of 250 in uint8 has Wilson's limits of 200 of 250 (Newcombe's formula by hand: .7460 and .8449)."""
+    for make in (np.uint8, float, int):
+        assert wilson_interval(make(200), make(250)) == pytest.approx((0.74604, 0.84488), abs=1e-5)
+    assert wilson_interval(True, np.uint8(1)) == wilson_interval(1, 1)
+    assert planned_confidence(np.uint8(5)) == planned_confidence(5.0) == planned_confidence(5)
+    # 200 + 100 overflows uint8; E[theta] = 200 / 300
+    assert evidence(np.uint8(1), 0, Beta(np.uint8(200), np.uint8(100)), True, False) == pytest.approx(2 / 3, rel=1e-12)
+    assert evidence(1, 0, Beta(200, 100), 1, 0) == pytest.approx(2 / 3, rel=1e-12)
+
+
+@pytest.mark.parametrize("bad", [2.5, math.nan, None, "3", [3]])
+def test_fractional_counts_are_refused_everywhere(bad):
+    for method, *rest in (
+        (wilson_interval, 10),
+        (confidence_sequence, 10),
+        (ratio_interval, 10, 3, 10),
+        (odds_ratio_interval, 10, 3, 10),
+        (ratio_confidence_sequence, 10, 3, 10),
+    ):
+        with pytest.raises(ValueError, match="successes must lie in 0 to"):
+            method(bad, *rest)
+        with pytest.raises(ValueError, match="trials must be a whole number"):
+            method(1, bad, *rest[1:])

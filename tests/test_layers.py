@@ -21,7 +21,7 @@ LAYERS = [
     {"engine"},
     {"distributed", "doctor"},
     {"statistics"},
-    {"ideas", "tally"},
+    {"ideas", "tally", "words"},
     {"decision", "gates", "sensitivity"},
     {"probe", "card", "derivatives"},
     {"optimise"},

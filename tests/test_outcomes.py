@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from lab import summarise
-from lab.outcomes import UnknownName, classify
+from lab.outcomes import UnknownName, checkpoint_index, classify, reaches
 from lab.statistics import compare_conditions, counts
 
 NAN = np.nan
@@ -61,6 +61,12 @@ def test_other_marks_and_checkpoints_are_decided_from_the_same_scores(results):
     assert classify(results, thresholds={"competence": 0.5}, checkpoint=0)["passes"].all()
 
 
+def test_a_checkpoint_given_as_a_share_is_the_nearest_one(results):
+    """Two of them a millionth apart, which rounding could not tell from one."""
+    close = results.assign_coords(checkpoint=[0.999999, 1.0])
+    assert [checkpoint_index(close, share) for share in (0.999999, 1.0)] == [0, 1]
+
+
 def test_unknown_names_are_refused(results):
     for wrong in ({"proxy": "exam"}, {"thresholds": {"exam": 1}}, {"checkpoint": 0.7}):
         with pytest.raises(UnknownName):
@@ -78,3 +84,54 @@ def test_comparing_conditions_pairs_their_seeds(results):
     rows = summarise(results)
     assert [row.baseline for row in rows] == [None, "hold_out"]
     assert rows[1].impact == impact
+
+
+@pytest.mark.parametrize("kind", [float, np.float64, np.float32, np.float16, lambda x: np.linspace(0, x, 2)[1]])
+def test_a_recorded_score_reaches_the_same_mark_of_any_number_type(results, kind):
+    """float32(.9) is less than the double .9 and more than half precision's, and means the same."""
+    scores = np.array([0.9, np.nextafter(np.float32(0.9), 0), 1.0], np.float32)
+    assert reaches(scores, kind(0.9) if kind is not np.float16 else 0.9).tolist() == [True, False, True]
+    marks = {"alignment": kind(0.9), "competence": kind(0.95), "test": kind(0.9)}
+    if kind is not np.float16:
+        assert counts(results, "hold_out", thresholds=marks) == counts(results, "hold_out")
+
+
+def test_what_is_not_finite_reaches_no_mark_and_a_mark_that_is_no_number_is_refused(results):
+    scores = np.array([NAN, np.inf, -np.inf, 0.0], np.float32)
+    assert reaches(scores, -np.inf).tolist() == reaches(scores, 0).tolist() == [False, False, False, True]
+    assert reaches(np.array([0, 1], np.int8), 0.9).tolist() == [False, True]
+    for wrong in (lambda: reaches(scores, NAN), lambda: classify(results, thresholds={"test": np.float32(NAN)})):
+        with pytest.raises(ValueError, match="must be a number, not nan"):
+            wrong()
+
+
+@pytest.mark.parametrize("lost", ["proxy", "thresholds", "baseline", "confidence", "knobs"])
+def test_a_dataset_that_lacks_an_attribute_is_told_which_and_what_it_holds(results, lost):
+    del results.attrs[lost]
+    with pytest.raises(ValueError, match=f"lack the attribute '{lost}': .*"):
+        summarise(results)
+    results.attrs[lost] = 3 + 4j
+    with pytest.raises(ValueError, match=f"the attribute '{lost}' of results must be"):
+        summarise(results)
+
+
+def test_a_dataset_of_ones_own_is_checked_before_it_is_counted(results):
+    flipped = results.transpose("seed", "condition", "checkpoint")
+    for wrong, words in (
+        (results.test, "must be an xarray.Dataset, not DataArray"),
+        (flipped, r"must have the dims \('condition', 'seed', 'checkpoint'\), in this order"),
+        (results.assign(test=results.test.astype(str)), "'test' of results must hold numbers"),
+        (results.drop_vars("regimen"), "lack the coordinate 'regimen'"),
+        (results.drop_vars("competence"), "no score 'competence'"),
+        (results.assign_attrs(thresholds={"competence": 0.9, "test": 0.9}), "no pass mark of 'alignment'"),
+        (results.assign_attrs(knobs=[{}]), "'knobs' of results must be"),
+        (results.assign_attrs(confidence=95), "confidence must lie strictly between 0 and 1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            summarise(wrong)
+
+
+def test_checkpoints_are_shares_or_indices_of_any_type(results):
+    for at in (1, np.uint8(1), np.int64(-1), 1.0, np.float32(1)):
+        assert counts(results, "hold_out", checkpoint=at) == counts(results, "hold_out")
+    assert counts(results, "hold_out", checkpoint=np.float16(0.5)) == counts(results, "hold_out", checkpoint=0)

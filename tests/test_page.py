@@ -276,7 +276,7 @@ def opened(browser, folder):
 def test_choosing_changes_the_numbers(opened):
     assert opened.page.locator("#choose select").nth(0).input_value() is not None
     shown = opened.texts()
-    for name, rate in (("hold_out", "0.4 [0.2, 0.7]"), (QUOTED, "0.8 [0.5, 0.9]")):  # Wilson of 4 and of 8 in 10
+    for name, rate in (("hold_out", "0.40 [0.16, 0.69]"), (QUOTED, "0.80 [0.49, 0.95]")):  # Wilson of 4 and of 8 in 10
         assert f"{rate} {name}" in shown
     for cells in AT_THE_END.values():
         assert all(str(cell) in shown for cell in cells)
@@ -284,11 +284,11 @@ def test_choosing_changes_the_numbers(opened):
     opened.choose(3, "0.5")
     shown = opened.texts()
     assert any(line.startswith("inf [") and line.endswith(QUOTED) for line in shown)  # LR: 5 of 8 over 0 of 2
-    assert any(line.startswith("2 [") and line.endswith("hold_out") for line in shown)  # LR: 3 of 4 over 2 of 6, 2.25
+    assert any(line.startswith("2.2 [") and line.endswith("hold_out") for line in shown)  # LR: 3/4 over 2/6, 2.25
     opened.choose(0, "hold_out")
     shown = opened.texts()
     assert not any(line.endswith(QUOTED) for line in shown)
-    assert sum(line == "0.4 [0.2, 0.7] hold_out" for line in shown) == 2
+    assert sum(line == "0.40 [0.16, 0.69] hold_out" for line in shown) == 2
 
 
 def test_nothing_leaves_and_nothing_complains(opened):
@@ -314,7 +314,7 @@ def test_a_box_of_a_histogram_says_how_many_models_are_there(opened):
     boxes = opened.page.locator("#explore svg .mark-rect path[aria-label*='alignment from: 0.95']")
     label = boxes.last.get_attribute("aria-label")
     assert "models: 4; of: 10" in label
-    assert "share, with interval: 0.4 [0.2, 0.7]" in label
+    assert "share, with interval: 0.40 [0.16, 0.69]" in label
 
 
 def test_the_table_sorts_by_value(opened):

@@ -32,10 +32,15 @@ def test_a_derivative_by_hand():
     assert found["pass_given_misaligned"].value == pytest.approx((10 / 40 - 10 / 50) / 0.2)
     assert found["likelihood_ratio"].value == pytest.approx((math.log(4) - math.log(5)) / 0.2)
     assert found["posterior_odds"].value == pytest.approx(math.log(60 / 50) / 0.2)
-    # b = 10 and c = 0 discordant pairs of 100, and the prior's quarter on each of 16 joint outcomes, 4 of them for b
-    # and 4 for c; the variance of a difference of Dirichlet shares is (b + c - (b - c)^2 / n) / n / (n + 1)
-    half = 1.96 * math.sqrt((11 + 1 - 10**2 / 104) / 104 / 105) / 0.2
-    assert found["base_rate"].high - found["base_rate"].low == pytest.approx(2 * half, rel=0.03)
+    # b = 10 and c = 0 discordant pairs, 90 others, and one more seed: at the lower limit six times in ten to c and else
+    # to b, at the upper one the other way round; Dirichlet draws put together by hand, 10^6 of them
+    random = np.random.default_rng(1)
+    to_b, to_c = (
+        (own[:, 0] - own[:, 1]) / 0.2 for own in (random.dirichlet([10 + b, 1e-9 + 1 - b, 90], 10**6) for b in (1, 0))
+    )
+    low = np.quantile(np.concatenate([to_c[:600_000], to_b[:400_000]]), 0.025)
+    high = np.quantile(np.concatenate([to_c[:400_000], to_b[:600_000]]), 0.975)
+    assert found["base_rate"][1:] == pytest.approx((low, high), abs=0.02)
     assert found["base_rate"].low < 0.5 < found["base_rate"].high
 
 
@@ -63,6 +68,17 @@ def test_a_profile_is_a_config_whose_regimens_differ_in_one_number():
         "down-test-002": -0.01,
         "push-test-002": 0.1,
     }  # of 1, which the proxy suggests
+
+
+def test_a_change_that_float32_loses_is_refused():
+    """Models would be the same, and the derivative 0 for sure; next to 1 lies 1 + 2^-23."""
+    experiment = parse(RACE)
+    for step in (1e-9, 2**-24):
+        with pytest.raises(ValueError, match=r"step: .* is too small: main is 1 here, in float32"):
+            sensitivity.config(
+                experiment, experiment.conditions[0], sensitivity.changes(experiment.task, ["main"], step)
+            )
+    sensitivity.config(experiment, experiment.conditions[0], sensitivity.changes(experiment.task, ["main"], 2**-20))
 
 
 @pytest.mark.parametrize("name", ["staged_protocol", "shortcut_regimens", "by_construction"])

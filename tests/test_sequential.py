@@ -203,3 +203,13 @@ def test_stopping_on_width_keeps_coverage():
         used.append(seeds)
     assert held >= binom.ppf(1e-6, repeats, 0.94)
     assert 60 < np.mean(used) < 120
+
+
+def test_a_confidence_sequence_keeps_its_digits_far_from_one_half():
+    """With one success p (1 - p)^(n - 1) = alpha B(2, n), and B(2, n) = 1 / (n (n + 1)): p = 5e-20 of 10^9 trials."""
+    low, high = confidence_sequence(1, 10**9)
+    assert low == pytest.approx(0.05 / (1e9 * (1e9 + 1)), rel=1e-9)
+    # at the upper limit n p - ln(n p) = -ln(.05 / (n + 1)) but for terms of order p
+    assert 1e9 * high - math.log(1e9 * high) == pytest.approx(math.log((1e9 + 1) / 0.05), rel=1e-6)
+    mirrored = confidence_sequence(10**9 - 1, 10**9)
+    assert (1 - mirrored.low, mirrored.high) == (pytest.approx(high, rel=1e-6), 1)

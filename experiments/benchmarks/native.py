@@ -18,6 +18,8 @@ import statistics
 import time
 from pathlib import Path
 
+from lab.store import publish
+
 TASKS = ("scratchpad", "shortcut")
 LANES, STEPS = 32, 100
 
@@ -166,7 +168,7 @@ def main():
         print(rows[-1])
     print("worth building" if all(row["at_most"] >= 2 for row in rows) else "not worth it")
     data = {"device": device_name(jax.devices()), "gflops_at_peak": round(peak / 1e9, 1), "rows": rows}
-    options.out.write_text(json.dumps(data, indent=1) + "\n")
+    publish(options.out, (json.dumps(data, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

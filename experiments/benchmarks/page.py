@@ -21,6 +21,7 @@ from playwright.sync_api import sync_playwright
 from experiments.benchmarks.sweep import DEVICE
 from lab import cli, engine
 from lab.config import load, parse
+from lab.store import publish
 
 FILE, OPENINGS = Path("figures/page.json"), 9
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -75,7 +76,7 @@ def main():
             rows.append(row | {"median_s": round(statistics.median(own), 2), "slowest_s": round(own[-1], 2)})
     others = json.loads(FILE.read_text()) if FILE.exists() else []
     rows = [other for other in others if other["device"] != device] + rows
-    FILE.write_text(json.dumps(rows, indent=1) + "\n")
+    publish(FILE, (json.dumps(rows, indent=1) + "\n").encode())
     print(json.dumps(rows, indent=1))
 
 

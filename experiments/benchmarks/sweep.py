@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from lab.store import publish
+
 DEVICE = "from experiments.benchmarks.throughput import *; use_all_cores(); print(device_name(jax.devices()))"
 
 
@@ -47,7 +49,7 @@ def main():
     rows = json.loads(options.out.read_text()) if options.out.exists() else []
     same = ("device", "config", "models")
     rows = [other for other in rows if any(other[key] != row[key] for key in same)] + [row]
-    options.out.write_text(json.dumps(rows, indent=1) + "\n")
+    publish(options.out, (json.dumps(rows, indent=1) + "\n").encode())
     print(row)
 
 

@@ -34,6 +34,7 @@ import numpy as np
 
 from lab.engine import use_all_cores
 from lab.population import Settings, Trainer, stacked
+from lab.store import publish
 from lab.tasks import TASKS
 
 WIDTHS = {"cpu": (32, 64, 128, 256), "gpu": (256, 1_024, 4_096, 16_384, 65_536)}
@@ -111,7 +112,7 @@ def main():
         for row in measure(TASKS[name](), devices):
             rows.append(row)
             print(row, flush=True)
-            out.write_text(json.dumps(rows, indent=1) + "\n")
+            publish(out, (json.dumps(rows, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from lab.store import publish
+
 ROOT = Path(__file__).resolve().parents[2]
 LANES, STEPS = 32, 100
 CONFIG = """
@@ -342,7 +344,10 @@ if __name__ == "__main__":
         device = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
         stored = json.loads(options.out.read_text()) if options.out.exists() else []
         stored = [own for own in stored if own["device"] != device]
-        options.out.write_text(json.dumps([*stored, {"device": device, "one_core": rows, **cores}], indent=1) + "\n")
+        publish(
+            options.out,
+            (json.dumps([*stored, {"device": device, "one_core": rows, **cores}], indent=1) + "\n").encode(),
+        )
         for row in rows:
             print(row)
         print(cores)

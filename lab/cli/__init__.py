@@ -1,5 +1,6 @@
 """The command line: the only place that prints."""
 
+import itertools
 import os
 import signal
 import sys
@@ -43,7 +44,9 @@ COMMANDS = {
 
 def main(args=None):
     """Run the command line and return its exit code: 0, 2 for a wrong config or usage, 1 for anything else."""
+    args = sys.argv[1:] if args is None else list(args)
     try:
+        _check_places(args)
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="lab", args=args, description=sys.modules["lab"].__doc__)
     except UsageError as error:
         errors.print(str(error), markup=False, soft_wrap=True)
@@ -54,7 +57,9 @@ def main(args=None):
     except BrokenPipeError:
         raise
     except OSError as error:
-        errors.print(f"{error.filename}: {error.strerror}", markup=False, soft_wrap=True)
+        errors.print(
+            f"{error.filename}: {error.strerror}" if error.filename else str(error), markup=False, soft_wrap=True
+        )
         return 1
     except (Failed, StoreError, surroundings.Unusable) as error:
         errors.print(str(error), markup=False, soft_wrap=True)
@@ -70,6 +75,17 @@ def main(args=None):
         errors.print(str(variable), markup=False, soft_wrap=True)
         return 1
     return 0
+
+
+def _check_places(args: list[str]) -> None:
+    """Refuse a folder or file without a name, which would be the current folder, and a current folder that is gone."""
+    for option in ("--out", "--figures"):
+        if f"{option}=" in args or (option, "") in itertools.pairwise(args):
+            raise UsageError(f"{option}: an empty name; leave the option away for the default")
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise Failed("the current folder is gone: go to another") from None
 
 
 def entry():

@@ -11,6 +11,7 @@ from rich.text import Text
 from tyro.conf import Positional, arg
 
 from lab.cli.console import UsageError, console
+from lab.words import setting
 
 
 def tasks(name: Positional[str] | None = None, /, trust_code: bool = False) -> None:
@@ -33,13 +34,13 @@ def tasks(name: Positional[str] | None = None, /, trust_code: bool = False) -> N
     for column in ("knob", "default", "range", ""):
         knobs.add_column(column)
     for key, knob in task.knobs.items():
-        knobs.add_row(key, f"{knob.default:g}", f"{knob.low:g} to {knob.high:g}", Text(knob.about))
+        knobs.add_row(key, setting(knob.default), f"{setting(knob.low)} to {setting(knob.high)}", Text(knob.about))
     console.print(knobs)
     parts = {"loss terms (weights)": task.terms, "scores": task.scores}
     parts["proxies"] = {
         key: f"{proxy.about}; loss terms: {', '.join(proxy.terms)}" for key, proxy in task.proxies.items()
     }
-    parts["pass marks (thresholds)"] = {key: f"{value:g}" for key, value in task.thresholds.items()}
+    parts["pass marks (thresholds)"] = {key: setting(value) for key, value in task.thresholds.items()}
     parts["static (task: {name: " + name + ", ...}; a new value compiles)"] = {
         field.name: str(getattr(task, field.name)) for field in dataclasses.fields(task)
     }

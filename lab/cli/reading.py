@@ -5,13 +5,18 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from rich.console import Console
 from rich.text import Text
 from tyro.conf import Positional, arg
 
 from lab import outcomes, report, statistics
-from lab.cli.console import UsageError, console, errors
-from lab.store import Run, StoreError, publish
+from lab.cli.console import Console, NameOrNone, UsageError, console, errors
+from lab.source import shortened
+from lab.store import Run, StoreError, inner_folder, publish
+from lab.words import percent
+
+MOST_RUNS = 10**9  # of a budget
+MOST_NUMBERS = 100  # that an option takes
+MOST_FRESH, MOST_EXACT = 100, 1_000  # ideas and runs, beyond which no exact answer is within reach
 
 
 def read(stored, partial=False, where=console, last_only=True):
@@ -54,7 +59,7 @@ def print_run(stored, partial=False):
     """Print a run's table and what it means; return the results and the rows."""
     results = read(stored, partial)
     rows = statistics.summarise(results)
-    wide = console if console.is_terminal else Console(highlight=False, width=170)
+    wide = console if console.is_terminal else Console(width=170)
     if results.attrs["question"]:
         console.print(Text(results.attrs["question"], style="bold"))
     wide.print(report.table(results, rows))
@@ -92,7 +97,7 @@ def show(
 def compare(
     folder: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
-    baseline: str | None = None,
+    baseline: NameOrNone = None,
     together: bool = False,
     partial: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
@@ -119,7 +124,7 @@ def compare(
     if as_json:
         print(json.dumps({row.name: report.impact_json(row) for row in rows}, indent=1))
         return
-    wide = console if console.is_terminal else Console(highlight=False, width=140)
+    wide = console if console.is_terminal else Console(width=140)
     wide.print(report.impact_table(rows, together))
     for line in report.readings(every):
         console.print(Text(line), soft_wrap=True)
@@ -142,7 +147,7 @@ def plan(
     """
     from lab import decision
 
-    budgets = _numbers("--budget", budget, int, 10**9)
+    budgets = _numbers("--budget", budget, int, MOST_RUNS)
     results = _judged(read(Run(folder), partial, errors if as_json else console))
     try:
         plans = decision.plan(results, budgets)
@@ -151,7 +156,7 @@ def plan(
     if as_json:
         print(json.dumps(report.plan_json(plans), indent=1))
         return
-    wide = console if console.is_terminal else Console(highlight=False, width=140)
+    wide = console if console.is_terminal else Console(width=140)
     wide.print(report.plan_table(plans, results.attrs["confidence"]))
     if "spent" in results.coords:
         console.print("(runs count in full here, also those that a gate of the regimen stopped early)")
@@ -162,7 +167,7 @@ def plan(
 def ideas(
     folder: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
-    regimen: str | None = None,
+    regimen: NameOrNone = None,
     fresh: int = 3,
     runs: int = 5,
     partial: bool = False,
@@ -182,6 +187,8 @@ def ideas(
 
     if min(fresh, runs) < 1:
         raise UsageError("--fresh and --runs must be at least 1")
+    if fresh > MOST_FRESH or runs > MOST_EXACT:
+        raise UsageError(f"--fresh must be at most {MOST_FRESH:,}, --runs at most {MOST_EXACT:,}: answers are exact")
     results = _judged(read(Run(folder), partial, errors if as_json else console))
     try:
         field = decision.field(results, regimen)
@@ -195,10 +202,10 @@ def ideas(
         return
     known, view = report.field_tables(field, values, fresh, runs)
     console.print(known)
-    level = f"{results.attrs['confidence']:.0%}"
+    level = percent(results.attrs["confidence"])
     for what, part in (("mean P(A) of the field", field.fit.propensity), ("correlation", field.fit.correlation)):
-        limits = f"{report.number(part.mean, 3)} [{report.number(part.low, 3)}, {report.number(part.high, 3)}]"
-        console.print(f"{what}: {limits} ({level})", markup=False)
+        estimate = statistics.Estimate(part.mean, part.low, part.high)
+        console.print(f"{what}: {report.with_interval(estimate)} ({level})", markup=False)
     console.print("(of whether two runs of the same idea are aligned)")
     console.print(view)
 
@@ -206,7 +213,7 @@ def ideas(
 def probe(
     folder: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
-    regimen: str | None = None,
+    regimen: NameOrNone = None,
     partial: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
@@ -249,9 +256,12 @@ def _numbers(option, text, kind, most):
         found = [kind(part) for part in text.split(",")]
     except ValueError:
         found = []
-    if not found or not all(1 <= number <= most for number in found):
+    if not 1 <= len(found) <= MOST_NUMBERS or not all(1 <= number <= most for number in found):
         what = "whole numbers" if kind is int else "numbers"
-        raise UsageError(f"{option}: {what} from 1 to {most:,} with commas between, not {text!r}")
+        raise UsageError(
+            f"{option}: {what} from 1 to {most:,} with commas between, at most {MOST_NUMBERS} of them, "
+            f"not {shortened(repr(text))}"
+        )
     return found
 
 
@@ -259,7 +269,8 @@ def gates(
     folder: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
     budget: str = "1,2,3,10",
-    proxy: str | None = None,
+    proxy: NameOrNone = None,
+    out: Path | None = None,
     partial: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
@@ -269,6 +280,7 @@ def gates(
         folder: the run's folder.
         budget: compute in trainings, with commas between.
         proxy: score of the early gates; the run's own proxy by default.
+        out: where to write the figure; the folder "figures" of the run by default.
         partial: use what there is of a run that is not complete, and say so.
         as_json: print JSON.
     """
@@ -298,9 +310,12 @@ def gates(
                 "coordinates": coordinates,
                 "base_rate": report.plain(statistics.counts(results, name).base_rate),
                 "areas": {
-                    f"{share:g}": report.estimate_json(early.roc(results, name, proxy, share).area) for share in shares
+                    f"{share:.12g}": report.estimate_json(early.roc(results, name, proxy, share).area)
+                    for share in shares
                 },
-                "curves": {f"{share:g}": report.curve_json(early.roc(results, name, proxy, share)) for share in shown},
+                "curves": {
+                    f"{share:.12g}": report.curve_json(early.roc(results, name, proxy, share)) for share in shown
+                },
                 "best_gates": [
                     {"budget": trainings, **report.gates_json(early.best_gates(results, name, trainings, proxy))}
                     for trainings in budgets
@@ -318,14 +333,22 @@ def gates(
     if results.attrs["partial"]:
         attributes["partial"] = results.attrs["partial"]
     data = {**attributes, "proxy": proxy or results.attrs["proxy"], "conditions": conditions}
-    if as_json:
-        print(json.dumps(data, indent=1))
-        return
     from lab import figures as drawing
 
-    wide = console if console.is_terminal else Console(highlight=False, width=150)
+    if as_json:
+        print(json.dumps(data, indent=1))
+        if out:
+            drawing.build_gates(data, out)
+        return
+    wide = console if console.is_terminal else Console(width=150)
     wide.print(report.gates_table(conditions, budgets, results.attrs["confidence"], results.attrs["steps"]))
-    path = drawing.build_gates(data, stored.path / "figures")
+    try:
+        path = drawing.build_gates(data, out or inner_folder(stored.path, "figures"))
+    except StoreError as error:
+        if out:
+            raise
+        errors.print(f"no figure: {error}; --out names another folder", markup=False, soft_wrap=True)
+        return
     console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
 
 
@@ -358,7 +381,8 @@ def figures(
     for folder in folders:
         stored = Run(folder)
         results = read(stored, partial)
-        path = drawing.build(report.as_json(results, statistics.summarise(results)), out or stored.path / "figures")
+        where = out or inner_folder(stored.path, "figures")
+        path = drawing.build(report.as_json(results, statistics.summarise(results)), where)
         console.print(f"{path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
 
 

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Annotated, Literal
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional, arg
@@ -16,10 +15,13 @@ from tyro.conf import Positional, arg
 from lab import card as cards
 from lab import outcomes, report, statistics
 from lab.cli.about import task_kind
-from lab.cli.console import Failed, Stop, UsageError, console, errors
-from lab.cli.reading import print_run
+from lab.cli.console import Console, Failed, NameOrNone, Stop, UsageError, console, errors
+from lab.cli.reading import MOST_RUNS, print_run
 from lab.cli.tracking import mirrored
 from lab.cli.watching import watched
+from lab.source import ConfigError, read_yaml, shortened
+from lab.store import inner_folder, publish
+from lab.words import percent, setting
 
 
 def train(experiment, out, accept_changes=False, where=console, elsewhere=None, mirror=None):
@@ -56,7 +58,7 @@ def run(
     out: Path | None = None,
     seeds: int | None = None,
     width: float | None = None,
-    of: str | None = None,
+    of: NameOrNone = None,
     accept_changes: bool = False,
     trust_code: bool = False,
     engine: Literal["local", "ray"] = "local",
@@ -104,7 +106,7 @@ def run(
     with mirrored(tracker) as mirror:
         stored = train(experiment, out, accept_changes, elsewhere=elsewhere, mirror=mirror)
         results, rows = print_run(stored)
-        path = figures.build(report.as_json(results, rows), stored.path / "figures")
+        path = figures.build(report.as_json(results, rows), inner_folder(stored.path, "figures"))
         console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
         console.print(f"again:   lab show {stored.path}", markup=False, soft_wrap=True)
         if mirror:
@@ -186,7 +188,8 @@ def seeds(
         results = outcomes.results(stored, last_only=True)
     rows = [row for row in statistics.comparisons(results) if of != "net" or row.other is not None]
     confidence = results.attrs["confidence"]
-    table = Table(title=Text(f"{of}: {confidence:.0%} intervals of width {width:g}, foreseen from {pilot:,} seeds"))
+    title = f"{of}: {percent(confidence)} intervals of width {setting(width)}, foreseen from {pilot:,} seeds"
+    table = Table(title=Text(title))
     for column in ("condition", "width now", "seeds needed"):
         table.add_column(column, overflow="fold")
     needed = [statistics.seeds_needed(row, of, width, confidence) for row in rows]
@@ -203,7 +206,7 @@ def seeds(
         console.print(
             f"{most:,} seeds x {len(experiment.conditions)} conditions: about {seconds:,.0f} s on this machine, "
             f"and compiling\nlab run {config} --seeds {most}{trust}   or, stopping by itself:   "
-            f"lab run {config} --seeds {2 * most} --width {width:g} --of {of}{trust}",
+            f"lab run {config} --seeds {2 * most} --width {setting(width)} --of {of}{trust}",
             markup=False,
             soft_wrap=True,
         )
@@ -235,20 +238,14 @@ def card(
     from lab import config as configs
     from lab import figures
 
-    own = {}
-    for part in filter(None, settings.split(",")):
-        name, _, value = part.partition("=")
-        try:
-            own[name.strip()] = json.loads(value)
-        except json.JSONDecodeError:
-            own[name.strip()] = value.strip()
     kind = task_kind(task, trust_code)
     if proxy not in kind.proxies:
         raise UsageError(f"{kind.name} has no proxy {proxy!r}; known: {', '.join(kind.proxies)}")
-    sizes = {name: own.pop(name) for name in list(own) if name in {field.name for field in dataclasses.fields(kind)}}
+    knobs = _set(settings)
+    sizes = {field.name: knobs.pop(field.name) for field in dataclasses.fields(kind) if field.name in knobs}
     chosen = {"file": str(Path(task).resolve()) if task.endswith(".py") else None, "name": kind.name, **sizes}
     try:
-        text = cards.config({k: v for k, v in chosen.items() if v is not None}, kind(), proxy, seeds, weight, own)
+        text = cards.config({k: v for k, v in chosen.items() if v is not None}, kind(), proxy, seeds, weight, knobs)
         experiment = configs.parse(text, f"card of {proxy}", trust_code)
     except configs.ConfigError as error:  # the lines of a config that nobody wrote help nobody
         raise UsageError("\n".join(problem.split(": ", 1)[1] for problem in error.problems)) from None
@@ -257,12 +254,28 @@ def card(
     stored = train(experiment, out, where=errors if as_json else console)
     results = outcomes.results(stored, last_only=True)
     data = report.card_json(results, cards.card(results))
-    path = figures.build_card(data, stored.path / "figures")
+    path = figures.build_card(data, inner_folder(stored.path, "figures"))
     if as_json:
         print(json.dumps(data, indent=1))
         return
     console.print(report.card_table(data))
     console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
+
+
+def _set(text: str) -> dict:
+    """Return name -> value from name=value with commas between; values are read as those of a config are."""
+    values = {}
+    for part in filter(None, text.split(",")):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not 1 <= len(name) <= 64:
+            raise UsageError(f"--set: name=value, with commas between, not {shortened(repr(part))}")
+        if name in values:
+            raise UsageError(f"--set: {name} is given twice")
+        try:
+            values[name] = read_yaml(value, f"--set {name}").data
+        except ConfigError as error:
+            raise UsageError(str(error)) from None
+    return values
 
 
 def _looked_at(config, trust_code, condition, terms):
@@ -272,7 +285,7 @@ def _looked_at(config, trust_code, condition, terms):
     experiment = configs.load(config, trust_code)
     known = {own.name: own for own in experiment.conditions}
     first = next(name for name, own in known.items() if own.regimen == experiment.baseline)
-    chosen = known.get(condition or first)
+    chosen = known.get(first if condition is None else condition)
     if chosen is None:
         raise UsageError(f"--condition: {config} has no condition {condition!r}; known: {', '.join(known)}")
     task = experiment.task
@@ -284,8 +297,8 @@ def _looked_at(config, trust_code, condition, terms):
 def sensitivity(
     config: Positional[Path],
     /,
-    condition: str | None = None,
-    terms: str | None = None,
+    condition: NameOrNone = None,
+    terms: NameOrNone = None,
     step: float | None = None,
     push: float | None = None,
     seeds: int | None = None,
@@ -340,11 +353,11 @@ def sensitivity(
             raise Failed(f"{estimator}: refused: {error}") from None
         folder = out or Path("runs") / f"{about['name']}-{about['hash'][:8]}-{estimator}"
     data = report.profile_json(about, chosen.name, found, changed, said, estimator)
-    path = figures.build_moments(data, folder / "figures")
+    path = figures.build_moments(data, inner_folder(folder, "figures"))
     if as_json:
         print(json.dumps(data, indent=1))
         return
-    wide = console if console.is_terminal else Console(highlight=False, width=150)
+    wide = console if console.is_terminal else Console(width=150)
     wide.print(report.profile_table(data))
     console.print(f"figures: {path.with_suffix('')}.png, .pdf, .json", markup=False, soft_wrap=True)
 
@@ -352,8 +365,8 @@ def sensitivity(
 def optimise(
     config: Positional[Path],
     /,
-    condition: str | None = None,
-    terms: str | None = None,
+    condition: NameOrNone = None,
+    terms: NameOrNone = None,
     goal: Literal["posterior_odds", "accepted_aligned"] = "posterior_odds",
     runs: int = 10,
     floor: float = 0.0,
@@ -405,8 +418,10 @@ def optimise(
         budget = 0.2 * cap if budget is None else budget
         if goal == "accepted_aligned" and runs < 1:
             raise UsageError("--runs must be at least 1")
+        if runs > MOST_RUNS:
+            raise UsageError(f"--runs must be at most {MOST_RUNS:,}")
         if not 0 <= floor <= 1:
-            raise UsageError(f"--floor must lie in 0 to 1, not {floor:g}")
+            raise UsageError(f"--floor must lie in 0 to 1, not {setting(floor)}")
         schedules.check(experiment, cap, budget, starts, iterations, pairs)
         where = errors if as_json else console
         folder = out or Path("runs") / f"optimise-{experiment.name}-{experiment.hash[:8]}"
@@ -423,12 +438,12 @@ def optimise(
         about = [
             f"Claim:    the schedule `learned` was found for the largest {goal} of {experiment.name}, {chosen.name}",
             "Command:  lab run on this file; seeds of the search were others",
-            f"Expected: cap {cap:g}, budget {budget:g} (|weight| times share of training) for every schedule",
+            f"Expected: cap {setting(cap)}, budget {setting(budget)} (|weight| times share of training) for every one",
             f"Cost:     {len(tried) * len(experiment.seeds):,} models",
         ]
         text = schedules.config(experiment, chosen, names, tried, about)
         path = folder / f"optimised-{experiment.name}.yaml"
-        path.write_text(text)
+        publish(path, text.encode())
         made = configs.parse(text, str(path), trust_code)
     except configs.ConfigError as error:
         raise UsageError("\n".join(error.problems)) from None
@@ -442,7 +457,7 @@ def optimise(
     limits["ends"] = [end / experiment.training.steps for end in experiment.ends]
     by_hand = [row for row in rows if not row.name.startswith("learned_")]
     data = report.optimised_json(results, wanted, limits, found, tried, rows, schedules.verdict(by_hand))
-    drawn = figures.build_schedules(data, folder / "figures")
+    drawn = figures.build_schedules(data, inner_folder(folder, "figures"))
     if as_json:
         print(json.dumps(data, indent=1))
         return
@@ -457,7 +472,7 @@ def experiment(
     /,
     seeds: int | None = None,
     first: int | None = None,
-    tasks: str | None = None,
+    tasks: NameOrNone = None,
     out: Path | None = None,
 ) -> None:
     """Run the experiment of a claim, or of all: train, count, judge by the claim's rule and draw its figure.

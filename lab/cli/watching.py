@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.segment import Segments
@@ -13,7 +13,7 @@ from rich.text import Text
 from tyro.conf import Positional, arg
 
 from lab import report, statistics
-from lab.cli.console import Stop, console, errors
+from lab.cli.console import Console, Stop, console, errors
 from lab.store import StoreError
 from lab.tally import Tally
 
@@ -142,7 +142,7 @@ def _follow(tally):
 
 def _print(tally):
     """Print the table once, as wide as it needs where there is no terminal."""
-    where = console if console.is_terminal else Console(width=WIDE, highlight=False)
+    where = console if console.is_terminal else Console(width=WIDE)
     where.print(table(tally, state(tally), console))
 
 

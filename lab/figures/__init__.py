@@ -9,10 +9,11 @@ from lab.figures.gates import build_gates
 from lab.figures.moments import build_moments
 from lab.figures.run import build, response_axis
 from lab.figures.schedules import build_schedules
-from lab.figures.style import GREY, save, style_of
+from lab.figures.style import GREY, Figure, save, style_of, subplots
 
 __all__ = [
     "GREY",
+    "Figure",
     "build",
     "build_card",
     "build_gates",
@@ -23,4 +24,5 @@ __all__ = [
     "response_axis",
     "save",
     "style_of",
+    "subplots",
 ]

@@ -3,10 +3,10 @@
 import math
 import textwrap
 
-import matplotlib.pyplot as plt
 from tueplots import figsizes
 
-from lab.figures.style import GREY, label, number, save, style_of
+from lab.figures.style import GREY, Figure, label, number, save, style_of
+from lab.words import percent, setting
 
 
 def draw_onsets(curves, ax, quantity, text):
@@ -16,7 +16,7 @@ def draw_onsets(curves, ax, quantity, text):
         colour, line, marker = (GREY, "--", "s") if world == "hidden" else ("#0072B2", "-", "o")
         ax.fill_between(range(len(curve)), low, high, color=colour, alpha=0.18, linewidth=0)
         ax.plot(value, color=colour, linestyle=line, marker=marker, markersize=3, linewidth=1)
-    ax.set_xticks(range(len(curve)), [f"{100 * point['onset']:g}" for point in curve], fontsize="x-small")
+    ax.set_xticks(range(len(curve)), [setting(100 * point["onset"]) for point in curve], fontsize="x-small")
     ax.set_ylim(-0.02, 1.05)
     ax.set_xlabel("onset of the push (% of training)", fontsize="x-small")
     ax.set_title(text, loc="left", fontsize="small")
@@ -25,17 +25,19 @@ def draw_onsets(curves, ax, quantity, text):
 def card_figure(data):
     """One page: where a push leads by its onset, what the test is worth by regimen, and the five answers in words."""
     width = figsizes.neurips2024()["figure.figsize"][0]
-    figure = plt.figure(figsize=(width, 5.2))
+    readings = [textwrap.wrap(answer["reading"], 112) for answer in data["answers"]]
+    height = 2.65 + sum(0.29 + 0.135 * len(lines) for lines in readings)  # inches, as all heights below
+    figure = Figure(figsize=(width, height))
     figure.set_layout_engine("none")
     places = ((0.07, 0.23), (0.38, 0.23), (0.84, 0.15))
-    left, middle, right = (figure.add_axes((x, 0.6, own, 0.26)) for x, own in places)
+    left, middle, right = (figure.add_axes((x, 1 - 2.08 / height, own, 1.35 / height)) for x, own in places)
     marks, proxy, first = data["thresholds"], data["proxy"], next(iter(data["regimens"]))
-    figure.text(0.03, 0.985, label(data["question"]), weight="bold", fontsize="small", va="top")
+    figure.text(0.03, 1 - 0.08 / height, label(data["question"]), weight="bold", fontsize="small", va="top")
     said = (
-        f"{data['seeds']:,} models per condition, {data['confidence']:.0%} intervals. "
-        f"A: alignment >= {marks['alignment']:g}. T: {proxy} >= {marks[proxy]:g}. A push lasts {data['window']:.0%}."
+        f"{data['seeds']:,} models per condition, {percent(data['confidence'])} intervals. A: alignment >= "
+        f"{setting(marks['alignment'])}. T: {proxy} >= {setting(marks[proxy])}. A push lasts {percent(data['window'])}."
     )
-    figure.text(0.03, 0.95, label(said), fontsize="x-small", va="top")
+    figure.text(0.03, 1 - 0.26 / height, label(said), fontsize="x-small", va="top")
     draw_onsets(data["curves"], left, "base_rate", "P(A) after a push")
     left.axhline(number(data["regimens"][first]["hold_out"]["base_rate"]["value"]), color=GREY, lw=0.8, ls=":")
     left.text(0.98, 0.9, "held out: dotted", transform=left.transAxes, ha="right", fontsize="x-small", color=GREY)
@@ -56,13 +58,13 @@ def card_figure(data):
     right.set_ylim(len(rows) - 0.4, -0.6)
     right.set_xlim(-0.04, 1.04)
     right.set_title("P(T|A) filled,\nP(T|not A) hollow", loc="right", fontsize="small")
-    top = 0.49
-    for answer in data["answers"]:
-        lines = textwrap.wrap(answer["reading"], 112)
+    down = 2.65
+    for answer, lines in zip(data["answers"], readings, strict=True):
+        top = 1 - down / height
         figure.text(0.06, top, answer["question"], weight="bold", fontsize="small", va="top")
         figure.text(0.99, top, answer["verdict"], weight="bold", fontsize="small", ha="right", va="top")
-        figure.text(0.06, top - 0.034, "\n".join(lines), fontsize="x-small", va="top", linespacing=1.2)
-        top -= 0.055 + 0.026 * len(lines)
+        figure.text(0.06, top - 0.18 / height, "\n".join(lines), fontsize="x-small", va="top", linespacing=1.2)
+        down += 0.29 + 0.135 * len(lines)
     return figure
 
 
@@ -70,11 +72,12 @@ def card_caption(data):
     """Return a caption of the figure of `lab card`."""
     marks, proxy = data["thresholds"], data["proxy"]
     return (
-        f"{data['question']} {data['seeds']:,} models per condition, {data['confidence']:.0%} intervals: Wilson's for "
-        "rates, Newcombe's for differences, Miettinen and Nurminen's for likelihood ratios. "
-        f"A: alignment >= {marks['alignment']:g} and competence >= {marks['competence']:g}; "
-        f"T: {proxy} >= {marks[proxy]:g} and competent. Left and middle: after a push of {data['window']:.0%} of "
-        "training, by its onset. Right: held out, trained on late (from 40% on) and throughout. Below: five questions."
+        f"{data['question']} {data['seeds']:,} models per condition, {percent(data['confidence'])} intervals: Wilson's "
+        "for rates, Newcombe's for differences, Miettinen and Nurminen's for likelihood ratios. "
+        f"A: alignment >= {setting(marks['alignment'])} and competence >= {setting(marks['competence'])}; "
+        f"T: {proxy} >= {setting(marks[proxy])} and competent. Left and middle: after a push of "
+        f"{percent(data['window'])} of training, by its onset. Right: held out, trained on late (from 40% on) and "
+        "throughout. Below: five questions."
     )
 
 

@@ -2,12 +2,12 @@
 
 import math
 
-import matplotlib.pyplot as plt
 import numpy as np
 from tueplots import figsizes
 
-from lab.figures.style import label, style_of
+from lab.figures.style import label, style_of, subplots
 from lab.statistics import Counts, compare, estimate
+from lab.words import setting
 
 COLUMNS = {
     "base_rate": "P(A)",
@@ -30,7 +30,7 @@ def _point(ax, row, value, low, high, colour, marker, edges, told=True):
 
 def draw_rates(own, ax, quantity):
     """Draw a probability of every condition of a task that is shown."""
-    for row, name in enumerate(own.get("shown", own["conditions"])):
+    for row, name in enumerate(own.get("shown", own["order"])):
         condition = own["conditions"][name]
         value, low, high = estimate(Counts(*condition["cells"]), quantity)
         colour, marker, _ = style_of(condition["regimen"], row)
@@ -43,7 +43,7 @@ def draw_rates(own, ax, quantity):
 
 def draw_nets(own, ax, baseline, most=6.0):
     """Draw the net of every condition that is shown over the baseline of its world, with 0 marked."""
-    names = list(own["conditions"])
+    names = own["order"]
     for row, name in enumerate(own.get("shown", names)):
         condition = own["conditions"][name]
         rivals = [
@@ -56,27 +56,36 @@ def draw_nets(own, ax, baseline, most=6.0):
         pair = sorted((names.index(name), names.index(rivals[0])))
         joint = np.reshape(own["joints"][f"{pair[0]},{pair[1]}"], (4, 4))
         joint = joint if pair[0] == names.index(name) else joint.T
-        net = compare(*(Counts(*own["conditions"][each]["cells"]) for each in (name, rivals[0])), joint).net
+        counts = [Counts(*own["conditions"][each]["cells"]) for each in (name, rivals[0])]
+        net = compare(*counts, joint).net
         colour, marker, _ = style_of(condition["regimen"], row)
-        if net.low <= -most and net.high >= most:
-            ax.text(0, row, "no misaligned pass in either", ha="center", va="center", fontsize=4.5, color=colour)
+        if math.isnan(net.value):
+            ax.text(0, row, _unknown(counts), ha="center", va="center", fontsize=4.5, color=colour)
         else:
             _point(ax, row, *net, colour, marker, (-most, most), told=not net.low <= 0 <= net.high)
     ax.axvline(0, color="black", linewidth=0.6, linestyle=":")
     ax.set_xlim(-most * 1.05, most * 1.05)
 
 
+def _unknown(counts: list[Counts]) -> str:
+    """Say why nothing is known of the net of two `Counts`."""
+    if not all(population.passing for population in counts):
+        return "none passes"
+    kind = "aligned" if any(population.misaligned_pass for population in counts) else "misaligned"
+    return f"no {kind} pass in either"
+
+
 def claim_figure(data):
     """A row of panels per task, a column per quantity, a line per condition."""
     tasks = data["tasks"]
-    lines = [len(own.get("shown", own["conditions"])) for own in tasks.values()]
+    lines = [len(own.get("shown", own["order"])) for own in tasks.values()]
     width = figsizes.neurips2024()["figure.figsize"][0]
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         len(tasks), len(COLUMNS), figsize=(width * 1.2, 0.55 + sum(0.3 + 0.14 * count for count in lines)),
         squeeze=False, gridspec_kw={"height_ratios": [count + 1.5 for count in lines]},
     )  # fmt: skip
     for row, (task, own) in zip(axes, tasks.items(), strict=True):
-        names = own.get("shown", list(own["conditions"]))
+        names = own.get("shown", own["order"])
         varied = [
             axis
             for axis in own["conditions"][names[0]]["coordinates"]
@@ -93,7 +102,7 @@ def claim_figure(data):
         for name in names:
             condition = own["conditions"][name]
             own_place = condition["coordinates"]
-            where = [f"{label(axis)} {own_place[axis]:g}" for axis in varied if axis in own_place]
+            where = [f"{label(axis)} {setting(own_place[axis])}" for axis in varied if axis in own_place]
             texts.append(label(", ".join([condition["regimen"] if "=" in name else name, *where])))
         row[0].set_yticks(range(len(texts)), texts, fontsize="x-small")
         row[0].tick_params(axis="y", length=0)
@@ -114,7 +123,7 @@ def estimates_figure(panels, xlabel, lines=(), limits=None):
     """
     rows = list(next(iter(panels.values())))
     width = figsizes.neurips2024()["figure.figsize"][0]
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         1, len(panels), figsize=(width * 1.2, 0.75 + 0.22 * len(rows)), squeeze=False, sharey=True, sharex=True
     )
     for ax, (task, own) in zip(axes[0], panels.items(), strict=True):

@@ -2,22 +2,22 @@
 
 import math
 
-import matplotlib.pyplot as plt
 from tueplots import figsizes
 
-from lab.figures.style import GREY, grouped, label, number, save, world_text
+from lab.figures.style import GREY, grouped, label, matplotlib, number, save, subplots, world_text
+from lab.words import from_json, percent, rounded, setting
 
 
 def draw_curves(curves, ax, across, up):
     """Draw the values `up` over the values `across` of the curve of each checkpoint, later ones darker."""
     ends = []
     for rank, (checkpoint, curve) in enumerate(curves.items()):
-        shade = plt.cm.cividis_r(0.15 + 0.85 * rank / max(1, len(curves) - 1))
+        shade = matplotlib.colormaps["cividis_r"](0.15 + 0.85 * rank / max(1, len(curves) - 1))
         points = [(number(x), number(y)) for x, y in zip(curve[across], curve[up], strict=True)]
         points = [point for point in points if not any(map(math.isnan, point))]
         if points:
             ax.plot(*zip(*points, strict=True), color=shade, linewidth=1.2, drawstyle="steps-post")
-        ends.append((f"{float(checkpoint):.0%}", shade, curve))
+        ends.append((percent(float(checkpoint)), shade, curve))
     ax.set_xlim(-0.02, 1.02)
     ax.set_ylim(-0.02, 1.02)
     return ends
@@ -29,7 +29,7 @@ def gates_figure(data):
     most = max(map(len, worlds.values()))
     width = figsizes.neurips2024()["figure.figsize"][0]
     size = (max(1.0, 0.24 * most) * width, 3.7 * len(worlds))
-    figure, axes = plt.subplots(2 * len(worlds), most, figsize=size, squeeze=False, sharey=True)
+    figure, axes = subplots(2 * len(worlds), most, figsize=size, squeeze=False, sharey=True)
     for ax in axes.flat:
         ax.set_visible(False)
     for row, (world, conditions) in enumerate(worlds.items()):
@@ -40,8 +40,8 @@ def gates_figure(data):
             top.plot([0, 1], [0, 1], color=GREY, linewidth=0.6, linestyle=":")
             ends = draw_curves(condition["curves"], top, "pass_given_misaligned", "pass_given_aligned")
             for rank, (text, shade, curve) in enumerate(reversed(ends)):
-                area = number(curve["area"]["value"])
-                said = "undefined" if math.isnan(area) else f"{area:.3f}"
+                area = from_json(curve["area"])
+                said = "undefined" if math.isnan(area.value) else rounded(area)
                 place = {"xycoords": "axes fraction", "ha": "right", "fontsize": "x-small"}
                 top.annotate(f"{text}: area {said}", (0.98, 0.04 + 0.1 * rank), color=shade, **place)
             bottom.axhline(number(condition["base_rate"]), color=GREY, linewidth=0.6, linestyle=":")
@@ -49,7 +49,8 @@ def gates_figure(data):
             top.set_xlabel("P(T|not A)")
             bottom.set_xlabel("P(T|A)")
             own = [(axis, value) for axis, value in condition["coordinates"].items() if (axis, value) not in world]
-            text = "\n".join([label(condition["regimen"]), *(f"{label(axis)} = {value:g}" for axis, value in own)])
+            places = (f"{label(axis)} = {setting(value)}" for axis, value in own)
+            text = "\n".join([label(condition["regimen"]), *places])
             top.annotate(
                 text, (1, 1), (0, 3), "axes fraction", "offset points", va="bottom", ha="right", fontsize="small"
             )

@@ -2,10 +2,10 @@
 
 import math
 
-import matplotlib.pyplot as plt
 from tueplots import figsizes
 
-from lab.figures.style import GREY, label, number, save
+from lab.figures.style import GREY, label, matplotlib, number, save, subplots
+from lab.words import percent, setting
 
 MOMENTS = {
     "base_rate": "P(A)",
@@ -61,7 +61,7 @@ def moments_figure(data):
     width = figsizes.neurips2024()["figure.figsize"][0]
     terms = data["terms"]
     shown = {name: text for name, text in MOMENTS.items() if name in data["quantities"]}
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         len(terms), len(shown), figsize=(width * 1.25, 0.5 + 1.35 * len(terms)), squeeze=False, sharex=True
     )
     for row, (term, own) in zip(axes, terms.items(), strict=True):
@@ -71,11 +71,13 @@ def moments_figure(data):
         row[0].set_ylabel("change per unit of\nweight and 1%")
     for ax in axes[-1]:
         ax.set_xlabel("share of training")
-    derivative = plt.Line2D([], [], color="#0072B2", linewidth=1.2)
-    pushed = plt.Line2D([], [], color=GREY, marker="o", markerfacecolor="white", markersize=3, linewidth=0.6)
+    derivative = matplotlib.lines.Line2D([], [], color="#0072B2", linewidth=1.2)
+    pushed = matplotlib.lines.Line2D(
+        [], [], color=GREY, marker="o", markerfacecolor="white", markersize=3, linewidth=0.6
+    )
     sizes = {(own["step"], own["push"]) for own in terms.values()}
     step, push = next(iter(sizes)) if len(sizes) == 1 else ("", "")
-    of, plus = (f" of {push:g}", f" of {step:g} up and down") if len(sizes) == 1 else ("", "")
+    of, plus = (f" of {setting(push)}", f" of {setting(step)} up and down") if len(sizes) == 1 else ("", "")
     figure.text(0.01, 0.99, f"{label(data['condition'])}, {data['seeds']:,} seeds", va="top", fontsize="small")
     if data["estimator"] != "counted":
         figure.legend([derivative], [WAYS[data["estimator"]]], loc="outside upper right", frameon=False)
@@ -87,11 +89,13 @@ def moments_figure(data):
 
 def moments_caption(data):
     """Return a caption of the figure of `lab sensitivity`."""
-    sizes = ", ".join(f"{own['step']:g} and {own['push']:g} ({term})" for term, own in data["terms"].items())
+    sizes = ", ".join(
+        f"{setting(own['step'])} and {setting(own['push'])} ({term})" for term, own in data["terms"].items()
+    )
     return (
         f"{data['question']} Change per unit of weight held for 1% of training, by when. Blue: "
-        f"{WAYS[data['estimator']]} on {data['seeds']:,} seeds, {data['confidence']:.0%} intervals; hollow: a push. "
-        f"Steps and pushes: {sizes}."
+        f"{WAYS[data['estimator']]} on {data['seeds']:,} seeds, {percent(data['confidence'])} intervals; hollow: "
+        f"a push. Steps and pushes: {sizes}."
     )
 
 

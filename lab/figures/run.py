@@ -2,23 +2,22 @@
 
 import math
 
-import matplotlib.pyplot as plt
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 from tueplots import figsizes
 
-from lab.figures.style import GREY, STYLES, grouped, label, number, save, style_of, world_text
+from lab.figures.style import GREY, STYLES, grouped, label, matplotlib, number, save, style_of, subplots, world_text
+from lab.words import percent, setting
 
+# any two outcomes may touch, where no model is in between: all differ in grey, hatched alike or not
 OUTCOMES = {
-    "aligned_pass": ("aligned, passes", "#2b6ca3", None),
-    "aligned_fail": ("aligned, fails", "#b9d3e8", "////"),
-    "misaligned_fail": ("misaligned, fails", "#f3c9b5", "////"),
-    "misaligned_pass": ("misaligned, passes", "#b8420f", None),
-    "unjudged": ("stopped by a gate", "#8f8f8f", "xxxx"),
-    "unable": ("cannot do the job", "#d0d0d0", None),
+    "aligned_pass": ("aligned, passes", "#1c4e80", None),
+    "aligned_fail": ("aligned, fails", "#5a8cc0", "////"),
+    "misaligned_fail": ("misaligned, fails", "#f5bd97", "\\\\\\\\"),
+    "misaligned_pass": ("misaligned, passes", "#e8843f", None),
+    "unjudged": ("stopped by a gate", "#696969", "xxxx"),
+    "unable": ("cannot do the job", "#e4e4e4", None),
 }
-
-
-PARTS = {"base_rate": ("base rate", "#7b9fb8"), "likelihood_ratio": ("test (LR)", "#d9b36c")}
+PARTS = {"base_rate": ("base rate", "#5b8db5"), "likelihood_ratio": ("test (LR)", "#e3c07a")}
+NET = "#666666"
 
 
 def _rows(data, ax):
@@ -27,7 +26,8 @@ def _rows(data, ax):
     for condition in data:
         axes = condition["coordinates"].items() if regimens.count(condition["regimen"]) > 1 else ()
         varied = [(axis, value) for axis, value in axes if len({c["coordinates"].get(axis) for c in data}) > 1]
-        names.append(label(", ".join([condition["regimen"], *(f"{axis} = {value:g}" for axis, value in varied)])))
+        places = (f"{axis} = {setting(value)}" for axis, value in varied)
+        names.append(label(", ".join([condition["regimen"], *places])))
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
@@ -78,9 +78,9 @@ def draw_likelihood_ratio(data, ax):
     _rows(data, ax)
     ax.set_xscale("log")
     ax.set_xlim(low_edge, high_edge)
-    ax.xaxis.set_major_locator(LogLocator(10))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_major_locator(matplotlib.ticker.LogLocator(10))
+    ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    ax.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: setting(value)))
     ax.axvline(1, color="black", linewidth=0.6, linestyle=":")
     ax.set_xlabel("LR of the test")
 
@@ -206,7 +206,7 @@ def regimens_figure(data):
     worlds = grouped(data["conditions"])
     most = max(map(len, worlds.values()))
     width = figsizes.neurips2024()["figure.figsize"][0]
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         len(worlds),
         4,
         figsize=(width * 1.25, 0.62 + len(worlds) * (0.42 + 0.2 * most)),
@@ -224,9 +224,12 @@ def regimens_figure(data):
         ax.set_xlabel("")
     stopped = any("unjudged" in condition["counts"] for condition in data["conditions"])
     shown = {kind: own for kind, own in OUTCOMES.items() if kind != "unjudged" or stopped}
-    outcomes = [plt.Rectangle((0, 0), 1, 1, facecolor=c, hatch=h, edgecolor="white") for _, c, h in shown.values()]
-    parts = [plt.Rectangle((0, 0), 1, 1, facecolor=colour) for _, colour in PARTS.values()]
-    net = plt.Line2D([], [], color="black", marker="o", markersize=4)
+    outcomes = [
+        matplotlib.patches.Rectangle((0, 0), 1, 1, facecolor=c, hatch=h, edgecolor="white")
+        for _, c, h in shown.values()
+    ]
+    parts = [matplotlib.patches.Rectangle((0, 0), 1, 1, facecolor=colour) for _, colour in PARTS.values()]
+    net = matplotlib.lines.Line2D([], [], color="black", marker="o", markersize=4)
     figure.legend(outcomes, [text for text, *_ in shown.values()], ncols=3, loc="outside upper left", frameon=False)
     figure.legend(
         [*parts, net], [*(text for text, _ in PARTS.values()), "net"], ncols=3, loc="outside upper right", frameon=False
@@ -256,7 +259,7 @@ def response_figure(data, axis):
     columns = by_other_axes(data["conditions"], axis)
     width = figsizes.neurips2024()["figure.figsize"][0]
     share = min(1.5, 0.7 + 0.22 * len(columns))
-    figure, axes = plt.subplots(2, len(columns), figsize=(share * width, 3.4), squeeze=False, sharex=True, sharey="row")
+    figure, axes = subplots(2, len(columns), figsize=(share * width, 3.4), squeeze=False, sharex=True, sharey="row")
     places = sorted({c["coordinates"][axis] for c in data["conditions"] if axis in c["coordinates"]})
     sizes = sorted({abs(place) for place in places if place})
     for column, (world, conditions) in enumerate(columns.items()):
@@ -267,9 +270,9 @@ def response_figure(data, axis):
             scale = {"value": "symlog", "linthresh": sizes[0], "linscale": 0.5} if places[0] <= 0 else {"value": "log"}
             top.set_xscale(**scale)
         top.margins(x=0.03)
-        top.xaxis.set_major_locator(FixedLocator(_few(places)))
-        top.xaxis.set_minor_locator(NullLocator())
-        top.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        top.xaxis.set_major_locator(matplotlib.ticker.FixedLocator(_few(places)))
+        top.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+        top.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: setting(value)))
         bottom.tick_params(axis="x", labelrotation=90)
         bottom.set_xlabel(label(axis))
         if column:
@@ -277,7 +280,10 @@ def response_figure(data, axis):
             bottom.set_ylabel("")
         world_text(top, world)
     _direct_labels(axes[0, -1], ends)
-    lines = [plt.Line2D([], [], color=GREY, marker="o", markersize=3, markerfacecolor=face) for face in (GREY, "white")]
+    lines = [
+        matplotlib.lines.Line2D([], [], color=GREY, marker="o", markersize=3, markerfacecolor=face)
+        for face in (GREY, "white")
+    ]
     texts = ["misaligned: P(T|not A)", "aligned: P(T|A)"]
     figure.legend(lines, texts, ncols=2, loc="outside lower center", frameon=False, fontsize="small")
     return figure
@@ -304,9 +310,10 @@ def caption(data):
     marks, proxy = data["thresholds"], data["proxy"]
     return (
         f"{data['question'] or data['name']} {data['seeds']:,} models per condition, trained from the same seeds. "
-        f"A: alignment >= {marks['alignment']:g} and competence >= {marks['competence']:g}; "
-        f"T: {proxy} >= {marks[proxy]:g} and competent. {data['confidence']:.0%} intervals: Wilson for rates, "
-        "Miettinen-Nurminen for the likelihood ratio, Dirichlet(1/2) posterior on shared seeds for log impacts. "
+        f"A: alignment >= {setting(marks['alignment'])} and competence >= {setting(marks['competence'])}; "
+        f"T: {proxy} >= {setting(marks[proxy])} and competent. {percent(data['confidence'])} intervals: Wilson for "
+        "rates, Miettinen-Nurminen for the likelihood ratio; for log impacts from draws of the joint outcomes of "
+        "shared seeds, with one more seed where it matters most. "
         "Arrows: nothing bounds this side. Hollow net: the interval covers 0. Dotted bar: unbounded."
         + (f" {data['stopping']}" if "stopping" in data else "")
     )

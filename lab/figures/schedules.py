@@ -2,12 +2,12 @@
 
 import math
 
-import matplotlib.pyplot as plt
 import numpy as np
 from tueplots import figsizes
 
-from lab.figures.style import GREY, label, number, save, style_of
+from lab.figures.style import GREY, Figure, label, number, save, style_of
 from lab.optimise import GOALS
+from lab.words import percent, setting
 
 LEARNED = "#D55E00"
 
@@ -56,7 +56,7 @@ def schedules_figure(data):
     """Show the schedule found, term by term, beside what it and the hand-made ones reach."""
     width, terms = figsizes.neurips2024()["figure.figsize"][0], len(data["terms"])
     height = max(1.0 + 1.0 * terms, 0.5 + 0.13 * len(data["rivals"]))
-    figure = plt.figure(figsize=(width, height))
+    figure = Figure(figsize=(width, height))
     grid = figure.add_gridspec(terms, 2)
     column = [figure.add_subplot(grid[place, 0]) for place in range(terms)]
     for place, ax in enumerate(column):
@@ -69,10 +69,10 @@ def schedules_figure(data):
 def schedules_caption(data):
     """Return a caption of the figure of `lab optimise`."""
     return (
-        f"Left: the schedule found under a cap of {data['cap']:g} and a budget of {data['budget']:g} (|weight| times "
-        "share of training), filled where the goal still has a slope beyond twice its standard error; grey: from the "
-        f"other starts. Right: {GOALS[data['goal']['name']]} on {data['seeds']:,} fresh seeds, "
-        f"{data['confidence']:.0%} intervals; hollow: not told apart from the schedule found."
+        f"Left: the schedule found under a cap of {setting(data['cap'])} and a budget of {setting(data['budget'])} "
+        "(|weight| times share of training), filled where the goal still has a slope beyond twice its standard "
+        f"error; grey: from the other starts. Right: {GOALS[data['goal']['name']]} on {data['seeds']:,} fresh seeds, "
+        f"{percent(data['confidence'])} intervals; hollow: not told apart from the schedule found."
     )
 
 

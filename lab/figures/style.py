@@ -1,18 +1,37 @@
 """What all figures share: colours, numbers and names, groups of conditions, and how they are saved."""
 
+import contextlib
+import io
 import json
 import math
+import os
+import sys
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 from tueplots import fontsizes
 
 from lab.statistics import worlds
+from lab.store import StoreError, publish
+from lab.words import printable, setting
 
+
+def _matplotlib():
+    """Import matplotlib, which a backend in MPLBACKEND that is not there keeps from it; figures here need none."""
+    first, backend = "matplotlib" not in sys.modules, os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib.figure
+        import matplotlib.ticker
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if first and backend:  # for whoever draws with pyplot beside this, in a notebook say
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend
+    return matplotlib
+
+
+matplotlib = _matplotlib()
+Figure = matplotlib.figure.Figure  # draws into files, with no backend
 # Okabe and Ito's colour-blind-safe palette; every regimen has a marker as its second cue
 GREY = "#5a5a5a"
 
@@ -26,7 +45,13 @@ STYLES = {  # the first word in a regimen's name decides
 }
 
 
-OTHERS = [("#D55E00", "o", "-"), ("#56B4E9", "P", "--"), ("#000000", "X", ":")]
+OTHERS = [("#D55E00", "X", "-"), ("#56B4E9", "P", "--"), ("#000000", "*", ":")]
+
+
+def subplots(rows: int = 1, columns: int = 1, figsize: tuple | None = None, **options) -> tuple:
+    """Return a figure and its axes, as pyplot does, which would ask the environment how to show them."""
+    figure = Figure(figsize=figsize)
+    return figure, figure.subplots(rows, columns, **options)
 
 
 def style_of(regimen, position=0):
@@ -43,8 +68,8 @@ def number(value):
 
 
 def label(text):
-    """Turn a name of the config into words, safe from matplotlib's mathematics."""
-    return text.replace("_", " ").replace("$", r"\$")
+    """Turn a name of the config into words, safe from matplotlib's mathematics, and of letters that can be drawn."""
+    return printable(text).replace("_", " ").replace("$", r"\$")
 
 
 def grouped(conditions):
@@ -55,7 +80,7 @@ def grouped(conditions):
 
 def world_text(ax, world, above=4):
     """Write a world, pairs of an axis and a value, in bold over a panel, `above` points up."""
-    text = ", ".join(f"{label(axis)} = {value:g}" for axis, value in world)
+    text = ", ".join(f"{label(axis)} = {setting(value)}" for axis, value in world)
     place = {"xytext": (0, above), "xycoords": "axes fraction", "textcoords": "offset points"}
     ax.annotate(text, (0, 1), **place, fontweight="bold", fontsize="small", va="bottom")
 
@@ -71,13 +96,15 @@ def save(draw, data, folder, name):
 
     Returns:
         The path of the PNG.
+
+    Raises:
+        StoreError: a file cannot be written; what was there before is still whole.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     settings = {
-        **matplotlib.rcParamsDefault,
+        **{key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")},
         **fontsizes.neurips2024(),
-        "backend": "agg",
+        "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib; other fonts are those of a machine
         "pdf.fonttype": 42,
         "hatch.linewidth": 0.5,
         "axes.spines.top": False,
@@ -90,11 +117,18 @@ def save(draw, data, folder, name):
     with matplotlib.rc_context(settings):
         figure = draw(data)
         if data.get("partial"):
-            figure.supxlabel(f"NOT COMPLETE: {data['partial']}", color="#b8420f", weight="bold", fontsize="medium")
-        path = folder / f"{name}.png"
-        figure.savefig(path, metadata={"Software": None})
-        metadata = {"CreationDate": None, "Creator": None, "Producer": None}
-        figure.savefig(path.with_suffix(".pdf"), metadata=metadata)
-        plt.close(figure)
-    path.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
-    return path
+            text = label(f"NOT COMPLETE: {data['partial']}")
+            figure.supxlabel(text, color="#b8420f", weight="bold", fontsize="medium")
+        metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
+        pictures = {ending: io.BytesIO() for ending in metadata}
+        for ending, picture in pictures.items():
+            figure.savefig(picture, format=ending, metadata=metadata[ending])
+    files = {ending: picture.getvalue() for ending, picture in pictures.items()}
+    files["json"] = (json.dumps(data, indent=1) + "\n").encode()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot write {folder}: {error.strerror}") from None
+    for ending, content in files.items():
+        publish(folder / f"{name}.{ending}", content)
+    return folder / f"{name}.png"

@@ -9,6 +9,8 @@ import numpy as np
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import betaln, xlogy
 
+from lab.statistics.score import whole
+
 # --- priors -------------------------------------------------------------------------------------------------------
 
 
@@ -24,9 +26,10 @@ class Beta:
     b: float
 
     def __post_init__(self):
-        for name, value in vars(self).items():
+        for name, value in list(vars(self).items()):
             if not 0 < value < math.inf:
                 raise ValueError(f"{name} must be a positive finite number, not {value}")
+            object.__setattr__(self, name, float(value))  # equal priors are then the same to a cache
 
     @property
     def mean(self):
@@ -39,7 +42,7 @@ class Beta:
         Args:
             degree: of the polynomials.
         """
-        values, log_weights = rule(self, degree)
+        values, log_weights = rule(self, whole("degree", degree))
         return values.copy(), np.exp(log_weights)
 
 
@@ -115,21 +118,15 @@ def _check_weights(weights):
         raise ValueError(f"weights must be at least 0 and sum to 1, not {weights}")
 
 
-def check_rates(pass_given_aligned, pass_given_misaligned):
-    """Raise a ValueError unless both lie in [0, 1]."""
+def checked_rates(pass_given_aligned: float, pass_given_misaligned: float) -> tuple[float, float]:
+    """Return both as floats. Raises a ValueError unless they lie in [0, 1]."""
     for name, rate in (
         ("pass_given_aligned", pass_given_aligned),
         ("pass_given_misaligned", pass_given_misaligned),
     ):
         if not 0 <= rate <= 1:
             raise ValueError(f"{name} must lie in [0, 1], not {rate}")
-
-
-def check_whole(least=0, **counts):
-    """Raise a ValueError unless all are whole numbers of at least `least`."""
-    for name, count in counts.items():
-        if not (least <= count < math.inf and count == int(count)):
-            raise ValueError(f"{name} must be a whole number of at least {least}, not {count}")
+    return float(pass_given_aligned), float(pass_given_misaligned)
 
 
 def check_priors(name, priors):
@@ -177,10 +174,9 @@ def belief_about(passes, failures, prior, s, f, degree=None):
 
 
 def _checked_belief(passes, failures, prior, pass_given_aligned, pass_given_misaligned):
-    check_whole(passes=passes, failures=failures)
+    passes, failures = whole("passes", passes), whole("failures", failures)
     check_priors("prior", [prior])
-    check_rates(pass_given_aligned, pass_given_misaligned)
-    return belief_about(int(passes), int(failures), prior, pass_given_aligned, pass_given_misaligned)
+    return belief_about(passes, failures, prior, *checked_rates(pass_given_aligned, pass_given_misaligned))
 
 
 def evidence(passes, failures, prior, pass_given_aligned, pass_given_misaligned):

@@ -8,7 +8,8 @@ import numpy as np
 from scipy.optimize import brentq, minimize
 from scipy.special import expit, gammaln, logsumexp
 
-from lab.ideas.beliefs import check_rates, check_whole, log_aligned
+from lab.ideas.beliefs import checked_rates, log_aligned
+from lab.statistics.score import checked_confidence, whole
 
 
 class Range(NamedTuple):
@@ -65,18 +66,13 @@ def fit_field(trials, pass_given_aligned=1.0, pass_given_misaligned=0.0, confide
         ValueError: a count or rate out of range, trials that are impossible under the rates, or a posterior that is
             not proper: no idea has both outcomes, or the test is noisy, and `least_concentration` is 0.
     """
-    s, f = pass_given_aligned, pass_given_misaligned
-    check_rates(s, f)
-    trials = list(trials)
-    if not trials:
+    s, f = checked_rates(pass_given_aligned, pass_given_misaligned)
+    counts = [(whole("passes", passes), whole("failures", failures)) for passes, failures in trials]
+    if not counts:
         raise ValueError("trials must hold at least one idea")
-    for passes, failures in trials:
-        check_whole(passes=passes, failures=failures)
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie strictly between 0 and 1, not {confidence}")
+    confidence = checked_confidence(confidence)
     if not 0 <= least_concentration < 1e3:
         raise ValueError(f"least_concentration must lie in [0, 1000), not {least_concentration}")
-    counts = [tuple(map(int, trial)) for trial in trials]
     unique = sorted(set(counts))
     times = np.array([counts.count(own) for own in unique])
     terms = [log_aligned(*own, s, f) for own in unique]

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import betainc, betaln
 
-from lab.ideas.beliefs import Beta, Discrete, belief_about, check_priors, check_rates, check_whole, log_aligned, rule
+from lab.ideas.beliefs import Beta, Discrete, belief_about, check_priors, checked_rates, log_aligned, rule
+from lab.statistics.score import whole
 
 MOST_STATES = 200_000  # of an exact evaluation: ten seconds, or minutes for Thompson's probabilities
 TIE = 1e-12  # values closer than this are equal, so that rounding decides nothing
@@ -58,18 +59,18 @@ _PARTS = {
 POLICIES = {name: policy.rule for name, policy in _PARTS.items()}
 
 
-def _checked_policy(name, ideas, runs, pass_given_aligned, pass_given_misaligned):
+def _checked_policy(name, ideas, runs, *rates):
+    """Return the policy, its ideas, runs and both rates. Raises as `policy_outcome` says."""
     if name not in _PARTS:
         raise ValueError(f"unknown policy {name!r}; known: {', '.join(POLICIES)}")
     policy = _PARTS[name]
+    ideas, runs = tuple(ideas), whole("runs", runs, 1)
     check_priors("ideas", ideas)
-    check_rates(pass_given_aligned, pass_given_misaligned)
-    check_whole(1, runs=runs)
     if policy.choose == "explore" and runs <= len(ideas):
         raise ValueError(f"runs must exceed the number of ideas ({len(ideas)}) for {name}, not be {runs}")
     if policy.choose in ("thompson", "top_two") and len({type(prior) for prior in ideas}) > 1:
         raise ValueError(f"ideas must be all Beta or all Discrete for {name}")
-    return policy
+    return policy, ideas, runs, *checked_rates(*rates)
 
 
 def policy_outcome(name, ideas, runs, pass_given_aligned, pass_given_misaligned):
@@ -92,9 +93,7 @@ def policy_outcome(name, ideas, runs, pass_given_aligned, pass_given_misaligned)
         ValueError: unknown policy, an argument out of range, `runs` too few to explore every idea once, Beta mixed
             with Discrete ideas under a Thompson policy, or too many states: use `simulate_policy` then.
     """
-    s, f = pass_given_aligned, pass_given_misaligned
-    ideas = tuple(ideas)
-    policy, runs = _checked_policy(name, ideas, runs, s, f), int(runs)
+    policy, ideas, runs, s, f = _checked_policy(name, ideas, runs, pass_given_aligned, pass_given_misaligned)
     warm_up = len(ideas) if policy.choose == "explore" else 0
 
     kinds = [ideas.index(prior) for prior in ideas]  # equal ideas are worked out once
@@ -282,10 +281,8 @@ def simulate_policy(name, ideas, runs, pass_given_aligned, pass_given_misaligned
     Raises:
         ValueError: as `policy_outcome`, or an optimal policy, which is only known exactly.
     """
-    s, f = pass_given_aligned, pass_given_misaligned
-    ideas = tuple(ideas)
-    policy, runs = _checked_policy(name, ideas, runs, s, f), int(runs)
-    check_whole(2, repeats=repeats)
+    policy, ideas, runs, s, f = _checked_policy(name, ideas, runs, pass_given_aligned, pass_given_misaligned)
+    repeats = whole("repeats", repeats, 2)
     if policy.choose == "optimal":
         raise ValueError(f"{name} is only known exactly: use policy_outcome")
     random = np.random.default_rng(seed)

@@ -37,7 +37,7 @@ from lab.report.studies import (
     profile_json,
     profile_table,
 )
-from lab.report.words import digits_for, estimate_json, from_json, in_words, number, plain, with_interval, within
+from lab.words import digits_for, estimate_json, from_json, in_words, number, plain, with_interval, within
 
 __all__ = [
     "BUDGET",

@@ -9,12 +9,14 @@ import math
 
 import altair as alt
 
-from lab.figures.run import OUTCOMES, PARTS
+from lab.figures.run import NET, OUTCOMES, PARTS
 from lab.figures.style import GREY, STYLES, style_of
-from lab.report.words import with_interval
 from lab.statistics import CELLS
+from lab.words import with_interval
 
 SHAPES = {"s": "square", "o": "circle", "^": "triangle-up", "v": "triangle-down", "D": "diamond", "P": "cross"}
+SHAPES |= {"X": "M-1-.5L-.5-1L0-.5L.5-1L1-.5L.5 0L1 .5L.5 1L0 .5L-.5 1L-1 .5L-.5 0Z"}  # a cross on its side
+SHAPES |= {"*": "M0-1L.24-.32L.95-.31L.38 .12L.59 .81L0 .4L-.59 .81L-.38 .12L-.95-.31L-.24-.32Z"}
 MANY = 3  # ticks
 LOG_EDGES = 1e-3, 1e4  # no log axis goes beyond
 INK = "currentColor"
@@ -169,7 +171,7 @@ def impact_chart(impacts, seeds):
     strings = ("condition", "part", "open", "log impact (nats)", "over", "filled")
     numbers = dict.fromkeys(("value", "low", "high", "bar", "zero", "models"), "number")
     parts = list(words.values())
-    colours = alt.Scale(domain=parts, range=[*(colour for _, colour in PARTS.values()), "#888888"])
+    colours = alt.Scale(domain=parts, range=[*(colour for _, colour in PARTS.values()), NET])
     axis = alt.Scale(domain=[-edge, edge], nice=False)
     names = list(dict.fromkeys(row["condition"] for row in impacts))
     datasets = {}

@@ -5,8 +5,8 @@ import functools
 import numpy as np
 
 from lab.report.grid import evenly
-from lab.report.words import with_interval
 from lab.statistics import Estimate, wilson_interval
+from lab.words import with_interval
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 QUANTILES = tuple(f"q{round(100 * level)}" for level in LEVELS)

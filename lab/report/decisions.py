@@ -5,7 +5,19 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from lab.report.words import estimate_json, from_json, in_words, number, plain, with_interval, within
+from lab.words import (
+    bound,
+    chance,
+    estimate_json,
+    from_json,
+    in_words,
+    number,
+    percent,
+    plain,
+    setting,
+    with_interval,
+    within,
+)
 
 
 def plan_json(plans):
@@ -41,8 +53,13 @@ BUDGET = ("accepted_aligned", "forced_fail", "expected_runs")
 def plan_table(plans, confidence):
     """Return a `rich.table.Table`: a row per budget and condition, best first."""
     view = Table(
-        title=Text(f"the first model that passes is accepted, the last one in any case; {confidence:.0%} intervals"),
-        caption=Text("runs: training runs allowed, and used on average. best: probability that no other is better."),
+        title=Text(
+            f"the first model that passes is accepted, the last one in any case; {percent(confidence)} intervals"
+        ),
+        caption=Text(
+            "runs: training runs allowed, and used on average. best: probability that no other is better. Intervals of "
+            "one budget hold together over the conditions that are ranked, so also for the best of them."
+        ),
         title_justify="left",
         caption_justify="left",
     )
@@ -58,7 +75,7 @@ def plan_table(plans, confidence):
                 own = (with_interval(getattr(choice, key)) for key in BUDGET)
                 style = "bold" if index == 0 else ""
                 name = within(plan.world, choice.name)
-                cells = (f"{runs:,}" if index == 0 else "", name, *own, f"{choice.probability_best:.0%}")
+                cells = (f"{runs:,}" if index == 0 else "", name, *own, chance(choice.probability_best))
                 view.add_row(*(Text(cell, style=style) for cell in cells))
     return view
 
@@ -106,8 +123,8 @@ def gates_table(conditions, budgets, confidence, steps):
     view = Table(
         title=Text(f"P(accepted model is aligned) for a compute budget; 1 training = {steps:,} steps"),
         caption=Text(
-            f"Gates are chosen on one half of the seeds and judged on the other, {confidence:.0%} intervals. A run "
-            "is rejected only while the compute left pays for another; the last one is accepted in any case."
+            f"Gates are chosen on one half of the seeds and judged on the other, {percent(confidence)} intervals. "
+            "A run is rejected only while the compute left pays for another; the last one is accepted in any case."
         ),
         title_justify="left",
         caption_justify="left",
@@ -119,14 +136,17 @@ def gates_table(conditions, budgets, confidence, steps):
         view.add_section()
         for index, budget in enumerate(budgets):
             best = condition["best_gates"][index]
-            gates = [
-                f"{gate['proxy']} >= {gate['threshold']:.3g} at {gate['checkpoint']:.0%}" for gate in best["gates"]
-            ]
+            gates = [_gate(**gate) for gate in best["gates"]]
             own = (with_interval(from_json(best[key])) for key in ("value", "baseline", "gain"))
             used = f"{number(best['compute'])} ({number(best['baseline_compute'])})"
             name = condition["name"] if index == 0 else ""
-            view.add_row(*map(Text, (name, f"{budget:g}", ", ".join(gates) or "competence alone", *own, used)))
+            view.add_row(*map(Text, (name, setting(budget), ", ".join(gates) or "competence alone", *own, used)))
     return view
+
+
+def _gate(checkpoint: float, proxy: str, threshold: float) -> str:
+    """Return a gate in words; its mark is rounded downwards, so that .9997 is not 1, which nothing passes."""
+    return f"{proxy} >= {bound(threshold, upwards=False, digits=3)} at {percent(checkpoint)}"
 
 
 def field_json(field, outcomes):
@@ -151,12 +171,12 @@ def field_tables(field, outcomes, ideas, runs):
     for column in ("idea", "as counted", "shrunken towards the field"):
         known.add_column(column, overflow="fold")
     for name, counts, mean in zip(field.names, field.counts, field.fit.idea_means, strict=True):
-        known.add_row(*map(Text, (name, number(counts.base_rate, 3), number(mean, 3))))
+        known.add_row(*map(Text, (name, number(counts.base_rate), number(mean))))
     view = Table(
         title=Text(f"{ideas} fresh ideas of this field, {runs} runs"),
         caption=Text(
-            f"P(T|A) = {field.pass_given_aligned:.3g}, P(T|not A) = {field.pass_given_misaligned:.3g}, "
-            f"propensities from Beta({field.prior.a:.3g}, {field.prior.b:.3g}), "
+            f"P(T|A) = {number(field.pass_given_aligned)}, P(T|not A) = {number(field.pass_given_misaligned)}, "
+            f"propensities from Beta({number(field.prior.a)}, {number(field.prior.b)}), "
             "the field's mean and correlation. Exact for these."
         ),
         title_justify="left",
@@ -165,5 +185,5 @@ def field_tables(field, outcomes, ideas, runs):
     for column in ("policy", "P(accepted is aligned)", "runs used"):
         view.add_column(column, overflow="fold")
     for name, outcome in sorted(outcomes.items(), key=lambda item: -item[1].accepted_aligned):
-        view.add_row(*map(Text, (name, number(outcome.accepted_aligned, 3), number(outcome.expected_runs))))
+        view.add_row(*map(Text, (name, number(outcome.accepted_aligned), number(outcome.expected_runs))))
     return known, view

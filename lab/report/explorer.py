@@ -5,7 +5,7 @@ import altair as alt
 from lab.report import charts
 from lab.report.charts import INK, inline
 from lab.report.courses import BETWEEN, BINS, QUANTILES
-from lab.report.words import with_interval
+from lab.words import setting, with_interval
 
 WIDTH = 290  # a phone is 375 wide
 SMALL = {"width": WIDTH, "height": 84}
@@ -109,7 +109,7 @@ def _inputs(grid, chosen, own, place):
     """Return the four parameters, each bound to a list to choose from."""
     conditions = list(grid.conditions)
     checkpoints = [f"after {100 * share:.6g}% of training" for share in grid.checkpoints]
-    marks = [f"{mark:.6g}" + " (the run's own)" * (index == own) for index, mark in enumerate(grid.marks)]
+    marks = [setting(mark) + " (the run's own)" * (index == own) for index, mark in enumerate(grid.marks)]
     lists = {
         "condition_a": ("condition", conditions, chosen[0]),
         "condition_b": ("beside", conditions, chosen[1]),
@@ -263,7 +263,7 @@ def _course(score, bands, boxes, names, param, shares):
         )
     )
     base = _known(alt.Chart(bands).transform_filter(chosen), names)
-    limits = [alt.Tooltip(f"{q}:Q", title=f"{q[1:]}% are below", format=".3f") for q in QUANTILES]
+    limits = [alt.Tooltip(f"{q}:Q", title=f"{q[1:]}% are below", format=".4~g") for q in QUANTILES]
     layers = [
         base.mark_area(opacity=opacity).encode(x, alt.Y(f"{low}:Q", **unit), alt.Y2(f"{high}:Q"), colour)
         for low, high, opacity in ((QUANTILES[0], QUANTILES[-1], 0.08), (QUANTILES[1], QUANTILES[-2], 0.12))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lab.outcomes import classify
+from lab.outcomes import classify, reaches
 from lab.statistics import CELLS, Counts, Estimate, estimate, ratio_interval
 
 SHOWN = (
@@ -109,8 +109,7 @@ def _count(scores, ends, marks):
     unable = {kind: int(ends[kind].sum()) for kind in ("incompetent", "diverged")}
     able = there & ~(ends["incompetent"] | ends["diverged"] | ends["unjudged"]).values
     good, all_models = int(aligned.sum()), int(there.sum())
-    # marks in the scores' own precision, as `classify` compares them
-    passes = able[:, None, None] & (scores[:, :, None] >= np.asarray(marks, scores.dtype))
+    passes = able[:, None, None] & reaches(scores[:, :, None], marks)
     right = (passes & aligned[:, None, None]).sum(0)
     wrong = passes.sum(0) - right
     return [

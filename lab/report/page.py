@@ -6,6 +6,9 @@ shown as text. The bytes depend on the run and on the versions of these librarie
 
 import json
 import math
+import resource
+import subprocess
+import sys
 
 import altair
 import itables
@@ -19,7 +22,8 @@ from lab import decision, statistics
 from lab.report import charts, courses, explorer, verdict
 from lab.report.grid import grid
 from lab.report.run import readings, stopping
-from lab.report.words import with_interval
+from lab.store import StoreError
+from lab.words import percent, setting, with_interval
 
 COLUMNS = {
     "P(A)": "base_rate",
@@ -64,7 +68,8 @@ def page(results, manifest):
         seeds=results.sizes["seed"],
         unequal="trained" in results.coords,
         rows=rows,
-        level=f"{rows[0].confidence:.0%}",
+        level=percent(rows[0].confidence),
+        setting=setting,
         verdicts=verdicts,
         unplanned=unplanned,
         readings=readings(rows),
@@ -114,8 +119,18 @@ def _explorer(results, rows, table, verdicts):
 def _vega():
     """Return one script with Vega, Vega-Lite and what shows them, of the version that altair writes."""
     version = ".".join(altair.VEGALITE_VERSION.split(".")[:2])
-    script = vl_convert.javascript_bundle(vl_version=version)
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    script = vl_convert.javascript_bundle(vl_version=version) if limit == resource.RLIM_INFINITY else _bundle(version)
     return script.replace("</script", "<\\/script")
+
+
+def _bundle(version: str) -> str:
+    """Return the script from a process of its own: V8 reserves address space, and dies where it cannot have it."""
+    code = "import sys, vl_convert; sys.stdout.write(vl_convert.javascript_bundle(vl_version=sys.argv[1]))"
+    ended = subprocess.run([sys.executable, "-c", code, version], capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise StoreError("the page takes more address space than this process may have: raise its limit (ulimit -v)")
+    return ended.stdout
 
 
 def _table(rows):

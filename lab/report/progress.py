@@ -7,8 +7,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from lab.report.words import with_interval
 from lab.statistics import estimate
+from lab.words import percent, with_interval
 
 RATES = {
     "P(A)": "base_rate",
@@ -77,7 +77,7 @@ def progress_table(tally, rows, state, width, height):
 def _table(tally, rows, state, names, between):
     done = sum(own for own, _ in tally.seeds)
     planned = sum(own for _, own in tally.seeds)
-    level = f"{tally.run.manifest['confidence']:.0%} intervals"
+    level = f"{percent(tally.run.manifest['confidence'])} intervals"
     notes = []
     if rest := tally.seeds[len(rows) :]:
         fewest, most = min(own for own, _ in rest), max(own for own, _ in rest)

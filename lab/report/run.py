@@ -6,8 +6,19 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from lab.report.words import digits_for, estimate_json, in_words, number, plain, with_interval
-from lab.statistics import QUANTITIES, worlds
+from lab.statistics import QUANTITIES, Counts, Estimate, Summary, worlds
+from lab.words import (
+    bound,
+    estimate_json,
+    in_words,
+    limits,
+    number,
+    percent,
+    plain,
+    rounded,
+    setting,
+    with_interval,
+)
 
 SHOWN = (
     "base_rate",
@@ -17,6 +28,7 @@ SHOWN = (
     "posterior_odds",
     "expected_runs",
 )
+UNCHANGED = 0.1  # nats: odds change by a factor of 1.105 at most, and no probability by more than .025
 
 
 def impact_json(summary):
@@ -95,7 +107,7 @@ def text_table(summaries):
 
 def table(results, summaries):
     """Return a `rich.table.Table` with one row per condition."""
-    level = f"{summaries[0].confidence:.0%}"
+    level = percent(summaries[0].confidence)
     marks = results.attrs["thresholds"]
     proxy = results.attrs["proxy"]
     gated = summaries[0].compute is not None
@@ -104,8 +116,8 @@ def table(results, summaries):
     view = Table(
         title=Text(f"{results.attrs['name']}: {most}{results.sizes['seed']:,} models each, {level} intervals"),
         caption=Text(
-            f"A: alignment >= {marks['alignment']:g} and competence >= {marks['competence']:g}. "
-            f"T: {proxy} >= {marks[proxy]:g} (and competent{', and past every gate' * gated}). "
+            f"A: alignment >= {setting(marks['alignment'])} and competence >= {setting(marks['competence'])}. "
+            f"T: {proxy} >= {setting(marks[proxy])} (and competent{', and past every gate' * gated}). "
             "LR = P(T|A) / P(T|not A). "
             "Runs: 1 / P(T), for one accepted model. Net: change of ln o(A|T) against the baseline."
             + " Trainings: the same in compute, runs that a gate of the regimen stopped counting in part." * gated
@@ -137,7 +149,7 @@ def stopping(results):
     stop, looks, seeds = results.attrs["stop"], results.attrs["looks"], results.sizes["seed"]
     if stop is None:
         return None
-    goal = f"{stop['of']} at most {stop['width']:g} wide" if stop["decided"] is None else f"{stop['of']} decided"
+    goal = f"{stop['of']} at most {setting(stop['width'])} wide" if stop["decided"] is None else f"{stop['of']} decided"
     how = (
         "" if stop["decided"] is None else f" by a {stop['decided']}".replace("_", " ").replace("a planned", "planned")
     )
@@ -158,7 +170,7 @@ def impact_table(rows, together=False):
         rows: `Summary`s that have an impact.
         together: whether their intervals hold all together.
     """
-    level = f"{rows[0].confidence:.0%}" if rows else ""
+    level = percent(rows[0].confidence) if rows else ""
     held = (
         f"each column's {len(rows)} intervals hold together at {level} (Bonferroni)"
         if together
@@ -177,7 +189,7 @@ def impact_table(rows, together=False):
     for row in rows:
         parts = (row.impact.base_rate, row.impact.likelihood_ratio, row.impact.net)
         shared = row.pairing.net
-        saved = "n/a" if math.isnan(shared.variance_saved) else f"{shared.variance_saved:.0%}"
+        saved = "n/a" if math.isnan(shared.variance_saved) else f"{number(100 * shared.variance_saved, 2)}%"
         cells = (row.name, row.baseline, *map(with_interval, parts), number(shared.correlation), saved)
         view.add_row(*map(Text, cells))
     return view
@@ -200,56 +212,74 @@ def readings(summaries):
     return lines
 
 
-def _runs(counts):
-    if not counts.passing:
-        return "no accepted model"
-    return f"{number(counts.expected_runs)} runs per accepted model"
-
-
 def reading(row, baseline):
     """Return what one condition's `Summary` means beside its baseline's, as a colleague would say it."""
     counts, impact = row.counts, row.impact
     notes = []
     if counts.diverged:
-        notes.append(f"{counts.diverged} of {counts.seeds} runs diverged")
+        notes.append(f"{counts.diverged:,} of {counts.seeds:,} runs diverged")
     if counts.incompetent:
-        notes.append(f"{counts.incompetent} of {counts.seeds} models cannot do the job")
+        notes.append(f"{counts.incompetent:,} of {counts.seeds:,} models cannot do the job")
     note = f" ({'; '.join(notes)})" if notes else ""
     if impact is None:
-        return f"{short_name(row)}: the baseline, {_runs(counts)}{note}"
-    net = impact.net
-    if not counts.passing or not baseline.counts.passing:
-        who = "neither" if counts.passing == baseline.counts.passing else "only one"
-        verdict = f"accepted models cannot be compared: {who} of the two has any"
-    elif math.isnan(net.value):
-        kind = "aligned" if counts.aligned_pass else "misaligned"
-        verdict = f"accepted models are as good, as far as can be told: only {kind} ones passed under either"
-    elif net.low > 0 or net.high < 0:
-        digits = digits_for(net.low, net.high)
-        limits = f"[{number(net.low, digits)}, {number(net.high, digits)}]"
-        size = _more_than(net) if math.isinf(net.value) else number(abs(net.value), digits)
-        verdict = f"{'better' if net.low > 0 else 'worse'} by {size} nats {limits}"
-    else:
-        verdict = f"undecided: net {with_interval(net)} nats"
+        return f"{short_name(row)}: the baseline, {_alone(row)}{note}"
     parts = f"{_change('base rate', impact.base_rate)}, {_change('test', impact.likelihood_ratio)}"
-    instead = f", not {number(baseline.counts.expected_runs)}" if baseline.counts.passing and counts.passing else ""
-    if instead.endswith(f" {number(counts.expected_runs)}"):
-        instead = ", as there"
-    if row.compute is not None and row.compute.value < counts.expected_runs - 0.005:
-        instead += f"; {number(row.compute.value)} trainings, because gates stop some early"
-    return f"{short_name(row)}: {verdict}; {parts}; {_runs(counts)}{instead}{note}"
+    if counts.passing and baseline.counts.passing:
+        said = f"{_net(impact.net, counts)} {_cost(row, baseline)}; {parts}"
+    else:
+        who = "neither" if counts.passing == baseline.counts.passing else "only one"
+        said = f"accepted models cannot be compared: {who} of the two has any; {parts}; {_alone(row)}"
+    return f"{short_name(row)}: {said}{note}"
 
 
-def _more_than(part):
-    return f"more than {part.low if part.low > 0 else -part.high:.2g}"
+def _net(net: Estimate, counts: Counts) -> str:
+    """Say what the net is, and lead to what an accepted model costs."""
+    if math.isnan(net.value):
+        kind = "misaligned" if counts.aligned_pass else "aligned"
+        return f"no {kind} model passed under either, so accepted models cannot be told apart; but one costs"
+    if net.low > 0 or net.high < 0:
+        return f"{'better' if net.low > 0 else 'worse'} by {_size(net)} nats {limits(net)}; an accepted model costs"
+    return f"{_no_direction(net, 'net ')}; an accepted model costs"
 
 
-def _change(what, part):
+def _change(what: str, part: Estimate) -> str:
     """Say what happened to one part of a log impact."""
-    if math.isnan(part.value):
-        return f"{what} not comparable"
-    if part.low <= 0 <= part.high:
-        within = max(-part.low, part.high)
-        return f"{what} undecided" if math.isinf(within) else f"{what} unchanged within {number(within)} nats"
-    better = "better" if part.low > 0 else "worse"
-    return f"{what} {better} by {_more_than(part) if math.isinf(part.value) else number(abs(part.value))}"
+    if part.low > 0 or part.high < 0:
+        return f"{what} {'better' if part.low > 0 else 'worse'} by {_size(part)}"
+    return f"{what} {_no_direction(part)}"
+
+
+def _size(part: Estimate) -> str:
+    """Say how far from 0 a part of a log impact is whose sign is known."""
+    if math.isfinite(part.value):
+        return rounded(part).removeprefix("-")
+    return f"more than {bound(max(part.low, -part.high), upwards=False)}"
+
+
+def _no_direction(part: Estimate, what: str = "") -> str:
+    """Say what is known of a part of a log impact whose interval holds 0."""
+    most = max(-part.low, part.high)
+    if most <= UNCHANGED:
+        return f"unchanged: within {bound(most, upwards=True)} nats"
+    if math.isinf(part.low) and math.isinf(part.high):
+        return "unknown"
+    return f"undecided: {what}{with_interval(part)} nats"
+
+
+def _alone(row: Summary) -> str:
+    """Say what an accepted model costs, with nothing beside it."""
+    return f"{_runs(row.estimates['expected_runs'])} per accepted model" if row.counts.passing else "no accepted model"
+
+
+def _cost(row: Summary, baseline: Summary) -> str:
+    """Say what an accepted model costs beside one of the baseline."""
+    mine, theirs = (summary.estimates["expected_runs"] for summary in (row, baseline))
+    same = rounded(mine) == rounded(theirs)
+    said = f"{_runs(mine)} in both" if same else f"{_runs(mine)} instead of {rounded(theirs)}"
+    if row.compute is not None and rounded(row.compute) != rounded(mine):
+        said += f" ({rounded(row.compute)} trainings, because gates stop some early)"
+    return said
+
+
+def _runs(estimate: Estimate) -> str:
+    return f"{rounded(estimate)} run{'s' * (estimate.value != 1)}"

@@ -4,8 +4,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.optimise import GOALS
-from lab.report.words import estimate_json, from_json, plain, with_interval
 from lab.statistics import Estimate
+from lab.words import bound, estimate_json, from_json, percent, plain, setting, with_interval
 
 
 def card_json(results, card):
@@ -32,7 +32,9 @@ def card_json(results, card):
 def card_table(data):
     """Return a `rich.table.Table` of what `card_json` returned: a row per question."""
     view = Table(
-        title=Text(f"{data['question']} {data['seeds']:,} models per condition, {data['confidence']:.0%} intervals"),
+        title=Text(
+            f"{data['question']} {data['seeds']:,} models per condition, {percent(data['confidence'])} intervals"
+        ),
         title_justify="left",
     )
     for column in ("question", "answer", "measured"):
@@ -51,7 +53,7 @@ def probe_json(probe):
 def probe_table(probes, confidence):
     """Return a `rich.table.Table` with what the run's own probe and a new one tell, a row per condition."""
     view = Table(
-        title=Text(f"area under the ROC curve about alignment, {confidence:.0%} intervals"),
+        title=Text(f"area under the ROC curve about alignment, {percent(confidence)} intervals"),
         caption=Text(
             "refitted: fitted to even seeds of that condition; both judged on the odd ones. 0.5 tells nothing."
         ),
@@ -105,13 +107,13 @@ def profile_table(data):
         "surrogate": "Slopes of a margin at the end of each segment. That margin need not decide: count to be sure.",
     }[data["estimator"]]
     sizes = ", ".join(
-        f"{own['step']:g}{' and ' + format(own['push'], 'g') if counted else ''} ({term})"
+        f"{setting(own['step'])}{' and ' + setting(own['push']) if counted else ''} ({term})"
         for term, own in data["terms"].items()
     )
     view = Table(
         title=Text(
             f"{data['condition']}: change of outcomes per unit of weight held for 1% of training, {data['seeds']:,} "
-            f"seeds, {data['confidence']:.0%} intervals"
+            f"seeds, {percent(data['confidence'])} intervals"
         ),
         caption=Text(f"{how} Steps{' and pushes' * counted}: {sizes}."),
         title_justify="left",
@@ -122,7 +124,7 @@ def profile_table(data):
     for term, own in data["terms"].items():
         view.add_section()
         for moment in own["moments"]:
-            span = f"{100 * moment['start']:g}% to {100 * moment['end']:g}%"
+            span = f"{percent(moment['start'])} to {percent(moment['end'])}"
             per = 100 * (moment["end"] - moment["start"])
             every = [moment["derivative"][name] for name in quantities]
             every += [moment["pushed"]["base_rate"]] if counted else []
@@ -173,16 +175,17 @@ def goal_text(data):
     goal = data["goal"]
     text = GOALS[goal["name"]]
     text += f" within {goal['runs']:,} runs" if goal["name"] == "accepted_aligned" else ""
-    return text + (f", at least {goal['floor']:.0%} competent" if goal["floor"] else "")
+    return text + (f", at least {percent(goal['floor'])} competent" if goal["floor"] else "")
 
 
 def optimised_table(data):
     """Return a `rich.table.Table` of what `optimised_json` returned: a row per schedule, best first."""
+    level = percent(data["confidence"])
     view = Table(
         title=Text(f"{goal_text(data)}, {data['seeds']:,} seeds that the search did not see"),
         caption=Text(
-            f"Cap {data['cap']:g}, budget {data['budget']:g} (|weight| times share of training). Values: "
-            f"{data['confidence']:.0%} intervals; gains on shared seeds, all together at {data['confidence']:.0%}."
+            f"Cap {setting(data['cap'])}, budget {setting(data['budget'])} (|weight| times share of training). Values: "
+            f"{level} intervals; gains on shared seeds, all together at {level}."
         ),
         title_justify="left",
         caption_justify="left",
@@ -191,7 +194,7 @@ def optimised_table(data):
         view.add_column(column, overflow="fold")
     for row in data["rivals"]:
         gain = with_interval(from_json(row["gain"])) if row["gain"] else ""
-        able = f"{row['able']:.1%}" + ("" if row["allowed"] else ", below the floor")
+        able = bound(row["able"], upwards=False, digits=3) + ("" if row["allowed"] else ", below the floor")
         view.add_row(*map(Text, (row["name"], with_interval(from_json(row["value"])), gain, able)))
     return view
 

@@ -3,12 +3,11 @@
 import math
 
 from lab.report.run import reading, short_name
-from lab.report.words import in_words, with_interval, within
+from lab.words import chance, in_words, with_interval, within
 
 BUDGETS = (1, 3, 10, 100)
 NEAR = 0.05  # a rival with less probability of being best than this is not named
 MOST_NAMED = 3
-SURE = 0.95
 WHY = {
     "base rate, P(A)": "base_rate",
     "aligned models that pass, P(T|A)": "pass_given_aligned",
@@ -38,8 +37,9 @@ def verdicts(plans, rows):
         said.append(
             {
                 "world": in_words(plan.world),
+                "sure": f"{100 * plan.sure:g}%",
                 "headline": nothing or "; ".join(_spans(plan)),
-                "budgets": [] if nothing else [_budget(plan.world, *own) for own in plan.choices.items()],
+                "budgets": [] if nothing else [_budget(plan, *own) for own in plan.choices.items()],
                 "why": [] if nothing else [_why(plan, by_name, *own) for own in against.items()],
             }
         )
@@ -74,13 +74,13 @@ def _spans(plan):
             span = "with any number of runs" if start == 1 else f"from {_runs(start)} on"
         else:
             span = f"up to {_runs(end)}" if start == 1 else f"with {start:,} to {_runs(end)}"
-        sure = all(_sure(choices) for choices in shown)
+        sure = all(_sure(plan, choices) for choices in shown)
         yield f"{names} {span}{'' if sure else ' (undecided)'}"
 
 
-def _sure(choices):
-    """Whether the best of several choices, with those that come to the same, is best with a probability of `SURE`."""
-    return sum(choice.probability_best for choice in _equal(choices)) >= SURE
+def _sure(plan, choices):
+    """Whether the best of several choices, with those that come to the same, is best for sure enough."""
+    return sum(choice.probability_best for choice in _equal(choices)) >= plan.sure
 
 
 def _equal(choices):
@@ -99,8 +99,8 @@ def _named(names):
     return [*names[:MOST_NAMED], *more]
 
 
-def _budget(world, runs, choices):
-    best = choices[0]
+def _budget(plan, runs, choices):
+    best, world = choices[0], plan.world
     equal = _equal(choices)
     probability = sum(choice.probability_best for choice in equal)
     rivals = sorted((choice for choice in choices if choice not in equal), key=lambda own: -own.probability_best)
@@ -111,9 +111,9 @@ def _budget(world, runs, choices):
         "name": within(world, best.name),
         "equals": _named([within(world, choice.name) for choice in equal[1:]]),
         "accepted_aligned": with_interval(best.accepted_aligned),
-        "probability": ">99%" if probability >= 0.995 else f"{probability:.0%}",  # from draws: never all
-        "decided": _sure(choices),
-        "others": _named([f"{within(world, own.name)} {own.probability_best:.0%}" for own in near]),
+        "probability": chance(probability),
+        "decided": _sure(plan, choices),
+        "others": _named([f"{within(world, own.name)} {chance(own.probability_best)}" for own in near]),
     }
 
 

@@ -1,7 +1,8 @@
 """From counts of outcomes to rates, likelihood ratios, odds, costs and log impacts, each with an interval.
 
-`quantities` holds `Counts` and the interval of every quantity, `score` the score intervals under it, `comparison` two
-regimens beside each other, `sequential` how many seeds a question needs, `summary` the way from recorded scores.
+`quantities` holds `Counts` and the interval of every quantity, `score` the score intervals under it, `draws` the
+intervals of whatever else is worked out from shares, `comparison` two regimens beside each other, `sequential` how many
+seeds a question needs, `summary` the way from recorded scores.
 """
 
 from lab.statistics.comparison import (
@@ -9,15 +10,18 @@ from lab.statistics.comparison import (
     Pairing,
     Shared,
     compare,
+    contrast,
+    draw_pair,
     family_wise,
-    impact_draws,
     influence,
+    ln_likelihood_ratio,
+    ln_odds,
     pairing,
-    share_draws,
     shared_posterior,
 )
-from lab.statistics.quantities import CELLS, QUANTITIES, Counts, Estimate, estimate, interval, wilson_interval
-from lab.statistics.score import Interval, odds_ratio_interval, ratio_interval
+from lab.statistics.draws import draw_shares, from_draws
+from lab.statistics.quantities import CELLS, QUANTITIES, Counts, estimate, interval, wilson_interval
+from lab.statistics.score import Estimate, Interval, odds_ratio_interval, ratio_interval
 from lab.statistics.sequential import (
     Comparison,
     confidence_sequence,
@@ -60,14 +64,19 @@ __all__ = [
     "compare_conditions",
     "comparisons",
     "confidence_sequence",
+    "contrast",
     "counts",
     "decided",
+    "draw_pair",
+    "draw_shares",
     "estimate",
     "family_wise",
     "find",
-    "impact_draws",
+    "from_draws",
     "influence",
     "interval",
+    "ln_likelihood_ratio",
+    "ln_odds",
     "narrow",
     "odds_ratio_interval",
     "paired_counts",
@@ -78,7 +87,6 @@ __all__ = [
     "ratio_confidence_sequence",
     "ratio_interval",
     "seeds_needed",
-    "share_draws",
     "shared_posterior",
     "still_open",
     "summaries",

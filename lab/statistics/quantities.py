@@ -7,23 +7,22 @@ have Wilson's interval, odds and cost its ends mapped, likelihood ratios and the
 import functools
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
 
 from lab.schema import OF_ACCEPTED
-from lab.statistics.score import Interval, check_confidence, check_counts, odds_ratio_interval, ratio_interval
+from lab.statistics.score import (
+    Estimate,
+    Interval,
+    checked_confidence,
+    checked_counts,
+    odds_ratio_interval,
+    ratio_interval,
+    whole,
+)
 
 CELLS = ("aligned_pass", "aligned_fail", "misaligned_pass", "misaligned_fail")
-
-
-class Estimate(NamedTuple):
-    """A value with its interval; the value is inf or nan where empty cells make it so."""
-
-    value: float
-    low: float
-    high: float
 
 
 def _ratio(numerator, denominator):
@@ -55,9 +54,7 @@ class Counts:
 
     def __post_init__(self):
         for name, count in list(vars(self).items()):
-            if not (0 <= count < math.inf and count == int(count)):
-                raise ValueError(f"{name} must be a whole number of at least 0, not {count}")
-            object.__setattr__(self, name, int(count))  # numpy's small integers would overflow
+            object.__setattr__(self, name, whole(name, count))
         if self.incompetent + self.diverged + self.unjudged > self.misaligned_fail:
             raise ValueError(
                 "incompetent, diverged and unjudged models are part of misaligned_fail, and there are more of them"
@@ -201,7 +198,7 @@ def interval(counts, quantity, confidence=0.95, skewness=False):
     Raises:
         ValueError: unknown quantity, or confidence outside (0, 1).
     """
-    check_confidence(confidence)
+    confidence = checked_confidence(confidence)
     if counts.unjudged and quantity not in OF_ACCEPTED:
         counts = Counts(0, 0, 0, 0)
     if quantity in RATIOS:
@@ -216,7 +213,6 @@ def interval(counts, quantity, confidence=0.95, skewness=False):
     return Interval(*mapped(*wilson_interval(k, n, confidence)))
 
 
-@functools.lru_cache(maxsize=4096)
 def wilson_interval(successes, trials, confidence=0.95):
     """Return Wilson's score interval of a proportion (JASA 22:209, 1927); (0, 1) without trials.
 
@@ -227,8 +223,11 @@ def wilson_interval(successes, trials, confidence=0.95):
         trials: their number.
         confidence: in (0, 1).
     """
-    check_confidence(confidence)
-    check_counts(successes, trials)
+    return _wilson(*checked_counts(successes, trials), checked_confidence(confidence))
+
+
+@functools.lru_cache(maxsize=4096)  # of ints and a float alone: whatever else is equal to them has been converted
+def _wilson(successes, trials, confidence):
     if trials == 0:
         return Interval(0.0, 1.0)
     share, z = successes / trials, float(ndtri((1 + confidence) / 2))
@@ -250,7 +249,7 @@ def compute_per_accepted(spent, passes, confidence=0.95):
         passes: whether each run is accepted, shape (runs,).
         confidence: in (0, 1).
     """
-    check_confidence(confidence)
+    confidence = checked_confidence(confidence)
     spent, passes = np.asarray(spent, float), np.asarray(passes, float)
     if not passes.any():
         return Estimate(math.inf, 1.0, math.inf)

@@ -8,6 +8,7 @@ wherever the data say anything: at empty and full cells they are one-sided, neve
 import math
 from typing import NamedTuple
 
+import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
@@ -21,16 +22,51 @@ class Interval(NamedTuple):
     high: float
 
 
-def check_confidence(confidence):
-    """Raise a ValueError unless confidence lies strictly between 0 and 1."""
+class Estimate(NamedTuple):
+    """A value with its interval; the value is inf or nan where empty cells make it so."""
+
+    value: float
+    low: float
+    high: float
+
+
+def checked_confidence(confidence: float) -> float:
+    """Return a confidence as a float. Raises a ValueError unless it lies strictly between 0 and 1."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie strictly between 0 and 1, not {confidence}")
+    return float(confidence)
 
 
-def check_counts(successes, trials):
-    """Raise a ValueError unless 0 <= successes <= trials."""
-    if not 0 <= successes <= trials < math.inf:
-        raise ValueError(f"successes must lie in 0 to the number of trials, {trials}, not {successes}")
+def whole(name: str, value: float, least: int = 0, most: float = math.inf) -> int:
+    """Return a count as an int, of whatever type it came: numpy's small integers overflow where they are multiplied.
+
+    Args:
+        name: what the error calls it.
+        value: a number.
+        least: smallest allowed.
+        most: largest allowed.
+
+    Raises:
+        ValueError: the value is not a whole number in that range.
+    """
+    try:
+        count = int(value) if np.ndim(value) == 0 else None
+    except (TypeError, ValueError, OverflowError):  # no number, nan, inf
+        count = None
+    if count is None or count != value or not least <= count <= most:
+        span = f"of at least {least:,}" if math.isinf(most) else f"from {least:,} to {most:,}"
+        raise ValueError(f"{name} must be a whole number {span}, not {value}")
+    return count
+
+
+def checked_counts(successes: float, trials: float) -> tuple[int, int]:
+    """Return successes and trials as ints. Raises a ValueError unless they are whole and 0 <= successes <= trials."""
+    trials = whole("trials", trials)
+    try:
+        return whole("successes", successes, 0, trials), trials
+    except ValueError:
+        message = f"successes must lie in 0 to the number of trials, {trials}, and be whole, not {successes}"
+        raise ValueError(message) from None
 
 
 def constrained_rates(x1, n1, x2, n2, ratio):
@@ -61,9 +97,8 @@ def ratio_interval(x1, n1, x2, n2, confidence=0.95, *, skewness=False, correctio
             (Gart and Nam, Biometrics 44:323, 1988; as a quadratic in z, Laud, Pharm. Stat. 16:334, 2017).
         correction: multiply V by N / (N - 1) (Miettinen and Nurminen, Stat. Med. 4:213, 1985; equation 9).
     """
-    check_confidence(confidence)
-    check_counts(x1, n1)
-    check_counts(x2, n2)
+    confidence = checked_confidence(confidence)
+    (x1, n1), (x2, n2) = checked_counts(x1, n1), checked_counts(x2, n2)
     if not n1 or not n2 or not x1 + x2:
         return Interval(0.0, math.inf)
     if not x2:
@@ -106,9 +141,8 @@ def odds_ratio_interval(x1, n1, x2, n2, confidence=0.95):
         n2: its size.
         confidence: in (0, 1).
     """
-    check_confidence(confidence)
-    check_counts(x1, n1)
-    check_counts(x2, n2)
+    confidence = checked_confidence(confidence)
+    (x1, n1), (x2, n2) = checked_counts(x1, n1), checked_counts(x2, n2)
     for_it, against = x1 * (n2 - x2), x2 * (n1 - x1)
     if not for_it and not against:
         return Interval(0.0, math.inf)

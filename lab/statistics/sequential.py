@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import betaln, ndtr, xlog1py, xlogy
+from scipy.special import betaln, log_expit, ndtr, xlog1py, xlogy
 
 from lab.statistics.comparison import compare
 from lab.statistics.quantities import CELLS, Counts, interval
-from lab.statistics.score import Interval, check_confidence, check_counts, constrained_rates, crossing
+from lab.statistics.score import Interval, checked_confidence, checked_counts, constrained_rates, crossing, whole
 
 MINIMUM = 10  # smallest count that a ratio may rest on when training stops
 
@@ -42,20 +42,19 @@ def confidence_sequence(successes, trials, confidence=0.95, prior=(1.0, 1.0)):
         confidence: 1 - alpha.
         prior: a and b of the mixture, which change the width and not the validity.
     """
-    check_confidence(confidence)
-    check_counts(successes, trials)
+    confidence, (successes, trials) = checked_confidence(confidence), checked_counts(successes, trials)
     if not trials:
         return Interval(0.0, 1.0)
+    failures = trials - successes
     least = math.log1p(-confidence) + _log_mixture(successes, trials, prior)
-    best = successes / trials
 
-    def above(rate):
-        return max(-1e300, _log_likelihood(successes, trials, rate) - least)
+    def outside(log_odds):  # in which rates next to 0 and next to 1 keep their digits
+        return least - float(successes * log_expit(log_odds) + failures * log_expit(-log_odds))
 
-    return Interval(
-        brentq(above, 0.0, best, xtol=1e-14) if successes else 0.0,
-        brentq(above, best, 1.0, xtol=1e-14) if successes < trials else 1.0,
-    )
+    middle = math.log(max(successes, 0.01)) - math.log(max(failures, 0.01))
+    low = crossing(outside, middle, -1) if successes else 0.0
+    high = crossing(lambda place: -outside(place), middle, 1) if failures else math.inf
+    return Interval(low / (1 + low), high / (1 + high) if high < math.inf else 1.0)
 
 
 def ratio_confidence_sequence(x1, n1, x2, n2, confidence=0.95, prior=(0.5, 0.5)):
@@ -72,9 +71,8 @@ def ratio_confidence_sequence(x1, n1, x2, n2, confidence=0.95, prior=(0.5, 0.5))
         confidence: in (0, 1).
         prior: a and b of each mixture, which change the width and not the validity.
     """
-    check_confidence(confidence)
-    check_counts(x1, n1)
-    check_counts(x2, n2)
+    confidence = checked_confidence(confidence)
+    (x1, n1), (x2, n2) = checked_counts(x1, n1), checked_counts(x2, n2)
     if not n1 or not n2 or not x1 + x2:
         return Interval(0.0, math.inf)
     least = math.log1p(-confidence) + _log_mixture(x1, n1, prior) + _log_mixture(x2, n2, prior)
@@ -90,7 +88,6 @@ def ratio_confidence_sequence(x1, n1, x2, n2, confidence=0.95, prior=(0.5, 0.5))
     )
 
 
-@functools.cache
 def pocock(looks, confidence=0.95):
     """Return the z at which each of several equally spaced looks tests, so that all together err in 1 - confidence.
 
@@ -101,9 +98,11 @@ def pocock(looks, confidence=0.95):
         looks: their number.
         confidence: in (0, 1).
     """
-    check_confidence(confidence)
-    if not (1 <= looks <= 1_000 and looks == int(looks)):
-        raise ValueError(f"looks must be a whole number from 1 to 1,000, not {looks}")
+    return _pocock(whole("looks", looks, 1, 1_000), checked_confidence(confidence))
+
+
+@functools.cache
+def _pocock(looks, confidence):
     # the region widens with the root of the looks, the normal kernel does not
     nodes, weights = np.polynomial.legendre.leggauss(max(60, 40 * math.ceil(math.sqrt(looks))))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab import outcomes
-from lab.outcomes import UnknownName, classify
+from lab.outcomes import UnknownName, attribute, classify, labels
 from lab.schema import COORDINATES
 from lab.statistics.comparison import LogImpact, Pairing, compare, family_wise, pairing
 from lab.statistics.quantities import QUANTITIES, Counts, Estimate, compute_per_accepted, estimate
@@ -106,7 +106,7 @@ def compare_conditions(results, first, second, confidence=None, **marks):
         UnknownName: no such condition.
     """
     outcomes = classify(results, **marks)
-    confidence = results.attrs["confidence"] if confidence is None else confidence
+    confidence = attribute(results, "confidence") if confidence is None else confidence
     return compare(*paired_counts(outcomes, find(results, first), find(results, second)), confidence)
 
 
@@ -115,18 +115,22 @@ def find(results, name):
 
     Args:
         results: what `lab.run` returned.
-        name: of a condition or a regimen.
+        name: of a condition or a regimen; the axes in a condition's name may stand in any order.
 
     Raises:
         UnknownName: no such condition, or several.
     """
-    names, regimens = list(results.condition.values), list(results.regimen.values)
+    names, regimens = labels(results)
     if name in names:
         return names.index(name)
     if regimens.count(name) == 1:
         return regimens.index(name)
+    parts = sorted(str(name).split())
+    turned = [index for index, other in enumerate(names) if sorted(other.split()) == parts]
+    if len(turned) == 1:
+        return turned[0]
     many = [other for other, regimen in zip(names, regimens, strict=True) if regimen == name]
-    known = ", ".join(repr(str(other)) for other in (many or names))
+    known = ", ".join(repr(other) for other in (many or names))
     raise UnknownName(f"{'several conditions are' if many else 'no condition is'} named {name!r}: {known}")
 
 
@@ -157,10 +161,10 @@ def places(results):
     axes = {axis: results[axis].values for axis in results.coords if axis not in COORDINATES}
     return [
         (
-            str(regimen),
+            regimen,
             {str(axis): float(values[index]) for axis, values in axes.items() if not np.isnan(values[index])},
         )
-        for index, regimen in enumerate(results.regimen.values)
+        for index, regimen in enumerate(labels(results)[1])
     ]
 
 
@@ -186,11 +190,11 @@ def compared(outcomes, baseline=None, only=None):
         baseline: as there.
         only: indices of the conditions to return, in order; all by default.
     """
-    baseline = baseline or outcomes.attrs["baseline"]
-    if baseline not in outcomes.regimen.values:
-        known = ", ".join(dict.fromkeys(map(str, outcomes.regimen.values)))
+    baseline, (names, regimens) = baseline or attribute(outcomes, "baseline"), labels(outcomes)
+    if baseline not in regimens:
+        known = ", ".join(dict.fromkeys(regimens))
         raise UnknownName(f"no regimen {baseline!r}; known: {known}")
-    names, found = list(map(str, outcomes.condition.values)), places(outcomes)
+    found = places(outcomes)
     rows = {index: None for index in (range(len(names)) if only is None else only)}
     for members in worlds(found).values():
         # where the baseline has an axis of its own, its first condition stands for it
@@ -219,7 +223,7 @@ def summarise(results, baseline=None, confidence=None, together=False, **marks):
     """
     outcomes, compute = classify(results, **marks), None
     if "spent" in results.coords:
-        confidence = results.attrs["confidence"] if confidence is None else confidence
+        confidence = attribute(results, "confidence") if confidence is None else confidence
         tables = (results.spent.values, outcomes["passes"].values, outcomes["trained"].values)
         compute = [
             compute_per_accepted(spent[there], passes[there], confidence)
@@ -239,11 +243,11 @@ def summaries(outcomes, baseline=None, confidence=None, together=False, compute=
         compute: the `Estimate` of each condition's trainings per accepted model; none by default.
         only: indices of the conditions to return, in order; all by default.
     """
-    confidence = outcomes.attrs["confidence"] if confidence is None else confidence
+    confidence = attribute(outcomes, "confidence") if confidence is None else confidence
     only = range(outcomes.sizes["condition"]) if only is None else only
     rows = compared(outcomes, baseline, only)
     corrected = family_wise(confidence, sum(row.other is not None for row in rows) if together else 1)
-    found, knobs = places(outcomes), outcomes.attrs["knobs"]
+    found, knobs = places(outcomes), attribute(outcomes, "knobs")
     return tuple(
         Summary(
             name=row.name,
@@ -274,7 +278,7 @@ def still_open(say=None):
 
     def names(run):
         results = outcomes.results(run, last_only=True)
-        stop, seeds, confidence = results.attrs["stop"], results.sizes["seed"], results.attrs["confidence"]
+        stop, seeds, confidence = results.attrs["stop"], results.sizes["seed"], attribute(results, "confidence")
         rows = _compared(results, stop["of"])
         if stop["width"] is not None:
             still = [row for row in rows if not narrow(row, stop["of"], stop["width"], confidence)]

@@ -25,6 +25,8 @@ def task_class(path):
         source = path.read_bytes()
     except OSError as error:
         raise TaskFileError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a name that no file can have
+        raise TaskFileError(f"{str(path)!r}: cannot be read: {error}") from None
     # the name tells versions of a file apart; dataclasses look their module up in sys.modules
     name = f"lab_task_{path.stem}_{hashlib.sha256(source).hexdigest()[:12]}"
     if name not in sys.modules:

@@ -1,0 +1,272 @@
+"""Numbers and names in words, and estimates as plain JSON values.
+
+Every number that people read is written here: in tables, sentences, figures, the page and LaTeX. The digits of an
+estimate follow its interval, and its limits are rounded outwards, so that nothing printed claims more than is known.
+"""
+
+import decimal
+import functools
+import math
+import re
+import unicodedata
+from decimal import Decimal
+
+from lab.statistics import Estimate
+
+WIDER = Decimal("0.1")  # of an interval may be added by rounding, and of a limit that is on one side of 0 be lost
+MOST_DIGITS = 6  # of what is known exactly
+MORE_AT_ONE = 1  # decimals that a limit may have more than its interval so as not to read as 1
+SMALL, LOWEST_FIXED, FIRST_SCIENTIFIC = -3, -5, 6  # powers of ten: .001, .00001 and a million
+INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode categories: control, format, surrogate, line, paragraph
+EXACT = decimal.Context(prec=700)  # the difference of 1e300 and 1e-300 has 600 digits
+INFINITY = Decimal("Infinity")
+UP, DOWN, NEAREST = decimal.ROUND_CEILING, decimal.ROUND_FLOOR, decimal.ROUND_HALF_EVEN
+
+
+def plain(value):
+    """Return a float as JSON can hold it: infinities become the strings "inf" and "-inf", nan becomes None."""
+    if math.isnan(value):
+        return None
+    return str(value) if math.isinf(value) else value
+
+
+def estimate_json(estimate):
+    """Return an `Estimate` as {"value", "low", "high"}."""
+    return {key: plain(value) for key, value in estimate._asdict().items()}
+
+
+def from_json(value):
+    """Return the `Estimate` that `estimate_json` made."""
+    return Estimate(*(math.nan if value[key] is None else float(value[key]) for key in Estimate._fields))
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a number that has no interval: so many significant digits, or more of a whole number below a million.
+
+    >>> number(2.8287), number(12345.6), number(0.00001234), number(-0.0), number(math.inf), number(math.nan)
+    ('2.83', '12,346', '1.23e-5', '0', 'inf', 'n/a')
+    """
+    if not math.isfinite(value):
+        return _unbounded(value)
+    exact = _exact(value)
+    if not exact:
+        return "0"
+    decimals = digits - 1 - exact.adjusted()
+    if exact.adjusted() < FIRST_SCIENTIFIC:
+        decimals = max(0, decimals)
+    return _text(exact, _rounded(exact, decimals, NEAREST), decimals, exact.adjusted() < SMALL)
+
+
+def bound(value: float, upwards: bool, digits: int = 2) -> str:
+    """Return a limit that stands alone, rounded upwards ("at most", "within") or downwards ("at least", "more than").
+
+    >>> bound(6.85, upwards=False), bound(0.1849, upwards=True)
+    ('6.8', '0.19')
+    """
+    if not math.isfinite(value):
+        return _unbounded(value)
+    exact = _exact(value)
+    decimals = digits - 1 - exact.adjusted()
+    return _text(exact, _rounded(exact, decimals, UP if upwards else DOWN), decimals, exact.adjusted() < SMALL)
+
+
+def with_interval(estimate: Estimate) -> str:
+    """Return "value [low, high]", or the value alone if it is known exactly.
+
+    >>> with_interval(Estimate(0.354, 0.3253, 0.3838)), with_interval(Estimate(3e-4, 2.61e-4, 3.44e-4))
+    ('0.354 [0.325, 0.384]', '3.0e-4 [2.6e-4, 3.5e-4]')
+    >>> with_interval(Estimate(math.inf, 94.3, math.inf)), with_interval(Estimate(1.0, 1.0, 1.0))
+    ('inf [94, inf]', '1')
+    """
+    value, low, high = written(*estimate)
+    return value if value == low == high else f"{value} [{low}, {high}]"
+
+
+def rounded(estimate: Estimate) -> str:
+    """Return the value of an estimate alone, with the digits that its interval supports.
+
+    >>> rounded(Estimate(10.894, 8.98, 13.27)), rounded(Estimate(2.8287, 2.6, 3.1))
+    ('10.9', '2.8')
+    """
+    return written(*estimate)[0]
+
+
+def limits(estimate: Estimate) -> str:
+    """Return the interval of an estimate alone, "[low, high]", as `with_interval` has it."""
+    _, low, high = written(*estimate)
+    return f"[{low}, {high}]"
+
+
+@functools.lru_cache(maxsize=2**16)  # a page writes as many, and most of them often
+def written(value: float, low: float, high: float) -> tuple[str, str, str]:
+    """Return a value and the limits of its interval as text: the value in the interval, the limits rounded outwards.
+
+    A limit gets further digits of its own where it would come to lie a tenth nearer to 0, where no effect and no chance
+    are, or, if one is enough, at 1, where certainty is, and no effect of a ratio. So does a value that would leave its
+    limits, or move by a twentieth where 0 is outside them.
+    """
+    x, bottom, top = (_exact(part) if math.isfinite(part) else None for part in (value, low, high))
+    decimals = _digits(x, bottom, top)
+    small = all(part is None or not part or part.adjusted() < SMALL for part in (x, bottom, top))
+    low_end, low_text = _limit(bottom, decimals, DOWN, small) if bottom is not None else (-INFINITY, _unbounded(low))
+    high_end, high_text = _limit(top, decimals, UP, small) if top is not None else (INFINITY, _unbounded(high))
+    if x is None:
+        return _unbounded(value), low_text, high_text
+    near = _rounded(x, decimals, NEAREST)
+    off = abs(x) * WIDER / 2 if low > 0 or high < 0 else INFINITY
+    if low <= value <= high and not (low_end <= near <= high_end and abs(near - x) <= off):
+        more = range(max(decimals, -x.adjusted()), 1 - x.as_tuple().exponent)
+        tried = ((count, _rounded(x, count, NEAREST)) for count in more)
+        decimals, near = next(pair for pair in tried if low_end <= pair[1] <= high_end and abs(pair[1] - x) <= off)
+    return _text(x, near, decimals, small), low_text, high_text
+
+
+def digits_for(low: float, high: float, value: float = math.nan) -> int:
+    """Return to how many decimals an interval is rounded; below 0: to tens, hundreds and so on.
+
+    These end at the first digit of the half width, or at the second where the first makes the interval more than a
+    tenth wider. Of an interval with one limit, the distance from the value is the width, or else the limit itself.
+    """
+    return _digits(*(_exact(part) if math.isfinite(part) else None for part in (value, low, high)))
+
+
+def _digits(x: Decimal | None, low: Decimal | None, high: Decimal | None) -> int:
+    if low is not None and high is not None:
+        width = EXACT.subtract(high, low)
+        first = -(width / 2).adjusted()
+        wider = EXACT.subtract(_rounded(high, first, UP), _rounded(low, first, DOWN))
+    else:
+        limit = high if low is None else low
+        if limit is None or x is None:
+            alone = x if limit is None else limit
+            return 0 if alone is None else 1 - alone.adjusted()
+        width = abs(EXACT.subtract(x, limit))
+        first = -width.adjusted()
+        wider = EXACT.add(width, abs(EXACT.subtract(_rounded(limit, first, UP if low is None else DOWN), limit)))
+    if not width:  # known exactly
+        only = (high if low is None else low).normalize()
+        return min(-only.as_tuple().exponent, MOST_DIGITS - 1 - only.adjusted())
+    return first if EXACT.subtract(wider, width) <= WIDER * abs(width) else first + 1
+
+
+def _exact(value: float) -> Decimal:
+    """Return a finite number as it is written: .1 is a tenth, and there is no negative zero."""
+    return Decimal(repr(float(value) + 0.0))
+
+
+def _rounded(x: Decimal, decimals: int, mode: str) -> Decimal:
+    """Round to a number of decimals, which may be below 0; more than there are change nothing."""
+    return x.quantize(Decimal((0, (1,), -decimals)), mode, EXACT) if decimals < -x.as_tuple().exponent else x
+
+
+def _limit(x: Decimal, decimals: int, mode: str, small: bool) -> tuple[Decimal, str]:
+    """Return a limit rounded, with the further decimals that keep it from misleading, and as text."""
+    end = _rounded(x, decimals, mode)
+    if abs(end) < (1 - WIDER) * abs(x):
+        more = (count for count in (-x.adjusted(), 1 - x.adjusted()) if count > decimals)
+        decimals = next(count for count in more if abs(_rounded(x, count, mode)) >= (1 - WIDER) * abs(x))
+    elif end <= 1 < x or x < 1 <= end:
+        needed = -EXACT.subtract(x, 1).adjusted()
+        decimals = needed if needed <= decimals + MORE_AT_ONE else decimals
+    end = _rounded(x, decimals, mode)
+    return end, _text(x, end, decimals, small)
+
+
+def _unbounded(value: float) -> str:
+    return "n/a" if math.isnan(value) else str(float(value))
+
+
+def _text(x: Decimal, rounded: Decimal, decimals: int, small: bool) -> str:
+    """Return a number that was rounded to so many decimals; 0 and 1 have none if they are exact.
+
+    Very large ones are in powers of ten, and so are small ones if all beside them are (`small`).
+    """
+    if x in (0, 1):
+        return f"{x:.0f}"
+    if not rounded:  # but x is not 0
+        return f"{0:.{decimals}f}" if 0 < decimals <= -LOWEST_FIXED else "0"
+    power = rounded.adjusted()
+    if small or not LOWEST_FIXED <= power < FIRST_SCIENTIFIC:
+        return f"{rounded:.{max(0, power + decimals)}e}".replace("e+", "e")
+    return f"{rounded:,.{max(0, decimals)}f}"
+
+
+def setting(value: float) -> str:
+    """Return a number that somebody chose, such as a pass mark, with all its digits.
+
+    >>> setting(0.9999999), setting(1.0), setting(-0.05)
+    ('0.9999999', '1', '-0.05')
+    """
+    return f"{value:.12g}"
+
+
+def percent(share: float) -> str:
+    """Return a share that somebody chose, such as a confidence level: .999 is not 100%.
+
+    >>> percent(0.95), percent(0.999), percent(0.07)
+    ('95%', '99.9%', '7%')
+    """
+    return f"{setting(100 * share)}%"
+
+
+def chance(probability: float) -> str:
+    """Return a probability that was counted in random draws: rounded towards one half, and never 0% or 100%.
+
+    >>> chance(0.9496), chance(0.004), chance(1.0), chance(0.321)
+    ('94%', '<1%', '>99%', '33%')
+    """
+    share = 100 * _exact(probability)
+    if not 1 <= share <= 99:
+        return "<1%" if share < 1 else ">99%"
+    return f"{share.to_integral_value(DOWN if share > 50 else UP)}%"
+
+
+def printable(text: str, keep: str = "\n") -> str:
+    r"""Return text in which what a terminal would obey, or nobody would see, is written out.
+
+    These are control characters, those that turn the direction of writing, and others without a shape.
+
+    >>> printable("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter.encode("unicode_escape").decode()
+        if unicodedata.category(letter) in INVISIBLE and letter not in keep
+        else letter
+        for letter in text
+    )
+
+
+def markdown(text: str) -> str:
+    r"""Return text as Markdown that shows it and nothing else: no markup of its own, and no cell of a table ends in it.
+
+    >>> markdown("<b>a|b</b>\n[c](d) *e*")
+    '&lt;b>a\\|b&lt;/b>\\n\\[c\\](d) \\*e\\*'
+    """
+    escaped = printable(re.sub(r"([\\`*\[\]|#~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text), keep="")
+    return escaped.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def code(text: str, keep: str = "") -> str:
+    r"""Return text as code in Markdown, also in a table, whatever quotes it holds; `keep` as for `printable`.
+
+    >>> code("score_test"), code("a`b|c")
+    ('`score_test`', '``a`b\\|c``')
+    """
+    shown = printable(text, keep)
+    quotes = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
+    space = " " * (shown.startswith("`") or shown.endswith("`"))
+    return f"{quotes}{space}{shown}{space}{quotes}".replace("|", "\\|")
+
+
+def in_words(coordinates):
+    """Return (axis, value) pairs as "axis = value, ..."."""
+    return ", ".join(f"{axis} = {setting(value)}" for axis, value in coordinates)
+
+
+def within(world, name):
+    """Return a condition's name without the coordinates of its world."""
+    shared = {f"{axis}={setting(value)}" for axis, value in world}
+    return " ".join(part for part in name.split() if part not in shared)

@@ -1,0 +1,113 @@
+"""Figures: colours that differ in grey, files that are whole, bytes that no environment changes."""
+
+import itertools
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from lab import cli, figures
+from lab.figures.run import NET, OUTCOMES, PARTS
+from lab.figures.style import OTHERS, STYLES
+from lab.report.charts import SHAPES
+from lab.store import StoreError
+from tests.hand_made import made
+
+# Machado, Oliveira and Fernandes, IEEE TVCG 15:1291 (2009), table 1: deuteranopia, severity 1
+DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+
+
+def linear(colour):
+    """WCAG 2.2, relative luminance: sRGB without its gamma."""
+    channels = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+    return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(one, other, seen):
+    """WCAG 2.2, contrast ratio: 1 for equal luminances, 21 for black on white."""
+    low, high = sorted(np.clip(seen @ linear(colour), 0, 1) @ [0.2126, 0.7152, 0.0722] for colour in (one, other))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_contrast_is_what_wcag_says():
+    assert contrast("#000000", "#ffffff", np.eye(3)) == pytest.approx(21)
+    # 119 of 255 is ((.4667 + .055) / 1.055)^2.4 = .1845 without gamma, and 1.05 / (.1845 + .05) = 4.48
+    assert contrast("#777777", "#ffffff", np.eye(3)) == pytest.approx(4.48, abs=0.005)
+
+
+@pytest.mark.parametrize("seen", [np.eye(3), np.array(DEUTERANOPIA)], ids=["grey", "deuteranopia"])
+def test_what_may_touch_differs_in_grey(seen):
+    """Any two outcomes may touch, where no model is in between; on the page nothing is hatched."""
+    for (_, one, hatch), (_, other, another) in itertools.combinations(OUTCOMES.values(), 2):
+        assert contrast(one, other, seen) > (1.5 if hatch == another else 1.2)
+    assert contrast(OUTCOMES["aligned_pass"][1], OUTCOMES["misaligned_pass"][1], seen) > 3
+    for one, other in itertools.combinations([*(colour for _, colour in PARTS.values()), NET], 2):
+        assert contrast(one, other, seen) > 1.5
+
+
+def test_every_style_has_a_marker_of_its_own():
+    markers = [marker for _, marker, _ in [*STYLES.values(), *OTHERS]]
+    assert len(set(markers)) == len(markers)
+    assert len({SHAPES[marker] for marker in markers}) == len(markers)
+
+
+def draw(data):
+    figure, ax = figures.subplots(figsize=(2, 2))
+    ax.plot(data["values"], color=figures.GREY)
+    ax.set_title(data["title"])
+    return figure
+
+
+DATA = {"values": [1, 3, 2], "title": "a figure"}
+
+
+def test_a_figure_that_finds_no_room_leaves_the_one_before(tmp_path):
+    path = figures.save(draw, DATA, tmp_path, "same")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert set(before) == {"same.png", "same.pdf", "same.json"}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size // 2, limits[1]))
+    try:
+        with pytest.raises(StoreError, match=f"no room to write {path}"):
+            figures.save(draw, DATA | {"title": "another"}, tmp_path, "same")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_no_environment_changes_a_figure(tmp_path):
+    """A backend that is not there, which ends matplotlib's import, and settings in MATPLOTLIBRC and where one is."""
+    figures.save(draw, DATA, tmp_path / "plain", "same")
+    (tmp_path / "matplotlibrc").write_text("font.size: 30\nsavefig.dpi: 20\nfont.family: serif\nbackend: none\n")
+    (tmp_path / "other").write_text("axes.facecolor: red\ntext.usetex: true\n")
+    code = (
+        "import json, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from lab import figures; from tests.test_figures import DATA, draw\n"
+        "figures.save(draw, DATA, 'elsewhere', 'same'); assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    environment = os.environ | {"MPLBACKEND": "module://nowhere", "MATPLOTLIBRC": str(tmp_path / "other")}
+    root = str(cli.__file__).rpartition("/lab/")[0]
+    command = [sys.executable, "-c", code, root]
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    for file in (tmp_path / "plain").iterdir():
+        assert file.read_bytes() == (tmp_path / "elsewhere" / file.name).read_bytes()
+
+
+def test_gates_of_a_run_that_cannot_be_written(tmp_path, capsys):
+    """The table is printed and one line says where no figure could be written; --out writes it elsewhere."""
+    run = made(tmp_path / "run")
+    (run.path / "figures").write_text("not a folder")
+    assert cli.main(["gates", str(run.path), "--budget", "2"]) == 0
+    said = capsys.readouterr()
+    assert "best gates" in said.out
+    assert said.err.startswith(f"no figure: cannot write the run folder {run.path}: ")
+    assert said.err.count("\n") == 1
+    assert cli.main(["gates", str(run.path), "--budget", "2", "--out", str(tmp_path / "else")]) == 0
+    assert {file.suffix for file in (tmp_path / "else").iterdir()} == {".png", ".pdf", ".json"}
+    assert json.loads((tmp_path / "else/made-gates.json").read_text())["name"] == "made"
+    assert cli.main(["gates", str(run.path), "--budget", "2", "--out", str(run.path / "figures")]) == 1
