@@ -208,6 +208,7 @@ def _start(ray):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         with _loopback():
             ray.init(
+                address="local",  # or it would look for a cluster that somebody else has here
                 num_cpus=cores,
                 include_dashboard=False,
                 log_to_driver=False,

@@ -44,7 +44,15 @@ def reaches(scores, mark):
 
 
 def attribute(dataset: xr.Dataset, name: str):
-    """Return an attribute of results. Raises a ValueError that says what it should hold, where it does not."""
+    """Return an attribute of results.
+
+    Args:
+        dataset: what `results` returned, or another one of its layout.
+        name: of the attribute.
+
+    Raises:
+        ValueError: it is missing or holds something else; the message says what it should hold.
+    """
     kind, what = ATTRIBUTES[name]
     if name not in dataset.attrs:
         raise ValueError(f"results lack the attribute {name!r}: {what}")
@@ -55,7 +63,11 @@ def attribute(dataset: xr.Dataset, name: str):
 
 
 def labels(dataset: xr.Dataset) -> tuple[list[str], list[str]]:
-    """Return the name and the regimen of each condition. Raises a ValueError where results do not say them."""
+    """Return the name and the regimen of each condition. Raises a ValueError where results do not say them.
+
+    Args:
+        dataset: what `results` returned, or another one of its layout.
+    """
     for name, what in (("condition", "name"), ("regimen", "regimen")):
         if name not in dataset.coords:
             raise ValueError(f"results lack the coordinate {name!r}: the {what} of each condition")
@@ -63,7 +75,11 @@ def labels(dataset: xr.Dataset) -> tuple[list[str], list[str]]:
 
 
 def check(dataset: xr.Dataset):
-    """Raise a ValueError unless a dataset, whoever made it, is laid out as `results` says."""
+    """Raise a ValueError unless a dataset, whoever made it, is laid out as `results` says.
+
+    Args:
+        dataset: what may be results.
+    """
     if not isinstance(dataset, xr.Dataset):
         raise ValueError(f"results must be an xarray.Dataset, not {type(dataset).__name__}")
     for name, score in dataset.data_vars.items():
