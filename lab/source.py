@@ -1,7 +1,7 @@
 """The text of a config: plain YAML, read once, with the line of every key and without running anything."""
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -50,7 +50,7 @@ class Written(NamedTuple):
 class _Refused(MarkedYAMLError):
     """YAML that a config may not hold."""
 
-    def __init__(self, problem: str, mark):
+    def __init__(self, problem: str, mark: Any):
         super().__init__(problem=problem, problem_mark=mark)
 
 
