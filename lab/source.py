@@ -1,5 +1,6 @@
 """The text of a config: plain YAML, read once, with the line of every key and without running anything."""
 
+import functools
 import re
 from typing import Any, NamedTuple
 
@@ -54,36 +55,42 @@ class _Refused(MarkedYAMLError):
         super().__init__(problem=problem, problem_mark=mark)
 
 
-class _PlainScanner(Scanner):
-    """Refuses what is no plain data where it begins, before the library has read it."""
+@functools.cache
+def _scanner() -> type[Scanner]:
+    """Return the scanner of a config, which is no part of the reference: its annotations are those of the library."""
 
-    def _word(self) -> str:
-        return re.match(r"[^\s,\[\]{}]*", self.reader.prefix(60))[0]
+    class PlainScanner(Scanner):
+        """Refuses what is no plain data where it begins, before the library has read it."""
 
-    def fetch_more_tokens(self):
-        try:
-            return super().fetch_more_tokens()
-        except (OverflowError, ValueError):  # of `chr`
-            raise MarkedYAMLError(
-                problem="an escape that is no character", problem_mark=self.reader.get_mark()
-            ) from None
+        def _word(self) -> str:
+            return re.match(r"[^\s,\[\]{}]*", self.reader.prefix(60))[0]
 
-    def fetch_alias(self):
-        raise _Refused("aliases (*name) are not supported: write the value out", self.reader.get_mark())
+        def fetch_more_tokens(self):
+            try:
+                return super().fetch_more_tokens()
+            except (OverflowError, ValueError):  # of `chr`
+                raise MarkedYAMLError(
+                    problem="an escape that is no character", problem_mark=self.reader.get_mark()
+                ) from None
 
-    def fetch_tag(self):
-        raise _Refused(f"tags ({self._word()}) are not supported: a config is plain data", self.reader.get_mark())
+        def fetch_alias(self):
+            raise _Refused("aliases (*name) are not supported: write the value out", self.reader.get_mark())
 
-    def fetch_directive(self):
-        """`%YAML 1.1` would change what words mean: `no`, `1:30`, `010`."""
-        name, *version = re.match(r"[^#\r\n]*", self.reader.prefix(60))[0].split()
-        if name != "%YAML":
-            raise _Refused(f"directives ({name}) are not supported: a config is plain data", self.reader.get_mark())
-        if version != ["1.2"]:
-            raise _Refused(
-                f"YAML {' '.join(version)} is not supported, only 1.2: take that line away", self.reader.get_mark()
-            )
-        return super().fetch_directive()
+        def fetch_tag(self):
+            raise _Refused(f"tags ({self._word()}) are not supported: a config is plain data", self.reader.get_mark())
+
+        def fetch_directive(self):
+            """`%YAML 1.1` would change what words mean: `no`, `1:30`, `010`."""
+            name, *version = re.match(r"[^#\r\n]*", self.reader.prefix(60))[0].split()
+            if name != "%YAML":
+                raise _Refused(f"directives ({name}) are not supported: a config is plain data", self.reader.get_mark())
+            if version != ["1.2"]:
+                raise _Refused(
+                    f"YAML {' '.join(version)} is not supported, only 1.2: take that line away", self.reader.get_mark()
+                )
+            return super().fetch_directive()
+
+    return PlainScanner
 
 
 def read_yaml(text: str, file: str) -> Written:
@@ -135,7 +142,7 @@ class _Builder:
 
     def __init__(self, text: str):
         yaml = YAML(typ="safe", pure=True)
-        yaml.Scanner = _PlainScanner
+        yaml.Scanner = _scanner()
         self.events = yaml.parse(text)
         self.resolver, self.constructor = yaml.resolver, yaml.constructor
         self.lines, self.words, self.problems = {}, {}, []
