@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import pytest
 
 from lab import cli
-from lab.config import ConfigError, load
-from lab.conformance import check
+from lab.config.experiment import ConfigError, load
 from lab.tasks import TASKS, Knob, Proxy, Task, Training
 from lab.tasks.outside import TaskFileError, task_class
+from lab.training.check import check
 
 OUTSIDE = Path(__file__).parent.parent / "experiments" / "outside"
 CALLS = count()
@@ -195,8 +195,8 @@ def test_a_config_of_a_task_that_cannot_be_used_says_why(tmp_path, source, probl
 
 
 def test_an_outside_task_runs_and_its_code_is_part_of_the_run(tmp_path):
-    from lab import engine
-    from lab.store import StoreError
+    from lab.results.store import StoreError
+    from lab.training import engine
 
     source = (OUTSIDE / "two_slabs.py").read_text()
     (tmp_path / "mine.py").write_text(source)

@@ -9,7 +9,8 @@ import pytest
 import xarray as xr
 from hand_made import CELLS, HOLD_OUT, made, r_can_read
 
-from lab import cli, export, statistics
+from lab import cli, statistics
+from lab.report import export
 
 pyarrow = pytest.importorskip("pyarrow", reason="the extra `export` is not installed")
 

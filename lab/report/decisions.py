@@ -90,7 +90,7 @@ def plan_readings(plans):
 
 
 def curve_json(curve, most=200):
-    """Return a `lab.gates.Roc` as plain JSON values, thinned to about `most` points."""
+    """Return a `lab.studies.rejection.Roc` as plain JSON values, thinned to about `most` points."""
     kept = sorted({round(step * (len(curve.threshold) - 1) / most) for step in range(most + 1)})
     points = ("threshold", "pass_given_aligned", "pass_given_misaligned", "precision")
     return {
@@ -101,7 +101,7 @@ def curve_json(curve, most=200):
 
 
 def gates_json(best):
-    """Return a `lab.gates.BestGates` as plain JSON values."""
+    """Return a `lab.studies.rejection.BestGates` as plain JSON values."""
     return {
         "gates": [gate._asdict() for gate in best.gates],
         "chosen_value": best.chosen_value,
