@@ -6,7 +6,6 @@ import re
 import time
 from pathlib import Path
 
-import hand_made
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +17,7 @@ from lab.config.source import read_yaml
 from lab.results import outcomes
 from lab.tasks import TASKS
 from lab.tasks.settings import stacked
+from tests import hand_made
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 

@@ -9,7 +9,6 @@ import os
 import h5netcdf
 import numpy as np
 import pytest
-from hand_made import HOLD_OUT, made
 
 from lab import cli
 from lab.claims import book as claims
@@ -18,6 +17,7 @@ from lab.results import outcomes, summary
 from lab.results.store import Run, StoreError, lock
 from lab.results.tally import Tally
 from lab.training import distributed, engine
+from tests.hand_made import HOLD_OUT, made
 
 PHASES = {"weights": {"test_linear": -0.5, "control": 0.2}, "knobs": {"preference": 0.05, "head_start": 0.4}}
 CONFIG = {

@@ -17,6 +17,7 @@ WINGS = [
     "words",
     "ideas",
     "tasks",
+    "models",
     "config",
     "results",
     "training",
@@ -28,7 +29,7 @@ WINGS = [
     "cli",
     "__main__",
 ]
-JAX = {"tasks", "training", "__main__"}
+JAX = {"tasks", "models", "training", "__main__"}
 WITH_JAX = {"machine.fixed", "config.experiment", "studies.estimators"}
 
 

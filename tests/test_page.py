@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hand_made import made
 
 from lab import cli, statistics
 from lab.report.grid import grid, marks_around
 from lab.results import outcomes, summary
 from lab.results.store import Run
 from lab.studies import rejection as gates
+from tests.hand_made import made
 
 HOSTILE = "</script><script>window.hacked=1</script>"
 QUOTED = "a\"'><img onerror=x>{{7}}"
