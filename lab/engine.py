@@ -28,6 +28,7 @@ from lab.population import Settings, Trainer, fixed, stacked
 from lab.schema import MAX_SEED, MAX_SHARDS
 from lab.store import FORMAT, Run, StoreError, check_vacant, checked, lock
 from lab.tasks import base
+from lab.tasks.outside import TaskFileError, code_of, source_of
 
 TRAINING_CODE = (models, objective, population, surroundings, base)
 # keys of a config that change no model; a run goes on where only these differ
@@ -108,11 +109,19 @@ def used_terms(experiment):
 
 
 def identity(task, devices):
-    """Return what a run's bytes depend on besides its config and block width."""
+    """Return what a run's bytes depend on besides its config and block width.
+
+    Raises:
+        StoreError: code has changed since this process loaded it.
+    """
     digest = hashlib.sha256()
-    of_task = (sys.modules[kind.__module__] for kind in type(task).__mro__ if issubclass(kind, base.Task))
-    for module in dict.fromkeys((*TRAINING_CODE, *of_task)):
-        digest.update(Path(module.__file__).read_bytes())
+    try:
+        sources = {module.__name__: source_of(module) for module in TRAINING_CODE}
+        sources |= code_of(sys.modules[type(task).__module__])
+    except TaskFileError as error:
+        raise StoreError(str(error)) from None
+    for source in sorted(sources.values()):
+        digest.update(hashlib.sha256(source).digest())
     return {
         **{name: version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")},
         "python": platform.python_version(),
