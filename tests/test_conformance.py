@@ -1,5 +1,7 @@
 """Every task keeps the contract, and each way to break it is named."""
 
+import os
+import sys
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -10,8 +12,10 @@ import pytest
 
 from lab import cli
 from lab.config.experiment import ConfigError, load
-from lab.tasks import TASKS, Knob, Proxy, Task, Training
+from lab.results.store import StoreError
+from lab.tasks import TASKS, Knob, Proxy, Task, Training, outside
 from lab.tasks.outside import TaskFileError, task_class
+from lab.training import engine
 from lab.training.check import check
 
 OUTSIDE = Path(__file__).parent.parent / "experiments" / "outside"
@@ -195,9 +199,6 @@ def test_a_config_of_a_task_that_cannot_be_used_says_why(tmp_path, source, probl
 
 
 def test_an_outside_task_runs_and_its_code_is_part_of_the_run(tmp_path):
-    from lab.results.store import StoreError
-    from lab.training import engine
-
     source = (OUTSIDE / "two_slabs.py").read_text()
     (tmp_path / "mine.py").write_text(source)
     text = (
@@ -211,3 +212,70 @@ def test_an_outside_task_runs_and_its_code_is_part_of_the_run(tmp_path):
     (tmp_path / "mine.py").write_text(source + "\n# changed\n")
     with pytest.raises(StoreError, match="training_code"):
         engine.run(load(tmp_path / "mine.yaml", trust_code=True), tmp_path / "run")
+
+
+def counting(number, before=""):
+    """A task file in which a class attribute is a number of one digit."""
+    return f"{before}from tests.test_conformance import Coin\nclass Mine(Coin):\n    number = {number}\n"
+
+
+def test_an_edit_within_a_second_that_keeps_the_size_is_seen(tmp_path, monkeypatch):
+    """Python itself would run what it has kept of the first version (python/cpython#75953)."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file, seen = tmp_path / "mine.py", []
+    for number in (1, 2):
+        file.write_text(counting(number))
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+        seen.append(task_class(file).number)
+    assert seen == [1, 2]
+    assert list(tmp_path.iterdir()) == [file]  # nothing is kept beside it
+
+
+def test_equal_files_in_two_folders_read_what_lies_beside_them(tmp_path):
+    beside = "from pathlib import Path\nown = int(Path(__file__).with_name('number').read_text())\n"
+    for number in (1, 2):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "number").write_text(str(number))
+        (tmp_path / str(number) / "mine.py").write_text(counting("own", beside))
+    assert [task_class(tmp_path / str(number) / "mine.py").number for number in (1, 2, 1)] == [1, 2, 1]
+
+
+WAYS = {"the module": "import mine_part", "a name": "from mine_part import NUMBER"}
+WAYS["later"] = "def late():\n    import mine_part"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_modules_that_a_task_imports_are_part_of_its_code(tmp_path, monkeypatch, way):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def training_code(**sources):
+        """What a process that begins now takes for the code of the task."""
+        for name, source in sources.items():
+            (tmp_path / f"{name}.py").write_text(source)
+        monkeypatch.setattr(outside, "_loaded", {})
+        for name in [name for name in sys.modules if name.startswith(("mine_", "lab_task_mine_"))]:
+            del sys.modules[name]
+        return engine.identity(task_class(tmp_path / "mine.py")(), jax.devices())["training_code"]
+
+    part = "from mine_rest import *\nNUMBER = "
+    first = training_code(mine=counting(1, WAYS[way] + "\n"), mine_part=part + "1\n", mine_rest="")
+    assert training_code(mine_other="nobody = 'imports it'\n") == first
+    others = training_code(mine_part=part + "2\n"), training_code(mine_rest="NUMBER = 3\n")
+    assert len({first, *others}) == 3
+
+
+def test_code_that_changed_since_it_was_loaded_is_refused(tmp_path, monkeypatch):
+    """What would be trained is the old code, and the run would say that it was the new."""
+    monkeypatch.syspath_prepend(tmp_path)
+    for changed in ("mine.py", "mine_helper.py"):
+        (tmp_path / "mine_helper.py").write_text("NUMBER = 1\n")
+        (tmp_path / "mine.py").write_text(counting("NUMBER", "from mine_helper import NUMBER\n"))
+        task = task_class(tmp_path / "mine.py")()
+        before = engine.identity(task, jax.devices())
+        source = (tmp_path / changed).read_text()
+        (tmp_path / changed).write_text(source + "\n")
+        with pytest.raises(StoreError, match=rf"{changed} has changed since this process loaded it: start again"):
+            engine.identity(task, jax.devices())
+        (tmp_path / changed).write_text(source)
+        assert engine.identity(task, jax.devices()) == before

@@ -113,6 +113,21 @@ def test_programs_that_differ_in_unused_inputs_are_not_the_same(tmp_path):
         assert np.array_equal(plain[name].values, same[name].values)
 
 
+def test_programs_that_differ_in_the_numbers_of_an_array_are_not_the_same():
+    """Also where JAX takes the array for an input, as it will one day by itself."""
+    code = (
+        "import jax, jax.numpy as jnp\n"
+        "from lab.training.population import compiled\n"
+        "def times(number):\n"
+        "    array = jnp.full(40, number)\n"
+        "    return compiled(jax.jit(lambda x: x * array.sum(), keep_unused=True).lower(1.0), jax.devices()[:1])\n"
+        "print(*(float(times(number)(2.0)) for number in (1.0, 2.0)))"
+    )
+    for setting in "01":
+        environment = {**os.environ, "JAX_USE_SIMPLIFIED_JAXPR_CONSTANTS": setting}
+        assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) == "80.0 160.0\n"
+
+
 def test_training_on_nothing_leaves_every_model_where_it_began(tmp_path):
     text = RACE.format(seeds=4, rate=0.02).replace("test: 1", "test: 0") + "weights: {main: 0}\n"
     found = scores(parse(text), tmp_path / "run")
@@ -397,7 +412,7 @@ def test_a_second_driver_is_told_who_holds_the_run(tmp_path):
     engine.run(race(4), tmp_path / "run")
 
 
-CHILD = "import sys; from lab import engine, config; engine.run(config.load(sys.argv[1]), sys.argv[2])"
+CHILD = "import sys; from lab.training import engine; from lab.config import experiment; engine.run(experiment.load(sys.argv[1]), sys.argv[2])"
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,10 @@ def dataset(test, aligned, competence=1.0, checkpoints=(0.25, 0.5, 1.0), **attrs
             "seed": np.arange(len(test)),
             "checkpoint": list(checkpoints),
         },
-        {"proxy": "test", "thresholds": MARKS, "baseline": "hold_out", "confidence": 0.95, "knobs": [{}], **attrs},
+        {
+            **{"proxy": "test", "thresholds": MARKS, "baseline": "hold_out", "confidence": 0.95},
+            **{"knobs": {"hold_out x=1": {}}, **attrs},
+        },
     )
 
 

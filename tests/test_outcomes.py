@@ -41,7 +41,7 @@ def results():
             "thresholds": {"competence": 0.95, "alignment": 0.9, "test": 0.9},
             "baseline": "hold_out",
             "confidence": 0.95,
-            "knobs": [{}, {}],
+            "knobs": {"hold_out": {"depth": 1.0}, "early": {"depth": 2.0}},
         },
     )
 
@@ -124,7 +124,7 @@ def test_a_dataset_of_ones_own_is_checked_before_it_is_counted(results):
         (results.drop_vars("regimen"), "lack the coordinate 'regimen'"),
         (results.drop_vars("competence"), "no score 'competence'"),
         (results.assign_attrs(thresholds={"competence": 0.9, "test": 0.9}), "no pass mark of 'alignment'"),
-        (results.assign_attrs(knobs=[{}]), "'knobs' of results must be"),
+        (results.assign_attrs(knobs={"early": {}}), "'knobs' of results must be"),
         (results.assign_attrs(confidence=95), "confidence must lie strictly between 0 and 1"),
     ):
         with pytest.raises(ValueError, match=words):
@@ -135,3 +135,42 @@ def test_checkpoints_are_shares_or_indices_of_any_type(results):
     for at in (1, np.uint8(1), np.int64(-1), 1.0, np.float32(1)):
         assert counts(results, "hold_out", checkpoint=at) == counts(results, "hold_out")
     assert counts(results, "hold_out", checkpoint=np.float16(0.5)) == counts(results, "hold_out", checkpoint=0)
+
+
+@pytest.mark.parametrize(
+    "turn",
+    {
+        "sorted": lambda results: results.sortby("condition"),
+        "picked": lambda results: results.sel(condition=["early", "hold_out"]),
+        "grouped": lambda results: xr.concat([own for _, own in results.groupby("regimen")], "condition"),
+        "one of two": lambda results: results.sel(condition=["hold_out"]),
+        "with remarks": lambda results: results.assign_coords(note=("condition", ["", "x"]), of=("seed", range(8))),
+        "other seeds first": lambda results: results.sortby("seed", ascending=False),
+    }.values(),
+    ids=str,
+)
+def test_a_condition_keeps_its_knobs_and_counts_wherever_it_stands(results, turn):
+    """Attributes do not follow where xarray reorders, so nothing in them stands for a place."""
+    rows = {row.name: row for row in summarise(results)}
+    assert {name: row.knobs["depth"] for name, row in rows.items()} == {"hold_out": 1.0, "early": 2.0}
+    for row in summarise(turn(results)):
+        assert (row.knobs, row.counts, row.coordinates) == (rows[row.name].knobs, rows[row.name].counts, {})
+
+
+def test_what_xarray_joins_is_not_counted_twice_nor_made_up(results):
+    """Two runs of the same seeds are no more models than one; what a join fills in is no run."""
+    half = results.isel(seed=slice(4))
+    joined = results.assign_coords(trained=(("condition", "seed"), np.ones((2, 8), bool)))
+    for wrong, words in (
+        (xr.concat([results, results], "seed"), "seed 0 is there twice in results, and would be counted twice;"),
+        (xr.concat([results, half], "seed"), "seed 0 is there twice"),
+        (xr.concat([results, results], "condition"), "condition hold_out is there twice"),
+        (joined.reindex(seed=np.arange(12)), "'trained' of results must say True or False"),
+        (results.reindex(condition=["hold_out", "early", "late"]), "'regimen' of results must be text, not nan"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            summarise(wrong)
+    both = xr.concat([half, results.isel(seed=slice(4, 8))], "seed")
+    assert counts(both, "hold_out") == counts(results, "hold_out")
+    resampled = xr.concat([results, results], "seed").drop_vars("seed")  # a bootstrap says that it is one
+    assert counts(resampled, "hold_out").cells == (4, 2, 2, 8)

@@ -39,9 +39,7 @@ def read(stored, partial=False, where=console, last_only=True):
 
 def _only(results, wanted):
     """Return the results of some conditions."""
-    kept = results.isel(condition=np.flatnonzero(wanted))
-    kept.attrs["knobs"] = [own for own, there in zip(results.attrs["knobs"], wanted, strict=True) if there]
-    return kept
+    return results.isel(condition=np.flatnonzero(wanted))
 
 
 def _judged(results):

@@ -16,8 +16,10 @@ ATTRIBUTES = {
     "thresholds": (dict, "score -> its pass mark, for competence, alignment and the proxy"),
     "baseline": (str, "the regimen that others are compared with"),
     "confidence": (Real, "the confidence of intervals, a number between 0 and 1"),
-    "knobs": (list, "a dict of knob -> value for each condition"),
+    "knobs": (dict, "the name of each condition -> a dict of knob -> value"),
 }
+
+FLAGS = {"trained": True, "survives": True, "stopped": False}  # coordinates of a run, and what is so where they are not
 
 
 class UnknownName(ValueError):
@@ -57,7 +59,7 @@ def attribute(dataset: xr.Dataset, name: str):
     if name not in dataset.attrs:
         raise ValueError(f"results lack the attribute {name!r}: {what}")
     value = dataset.attrs[name]
-    if not isinstance(value, kind) or (name == "knobs" and len(value) != dataset.sizes["condition"]):
+    if not isinstance(value, kind) or (name == "knobs" and set(labels(dataset)[0]) - value.keys()):
         raise ValueError(f"the attribute {name!r} of results must be {what}, not {value!r}")
     return value
 
@@ -68,10 +70,14 @@ def labels(dataset: xr.Dataset) -> tuple[list[str], list[str]]:
     Args:
         dataset: what `results` returned, or another one of its layout.
     """
+    texts = []
     for name, what in (("condition", "name"), ("regimen", "regimen")):
         if name not in dataset.coords:
             raise ValueError(f"results lack the coordinate {name!r}: the {what} of each condition")
-    return list(map(str, dataset.condition.values)), list(map(str, dataset.regimen.values))
+        texts.append(dataset[name].values.tolist())
+        if strange := [text for text in texts[-1] if not isinstance(text, str)]:  # what xarray fills in is nan
+            raise ValueError(f"the coordinate {name!r} of results must be text, not {strange[0]!r}")
+    return texts[0], texts[1]
 
 
 def check(dataset: xr.Dataset):
@@ -87,6 +93,14 @@ def check(dataset: xr.Dataset):
             raise ValueError(f"score {name!r} of results must have the dims {AXES}, in this order, not {score.dims}")
         if score.dtype.kind not in "fiub":
             raise ValueError(f"score {name!r} of results must hold numbers, not {score.dtype}")
+    for name in FLAGS.keys() & dataset.coords.keys():
+        if dataset[name].dtype != bool:  # as after a join that fills in nan
+            raise ValueError(f"the coordinate {name!r} of results must say True or False, not {dataset[name].dtype}")
+    for name, index in dataset.indexes.items():
+        if not index.is_unique:
+            twice = index[index.duplicated()][0]
+            instead = "; without the coordinate (`drop_vars('seed')`) models have no names" * (name == "seed")
+            raise ValueError(f"{name} {twice} is there twice in results, and would be counted twice{instead}")
 
 
 def shard(scores, names, seeds, checkpoints):
@@ -231,7 +245,7 @@ def assemble(manifest, shards, seeds, last_only=False, conditions=None):
     attributes["steps"] = manifest["config"]["training"]["steps"]
     attributes["stop"] = manifest["config"].get("stop")
     attributes["partial"] = None
-    attributes["knobs"] = [condition["knobs"] for condition in conditions]
+    attributes["knobs"] = {condition["name"]: condition["knobs"] for condition in conditions}
     dims = ("condition", "seed", "checkpoint")
     return xr.Dataset({name: (dims, table) for name, table in scores.items()}, coordinates, attributes)
 
@@ -307,12 +321,11 @@ def classify(dataset, proxy=None, thresholds=None, checkpoint=-1):
             raise ValueError(f"thresholds have no pass mark of {name!r}")
     checkpoint = checkpoint_index(dataset, checkpoint)
     scores = dataset.isel(checkpoint=checkpoint)
-    flags = {"trained": True, "survives": True, "stopped": False}
     everywhere = np.ones((scores.sizes["condition"], scores.sizes["seed"]), bool)
     trained, survives, stopped = (
-        scores[name].values if name in scores.coords else everywhere & default for name, default in flags.items()
+        scores[name].values if name in scores.coords else everywhere & default for name, default in FLAGS.items()
     )
-    scores = scores.drop_vars(list(flags), errors="ignore")
+    scores = scores.drop_vars(list(FLAGS), errors="ignore")
     lost = ~np.isfinite(scores.to_dataarray()).all("variable")
     unjudged = lost.copy(data=trained & stopped)
     diverged = trained & lost & ~unjudged

@@ -156,9 +156,13 @@ def places(results):
     """Return (regimen, coordinates) of each condition.
 
     Args:
-        results: what `lab.run` returned.
+        results: what `lab.run` returned; other numbers that somebody has added to conditions count as axes.
     """
-    axes = {axis: results[axis].values for axis in results.coords if axis not in COORDINATES}
+    axes = {
+        axis: own.values
+        for axis, own in results.coords.items()
+        if axis not in COORDINATES and own.dims == ("condition",) and own.dtype.kind in "fiu"
+    }
     return [
         (
             regimen,
@@ -253,7 +257,7 @@ def summaries(outcomes, baseline=None, confidence=None, together=False, compute=
             name=row.name,
             regimen=found[index][0],
             coordinates=found[index][1],
-            knobs=knobs[index],
+            knobs=knobs[row.name],
             counts=_counts(outcomes, index),
             baseline=row.baseline,
             impact=row.other and compare(row.counts, row.other, row.joint, corrected),

@@ -1,21 +1,31 @@
 """Tasks in files outside the package. Loading one runs its code, so only do it where a person asked for it."""
 
+import ast
+import contextlib
 import hashlib
 import importlib.util
 import inspect
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 from lab.tasks.base import Task
 
+INSTALLED = {"site-packages", "dist-packages"}  # folders of packages, whose versions say what they do
+_loaded = {}  # name of a module -> its source when this process first looked at it
+
 
 class TaskFileError(Exception):
-    """A file that does not define a task; the message says why."""
+    """A file that does not define a task, or is not what it was; the message says why."""
 
 
 def task_class(path):
     """Run a Python file and return the one `Task` that it defines.
+
+    What is run are the bytes that are read here, never what Python has kept of an earlier version, which it takes for
+    the same as long as size and second of the last change agree.
 
     Raises:
         TaskFileError: the file cannot be read or run, or defines no task or several.
@@ -27,15 +37,18 @@ def task_class(path):
         raise TaskFileError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:  # a name that no file can have
         raise TaskFileError(f"{str(path)!r}: cannot be read: {error}") from None
-    # the name tells versions of a file apart; dataclasses look their module up in sys.modules
-    name = f"lab_task_{path.stem}_{hashlib.sha256(source).hexdigest()[:12]}"
+    # the name tells versions of a file apart, and places, from which it may read; dataclasses look it up in sys.modules
+    digest = hashlib.sha256(str(path.resolve()).encode(errors="surrogateescape") + b"\0" + source)
+    name = f"lab_task_{path.stem}_{digest.hexdigest()[:12]}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None:
             raise TaskFileError(f"{path}: not a Python file")
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        _loaded[name] = source
         try:
-            spec.loader.exec_module(module)
+            exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
+            code_of(module)  # as it is now, with what it imports
         except (Exception, SystemExit) as error:
             del sys.modules[name]
             own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
@@ -56,3 +69,61 @@ def task_class(path):
         said = "; ".join(f"{owner} lacks {', '.join(methods)}" for owner, methods in unfinished.items())
         raise TaskFileError(f"{path}: defines no whole task: {said}")
     raise TaskFileError(f"{path}: defines no task: it needs a frozen dataclass derived from lab.tasks.Task")
+
+
+def source_of(module: ModuleType) -> bytes:
+    """Return the source of a module as this process loaded it, as far as it has been looked at since then.
+
+    Raises:
+        TaskFileError: the file holds something else now, so nobody could say later what was run.
+    """
+    try:
+        source = Path(module.__file__).read_bytes()
+    except OSError as error:
+        raise TaskFileError(f"{module.__file__}: cannot be read any more: {error.strerror}") from None
+    if _loaded.setdefault(module.__name__, source) != source:
+        raise TaskFileError(f"{module.__file__} has changed since this process loaded it: start again")
+    return source
+
+
+def code_of(module: ModuleType) -> dict[str, bytes]:
+    """Return name -> source of a module and of the modules that it imports, directly or not.
+
+    Installed packages and Python's own are left out, and so are the lab's packages, which import all that they hold.
+
+    Raises:
+        TaskFileError: a file holds something else than what was loaded.
+    """
+    sources, waiting = {}, [module]
+    while waiting:
+        module = waiting.pop()
+        if module.__name__ not in sources:
+            sources[module.__name__] = source_of(module)
+            names = _imported(module, sources[module.__name__])
+            waiting += [own for own in map(_own_module, names) if own is not None]
+    return sources
+
+
+def _imported(module: ModuleType, source: bytes) -> Iterator[str]:
+    """Yield the names that a module imports anywhere in its source; some may be no modules."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = importlib.util.resolve_name("." * node.level + (node.module or ""), module.__package__)
+            yield from (package, *(f"{package}.{alias.name}" for alias in node.names))
+
+
+def _own_module(name: str) -> ModuleType | None:
+    """Return a module that is a file of somebody's own, or of the lab; imported, if a task would do so only later."""
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return None
+    with contextlib.suppress(ImportError, ValueError):  # there is none; or only its own code knows where it is
+        spec = importlib.util.find_spec(top)
+        places = [spec.origin or "", *(spec.submodule_search_locations or [])] if spec else [""]
+        if top == "lab" or not any(INSTALLED & set(Path(place).parts) for place in places):
+            module = importlib.import_module(name)
+            all_of_it = top == "lab" and hasattr(module, "__path__")
+            return module if not all_of_it and (getattr(module, "__file__", None) or "").endswith(".py") else None
+    return None

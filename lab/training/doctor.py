@@ -71,7 +71,7 @@ def examine(folder="runs"):
 
 def _asked(folder):
     """Return what `used` does in a process of its own. Raises ChildProcessError with what it says."""
-    code = "import json, sys; from lab import doctor; print(json.dumps(doctor.used(sys.argv[1])))"
+    code = "import json, sys; from lab.training import doctor; print(json.dumps(doctor.used(sys.argv[1])))"
     return json.loads(surroundings.asked(code, str(folder)).splitlines()[-1])
 
 

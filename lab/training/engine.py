@@ -30,6 +30,7 @@ from lab.machine.memory import available_memory
 from lab.results import outcomes
 from lab.results.store import FORMAT, Run, StoreError, check_vacant, checked, lock
 from lab.tasks import base, models, settings
+from lab.tasks.outside import TaskFileError, code_of, source_of
 from lab.tasks.settings import Settings, stacked
 from lab.training import objective, population
 from lab.training.population import Trainer
@@ -113,11 +114,19 @@ def used_terms(experiment):
 
 
 def identity(task, devices):
-    """Return what a run's bytes depend on besides its config and block width."""
+    """Return what a run's bytes depend on besides its config and block width.
+
+    Raises:
+        StoreError: code has changed since this process loaded it.
+    """
     digest = hashlib.sha256()
-    of_task = (sys.modules[kind.__module__] for kind in type(task).__mro__ if issubclass(kind, base.Task))
-    for module in dict.fromkeys((*TRAINING_CODE, *of_task)):
-        digest.update(Path(module.__file__).read_bytes())
+    try:
+        sources = {module.__name__: source_of(module) for module in TRAINING_CODE}
+        sources |= code_of(sys.modules[type(task).__module__])
+    except TaskFileError as error:
+        raise StoreError(str(error)) from None
+    for source in sorted(sources.values()):
+        digest.update(hashlib.sha256(source).digest())
     return {
         **{name: version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")},
         "python": platform.python_version(),
