@@ -412,7 +412,10 @@ def test_a_second_driver_is_told_who_holds_the_run(tmp_path):
     engine.run(race(4), tmp_path / "run")
 
 
-CHILD = "import sys; from lab.training import engine; from lab.config import experiment; engine.run(experiment.load(sys.argv[1]), sys.argv[2])"
+CHILD = (
+    "import sys; from lab.training import engine; from lab.config.experiment import load; "
+    "engine.run(load(sys.argv[1]), sys.argv[2])"
+)
 
 
 @pytest.mark.parametrize(

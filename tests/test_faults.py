@@ -487,7 +487,8 @@ def test_too_little_memory_says_which_setting_to_lower(tmp_path):
     )
     program = CHILD.replace(
         "from lab import cli;",
-        "import jax, resource; from lab import cli; from lab.training import engine; engine.use_all_cores(); jax.devices(); "
+        "import jax, resource; from lab import cli; from lab.training import engine; "
+        "engine.use_all_cores(); jax.devices(); "
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize(); "
         "resource.setrlimit(resource.RLIMIT_AS, (used + 2**31, used + 2**31));",
     )
