@@ -13,7 +13,7 @@ import pytest
 from lab import cli, figures
 from lab.figures.run import NET, OUTCOMES, PARTS
 from lab.figures.style import OTHERS, STYLES
-from lab.report.charts import SHAPES
+from lab.report.page.charts import SHAPES
 from lab.results.store import StoreError
 from tests.hand_made import made
 

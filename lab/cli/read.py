@@ -438,7 +438,7 @@ def page(
     """
     stored = Run(folder)
     results = read(stored, partial, last_only=False)
-    from lab.report.page import page as written  # its libraries take a second to import
+    from lab.report.page.page import page as written  # its libraries take a second to import
 
     path = out or stored.path / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,12 +5,12 @@
 The data of a figure are plain JSON values (`lab.report`), and that JSON is written beside the PDF and PNG.
 """
 
-from lab.figures.card import build_card
 from lab.figures.claim import claim_figure, estimates_figure
 from lab.figures.gates import build_gates
 from lab.figures.moments import build_moments
 from lab.figures.run import build, response_axis
 from lab.figures.schedules import build_schedules
+from lab.figures.studies import build_card
 from lab.figures.style import GREY, Figure, save, style_of, subplots
 
 __all__ = [

@@ -12,19 +12,6 @@ from lab.report.decisions import (
     plan_table,
 )
 from lab.report.progress import duration, progress_rows, progress_table
-from lab.report.run import (
-    SHOWN,
-    as_json,
-    impact_json,
-    impact_table,
-    numbers,
-    reading,
-    readings,
-    short_name,
-    stopping,
-    table,
-    text_table,
-)
 from lab.report.studies import (
     card_json,
     card_table,
@@ -36,6 +23,19 @@ from lab.report.studies import (
     probe_table,
     profile_json,
     profile_table,
+)
+from lab.report.tables import (
+    SHOWN,
+    as_json,
+    impact_json,
+    impact_table,
+    numbers,
+    reading,
+    readings,
+    short_name,
+    stopping,
+    table,
+    text_table,
 )
 from lab.words import digits_for, estimate_json, from_json, in_words, number, plain, with_interval, within
 

@@ -19,9 +19,9 @@ from itables.javascript import generate_init_offline_itables_html
 from markupsafe import Markup
 
 from lab import decision
-from lab.report import charts, courses, explorer, verdict
-from lab.report.grid import grid
-from lab.report.run import readings, stopping
+from lab.report.page import charts, courses, explorer, verdict
+from lab.report.page.grid import grid
+from lab.report.tables import readings, stopping
 from lab.results import summary
 from lab.results.store import StoreError
 from lab.words import percent, setting, with_interval
@@ -56,7 +56,7 @@ def page(results, manifest):
     if table.conditions:
         specifications["explore"] = _explorer(results, rows, table, verdicts)
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lab.report", "."),
+        loader=jinja2.PackageLoader("lab.report.page", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

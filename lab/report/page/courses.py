@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from lab.report.grid import evenly
+from lab.report.page.grid import evenly
 from lab.statistics import Estimate, wilson_interval
 from lab.words import with_interval
 

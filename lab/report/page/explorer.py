@@ -2,9 +2,9 @@
 
 import altair as alt
 
-from lab.report import charts
-from lab.report.charts import INK, inline
-from lab.report.courses import BETWEEN, BINS, QUANTILES
+from lab.report.page import charts
+from lab.report.page.charts import INK, inline
+from lab.report.page.courses import BETWEEN, BINS, QUANTILES
 from lab.words import setting, with_interval
 
 WIDTH = 290  # a phone is 375 wide
@@ -55,9 +55,9 @@ def explorer(grid, rows, courses, chosen, own, place):
     """Return the specification of the explorable chart.
 
     Args:
-        grid: `lab.report.grid.Grid`.
+        grid: `lab.report.page.grid.Grid`.
         rows: what `lab.summarise` returned.
-        courses: score -> what `bands` and `histograms` of `lab.report.courses` returned.
+        courses: score -> what `bands` and `histograms` of `lab.report.page.courses` returned.
         chosen: indices of the two conditions that are shown at first.
         own: index of the run's own mark.
         place: CSS selector of the element that gets the inputs.

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from lab import cli, statistics
-from lab.report.grid import grid, marks_around
+from lab.report.page.grid import grid, marks_around
 from lab.results import outcomes, summary
 from lab.results.store import Run
 from lab.studies import rejection as gates

@@ -2,7 +2,7 @@
 
 import math
 
-from lab.report.run import reading, short_name
+from lab.report.tables import reading, short_name
 from lab.words import chance, in_words, with_interval, within
 
 BUDGETS = (1, 3, 10, 100)
