@@ -10,7 +10,7 @@ import math
 import altair as alt
 
 from lab.figures.run import NET, OUTCOMES, PARTS
-from lab.figures.style import GREY, STYLES, style_of
+from lab.figures.style import GREY, kind_of, style_of
 from lab.statistics import CELLS
 from lab.words import with_interval
 
@@ -39,7 +39,7 @@ def config():
 
 def styles(regimens):
     """Return the colour and shape of each regimen."""
-    others = [name for name in dict.fromkeys(regimens) if not any(word in name.lower() for word in STYLES)]
+    others = [name for name in dict.fromkeys(regimens) if kind_of(name) is None]
     found = {}
     for name in regimens:
         colour, marker, _ = style_of(name, others.index(name) if name in others else 0)
