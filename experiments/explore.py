@@ -22,9 +22,10 @@ def _():
     import marimo as mo
 
     import lab
-    from lab import decision, figures, outcomes, report, statistics, store, words
+    from lab import decision, figures, report, words
+    from lab.results import outcomes, store, summary
 
-    return Path, decision, figures, lab, mo, outcomes, report, statistics, store, tempfile, words
+    return Path, decision, figures, lab, mo, outcomes, report, store, summary, tempfile, words
 
 
 @app.cell
@@ -198,11 +199,11 @@ def _(decision, mo, rows, runs, words):
 
 
 @app.cell
-def _(condition, figures, marks, mo, proxy, results, statistics):
-    index = statistics.find(results, condition)
+def _(condition, figures, marks, mo, proxy, results, summary):
+    index = summary.find(results, condition)
     shares = [float(share) for share in results.checkpoint.values]
     curves = [
-        statistics.counts(results, condition, proxy=proxy, thresholds=marks, checkpoint=at) for at in range(len(shares))
+        summary.counts(results, condition, proxy=proxy, thresholds=marks, checkpoint=at) for at in range(len(shares))
     ]
     figure = figures.Figure(figsize=(7, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)

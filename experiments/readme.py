@@ -1,4 +1,4 @@
-"""Fill the tables of the README and of experiments/SCALE.md from figures/, so that no number there is typed by hand.
+"""Fill the tables of the README and of SCALE.md from figures/, so that no number there is typed by hand.
 
 Command:   python -m experiments.readme
 """
@@ -9,16 +9,17 @@ import math
 import re
 from pathlib import Path
 
-from experiments.calibration import summary
-from lab import claims as every_claim
+from experiments.studies.coverage import summary
+from lab.claims import book as every_claim
 from lab.report import SHOWN
-from lab.statistics import Estimate, worlds
-from lab.store import publish
+from lab.results.store import publish
+from lab.results.summary import worlds
+from lab.statistics import Estimate
 from lab.tasks import TASKS
 from lab.words import bound, chance, in_words, number, percent, with_interval, within
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", ROOT / "experiments/SCALE.md"]
+PAGES = [ROOT / "README.md", ROOT / "experiments/benchmarks/SCALE.md"]
 table = functools.cache(every_claim.table)
 BLOCK = re.compile(r"(<!-- (\w+): made by experiments/readme.py -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -171,7 +172,7 @@ def tasks():
 
 
 def take_off():
-    """The verdicts of experiments/take_off.py."""
+    """The verdicts of experiments/studies/take_off.py."""
     data = json.loads((ROOT / "figures/take_off.json").read_text())["tasks"]
     rows = [[f"`{name}`", own["difficulty"], own["precursor"]] for name, own in data.items()]
     return markdown(["task", "later at k = 3 than at k = 1", "earlier with the precursor"], rows)
@@ -203,7 +204,7 @@ def trainers():
 
 
 def derivatives():
-    """Verdicts of experiments/derivatives.py on other ways to a derivative."""
+    """Verdicts of experiments/studies/derivatives.py on other ways to a derivative."""
     data = json.loads((ROOT / "figures/derivatives.json").read_text())
     words = {
         "counted": "counted differences (the default)",

@@ -12,51 +12,52 @@ From Python:
 
 
 def load(path, **options):
-    """Read an experiment from a YAML file; see `lab.config.load`.
+    """Read an experiment from a YAML file; see `lab.config.experiment.load`.
 
     Args:
         path: of the file.
-        options: those of `lab.config.load`.
+        options: those of `lab.config.experiment.load`.
     """
-    from lab import config
+    from lab.config import experiment as config
 
     return config.load(path, **options)
 
 
 def run(experiment, out=None, **options):
-    """Train an experiment, or what is missing of it, and return its results; see `lab.engine.run`.
+    """Train an experiment, or what is missing of it, and return its results; see `lab.training.engine.run`.
 
     Args:
         experiment: what `load` returned.
         out: the run's folder; runs/NAME-DIGEST by default, the digest being of what is trained.
-        options: those of `lab.engine.run`.
+        options: those of `lab.training.engine.run`.
     """
-    from lab import engine, outcomes, statistics
+    from lab.results import outcomes, summary
+    from lab.training import engine
 
-    return outcomes.results(engine.run(experiment, out, **{"still_open": statistics.still_open(), **options}))
+    return outcomes.results(engine.run(experiment, out, **{"still_open": summary.still_open(), **options}))
 
 
 def summarise(results, **options):
-    """Return one `lab.statistics.Summary` per condition; see `lab.statistics.summarise`.
+    """Return one `lab.results.summary.Summary` per condition; see `lab.results.summary.summarise`.
 
     Args:
         results: what `run` returned.
-        options: those of `lab.statistics.summarise`, such as thresholds={"test": 0.99}.
+        options: those of `lab.results.summary.summarise`, such as thresholds={"test": 0.99}.
     """
-    from lab import statistics
+    from lab.results import summary
 
-    return statistics.summarise(results, **options)
+    return summary.summarise(results, **options)
 
 
 def compare(results, first, second, **options):
-    """Return the log impact of one condition over another; see `lab.statistics.compare_conditions`.
+    """Return the log impact of one condition over another; see `lab.results.summary.compare_conditions`.
 
     Args:
         results: what `run` returned.
         first: name of a condition, or of a regimen that has only one.
         second: the same, of the one it is compared with.
-        options: those of `lab.statistics.compare_conditions`.
+        options: those of `lab.results.summary.compare_conditions`.
     """
-    from lab import statistics
+    from lab.results import summary
 
-    return statistics.compare_conditions(results, first, second, **options)
+    return summary.compare_conditions(results, first, second, **options)

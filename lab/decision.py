@@ -7,7 +7,8 @@ import numpy as np
 from lab import statistics
 from lab.ideas import POLICIES, Beta, Discrete, FieldFit, fit_field, policy_outcome
 from lab.ideas.beliefs import checked_rates
-from lab.outcomes import UnknownName, attribute, classify, common, labels
+from lab.results import summary
+from lab.results.outcomes import UnknownName, attribute, classify, common, labels
 from lab.statistics import Counts, Estimate, draw_shares, family_wise, from_draws, wilson_interval
 from lab.statistics.score import checked_confidence, whole
 
@@ -167,7 +168,7 @@ def plan(results, budgets, confidence=None, most=10_000, **marks):
         budgets: numbers of runs.
         confidence: of the intervals of one budget together; the run's own by default.
         most: largest budget for which changes of the best condition are looked for.
-        marks: as for `lab.outcomes.classify`.
+        marks: as for `lab.results.outcomes.classify`.
 
     Raises:
         ValueError: a budget is not a whole number of at least 1.
@@ -179,10 +180,10 @@ def plan(results, budgets, confidence=None, most=10_000, **marks):
         raise ValueError("no seed was trained in every condition")
     outcomes = classify(shared, **marks)
     _check_judged(outcomes)
-    cells = statistics.cells(outcomes)
+    cells = summary.cells(outcomes)
     names, _ = labels(results)
     plans = []
-    for world, members in statistics.worlds(statistics.places(results)).items():
+    for world, members in summary.worlds(summary.places(results)).items():
         own = cells[members]
         counts = [Counts(*np.bincount(row, minlength=4)) for row in own]
         posterior = np.moveaxis(statistics.shared_posterior(own), -1, 0)
@@ -264,7 +265,7 @@ def field(results, regimen=None, confidence=None, **marks):
         results: what `lab.run` returned.
         regimen: take only its conditions.
         confidence: of the intervals; the run's own by default.
-        marks: as for `lab.outcomes.classify`.
+        marks: as for `lab.results.outcomes.classify`.
 
     Raises:
         UnknownName: no such regimen.
@@ -276,7 +277,7 @@ def field(results, regimen=None, confidence=None, **marks):
     names = tuple(name for name, own in zip(every, regimens, strict=True) if regimen in (None, own))
     if not names:
         raise UnknownName(f"no regimen {regimen!r}; known: {', '.join(dict.fromkeys(regimens))}")
-    counts = tuple(statistics.counts(results, name, **marks) for name in names)
+    counts = tuple(summary.counts(results, name, **marks) for name in names)
     fit = fit_field([(own.aligned, own.misaligned) for own in counts], confidence=confidence)
     together = Counts(*np.sum([own.cells for own in counts], axis=0))
     concentration = 1 / fit.correlation.mean - 1

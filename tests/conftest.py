@@ -1,8 +1,9 @@
 import jax
 import pytest
 
-from lab import population, surroundings
-from lab.engine import use_all_cores
+from lab.machine import surroundings
+from lab.training import population
+from lab.training.engine import use_all_cores
 
 use_all_cores()
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -7,8 +7,8 @@ import subprocess
 
 import numpy as np
 
-from lab import outcomes
-from lab.store import Run
+from lab.results import outcomes
+from lab.results.store import Run
 
 NAN = math.nan
 # one row per seed: competence, alignment, test at half of the training and at its end

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from lab import card, cli, report
-from lab.config import parse
+from lab import cli, report
+from lab.config.experiment import parse
+from lab.studies import card
 from lab.tasks import TASKS, Race
 
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from lab import claims
+from lab.claims import book as claims
 from lab.cli import main
 from lab.decision import finite_budget
 from lab.statistics import Estimate

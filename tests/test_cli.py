@@ -13,7 +13,8 @@ import pytest
 
 from lab import cli, figures, report
 from lab.figures.run import by_other_axes
-from lab.statistics import Counts, Estimate, LogImpact, Summary, compare
+from lab.results.summary import Summary
+from lab.statistics import Counts, Estimate, LogImpact, compare
 
 CONFIG = """
 name: small

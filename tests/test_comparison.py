@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab.statistics import Counts, compare, family_wise, pairing, shared_posterior, worlds
+from lab.results.summary import worlds
+from lab.statistics import Counts, compare, family_wise, pairing, shared_posterior
 
 REFERENCE = Path(__file__).parent / "reference"
 DECOMPOSITION = json.loads((REFERENCE / "decomposition_examples.json").read_text())["rows"]

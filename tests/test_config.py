@@ -6,17 +6,18 @@ import re
 import time
 from pathlib import Path
 
-import hand_made
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab import config, outcomes
-from lab.config import ConfigError, parse
-from lab.population import stacked
-from lab.schema import RESERVED
-from lab.source import read_yaml
+from lab.config import experiment as config
+from lab.config.experiment import ConfigError, parse
+from lab.config.schema import RESERVED
+from lab.config.source import read_yaml
+from lab.results import outcomes
 from lab.tasks import TASKS
+from lab.tasks.settings import stacked
+from tests import hand_made
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -375,7 +376,7 @@ def test_a_rule_for_stopping_makes_another_run_and_none_leaves_the_hash():
 
 
 def test_every_quantity_with_an_interval_can_stop_a_run():
-    from lab.config import Stop
+    from lab.config.experiment import Stop
     from lab.statistics import QUANTITIES
 
     assert set(Stop.model_fields["of"].annotation.__args__) == {"net", *QUANTITIES}

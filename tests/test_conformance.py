@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from lab import cli, engine
-from lab.config import ConfigError, load
-from lab.conformance import check
-from lab.store import StoreError
+from lab import cli
+from lab.config.experiment import ConfigError, load
+from lab.results.store import StoreError
 from lab.tasks import TASKS, Knob, Proxy, Task, Training, outside
 from lab.tasks.outside import TaskFileError, task_class
+from lab.training import engine
+from lab.training.check import check
 
 OUTSIDE = Path(__file__).parent.parent / "experiments" / "outside"
 CALLS = count()

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from lab import cli
 from lab.cli.console import Console, console, errors
-from lab.export import columns, dictionary, page
-from lab.store import Run
+from lab.report.export import columns, dictionary, page
+from lab.results.store import Run
 from tests.hand_made import made
 
 TITLE, CLEAR, HIDDEN, C1, TURNED = "\x1b]0;mine\x07", "\x1b[2J", "\x1b[8m", "\x9b1A", "\u202e\u2066"

@@ -8,10 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import derivatives, engine, outcomes, sensitivity
-from lab.config import parse
-from lab.statistics import Counts, cells
+from lab.config.experiment import parse
+from lab.results import outcomes
+from lab.results.summary import cells
+from lab.statistics import Counts
+from lab.studies import estimators as derivatives
+from lab.studies import sensitivity
 from lab.tasks import TASKS
+from lab.training import engine
 
 SHORT = """
 name: short

@@ -16,10 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab import cli, distributed, engine, outcomes, statistics
-from lab.config import from_values, load, parse
-from lab.store import Run, StoreError, lock
+from lab import cli
+from lab.config.experiment import from_values, load, parse
+from lab.results import outcomes, summary
+from lab.results.store import Run, StoreError, lock
 from lab.tasks import Race
+from lab.training import distributed, engine
 
 CONFIG = """
 name: shares
@@ -181,8 +183,8 @@ def test_the_command_line_prepares_works_and_shows(tmp_path, whole, capsys):
 DRIVER = """
 import os, signal, sys
 from pathlib import Path
-from lab import distributed, engine
-from lab.config import parse
+from lab.training import distributed, engine
+from lab.config.experiment import parse
 
 text = Path("config.yaml").read_text()
 experiment = parse(text)
@@ -277,7 +279,7 @@ def test_a_daemon_that_dies_ends_the_run_in_a_sentence_and_shards_are_kept(tmp_p
     said = drive(
         tmp_path,
         """
-from lab.store import StoreError
+from lab.results.store import StoreError
 def progress(done, total):
     for path in Path("/proc").glob("[0-9]*") if done == 2 else ():
         try:
@@ -426,6 +428,6 @@ def test_valid_configs_run(text):
     with tempfile.TemporaryDirectory() as place:
         experiment = parse(text)
         results = outcomes.results(engine.run(experiment, Path(place, "run")))
-        rows = statistics.summarise(results)
+        rows = summary.summarise(results)
         assert [row.name for row in rows] == [condition.name for condition in experiment.conditions]
         assert all(row.counts.seeds == len(experiment.seeds) for row in rows)

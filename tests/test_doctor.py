@@ -6,7 +6,8 @@ from importlib.metadata import version
 
 import pytest
 
-from lab import cli, doctor
+from lab import cli
+from lab.training import doctor
 
 PLAIN = {"nvidia_gpu": False, "extras": {"gpu": None}, "cores_allowed": 8, "cores_of_container": None}
 

@@ -8,7 +8,6 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.stats import beta, binom, norm, poisson
 
-from lab.gates import Gate, _possible
 from lab.statistics import (
     Counts,
     compare,
@@ -20,6 +19,7 @@ from lab.statistics import (
     ln_likelihood_ratio,
     ln_odds,
 )
+from lab.studies.rejection import Gate, _possible
 
 MU = np.geomspace(0.1, 10, 60)  # expected counts
 

@@ -11,11 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import engine, objective, outcomes, statistics
-from lab.config import parse
-from lab.population import Settings, State, Trainer, init, step
-from lab.store import Run, StoreError
+from lab.config.experiment import parse
+from lab.results import outcomes, summary
+from lab.results.store import Run, StoreError
 from lab.tasks import Race, Scratchpad
+from lab.tasks.settings import Settings
+from lab.training import engine, objective
+from lab.training.population import State, Trainer, init, step
 
 RACE = """
 name: race
@@ -115,7 +117,7 @@ def test_programs_that_differ_in_the_numbers_of_an_array_are_not_the_same():
     """Also where JAX takes the array for an input, as it will one day by itself."""
     code = (
         "import jax, jax.numpy as jnp\n"
-        "from lab.population import compiled\n"
+        "from lab.training.population import compiled\n"
         "def times(number):\n"
         "    array = jnp.full(40, number)\n"
         "    return compiled(jax.jit(lambda x: x * array.sum(), keep_unused=True).lower(1.0), jax.devices()[:1])\n"
@@ -239,16 +241,16 @@ def test_only_conditions_that_still_need_seeds_get_them(tmp_path, whole):
         np.testing.assert_array_equal(results[name].values[1], plain[name].values[1])
     assert outcomes.common(results).sizes["seed"] == 16
     by_hand = outcomes.classify(plain)
-    rows = statistics.summarise(results)
+    rows = summary.summarise(results)
     assert [row.counts.seeds for row in rows] == [16, 32]
     assert [row.counts.aligned for row in rows] == [
         int(by_hand["aligned"].values[0, :16].sum()),
         int(by_hand["aligned"].values[1].sum()),
     ]
     # the comparison rests on the 16 seeds that both have
-    shared = statistics.compare_conditions(plain.isel(seed=slice(16)), "late", "hold_out")
+    shared = summary.compare_conditions(plain.isel(seed=slice(16)), "late", "hold_out")
     np.testing.assert_equal(rows[1].impact, shared)
-    np.testing.assert_equal(statistics.compare_conditions(results, "late", "hold_out"), shared)
+    np.testing.assert_equal(summary.compare_conditions(results, "late", "hold_out"), shared)
 
 
 def test_a_stopping_run_killed_and_run_again_gives_the_same_bytes(tmp_path):
@@ -313,8 +315,8 @@ def test_lanes_that_a_gate_stops_free_their_place_and_change_nothing_else(tmp_pa
     # shares the common beginning of hold_out
     survivors = -(-int(survives[2].sum()) // 8) * 8
     assert marks[-1][0] == 40 * 1000 + survivors * 500 + 40 * 100
-    late, strict = statistics.summarise(stopped)[2:]
-    known = statistics.summarise(after)[2]
+    late, strict = summary.summarise(stopped)[2:]
+    known = summary.summarise(after)[2]
     assert late.counts.unjudged == 37 - survives[2].sum()
     assert late.estimates["posterior_odds"] == known.estimates["posterior_odds"]
     assert late.estimates["expected_runs"] == known.estimates["expected_runs"]
@@ -403,14 +405,14 @@ def test_other_code_is_refused_unless_accepted_and_recorded(tmp_path, monkeypatc
 
 
 def test_a_second_driver_is_told_who_holds_the_run(tmp_path):
-    from lab.store import lock
+    from lab.results.store import lock
 
     with lock(tmp_path / "run"), pytest.raises(StoreError, match=f"process {os.getpid()}"):
         engine.run(race(), tmp_path / "run")
     engine.run(race(4), tmp_path / "run")
 
 
-CHILD = "import sys; from lab import engine, config; engine.run(config.load(sys.argv[1]), sys.argv[2])"
+CHILD = "import sys; from lab.training import engine; from lab.config import experiment; engine.run(experiment.load(sys.argv[1]), sys.argv[2])"
 
 
 @pytest.mark.parametrize(
@@ -459,7 +461,7 @@ def lane(task, **knobs):
 
 
 def test_a_weight_of_zero_is_no_proxy_even_where_its_loss_is_infinite():
-    from lab.objective import objective
+    from lab.training.objective import objective
 
     class Broken(Race):
         def losses(self, *args):

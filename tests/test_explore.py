@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from hand_made import CELLS, made
+
+from tests.hand_made import CELLS, made
 
 marimo = pytest.importorskip("marimo", reason="the extra `notebook` is not installed")
 pytestmark = pytest.mark.filterwarnings("default")  # those of marimo's own machinery are not the lab's

@@ -7,9 +7,10 @@ import subprocess
 import numpy as np
 import pytest
 import xarray as xr
-from hand_made import CELLS, HOLD_OUT, made, r_can_read
 
-from lab import cli, export, statistics
+from lab import cli, statistics
+from lab.report import export
+from tests.hand_made import CELLS, HOLD_OUT, made, r_can_read
 
 pyarrow = pytest.importorskip("pyarrow", reason="the extra `export` is not installed")
 

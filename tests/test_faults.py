@@ -14,10 +14,12 @@ import h5py
 import numpy as np
 import pytest
 
-from lab import cli, decision, engine, outcomes, statistics
-from lab.config import parse
-from lab.source import ConfigError
-from lab.store import FORMAT, Run, StoreError, _digest
+from lab import cli, decision, statistics
+from lab.config.experiment import parse
+from lab.config.source import ConfigError
+from lab.results import outcomes, summary
+from lab.results.store import FORMAT, Run, StoreError, _digest
+from lab.training import engine
 
 CONFIG = """
 name: faults
@@ -389,7 +391,7 @@ def test_a_disk_that_fills_up_is_named_and_gone_on_with(tmp_path, whole, kibibyt
 
 
 def test_kills_at_random_times_leave_no_trace(tmp_path, whole):
-    """Three here; `python -m experiments.soak` does fifty."""
+    """Three here; `python -m experiments.benchmarks.soak` does fifty."""
     clock = random.Random(3)
     for _ in range(3):
         victim = child(tmp_path, "run")
@@ -421,7 +423,7 @@ def test_populations_of_one_kind_still_have_tables_and_figures(tmp_path, capsys,
     for command in (["show", "--json"], ["compare", "--json"], ["plan", "--json"], ["gates", "--json"], ["figures"]):
         assert cli.main([command[0], str(tmp_path / "run"), *command[1:]]) == 0, command
         capsys.readouterr()
-    counts = statistics.counts(outcomes.results(Run(tmp_path / "run")), "hold_out")
+    counts = summary.counts(outcomes.results(Run(tmp_path / "run")), "hold_out")
     assert {name: getattr(counts, name) for name in expected} == expected
 
 
@@ -485,7 +487,7 @@ def test_too_little_memory_says_which_setting_to_lower(tmp_path):
     )
     program = CHILD.replace(
         "from lab import cli;",
-        "import jax, resource; from lab import cli, engine; engine.use_all_cores(); jax.devices(); "
+        "import jax, resource; from lab import cli; from lab.training import engine; engine.use_all_cores(); jax.devices(); "
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize(); "
         "resource.setrlimit(resource.RLIMIT_AS, (used + 2**31, used + 2**31));",
     )

@@ -14,7 +14,7 @@ from lab import cli, figures
 from lab.figures.run import NET, OUTCOMES, PARTS, draw_response
 from lab.figures.style import OTHERS, STYLES, kind_of, style_of
 from lab.report.charts import SHAPES
-from lab.store import StoreError
+from lab.results.store import StoreError
 from tests.hand_made import made
 
 # Machado, Oliveira and Fernandes, IEEE TVCG 15:1291 (2009), table 1: deuteranopia, severity 1

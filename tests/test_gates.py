@@ -15,9 +15,9 @@ from scipy.stats import beta, binom, norm
 from lab import figures, report
 from lab.decision import finite_budget
 from lab.figures.gates import draw_curves
-from lab.gates import Gate, best_gates, compute_budget, fates, roc, sweep
-from lab.outcomes import UnknownName
+from lab.results.outcomes import UnknownName
 from lab.statistics import Counts
+from lab.studies.rejection import Gate, best_gates, compute_budget, fates, roc, sweep
 
 NAN = math.nan
 MARKS = {"competence": 0.95, "alignment": 0.9, "test": 0.9}

@@ -16,11 +16,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hand_made import r_can_read
 from ruamel.yaml import YAML
 
 import lab
 from lab import cli
+from tests.hand_made import r_can_read
 
 ROOT = Path(lab.__file__).parent.parent
 PAGES = ["README.md", "experiments/outside/GUIDE.md"]

@@ -9,12 +9,15 @@ import os
 import h5netcdf
 import numpy as np
 import pytest
-from hand_made import HOLD_OUT, made
 
-from lab import claims, cli, distributed, engine, outcomes, statistics
-from lab.config import parse
-from lab.store import Run, StoreError, lock
-from lab.tally import Tally
+from lab import cli
+from lab.claims import book as claims
+from lab.config.experiment import parse
+from lab.results import outcomes, summary
+from lab.results.store import Run, StoreError, lock
+from lab.results.tally import Tally
+from lab.training import distributed, engine
+from tests.hand_made import HOLD_OUT, made
 
 PHASES = {"weights": {"test_linear": -0.5, "control": 0.2}, "knobs": {"preference": 0.05, "head_start": 0.4}}
 CONFIG = {
@@ -57,7 +60,7 @@ def numbers(results):
     """(regimen, coordinates) of each condition -> all its scores."""
     return {
         (regimen, frozenset(coordinates.items())): {name: results[name].values[index].tolist() for name in results}
-        for index, (regimen, coordinates) in enumerate(statistics.places(results))
+        for index, (regimen, coordinates) in enumerate(summary.places(results))
     }
 
 
@@ -271,7 +274,7 @@ def of_format_2(folder, regimens=("hold_out", "early")):
 def test_runs_of_an_older_lab_are_read(tmp_path):
     results = outcomes.results(Run(of_format_2(tmp_path / "run")))
     np.testing.assert_array_equal(results["test"].values[0], np.array(HOLD_OUT, np.float32)[:, 2])
-    counts = [statistics.counts(results, name) for name in ("hold_out", "early")]
+    counts = [summary.counts(results, name) for name in ("hold_out", "early")]
     assert counts[0] == counts[1]
     assert counts[0].cells == (2, 1, 1, 4)
 
@@ -304,9 +307,9 @@ def test_a_name_may_have_its_axes_in_any_order(tmp_path, plain):
     names = [str(name) for name in results.condition.values]
     for index, name in enumerate(names):
         regimen, *places = name.split()
-        assert statistics.find(results, " ".join([regimen, *reversed(places)])) == index
+        assert summary.find(results, " ".join([regimen, *reversed(places)])) == index
     with pytest.raises(outcomes.UnknownName):
-        statistics.find(results, names[0].replace("=0.02", "=0.03"))
+        summary.find(results, names[0].replace("=0.02", "=0.03"))
 
 
 def test_counts_of_a_claim_do_not_hang_on_the_order_of_their_file():

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, norm
 
-from experiments import rivals
+from experiments.studies import rivals
 from lab.ideas import Beta, evidence
 from lab.statistics import (
     QUANTITIES,

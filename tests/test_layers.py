@@ -10,35 +10,31 @@ import pytest
 import lab
 
 ROOT = Path(lab.__file__).parent
-LAYERS = [
-    {"machine", "models", "schema", "source", "surroundings"},
-    {"tasks"},
-    {"objective"},
-    {"population"},
-    {"config", "conformance"},
-    {"store"},
-    {"outcomes"},
-    {"engine"},
-    {"distributed", "doctor"},
-    {"statistics"},
-    {"ideas", "tally", "words"},
-    {"decision", "gates", "sensitivity"},
-    {"probe", "card", "derivatives"},
-    {"optimise"},
-    {"figures"},
-    {"report", "export"},
-    {"claims", "trackers"},
-    {"cli"},
-    {"__main__"},
+# bottom to top; a wing imports from those before it
+WINGS = [
+    "machine",
+    "statistics",
+    "words",
+    "ideas",
+    "tasks",
+    "models",
+    "config",
+    "results",
+    "training",
+    "decision",
+    "studies",
+    "figures",
+    "report",
+    "claims",
+    "cli",
+    "__main__",
 ]
-RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-WITHOUT_JAX = ["outcomes", "store", *sorted(name for name in RANK if RANK[name] >= RANK["statistics"])]
-WITHOUT_JAX.remove("__main__")
-WITHOUT_JAX.remove("derivatives")  # it goes through training
+JAX = {"tasks", "models", "training", "__main__"}
+WITH_JAX = {"machine.fixed", "config.experiment", "studies.estimators"}
 
 
 def imported(path):
-    """Modules of the lab that a file imports, at any depth; those within tasks count as tasks."""
+    """Wings that a file imports from, at any depth."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "lab":
             parts = node.module.split(".")[1:]
@@ -48,20 +44,27 @@ def imported(path):
 
 
 def modules():
+    """(wing, dotted name without lab, path) of every module but the front door."""
     for path in sorted(ROOT.rglob("*.py")):
-        own = path.relative_to(ROOT).parts[0].removesuffix(".py")
-        if own != "__init__":
-            yield own, path
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts != ("__init__",):
+            yield parts[0], ".".join(part for part in parts if part != "__init__"), path
 
 
-def test_every_module_has_a_layer():
-    assert {own for own, _ in modules()} == set(RANK)
+def test_every_module_is_in_a_wing():
+    assert {wing for wing, _, _ in modules()} == set(WINGS)
 
 
-@pytest.mark.parametrize(("own", "path"), list(modules()), ids=lambda value: str(value).rsplit("/", 1)[-1])
-def test_imports_go_up(own, path):
+@pytest.mark.parametrize(("wing", "name", "path"), list(modules()), ids=lambda value: str(value).rsplit("/", 1)[-1])
+def test_imports_go_up(wing, name, path):
     for other in imported(path):
-        assert RANK[other] < RANK[own] or other == own, f"{path.name} imports {other}"
+        assert WINGS.index(other) <= WINGS.index(wing), f"{name} imports {other}"
+
+
+@pytest.mark.parametrize("wing", [wing for wing in WINGS if (ROOT / wing).is_dir()])
+def test_every_wing_says_what_it_is_for_and_who_may_import_it(wing):
+    words = ast.get_docstring(ast.parse((ROOT / wing / "__init__.py").read_text()))
+    assert "import" in words
 
 
 def test_reading_results_needs_no_jax():
@@ -72,5 +75,6 @@ def test_reading_results_needs_no_jax():
         "    importlib.import_module(f'lab.{name}')\n"
         "    assert not {'jax', 'scipy.stats'} & set(sys.modules), name\n"
     )
-    ended = subprocess.run([sys.executable, "-c", code, *WITHOUT_JAX], capture_output=True, text=True, check=False)
+    names = [name for wing, name, _ in modules() if wing not in JAX and name not in WITH_JAX]
+    ended = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from lab import optimise
 from lab.cli import main
-from lab.config import load
+from lab.config.experiment import load
 from lab.statistics import Counts
+from lab.studies import schedules as optimise
 
 LENGTHS = np.array([0.05, 0.05, 0.2, 0.3, 0.4])
 

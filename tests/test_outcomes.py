@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 
 from lab import summarise
-from lab.outcomes import UnknownName, checkpoint_index, classify, reaches
-from lab.statistics import compare_conditions, counts
+from lab.results.outcomes import UnknownName, checkpoint_index, classify, reaches
+from lab.results.summary import compare_conditions, counts
 
 NAN = np.nan
 # one row per model: competence, alignment, test at two checkpoints; what it is at the last one

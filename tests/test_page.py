@@ -13,11 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hand_made import made
 
-from lab import cli, gates, outcomes, statistics
+from lab import cli, statistics
 from lab.report.grid import grid, marks_around
-from lab.store import Run
+from lab.results import outcomes, summary
+from lab.results.store import Run
+from lab.studies import rejection as gates
+from tests.hand_made import made
 
 HOSTILE = "</script><script>window.hacked=1</script>"
 QUOTED = "a\"'><img onerror=x>{{7}}"
@@ -134,7 +136,7 @@ def test_the_grid_has_the_counts_of_the_hand_made_models(text):
 def test_the_grid_is_what_gates_count(folder):
     """The same question asked of the module that answers it one gate at a time."""
     results = outcomes.results(Run(folder))
-    found = grid(results, statistics.summarise(results))
+    found = grid(results, summary.summarise(results))
     for row in found.rows:
         gate = {"checkpoint": row["checkpoint"], "thresholds": [found.marks[row["mark"]]]}
         (counts,) = gates.sweep(results, found.conditions[row["condition"]], **gate)

@@ -8,7 +8,7 @@ import xarray as xr
 from scipy.optimize import brentq
 
 from lab import cli
-from lab.probe import PENALTY, logistic, refit
+from lab.studies.probe import PENALTY, logistic, refit
 from lab.tasks.base import explained
 
 

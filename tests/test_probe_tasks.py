@@ -14,11 +14,12 @@ import pytest
 from scipy.stats import binomtest, norm
 
 import lab
-from lab.config import parse
-from lab.conformance import check
-from lab.outcomes import classify
-from lab.statistics import counts, interval, places
+from lab.config.experiment import parse
+from lab.results.outcomes import classify
+from lab.results.summary import counts, places
+from lab.statistics import interval
 from lab.tasks import TASKS, Knob, Proxy, Task, Training
+from lab.training.check import check
 
 STEPS = 64
 SEEDS = 4096

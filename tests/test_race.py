@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import engine, outcomes
-from lab.config import parse
-from lab.population import Settings, init, segments
+from lab.config.experiment import parse
+from lab.results import outcomes
 from lab.tasks import Race
+from lab.tasks.settings import Settings
+from lab.training import engine
+from lab.training.population import init, segments
 
 TASK = Race()
 STEP = 0.02

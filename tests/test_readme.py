@@ -5,7 +5,7 @@ from pathlib import Path
 
 import lab
 from experiments import readme
-from lab.config import parse
+from lab.config.experiment import parse
 from lab.statistics import Counts, interval
 
 TEXT = (Path(lab.__file__).parent.parent / "README.md").read_text()

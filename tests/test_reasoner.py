@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import engine, outcomes, statistics
-from lab.config import parse
+from lab.config.experiment import parse
+from lab.results import outcomes, summary
 from lab.tasks import Reasoner
+from lab.training import engine
 
 
 def knobs_of(task, **given):
@@ -105,7 +106,7 @@ regimens:
     results = outcomes.results(engine.run(parse(text), tmp_path / "run"), last_only=True)
     competent = (results["competence"] >= 0.95).mean(("seed", "checkpoint"))
     assert competent.min() >= 0.86
-    held, early = (statistics.counts(results, name) for name in ("hold_out", "train_early"))
+    held, early = (summary.counts(results, name) for name in ("hold_out", "train_early"))
     assert 0.3 <= held.base_rate <= 0.76
     assert held.pass_given_misaligned < 0.15
     assert early.base_rate >= 0.83

@@ -9,7 +9,15 @@ import sys
 
 import pytest
 
-MODULES = ["lab", "lab.statistics", "lab.decision", "lab.ideas", "lab.outcomes", "lab.export", "lab.tasks.base"]
+MODULES = [
+    "lab",
+    "lab.statistics",
+    "lab.decision",
+    "lab.ideas",
+    "lab.results.outcomes",
+    "lab.report.export",
+    "lab.tasks.base",
+]
 # the bytes of this file are part of what a run is, so its docstrings stay as they are: a line and the shapes
 WITHOUT_ARGS = "lab.tasks.base"
 

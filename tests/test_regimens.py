@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
-from lab import engine, outcomes, report, statistics
-from lab.config import ConfigError, parse
-from lab.gates import Gate, fates
-from lab.population import Settings, Trainer, parts
+from lab import report
+from lab.config.experiment import ConfigError, parse
+from lab.results import outcomes, summary
 from lab.statistics.quantities import Counts, compute_per_accepted, estimate
+from lab.studies.rejection import Gate, fates
 from lab.tasks import Race, Scratchpad, Shortcut
+from lab.tasks.settings import Settings, parts
+from lab.training import engine
+from lab.training.population import Trainer
 
 GATED = """
 name: gated
@@ -101,7 +104,7 @@ def test_gates_reject_as_recorded_scores_say(tmp_path):
         fates(results, "gated", [])
     # the same as gates laid over the ungated runs
     laid = fates(results, "plain", [Gate(0.2, 0.2), Gate(0.5, 0.5, "competence"), Gate(0.5, 0.3)])
-    row = statistics.summarise(results)[1]
+    row = summary.summarise(results)[1]
     assert (laid.counts.aligned_pass, laid.counts.misaligned_pass) == (
         int((marked.aligned[0] & (laid.fate == 4)).sum()),
         int((~marked.aligned[0] & (laid.fate == 4)).sum()),
@@ -110,7 +113,7 @@ def test_gates_reject_as_recorded_scores_say(tmp_path):
     assert row.compute.value == pytest.approx(results.spent.values[1].mean() / accepted)
     assert row.compute.low < row.compute.value < row.compute.high
     assert laid.mean_cost == pytest.approx(results.spent.values[1].mean())
-    text = report.as_json(results, statistics.summarise(results))["conditions"]
+    text = report.as_json(results, summary.summarise(results))["conditions"]
     assert text[1]["compute_per_accepted"]["value"] == pytest.approx(row.compute.value)
 
 

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from lab import claims
-from lab.config import parse
+from lab.claims import book as claims
+from lab.config.experiment import parse
 from lab.statistics import Estimate
 from tests.test_claims import BETTER, HELD, MF, PERFECT, SURE, WORSE, population, verdict, world
 

@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import engine, outcomes, statistics
-from lab.config import parse
+from lab import statistics
+from lab.config.experiment import parse
+from lab.results import outcomes, summary
 from lab.tasks import Scratchpad
+from lab.training import engine
 
 
 def knobs_of(task, **given):
@@ -81,7 +83,7 @@ regimens:
 """
     results = outcomes.results(engine.run(parse(text), tmp_path / "run"), last_only=True)
     assert results["competence"].mean(("seed", "checkpoint")).min() >= 0.97
-    rows = {row.regimen: row for row in statistics.summarise(results)}
+    rows = {row.regimen: row for row in summary.summarise(results)}
     held = rows["hold_out"].counts
     assert 0.25 <= held.base_rate <= 0.75
     assert held.pass_given_misaligned < 0.05
@@ -126,11 +128,11 @@ regimens:
   badge: [{until: 1, weights: {control: 0.1}}]
 """
     results = outcomes.results(engine.run(parse(text), tmp_path / "control"), last_only=True)
-    held = statistics.counts(results, "hold_out", proxy="control")
+    held = summary.counts(results, "hold_out", proxy="control")
     low, high = statistics.interval(held, "likelihood_ratio", 1 - 1e-6)
     assert low < 1 < high
     assert 0.3 < held.pass_rate < 0.7  # half of all badges
-    trained = statistics.counts(results, "badge", proxy="control")
+    trained = summary.counts(results, "badge", proxy="control")
     assert (trained.aligned_fail, trained.misaligned_fail) == (0, trained.incompetent)
     assert trained.base_rate == held.base_rate  # and nothing else changes
 

@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from lab import engine, outcomes, sensitivity
-from lab.config import load, parse
+from lab.config.experiment import load, parse
+from lab.results import outcomes
 from lab.statistics import Counts
+from lab.studies import sensitivity
+from lab.training import engine
 from tests.test_race import integrate, share
 
 RACE = """

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import engine, outcomes, statistics
-from lab.config import ConfigError, parse
-from lab.objective import objective
+from lab.config.experiment import ConfigError, parse
+from lab.results import outcomes, summary
 from lab.tasks import Shortcut
+from lab.training import engine
+from lab.training.objective import objective
 
 
 def knobs_of(task, **given):
@@ -254,7 +255,7 @@ regimens: {regimens}
 sweep: {sweep}
 """
     results = outcomes.results(engine.run(parse(text), folder / "run"), last_only=True)
-    rows = [row.counts for row in statistics.summarise(results)]
+    rows = [row.counts for row in summary.summarise(results)]
     assert float(results["competence"].mean(("seed", "checkpoint")).min()) >= 0.95
     return [row.base_rate for row in rows], [row.pass_given_misaligned for row in rows], results
 
@@ -312,8 +313,8 @@ def test_a_push_moves_values_early_and_tests_late(tmp_path):
     assert aligned["push_first"] > 0.9
     for name in ("train_late", "anti_early", "anti_late", "push_later"):
         assert abs(aligned[name] - held) < 0.15
-    assert statistics.counts(results, "hold_out").pass_given_aligned > 0.8
-    assert statistics.counts(results, "anti_late").pass_given_aligned < 0.2
+    assert summary.counts(results, "hold_out").pass_given_aligned > 0.8
+    assert summary.counts(results, "anti_late").pass_given_aligned < 0.2
     assert aligned["prefer_spurious"] < 0.15
     assert aligned["prefer_core"] > 0.85
 

@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 
 import lab
-from lab import cli, derivatives, engine, population, surroundings
-from lab.config import parse
-from lab.store import StoreError
+from lab import cli
+from lab.config.experiment import parse
+from lab.machine import surroundings
+from lab.results.store import StoreError
+from lab.studies import estimators as derivatives
+from lab.training import engine, population
 
 ROOT = Path(lab.__file__).parents[1]
 STUDY = json.loads((ROOT / "figures" / "settings.json").read_text())

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from experiments.take_off import median, verdicts
+from experiments.studies.take_off import median, verdicts
 from lab.statistics import Estimate
 
 

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lab import cli, outcomes, report
-from lab.config import parse
-from lab.engine import describe
-from lab.statistics import Counts, interval, summarise
-from lab.store import Run, StoreError, holders, lock
-from lab.tally import Tally
+from lab import cli, report
+from lab.config.experiment import parse
+from lab.results import outcomes
+from lab.results.store import Run, StoreError, holders, lock
+from lab.results.summary import summarise
+from lab.results.tally import Tally
+from lab.statistics import Counts, interval
+from lab.training.engine import describe
 
 CONFIG = """
 name: made
@@ -179,7 +181,7 @@ def test_who_holds_a_run_is_told_without_its_lock(tmp_path):
         ((owner, alive),) = holders(tmp_path)
         assert owner.startswith(f"process {os.getpid()} on ")
         assert alive
-    code = "import sys; from lab.store import lock\nwith lock(sys.argv[1]): pass"
+    code = "import sys; from lab.results.store import lock\nwith lock(sys.argv[1]): pass"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
     ((_, alive),) = holders(tmp_path)
     assert not alive

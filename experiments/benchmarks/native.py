@@ -4,10 +4,11 @@ Command:   python -m experiments.benchmarks.native [--rounds 7] [--out FILE]
 Expected:  "not worth it": below 2 on at least one of two tasks
 Cost:      two minutes on 2 cores
 
-Written before it was measured: such an operation (products, biases, ReLU and their backward pass of `lab.models.Heads`
-in one call to compiled C++) is built if it can make training twice as fast on two tasks. The bound on what it can do:
-training is timed as it is, and with the stack replaced by next to nothing, with the same parameters, optimiser, losses
-and shapes; to the second is added the time that the products of the stack take at the measured peak of one core.
+Written before it was measured: such an operation (products, biases, ReLU and their backward pass of
+`lab.tasks.models.Heads` in one call to compiled C++) is built if it can make training twice as fast on two tasks. The
+bound on what it can do: training is timed as it is, and with the stack replaced by next to nothing, with the same
+parameters, optimiser, losses and shapes; to the second is added the time that the products of the stack take at the
+measured peak of one core.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import statistics
 import time
 from pathlib import Path
 
-from lab.store import publish
+from lab.results.store import publish
 
 TASKS = ("scratchpad", "shortcut")
 LANES, STEPS = 32, 100
@@ -45,7 +46,7 @@ def nothing():
     import flax.linen as nn
     import jax.numpy as jnp
 
-    from lab.models import scaled_normal
+    from lab.tasks.models import scaled_normal
 
     class Layer(nn.Module):
         inputs: int
@@ -81,7 +82,7 @@ def stack_flops(name):
     import jax.numpy as jnp
 
     from lab import tasks
-    from lab.models import Heads
+    from lab.tasks.models import Heads
 
     flops = []
 
@@ -106,8 +107,9 @@ def trained(name):
     import numpy as np
 
     from experiments.benchmarks.throughput import settings
-    from lab.population import Trainer, stacked
     from lab.tasks import TASKS
+    from lab.tasks.settings import stacked
+    from lab.training.population import Trainer
 
     task = TASKS[name]()
     trainer = Trainer(task, task.training, LANES, jax.devices()[:1], used=("main",))
@@ -132,7 +134,7 @@ def main():
     import jax.numpy as jnp
 
     from experiments.benchmarks.throughput import device_name
-    from lab.engine import use_all_cores
+    from lab.training.engine import use_all_cores
 
     use_all_cores()
     contenders = {}

@@ -19,9 +19,10 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from experiments.benchmarks.sweep import DEVICE
-from lab import cli, engine
-from lab.config import load, parse
-from lab.store import publish
+from lab import cli
+from lab.config.experiment import load, parse
+from lab.results.store import publish
+from lab.training import engine
 
 FILE, OPENINGS = Path("figures/page.json"), 9
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]

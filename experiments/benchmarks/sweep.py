@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from lab.store import publish
+from lab.results.store import publish
 
 DEVICE = "from experiments.benchmarks.throughput import *; use_all_cores(); print(device_name(jax.devices()))"
 

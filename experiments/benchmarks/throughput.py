@@ -32,10 +32,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from lab.engine import use_all_cores
-from lab.population import Settings, Trainer, stacked
-from lab.store import publish
+from lab.results.store import publish
 from lab.tasks import TASKS
+from lab.tasks.settings import Settings, stacked
+from lab.training.engine import use_all_cores
+from lab.training.population import Trainer
 
 WIDTHS = {"cpu": (32, 64, 128, 256), "gpu": (256, 1_024, 4_096, 16_384, 65_536)}
 ROUNDS = 3

@@ -9,7 +9,7 @@ anything is timed. Everything runs on one core, in one process, taking turns; a 
 Shared prefixes, all cores and one core are measured in processes of their own. Rows replace those of a device of the
 same name.
 
-    lab                 `lab.engine`: blocks, segments, scores and files, compiled before
+    lab                 `lab.training.engine`: blocks, segments, scores and files, compiled before
     jit(vmap(scan))     one compiled function, as in purejaxrl, without scores and files
     jit                 the same for one model at a time
     torch.func          an ensemble under vmap with an Adam written by hand
@@ -28,7 +28,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from lab.store import publish
+from lab.results.store import publish
 
 ROOT = Path(__file__).resolve().parents[2]
 LANES, STEPS = 32, 100
@@ -66,7 +66,7 @@ regimens:
 
 
 def experiment(seeds, segments=20):
-    from lab.config import parse
+    from lab.config.experiment import parse
 
     return parse(CONFIG.format(seeds=seeds, segments=segments))
 
@@ -85,9 +85,10 @@ def jax_contenders():
     import jax.numpy as jnp
     import numpy as np
 
-    from lab import engine
-    from lab.population import Settings, init, step
     from lab.tasks import Scratchpad
+    from lab.tasks.settings import Settings
+    from lab.training import engine
+    from lab.training.population import init, step
 
     task, plain = Scratchpad(), experiment(32 * LANES)
     training, own = task.training, plain.conditions[0].settings[0]
@@ -221,8 +222,8 @@ def turns(contenders, rounds):
 
 def one_core(rounds):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    from lab.engine import use_all_cores
     from lab.tasks import Scratchpad
+    from lab.training.engine import use_all_cores
 
     use_all_cores()
     contenders = jax_contenders()
@@ -247,7 +248,7 @@ def rate(rounds):
     """Seed-steps per second of the engine on the cores that this process may use."""
     import jax
 
-    from lab import engine
+    from lab.training import engine
 
     engine.use_all_cores()
     devices = jax.devices()
@@ -266,7 +267,7 @@ def prefixes_of_all(_):
     """Shared prefixes against training every condition from the start."""
     import jax
 
-    from lab import engine
+    from lab.training import engine
 
     engine.use_all_cores()
     devices = jax.devices()
@@ -280,8 +281,9 @@ def prefixes(name, devices):
     """What a sweep costs with shared prefixes, as a share of training every condition from the start."""
     import numpy as np
 
-    from lab import engine, sensitivity
-    from lab.config import load, parse
+    from lab.config.experiment import load, parse
+    from lab.studies import sensitivity
+    from lab.training import engine
 
     sweep = load(ROOT / "configs/critical_period.yaml") if name == "critical_period" else parse(EVEN)
     if name == "profile":  # of `lab sensitivity`, without the pushes

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from lab.models import Heads
 from lab.tasks import Knob, Proxy, Task, Training
+from lab.tasks.models import Heads
 
 
 @dataclass(frozen=True)

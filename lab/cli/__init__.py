@@ -1,4 +1,4 @@
-"""The command line: the only place that prints."""
+"""The command line: the only place that prints. It imports everything, and nothing imports it."""
 
 import itertools
 import os
@@ -7,14 +7,15 @@ import sys
 
 import tyro
 
-from lab import outcomes, surroundings
 from lab.cli.about import check_task, claims, schema, tasks
 from lab.cli.console import Failed, Stopped, UsageError, errors
 from lab.cli.doctor import doctor
-from lab.cli.reading import compare, export, figures, gates, ideas, page, plan, probe, show
-from lab.cli.training import card, experiment, optimise, run, seeds, sensitivity, worker
+from lab.cli.read import compare, export, figures, gates, ideas, page, plan, probe, show
+from lab.cli.train import card, experiment, optimise, run, seeds, sensitivity, worker
 from lab.cli.watching import watch
-from lab.store import StoreError
+from lab.machine import surroundings
+from lab.results import outcomes
+from lab.results.store import StoreError
 
 COMMANDS = {
     "run": run,

@@ -21,8 +21,8 @@ def tasks(name: Positional[str] | None = None, /, trust_code: bool = False) -> N
         name: a task, or a Python file that defines one.
         trust_code: run that file.
     """
-    from lab.population import parts as part_names
     from lab.tasks import TASKS
+    from lab.tasks.settings import parts as part_names
 
     if name is None:
         for task in TASKS.values():
@@ -76,8 +76,8 @@ def check_task(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> Non
     Args:
         file: the file; a config names it as `task: {file: FILE}`.
     """
-    from lab.conformance import check
     from lab.tasks.outside import TaskFileError, task_class
+    from lab.training.check import check
 
     try:
         task = task_class(file)()
@@ -90,7 +90,7 @@ def check_task(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> Non
 
 def schema() -> None:
     """Print the JSON schema of a config."""
-    from lab.config import Config
+    from lab.config.experiment import Config
 
     print(json.dumps(Config.model_json_schema(), indent=1))
 
@@ -102,7 +102,7 @@ def claims(figures: Path | None = None, as_json: Annotated[bool, arg(name="json"
         figures: folder of what `lab experiment` counted; the project's own by default.
         as_json: print JSON, with each claim's rule.
     """
-    from lab import claims as made
+    from lab.claims import book as made
 
     try:
         rows = made.table(figures)

@@ -16,7 +16,7 @@ def doctor(as_json: Annotated[bool, arg(name="json")] = False) -> None:
     Args:
         as_json: print JSON.
     """
-    from lab import doctor as examination
+    from lab.training import doctor as examination
 
     found = examination.examine()
     problems = found["problems"]

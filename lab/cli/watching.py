@@ -12,10 +12,11 @@ from rich.segment import Segments
 from rich.text import Text
 from tyro.conf import Positional, arg
 
-from lab import report, statistics
+from lab import report
 from lab.cli.console import Console, Stop, console, errors
-from lab.store import StoreError
-from lab.tally import Tally
+from lab.results import summary
+from lab.results.store import StoreError
+from lab.results.tally import Tally
 
 SHARE = 0.03  # of one core that the table of a run may take
 SHORTEST = 1.0  # s between two tables of it
@@ -54,7 +55,7 @@ class Board:
 
 @contextlib.contextmanager
 def watched(path=None, mirror=None):
-    """Give `progress` and `say` for `lab.engine.run`, and the `Stop` that `progress` raises after a signal.
+    """Give `progress` and `say` for `lab.training.engine.run`, and the `Stop` that `progress` raises after a signal.
 
     Args:
         path: folder of the run whose table is shown above the bar, if stderr is a terminal.
@@ -160,7 +161,7 @@ def finished(tally):
 def state(tally):
     """Return in words how a run stands."""
     here, elsewhere = tally.trainers()
-    if finished(tally) and (at_last_look(tally) or not statistics.still_open()(tally.run)):
+    if finished(tally) and (at_last_look(tally) or not summary.still_open()(tally.run)):
         return "complete"
     if here:
         left = tally.left()

@@ -1,4 +1,6 @@
-"""Figures, one module each. `draw_*(data, ax)` draws finished numbers and computes nothing; `build*` saves.
+"""Figures, one module each; reports, claims and commands import them.
+
+`draw_*(data, ax)` draws finished numbers and computes nothing; `build*` saves.
 
 The data of a figure are plain JSON values (`lab.report`), and that JSON is written beside the PDF and PNG.
 """

@@ -6,7 +6,7 @@ import numpy as np
 from tueplots import figsizes
 
 from lab.figures.style import GREY, Figure, label, number, save, style_of
-from lab.optimise import GOALS
+from lab.studies.schedules import GOALS
 from lab.words import percent, setting
 
 LEARNED = "#D55E00"

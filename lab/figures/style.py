@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tueplots import fontsizes
 
-from lab.statistics import worlds
-from lab.store import StoreError, publish
+from lab.results.store import StoreError, publish
+from lab.results.summary import worlds
 from lab.words import printable, setting
 
 

@@ -1,5 +1,7 @@
 """Exact inference and policies over ideas whose training runs share a cause.
 
+It imports `statistics` alone; `decision` and the claims about ideas import it.
+
 An idea (a way to train, a dataset, a regimen) has a latent propensity theta. Every run on it is aligned with
 probability theta, independently given theta, and passes the test with probability s = P(T|A) or f = P(T|not A). A run
 therefore passes with probability g = s theta + f (1 - theta), and runs of one idea are informative about each other.

@@ -1,4 +1,4 @@
-"""What a run says: as JSON, as a table, and in words."""
+"""What a run says: as JSON, as a table, as a page, and in words; claims and commands import it."""
 
 from lab.report.decisions import (
     BUDGET,

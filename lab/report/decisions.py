@@ -91,7 +91,7 @@ def plan_readings(plans):
 
 
 def curve_json(curve, most=200):
-    """Return a `lab.gates.Roc` as plain JSON values, thinned to at most `most` + 1 points.
+    """Return a `lab.studies.rejection.Roc` as plain JSON values, thinned to at most `most` + 1 points.
 
     They are evenly spaced along the ROC curve, not among the thresholds: of a million models ten aligned ones may be
     all that matters, and their places are kept.
@@ -108,7 +108,7 @@ def curve_json(curve, most=200):
 
 
 def gates_json(best):
-    """Return a `lab.gates.BestGates` as plain JSON values."""
+    """Return a `lab.studies.rejection.BestGates` as plain JSON values."""
     return {
         "gates": [gate._asdict() for gate in best.gates],
         "chosen_value": best.chosen_value,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lab.outcomes import classify, reaches
+from lab.results.outcomes import classify, reaches
 from lab.statistics import CELLS, Counts, Estimate, estimate, ratio_interval
 
 SHOWN = (
@@ -65,7 +65,7 @@ def grid(results, rows):
     """Return the `Grid` of a run.
 
     Args:
-        results: what `lab.outcomes.results` returned, with all checkpoints.
+        results: what `lab.results.outcomes.results` returned, with all checkpoints.
         rows: what `lab.summarise` returned for them.
     """
     gated = ~results["survives"].values.all(axis=1) if "survives" in results.coords else np.zeros(len(rows), bool)

@@ -18,11 +18,12 @@ import vl_convert
 from itables.javascript import generate_init_offline_itables_html
 from markupsafe import Markup
 
-from lab import decision, statistics
+from lab import decision
 from lab.report import charts, courses, explorer, verdict
 from lab.report.grid import grid
 from lab.report.run import readings, stopping
-from lab.store import StoreError
+from lab.results import summary
+from lab.results.store import StoreError
 from lab.words import percent, setting, with_interval
 
 COLUMNS = {
@@ -42,11 +43,11 @@ def page(results, manifest):
     """Return the page as HTML.
 
     Args:
-        results: what `lab.outcomes.results` returned, with all checkpoints.
+        results: what `lab.results.outcomes.results` returned, with all checkpoints.
         manifest: of the run.
     """
     last = results.isel(checkpoint=slice(-1, None))
-    rows = statistics.summarise(last)
+    rows = summary.summarise(last)
     verdicts, unplanned = _verdicts(last, rows)
     table = grid(results, rows)
     specifications = {"outcomes": charts.outcomes_chart(rows)}

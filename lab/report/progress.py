@@ -33,7 +33,7 @@ def progress_rows(tally, most):
     """Return the cells of the first conditions: (name, seeds, column -> "value [low, high]") each.
 
     Args:
-        tally: a `lab.tally.Tally`.
+        tally: a `lab.results.tally.Tally`.
         most: how many of them.
     """
     shown = range(min(most, len(tally.names)))
@@ -54,7 +54,7 @@ def progress_table(tally, rows, state, width, height):
     Conditions beyond the height become one line.
 
     Args:
-        tally: a `lab.tally.Tally`.
+        tally: a `lab.results.tally.Tally`.
         rows: what `progress_rows` returned.
         state: a line on how the run stands.
         width: columns of the terminal.

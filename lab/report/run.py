@@ -6,7 +6,8 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from lab.statistics import QUANTITIES, Counts, Estimate, Summary, worlds
+from lab.results.summary import Summary, worlds
+from lab.statistics import QUANTITIES, Counts, Estimate
 from lab.words import (
     bound,
     estimate_json,

@@ -3,13 +3,13 @@
 from rich.table import Table
 from rich.text import Text
 
-from lab.optimise import GOALS
 from lab.statistics import Estimate
+from lab.studies.schedules import GOALS
 from lab.words import bound, estimate_json, from_json, percent, plain, setting, with_interval
 
 
 def card_json(results, card):
-    """Return a `lab.card.Card` as plain JSON values, with what its figure needs."""
+    """Return a `lab.studies.card.Card` as plain JSON values, with what its figure needs."""
 
     def plainly(tree):
         return {
@@ -45,7 +45,7 @@ def card_table(data):
 
 
 def probe_json(probe):
-    """Return a `lab.probe.Probe` as plain JSON values."""
+    """Return a `lab.studies.probe.Probe` as plain JSON values."""
     areas = {key: estimate_json(getattr(probe, key)) for key in ("own_area", "area")}
     return {"condition": probe.condition, "knobs": probe.knobs, **areas}
 
@@ -73,8 +73,8 @@ def profile_json(about, condition, profile, changed, quantities, estimator="coun
     Args:
         about: name, hash, question, proxy, thresholds, confidence and seeds of the run.
         condition: name of the condition.
-        profile: term -> `lab.sensitivity.Moment`s.
-        changed: term -> `lab.sensitivity.Change`.
+        profile: term -> `lab.studies.sensitivity.Moment`s.
+        changed: term -> `lab.studies.sensitivity.Change`.
         quantities: quantity -> its heading.
         estimator: counted, evolution, pathwise or surrogate.
     """
@@ -138,12 +138,12 @@ def optimised_json(results, goal, limits, searches, schedules, rows, verdict):
 
     Args:
         results: of the schedules on fresh seeds.
-        goal: a `lab.optimise.Goal`.
+        goal: a `lab.studies.schedules.Goal`.
         limits: cap, budget, terms, ends and condition of the search.
-        searches: a `lab.optimise.Found` of each start.
+        searches: a `lab.studies.schedules.Found` of each start.
         schedules: name -> weights.
-        rows: a `lab.optimise.Rival` of each schedule, best first.
-        verdict: what `lab.optimise.verdict` said.
+        rows: a `lab.studies.schedules.Rival` of each schedule, best first.
+        verdict: what `lab.studies.schedules.verdict` said.
     """
     return {
         **{key: results.attrs[key] for key in ("name", "hash", "question", "proxy", "thresholds", "confidence")},

@@ -1,8 +1,9 @@
 """From counts of outcomes to rates, likelihood ratios, odds, costs and log impacts, each with an interval.
 
 `quantities` holds `Counts` and the interval of every quantity, `score` the score intervals under it, `draws` the
-intervals of whatever else is worked out from shares, `comparison` two regimens beside each other, `sequential` how many
-seeds a question needs, `summary` the way from recorded scores.
+intervals of whatever else is worked out from shares, `comparison` two regimens beside each other, and
+`sequential` how many seeds a question needs. It
+imports nothing of the lab, and everything that counts imports it.
 """
 
 from lab.statistics.comparison import (
@@ -33,20 +34,6 @@ from lab.statistics.sequential import (
     seeds_needed,
     width,
 )
-from lab.statistics.summary import (
-    Summary,
-    cells,
-    compare_conditions,
-    comparisons,
-    counts,
-    find,
-    paired_counts,
-    places,
-    still_open,
-    summaries,
-    summarise,
-    worlds,
-)
 
 __all__ = [
     "CELLS",
@@ -58,20 +45,14 @@ __all__ = [
     "LogImpact",
     "Pairing",
     "Shared",
-    "Summary",
-    "cells",
     "compare",
-    "compare_conditions",
-    "comparisons",
     "confidence_sequence",
     "contrast",
-    "counts",
     "decided",
     "draw_pair",
     "draw_shares",
     "estimate",
     "family_wise",
-    "find",
     "from_draws",
     "influence",
     "interval",
@@ -79,19 +60,13 @@ __all__ = [
     "ln_odds",
     "narrow",
     "odds_ratio_interval",
-    "paired_counts",
     "pairing",
-    "places",
     "planned_confidence",
     "pocock",
     "ratio_confidence_sequence",
     "ratio_interval",
     "seeds_needed",
     "shared_posterior",
-    "still_open",
-    "summaries",
-    "summarise",
     "width",
     "wilson_interval",
-    "worlds",
 ]

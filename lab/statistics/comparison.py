@@ -112,7 +112,11 @@ def compare(first, second, joint=None, confidence=0.95):
 
 
 def ln_likelihood_ratio(cells):
-    """Return ln P(T|A) - ln P(T|not A) from counts or shares of the four cells, which are the first axis."""
+    """Return ln P(T|A) - ln P(T|not A).
+
+    Args:
+        cells: counts or shares of the four cells, which are the first axis.
+    """
     aligned_pass, aligned_fail, misaligned_pass, misaligned_fail = cells
     return np.log(aligned_pass / (aligned_pass + aligned_fail)) - np.log(
         misaligned_pass / (misaligned_pass + misaligned_fail)
@@ -120,13 +124,21 @@ def ln_likelihood_ratio(cells):
 
 
 def ln_prior(cells):
-    """Return the ln of prior odds, likewise."""
+    """Return the ln of prior odds.
+
+    Args:
+        cells: as for `ln_likelihood_ratio`.
+    """
     aligned_pass, aligned_fail, misaligned_pass, misaligned_fail = cells
     return np.log((aligned_pass + aligned_fail) / (misaligned_pass + misaligned_fail))
 
 
 def ln_odds(cells):
-    """Return the ln of posterior odds, likewise."""
+    """Return the ln of posterior odds.
+
+    Args:
+        cells: as for `ln_likelihood_ratio`.
+    """
     return np.log(cells[0] / cells[2])
 
 

@@ -7,7 +7,7 @@ half is mid-P (Lancaster, JASA 56:223, 1961); all of it outwards would be conser
 stands alone because the estimate is infinite. For a sum over many cells the one that weighs most is enough (Fay and
 Feuer, Stat. Med. 16:791, 1997); to join the limits of independent groups by draws is the melding of Fay, Proschan and
 Brittain (Biometrics 71:146, 2015). A prior worth one seed, put where it matters most, is that of Walley (J. R. Stat.
-Soc. B 58:3, 1996). `experiments/calibration.py` measures the coverage.
+Soc. B 58:3, 1996). `experiments/studies/coverage.py` measures the coverage.
 """
 
 import math

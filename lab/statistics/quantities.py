@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from lab.schema import OF_ACCEPTED
 from lab.statistics.score import (
     Estimate,
     Interval,
@@ -22,6 +21,7 @@ from lab.statistics.score import (
     whole,
 )
 
+OF_ACCEPTED = ("aligned_given_pass", "posterior_odds", "pass_rate", "expected_runs")  # known where rejected are not
 CELLS = ("aligned_pass", "aligned_fail", "misaligned_pass", "misaligned_fail")
 
 

@@ -1,4 +1,7 @@
-"""The tasks, by name. A new task is one file here and one line below."""
+"""The tasks, by name. A new task is one file here and one line below.
+
+The lowest wing that needs JAX; `config` and `training` import it, and what only reads results does not.
+"""
 
 from lab.tasks.base import ContextTask, Knob, Proxy, Task, Training
 from lab.tasks.race import Race

@@ -23,7 +23,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lab.models import Heads
 from lab.tasks.base import (
     CONTROL,
     FLOOR,
@@ -37,6 +36,7 @@ from lab.tasks.base import (
     probe,
     probe_knobs,
 )
+from lab.tasks.models import Heads
 
 CONFESSION = 1
 TIED_LOGIT = 4.0

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from lab.models import Pathways
 from lab.tasks.base import CONTROL, TEST_KNOBS, Knob, Proxy, Task, Training, held, noisy, traits
+from lab.tasks.models import Pathways
 
 ALIGNED, MISALIGNED, FAKING = 0, 1, 2
 

@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lab.models import Decoder, scaled_normal
 from lab.tasks.base import Training, traits
 from lab.tasks.messages import MessageTask, Said, game_knobs
+from lab.tasks.models import Decoder, scaled_normal
 
 PROBLEMS = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], np.float32)
 

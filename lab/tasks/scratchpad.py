@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lab.models import Heads
 from lab.tasks.base import Training, traits
 from lab.tasks.messages import SIGNS, MessageTask, Said, game_knobs
+from lab.tasks.models import Heads
 
 PROBLEMS = np.array(np.meshgrid(*[SIGNS] * 4, indexing="ij"), np.float32).reshape(4, 16).T
 

@@ -24,7 +24,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lab.models import Heads
 from lab.tasks.base import (
     CONTROL,
     TEST_KNOBS,
@@ -38,6 +37,7 @@ from lab.tasks.base import (
     probe_knobs,
     traits,
 )
+from lab.tasks.models import Heads
 
 INPUTS = np.array(np.meshgrid(*[[-1.0, 1.0]] * 4, indexing="ij"), np.float32).reshape(4, 16).T
 CORE = INPUTS[:, 0] * INPUTS[:, 1]

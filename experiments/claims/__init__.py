@@ -1,0 +1,1 @@
+"""One module per claim of the essay, with its sentence and the rule of its verdict; `lab experiment NAME` runs it."""

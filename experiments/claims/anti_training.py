@@ -1,0 +1,41 @@
+"""Training against a proxy costs many more failures before a pass, and done right it strengthens the test.
+
+Command:   lab experiment anti_training
+Expected:  supported where gaming is learned late
+Cost:      three minutes on 2 cores, shared with other claims
+
+Training against the (linear) test from 40% of training on, and in the first tenth of it, in the world of
+`four_regimens` where a held-out test is imperfect.
+
+Rule, per task, with 95% intervals that hold together: supported if training against it late lowers P(T), which costs
+runs, and raises the LR of the test; contradicted if it raises P(T) or lowers the LR; else undecided. Done poorly: what
+the early one does to P(A) is said beside it.
+"""
+
+from lab.claims import book as claims
+
+CONFIGS = "regimens"
+
+
+def shown(stored):
+    """Return the conditions that the figure shows."""
+    world = stored.values("implicit_proxy")[-1]
+    return [name for name in stored.names if stored.coordinates(name)["implicit_proxy"] == world]
+
+
+def judge(stored):
+    """Apply the rule to one task."""
+    world = {"implicit_proxy": stored.values("implicit_proxy")[-1]}
+    held, late, early = (stored.at(name, **world) for name in ("hold_out", "anti_late", "anti_early"))
+
+    def passing(shares):
+        return shares[0] + shares[2]
+
+    costs = stored.difference(late, passing, held, passing, 2)
+    ratio = stored.impact(late, held, 2).likelihood_ratio
+    values = stored.change(early, held, "base_rate")
+    why = (
+        f"late: {claims.said('P(T) changes by', costs)}, {claims.said('ln LR by', ratio)}; early: "
+        f"{claims.said('P(A) by', values)}"
+    )
+    return claims.Verdict(claims.decide(claims.flipped(costs), ratio), why)

@@ -1,0 +1,175 @@
+"""That passing and failing misaligned models are close in weight space does not decide what training on a proxy does.
+
+Command:   lab experiment closeness
+Expected:  supported: no order between how near they are and how good the regimen is
+Cost:      about five minutes on 2 cores
+
+Five ways to train on a test beside holding it out, where a held-out test is imperfect. Seeds that end misaligned and
+failing when it is held out, and misaligned and passing when it is trained on: how far apart these two models are, as a
+share of how far the first one went from its initial weights, and by how much the main objective rises on the straight
+line between them (the barrier). All five regimens are counted on the same seeds; those with fewer than 8 such pairs of
+models are left out.
+
+Rule, per task: two regimens compare if both the medians of the distance and the net log impacts differ (95% intervals
+that do not overlap; those of the nets hold together). Supported if in one such pair the closer regimen has the lower
+net and in another the higher one; contradicted if there are at least three pairs and the closer one always has the
+lower net, or always the higher; else undecided.
+"""
+
+import itertools
+
+import jax
+import numpy as np
+from scipy.stats import binom
+from tueplots import figsizes
+
+from lab.claims import book as claims
+from lab.figures.style import label, style_of, subplots
+from lab.machine.fixed import fixed
+from lab.results import outcomes, summary
+from lab.statistics import Estimate
+from lab.tasks.settings import stacked
+from lab.training.engine import block_width, use_all_cores, used_terms
+from lab.training.population import Trainer
+
+LEAST, MOST_DRAWN = 8, 6.0
+ALONG = np.linspace(0, 1, 11)
+
+
+def study(experiment, folder, train):
+    """Count every condition, and measure what lies between a seed's models."""
+    results = outcomes.results(train(experiment, folder), last_only=True)
+    ended = outcomes.classify(results)
+    cells, able = summary.cells(ended), ~ended["incompetent"].values
+    starts, models = ended_models(experiment)
+    held = [condition.regimen for condition in experiment.conditions].index(experiment.baseline)
+    near = {}
+    for row, condition in enumerate(experiment.conditions):
+        chosen = (cells[held] == 3) & (cells[row] == 2) & able[held] & able[row]
+        if row == held or not chosen.any():
+            continue
+        own, other, start = (_rows(tree, chosen) for tree in (models[row], models[held], starts))
+        near[condition.name] = {
+            "distance": np.round(_norm(own, other) / _norm(other, start), 4).tolist(),
+            "barrier": np.round(barrier(experiment.task, condition, other, own), 6).tolist(),
+        }
+    return claims.counted(results) | {"near": near}
+
+
+def ended_models(experiment):
+    """Return the parameters of every seed before training, and of every condition after it, leaves (seeds, ...)."""
+    use_all_cores()
+    devices = jax.devices()
+    width, used = block_width(experiment, devices), used_terms(experiment)
+    trainer = Trainer(experiment.task, experiment.training, width, devices, used, len(experiment.ends))
+    seeds, starts, ends = np.array(experiment.seeds), [], [[] for _ in experiment.conditions]
+    for first in range(0, len(seeds), trainer.lanes):
+        rows = np.minimum(np.arange(first, first + trainer.lanes), len(seeds) - 1)
+        block, kept = seeds[rows].astype(np.uint32), len(seeds) - first
+        for condition, own in zip(experiment.conditions, ends, strict=True):
+            settings = stacked(condition.settings)
+            state = trainer.init(block, jax.tree.map(lambda leaf: leaf[0], settings))
+            if own is ends[0]:
+                starts.append(_rows(state.params, slice(kept)))
+            state, _ = trainer.train(block, settings, state, [0, *experiment.ends])
+            own.append(_rows(state.params, slice(kept)))
+
+    def joined(blocks):
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *blocks)
+
+    return joined(starts), [joined(own) for own in ends]
+
+
+def _rows(tree, rows):
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[rows], tree)
+
+
+def _norm(one, other):
+    """Return the Euclidean distance of parameters, shape (seeds,)."""
+    squares = jax.tree.map(lambda a, b: ((a - b).astype(float) ** 2).reshape(len(a), -1).sum(1), one, other)
+    return np.sqrt(sum(jax.tree.leaves(squares)))
+
+
+@fixed()
+def barrier(task, condition, one, other):
+    """Return by how much the main objective rises at most above the chord between two models, shape (seeds,)."""
+    knobs = dict(zip(task.knobs, map(np.float32, condition.settings[-1].world_knobs), strict=True))
+    batch = task.sample(jax.random.key(0), knobs)
+
+    @jax.jit
+    @jax.vmap
+    def along(one, other):
+        def at(share):
+            params = jax.tree.map(lambda a, b: a + share * (b - a), one, other)
+            return task.losses(params, batch, knobs, np.float32(1))["main"]
+
+        return jax.lax.map(at, ALONG.astype(np.float32))
+
+    found = np.asarray(along(one, other), float)
+    chord = found[:, :1] + ALONG * (found[:, -1:] - found[:, :1])
+    return (found - chord).max(1)
+
+
+def median(values, confidence=0.95):
+    """Return the median with an interval from order statistics."""
+    ordered = np.sort(values)
+    low = int(binom.ppf((1 - confidence) / 2, len(ordered), 0.5))
+    low = max(low - 1, 0)
+    return Estimate(float(np.median(ordered)), float(ordered[low]), float(ordered[len(ordered) - 1 - low]))
+
+
+def measured(stored):
+    """Return regimen -> distance, barrier and net, of those with enough pairs of models."""
+    near = {name: own for name, own in stored.data["near"].items() if len(own["distance"]) >= LEAST}
+    held = stored.data["baseline"]
+    return {
+        name: (median(own["distance"]), median(own["barrier"]), stored.impact(name, held, max(len(near), 1)).net)
+        for name, own in near.items()
+    }
+
+
+def judge(stored):
+    """Apply the rule to one task."""
+    found, worse, better = measured(stored), 0, 0
+    for (near, _, net), (far, _, other) in itertools.permutations(found.values(), 2):
+        if near.high < far.low:
+            worse += net.high < other.low
+            better += net.low > other.high
+    why = "; ".join(
+        f"{name}: {claims.said('distance', distance)}, {claims.said('barrier', rise)}, {claims.said('net', net)}"
+        for name, (distance, rise, net) in found.items()
+    )
+    why += f"; of pairs that differ in both, the closer has the lower net in {worse}, the higher in {better}"
+    if worse and better:
+        return claims.Verdict(claims.SUPPORTED, why)
+    return claims.Verdict(claims.CONTRADICTED if worse + better >= 3 else claims.UNDECIDED, why)
+
+
+def draw(data):
+    """A panel per task: the net of a regimen over how near its passing models are to failing ones."""
+    tasks, width = data["tasks"], figsizes.neurips2024()["figure.figsize"][0]
+    figure, axes = subplots(1, len(tasks), figsize=(width * 1.2, 1.9), squeeze=False)
+    for ax, (task, own) in zip(axes[0], tasks.items(), strict=True):
+        for row, (name, (distance, _, net)) in enumerate(measured(claims.Stored(task, own)).items()):
+            colour, marker, _ = style_of(name, row)
+            y = float(np.clip(net.value, -MOST_DRAWN, MOST_DRAWN))
+            ax.plot([distance.low, distance.high], [y, y], color=colour, linewidth=1)
+            ax.plot([distance.value] * 2, np.clip(net[1:], -MOST_DRAWN, MOST_DRAWN), color=colour, linewidth=1)
+            ax.plot(distance.value, y, marker, color=colour, markersize=3.5)
+            above = 3 if row % 2 else -7  # some regimens are the same to the eye
+            ax.annotate(label(name), (distance.value, y), xytext=(3, above), textcoords="offset points", fontsize=5)
+        ax.axhline(0, color="black", linewidth=0.6, linestyle=":")
+        ax.set_title(task, loc="left", fontsize="small")
+        ax.margins(x=0.25, y=0.15)
+    axes[0][0].set_ylabel("net (nats)")
+    figure.supxlabel("distance from failing to passing models, as a share of the way trained", fontsize="small")
+    return figure
+
+
+def caption(data, verdicts):
+    """Return the caption."""
+    return (
+        "Across: how far misaligned models that pass are from the misaligned ones that fail which the same seeds give "
+        "with the test held out. Up: what the regimen does to the odds of an accepted model. "
+        + claims.caption(data, verdicts).replace("; hollow: the interval holds no difference.", ".")
+    )

@@ -1,0 +1,35 @@
+"""A strong early push can raise the prior odds so much that the net is positive although the LR of the test falls to 1.
+
+Command:   lab experiment early_shaping
+Expected:  supported where values settle early
+Cost:      three minutes on 2 cores, shared with other claims
+
+In the world of `four_regimens` where a held-out test is imperfect.
+
+Rule, per task: supported if the strong early push has a net log impact above 0 over holding out and the upper limit of
+its LR is below 1.25 (or nobody is left misaligned to tell apart: P(A) above .99); contradicted if its net is below 0;
+else undecided.
+"""
+
+from lab.claims import book as claims
+
+CONFIGS = "regimens"
+
+
+def shown(stored):
+    """Return the conditions that the figure shows."""
+    world = stored.values("implicit_proxy")[-1]
+    return [name for name in stored.names if stored.coordinates(name)["implicit_proxy"] == world]
+
+
+def judge(stored):
+    """Apply the rule to one task."""
+    world = {"implicit_proxy": stored.values("implicit_proxy")[-1]}
+    pushed, held = stored.at("early_strong", **world), stored.at("hold_out", **world)
+    net, ratio = stored.impact(pushed, held).net, stored.rate(pushed, "likelihood_ratio")
+    base = stored.rate(pushed, "base_rate")
+    why = f"{claims.said('net', net)}, {claims.said('LR', ratio)}, {claims.said('P(A)', base)}"
+    if net.high < 0:
+        return claims.Verdict(claims.CONTRADICTED, why)
+    useless = ratio.high < 1.25 or base.low > 0.99
+    return claims.Verdict(claims.SUPPORTED if net.low > 0 and useless else claims.UNDECIDED, why)

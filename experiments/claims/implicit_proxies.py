@@ -1,0 +1,33 @@
+"""Something like the proxy inside the main objective makes a held-out proxy worse, though nobody trained on it.
+
+Command:   lab experiment implicit_proxies
+Expected:  supported
+Cost:      three minutes on 2 cores, shared with other claims
+
+Holding out, without and with a reading like that of the test in the main objective (from 40% of training on, or
+throughout in `race`).
+
+Rule, per task, with 95% intervals that hold together: supported if P(T|not A) is higher with it and the LR of the test
+lower; contradicted if P(T|not A) is lower; else undecided.
+"""
+
+from lab.claims import book as claims
+
+CONFIGS = "regimens"
+
+
+def shown(stored):
+    """Return the conditions that the figure shows."""
+    return [stored.at("hold_out", implicit_proxy=value) for value in stored.values("implicit_proxy")]
+
+
+def judge(stored):
+    """Apply the rule to one task."""
+    without, hidden = (stored.at("hold_out", implicit_proxy=value) for value in stored.values("implicit_proxy"))
+    gaming = stored.change(hidden, without, "pass_given_misaligned", 2)
+    ratio = stored.impact(hidden, without, 2).likelihood_ratio
+    why = f"{claims.said('P(T|not A) changes by', gaming)}, {claims.said('ln LR by', ratio)}"
+    if gaming.high < 0:
+        return claims.Verdict(claims.CONTRADICTED, why)
+    worse = gaming.low > 0 and ratio.high < 0
+    return claims.Verdict(claims.SUPPORTED if worse else claims.UNDECIDED, why)

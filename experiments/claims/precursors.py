@@ -1,0 +1,28 @@
+"""Training on precursors of test-gaming degrades the test: more misaligned models pass, and the LR falls.
+
+Command:   lab experiment precursors
+Expected:  supported, but in reasoner, where the precursor delays gaming
+Cost:      four minutes on 2 cores
+
+A test that is hard to recognise (the parity of two or three hidden bits), trained on from 30% to 40% of training,
+without and with an auxiliary objective that teaches to tell tests from deployment.
+
+Rule, per task, with 95% intervals that hold together: supported if P(T|not A) is higher with the precursor and the LR
+lower; contradicted if P(T|not A) is lower; else undecided.
+"""
+
+from lab.claims import book as claims
+
+
+def judge(stored):
+    """Apply the rule to one task."""
+    gaming = stored.change("precursor", "plain", "pass_given_misaligned", 2)
+    ratio = stored.impact("precursor", "plain", 2).likelihood_ratio
+    alone = stored.rate("precursor_alone", "pass_given_misaligned")
+    why = (
+        f"{claims.said('P(T|not A) changes by', gaming)}, {claims.said('ln LR by', ratio)}; the precursor alone: "
+        f"{claims.said('P(T|not A)', alone)}"
+    )
+    if gaming.high < 0:
+        return claims.Verdict(claims.CONTRADICTED, why)
+    return claims.Verdict(claims.SUPPORTED if gaming.low > 0 and ratio.high < 0 else claims.UNDECIDED, why)

@@ -1,0 +1,47 @@
+"""Trained on, an exact but non-exhaustive prerequisite of alignment behaves differently from an approximation of it.
+
+Command:   lab experiment prerequisite_or_approximation
+Expected:  supported: fewer misaligned models come to pass the prerequisite than come to pass the test
+Cost:      three minutes on 2 cores
+
+Training from 40% on with the test, which looks at tests alone, and with the truth itself on a quarter of the cases;
+each then judges the models that were trained on it.
+
+Rule, per task: supported if P(T|not A) of the test after training on it differs from that of the prerequisite after
+training on it by more than .05 for sure; contradicted if by less than .05 for sure; else undecided. Which way, and what
+both do to P(A), is said beside it.
+"""
+
+from lab.claims import book as claims
+from lab.results import outcomes, summary
+
+
+def study(experiment, folder, train):
+    """Count each proxy, held out and trained on late, on the models of its own regimen."""
+    results = outcomes.results(train(experiment, folder), last_only=True)
+    names, rows, about = list(map(str, results.condition.values)), [], {}
+    for proxy in ("test", "prerequisite"):
+        ended = summary.cells(outcomes.classify(results, proxy=proxy))
+        for regimen in ("hold_out", f"{proxy}_late"):
+            rows.append(ended[names.index(regimen)])
+            about[f"{proxy}, {'trained late' if 'late' in regimen else 'held out'}"] = {
+                "regimen": regimen,
+                "coordinates": {},
+            }
+    return claims.tabulate(rows, about, results.attrs["confidence"])
+
+
+def judge(stored):
+    """Apply the rule to one task."""
+    gaming = stored.change("test, trained late", "prerequisite, trained late", "pass_given_misaligned")
+    values = {
+        proxy: stored.change(f"{proxy}, trained late", f"{proxy}, held out", "base_rate")
+        for proxy in ("test", "prerequisite")
+    }
+    why = f"{claims.said('P(T|not A), test less prerequisite,', gaming)}; " + ", ".join(
+        claims.said(f"training on the {proxy} changes P(A) by", own) for proxy, own in values.items()
+    )
+    if -0.05 < gaming.low <= gaming.high < 0.05:
+        return claims.Verdict(claims.CONTRADICTED, why)
+    apart = gaming.low > 0.05 or gaming.high < -0.05
+    return claims.Verdict(claims.SUPPORTED if apart else claims.UNDECIDED, why)

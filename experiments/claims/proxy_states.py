@@ -1,0 +1,61 @@
+"""A proxy can be useless, worse than useless or very effective, and very effective is not automatically good.
+
+Command:   lab experiment proxy_states
+Expected:  supported
+Cost:      two minutes on 2 cores, and what four_regimens takes
+
+The regimens of `four_regimens` in both of their worlds, and a world whose overseer mostly errs, or wants few
+confessions.
+
+Rule, per task, with 95% intervals one by one: supported if some regimen makes the test useless (LR within .8 to 1.25),
+the erring overseer's is worse than useless (LR below 1), and some regimen makes it very effective (LR above 20) while
+its P(A) is below that of holding out in the same world; contradicted if the erring overseer's LR is above 1 or no
+regimen's LR can be above 20; else undecided.
+"""
+
+import json
+
+from lab.claims import book as claims
+from lab.config.experiment import load
+from lab.results import outcomes
+
+
+def study(experiment, folder, train):
+    """Count the world of the erring overseer, and the regimens on as many of the same seeds."""
+    opposed = claims.counted(outcomes.results(train(experiment, folder), last_only=True))
+    own = load(claims.ROOT / f"configs/claims/regimens_{experiment.task.name}.yaml")
+    own = own.with_seeds(min(len(own.seeds), len(experiment.seeds)), experiment.seeds[0])
+    results = outcomes.results(train(own, folder.parent / own.folder_name), last_only=True)
+    data = claims.counted(results)
+    data["order"].append("overseer who errs")
+    data["conditions"]["overseer who errs"] = json.loads(json.dumps(opposed["conditions"]["hold_out"]))
+    return data
+
+
+def shown(stored):
+    """Return the conditions that the figure shows."""
+    return [name for name in stored.names if stored.coordinates(name).get("implicit_proxy", 0) > 0] + [
+        "overseer who errs"
+    ]
+
+
+def judge(stored):
+    """Apply the rule to one task."""
+    ratios = {name: stored.rate(name, "likelihood_ratio") for name in stored.names}
+    opposed = ratios.pop("overseer who errs")
+    useless = [name for name, own in ratios.items() if own.low > 0.8 and own.high < 1.25]
+    worlds = {value: stored.at("hold_out", implicit_proxy=value) for value in stored.values("implicit_proxy")}
+    effective = [name for name, own in ratios.items() if own.low > 20]
+    costly = [
+        name
+        for name in effective
+        if stored.change(name, worlds[stored.coordinates(name)["implicit_proxy"]], "base_rate").high < 0
+    ]
+    why = (
+        f"useless: {', '.join(useless) or 'none'}; {claims.said('erring overseer: LR', opposed)}; very effective with "
+        f"fewer aligned than held out: {', '.join(costly) or 'none'}, of {len(effective)} very effective"
+    )
+    if opposed.low > 1 or all(own.high < 20 for own in ratios.values()):
+        return claims.Verdict(claims.CONTRADICTED, why)
+    every = useless and opposed.high < 1 and costly
+    return claims.Verdict(claims.SUPPORTED if every else claims.UNDECIDED, why)

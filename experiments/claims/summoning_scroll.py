@@ -1,0 +1,36 @@
+"""With even odds of a demon or an angel, training on the test is not always worse than rejecting on it.
+
+Command:   lab experiment summoning_scroll
+Expected:  supported, but in race
+Cost:      about five minutes on 2 cores
+
+The main objective indifferent, so that about half of the models are aligned with the test held out; a world where that
+test is perfect, and one where something like it in the main objective lets some demons pass that were not trained to
+(how many is printed). Budget allowing: what counts is the odds of one that passes. `closeness` measures how near demons
+that pass are to demons that fail.
+
+Rule, per task, with 95% intervals that hold together over the four regimens, where demons can pass: supported if the
+net log impact of some regimen that trains on the test is above 0; contradicted if all are below 0; else undecided, also
+where P(A) held out is not within .1 of .5.
+"""
+
+from experiments.claims.four_regimens import TRAINED, shown  # noqa: F401 (the figure shows the same conditions)
+from lab.claims import book as claims
+
+
+def judge(stored):
+    """Apply the rule to one task."""
+    world = {"implicit_proxy": stored.values("implicit_proxy")[-1]}
+    held = stored.at("hold_out", **world)
+    base, gaming = stored.rate(held, "base_rate"), stored.rate(held, "pass_given_misaligned")
+    nets = {name: stored.impact(stored.at(name, **world), held, len(TRAINED)).net for name in TRAINED}
+    why = f"held out {claims.said('P(A)', base)}, {claims.said('P(T|not A)', gaming)}; net " + ", ".join(
+        claims.said(name, net) for name, net in nets.items()
+    )
+    verdict = claims.UNDECIDED
+    if abs(base.value - 0.5) <= 0.1:
+        if any(net.low > 0 for net in nets.values()):
+            verdict = claims.SUPPORTED
+        elif all(net.high < 0 for net in nets.values()):
+            verdict = claims.CONTRADICTED
+    return claims.Verdict(verdict, why)

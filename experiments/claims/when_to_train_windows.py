@@ -1,0 +1,32 @@
+"""Where training on the proxy beats holding it out depends on when in training it is trained on, and how hard.
+
+Command:   lab experiment when_to_train_windows
+Expected:  supported where values settle early
+Cost:      about eight minutes on 2 cores
+
+The map of `when_to_train` over the onset of a push on the test that lasts a tenth of training, and its weight.
+
+Rule: as in `when_to_train`, over these cells.
+"""
+
+from experiments.claims import when_to_train
+
+AXES = ("onset", "weight")
+
+
+def study(experiment, folder, train):
+    """Count every cell, refine where the gain changes sign, and count the two halves of the seeds."""
+    return when_to_train.study(experiment, folder, train, AXES)
+
+
+def judge(stored):
+    """Apply the rule to one task."""
+    return when_to_train.judged(stored, AXES)
+
+
+def draw(data):
+    """A map per task and budget."""
+    return when_to_train.draw(data, AXES, ("onset of the push", "weight"))
+
+
+caption = when_to_train.caption

@@ -1,0 +1,151 @@
+"""Some proxies are better trained on, some held out, some trained against.
+
+Command:   lab experiment which_proxies
+Expected:  supported
+Cost:      about five minutes on 2 cores
+
+Every assignment of four proxies to three uses: T, trained on in the first tenth of training; H, held out; A, trained
+against from 40% of training on. A model passes if it does the job and passes every proxy that is held out; where none
+is, every model that does the job. In worlds where a held-out test is imperfect. Beside it, how the likeness of a proxy
+that is trained on late to a test that is held out eats that test.
+
+Rule, per task: the winner is the assignment with the largest P(accepted is aligned) within 3 runs, the last accepted in
+any case, on every second seed. Supported if it uses proxies in all three ways, and depends if in two, if on the other
+seeds it is better than each of the three that use all alike (95% intervals, together); contradicted if it is worse than
+all trained on and than all held out, or uses all alike itself; else undecided. (After the run: two ways were enough to
+support the claim; no winner uses all three, and a badge, the `control` of `race`, does not count as a way.)
+"""
+
+import math
+
+import numpy as np
+from tueplots import figsizes
+
+from lab.claims import book as claims
+from lab.figures.style import subplots
+from lab.results import outcomes, summary
+from lab.statistics import Counts, draw_shares, estimate, from_draws
+from lab.words import number, with_interval
+
+RUNS, SHOWN = 3, 8
+PROXIES = {"race": ("test", "audit", "prerequisite", "control")}
+OTHERS = ("test", "audit", "prerequisite", "probe")
+
+
+def proxies(task):
+    """Return the four proxies of a task, in the order of the letters."""
+    return PROXIES.get(task, OTHERS)
+
+
+def study(experiment, folder, train):
+    """Count every assignment by what it holds out, on every second seed and on the others."""
+    results = outcomes.results(train(experiment, folder), last_only=True)
+    names = list(map(str, results.condition.values))
+    passes, aligned, cells = {}, None, []
+    for proxy in (*proxies(experiment.task.name), "competence"):
+        ended = outcomes.classify(results, proxy)
+        passes[proxy], aligned = ended["passes"].values, ended["aligned"].values
+    for row, name in enumerate(names):
+        letters = zip(name, proxies(experiment.task.name), strict=True) if len(name) == 4 else [("H", "test")]
+        held = [passes[proxy][row] for letter, proxy in letters if letter == "H"]
+        passing = np.logical_and.reduce([passes["competence"][row], *held])
+        cells.append(2 * ~aligned[row] + ~passing)
+    cells = np.array(cells)
+    choosing = np.arange(cells.shape[1]) % 2 == 0
+    about = {
+        name: {"regimen": str(regimen), "coordinates": {k: v for k, v in own.items() if math.isfinite(v)}}
+        for name, (regimen, own) in zip(names, summary.places(results), strict=True)
+    }
+    chosen = claims.tabulate(cells[:, choosing], about, results.attrs["confidence"], [])
+    best = max(names, key=lambda name: value(chosen["conditions"][name]["cells"]) if len(name) == 4 else -1)
+    first = names.index(best)
+    pairs = {tuple(sorted((first, index))) for index in range(len(names))}
+    counted = claims.tabulate(cells[:, ~choosing], about, results.attrs["confidence"], sorted(pairs))
+    return counted | {"winner": best}
+
+
+def value(cells):
+    """Return P(accepted is aligned) within the runs from counts of cells."""
+    return float(claims.accepted(RUNS)(np.array(cells, float) / np.sum(cells)))
+
+
+def ranked(stored):
+    """Return the assignments, best first by the seeds that the winner was not chosen on."""
+    own = [name for name in stored.names if len(name) == 4]
+    return sorted(own, key=lambda name: -value(stored.data["conditions"][name]["cells"]))
+
+
+def shown(stored):
+    """Return the conditions that the figure shows: the winner, the runners-up, and those that use all alike."""
+    first = [name for name in ranked(stored) if name not in ("TTTT", "HHHH", "AAAA")]
+    first = [stored.data["winner"], *(name for name in first if name != stored.data["winner"])][:SHOWN]
+    return [*first, *(name for name in ("TTTT", "HHHH", "AAAA") if name not in first)]
+
+
+def judge(stored):
+    """Apply the rule to one task."""
+    winner, accepted = stored.data["winner"], claims.accepted(RUNS)
+    alike = [name for name in ("TTTT", "HHHH", "AAAA") if name != winner]
+    gains = {name: stored.difference(winner, accepted, name, accepted, 3) for name in alike}
+    next_best, *others = (name for name in ranked(stored) if name != winner)
+    runner_up = stored.difference(winner, accepted, next_best, accepted, 1 + len(others))  # the best of so many
+    ratios = [stored.rate(name, "likelihood_ratio") for name in stored.names if stored.coordinates(name)]
+    why = (
+        f"winner {winner} ({', '.join(proxies(stored.task))}), P(accepted is aligned) "
+        f"{number(value(stored.data['conditions'][winner]['cells']))}, over "
+        + ", ".join(claims.said(name, own) for name, own in gains.items())
+        + f", over the next, {next_best}, {with_interval(runner_up)}; LR of the held-out test as the audit "
+        f"trained on grows like it: {', '.join(with_interval(own) for own in ratios)}"
+    )
+    if len(alike) < 3 or all(gains[name].high < 0 for name in ("TTTT", "HHHH")):
+        return claims.Verdict(claims.CONTRADICTED, why)
+    if not all(own.low > 0 for own in gains.values()):
+        return claims.Verdict(claims.UNDECIDED, why)
+    ways = {way for way, proxy in zip(winner, proxies(stored.task), strict=True) if proxy != "control"}
+    return claims.Verdict({3: claims.SUPPORTED, 2: claims.DEPENDS}.get(len(ways), claims.UNDECIDED), why)
+
+
+def draw(data):
+    """A row per task: P(accepted is aligned) of the best assignments and of those alike; the LR by similarity."""
+    tasks, width = data["tasks"], figsizes.neurips2024()["figure.figsize"][0]
+    figure, axes = subplots(
+        len(tasks), 2, figsize=(width, 0.5 + 1.6 * len(tasks)), squeeze=False, gridspec_kw={"width_ratios": [1.6, 1]}
+    )
+    for row, (task, own) in zip(axes, tasks.items(), strict=True):
+        stored, left = claims.Stored(task, own), row[0]
+        names = own["shown"]
+        for place, name in enumerate(names):
+            cells = np.array(own["conditions"][name]["cells"])
+            _, low, high = from_draws(lambda own: claims.accepted(RUNS)(own / own.sum(0)), draw_shares(cells))
+            alike = len(set(name)) == 1
+            colour = "0.45" if alike else "C0"
+            left.plot([low, high], [place, place], color=colour, linewidth=1.2)
+            left.plot(value(cells), place, "s" if alike else "o", color=colour, markersize=3.5)
+        words = [f"{name}  (all alike)" if len(set(name)) == 1 else name for name in names]
+        words[0] += "  (winner)"
+        left.set_yticks(range(len(names)), words, fontsize="x-small", family="monospace")
+        left.set_ylim(len(names) - 0.4, -0.6)
+        left.set_xlim(-0.03, 1.03)
+        left.set_title(f"{task}: {', '.join(proxies(task))}", loc="left", fontsize="small")
+        for name in (name for name in stored.names if stored.coordinates(name)):
+            x = stored.coordinates(name)["similarity"]
+            ratio = estimate(Counts(*own["conditions"][name]["cells"]), "likelihood_ratio")
+            shown = np.clip([ratio.low, ratio.high], 2.0**-3, 2.0**12)
+            row[1].plot([x, x], shown, color="C1", linewidth=1.2)
+            inside = np.isfinite(ratio.value)
+            row[1].plot(x, ratio.value if inside else shown[1], "o" if inside else "^", color="C1", markersize=3.5)
+        row[1].axhline(1, color="black", linewidth=0.6, linestyle=":")
+        row[1].set_yscale("log", base=2)
+        row[1].set_ylabel("LR of the test held out", fontsize="x-small")
+    axes[-1][0].set_xlabel(f"P(accepted is aligned) within {RUNS} runs")
+    axes[-1][1].set_xlabel("similarity of what is trained on")
+    return figure
+
+
+def caption(data, verdicts):
+    """Return the caption."""
+    return (
+        "Letters: T trained on early, H held out, A trained against late, one for each proxy above the panel. Right: "
+        "an audit trained on late, whose likeness to the held-out test varies; arrows: no misaligned model passed. "
+        + claims.caption(data, verdicts).replace("; hollow: the interval holds no difference.", ".")
+    )

@@ -1,0 +1,142 @@
+"""An optional mirror of a sweep to wandb, trackio or mlflow: one tracker run per sweep, never per seed.
+
+The tracker lives in a process of its own, which imports it, and gets lines of JSON through a pipe that a thread fills.
+So nothing it does, from a slow import to a server that never answers, can delay, change or end a run; what fails there
+is said once. It gets the config and what `lab run` prints, and no scores.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from importlib.util import find_spec
+
+TRACKERS = ("wandb", "trackio", "mlflow")
+PATIENCE = 30  # s that the end of a sweep waits for it at most
+# a server that does not answer is given up soon, unless the user wants otherwise
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "WANDB_SILENT": "true"}
+
+
+class Tracker:
+    """A tracker's process: `send` never waits, and the end at most PATIENCE seconds."""
+
+    def __init__(self, kind, say):
+        """Start it.
+
+        Args:
+            kind: one of TRACKERS.
+            say: called from a thread with a line of text, such as where the mirror is, or once what failed.
+
+        Raises:
+            ModuleNotFoundError: it is not installed; the message says what to install.
+        """
+        if find_spec(kind) is None:
+            raise ModuleNotFoundError(f"--tracker: {kind} is not installed: pip install 'proxy-lab[{kind}]'")
+        self.kind, self.say, self.lines = kind, say, queue.SimpleQueue()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "lab.cli.trackers", kind],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env={**IMPATIENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            start_new_session=True,  # Ctrl+C is for the run
+        )  # fmt: skip
+        self.threads = [threading.Thread(target=own, daemon=True) for own in (self._write, self._listen)]
+        for thread in self.threads:
+            thread.start()
+
+    def send(self, **message):
+        """Hand over a message: `begin`, `condition` or `end`, as `mirror` takes them."""
+        self.lines.put(json.dumps(message))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        """Wait until all has been taken, less long if the sweep was stopped, or end it."""
+        self.lines.put(None)
+        patience = PATIENCE if kind is None else 5
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(OSError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.say(f"{self.kind} did not finish within {patience} s and was left; the run is not concerned")
+        for thread in self.threads:
+            thread.join(1)
+
+    def _write(self):
+        with contextlib.suppress(OSError), self.process.stdin as pipe:  # it may have ended
+            while line := self.lines.get():
+                pipe.write(line + "\n")
+                pipe.flush()
+
+    def _listen(self):
+        with self.process.stdout as told:
+            for line in told:
+                self.say(line.strip())
+
+
+def mirror(kind, lines):
+    """In the tracker's process: take messages and yield lines to say.
+
+    Args:
+        kind: one of TRACKERS.
+        lines: JSON objects: first {"begin": {"project", "name", "config"}}, then {"condition": name, "numbers"} of each
+            condition that is complete, at last {"end": {"columns", "rows"}}.
+    """
+    module, whole = __import__(kind), False
+    for message in map(json.loads, lines):
+        if "begin" in message:
+            yield f"{kind}: {_begin(kind, module, **message['begin'])}"
+        elif "condition" in message:
+            numbers = {f"{message['condition']}/{key}": value for key, value in message["numbers"].items()}
+            if kind == "mlflow":  # it takes no other characters
+                module.log_metrics({re.sub(r"[^\w./ -]", "_", key): value for key, value in numbers.items()})
+            else:
+                module.log(numbers)
+        elif kind == "mlflow":
+            module.log_dict(message["end"], "summary.json")
+            whole = True
+        else:
+            module.log({"summary": module.Table(columns=message["end"]["columns"], data=message["end"]["rows"])})
+            whole = True
+    if kind == "mlflow":
+        module.end_run("FINISHED" if whole else "KILLED")
+    elif kind == "wandb":
+        module.finish(exit_code=0 if whole else 1)
+    else:
+        module.finish()
+
+
+def _begin(kind, module, project, name, config):
+    """Begin the tracker's run; return where it is."""
+    if kind == "mlflow":
+        module.set_experiment(project)
+        run = module.start_run(run_name=name)
+        module.log_dict(config, "config.json")
+        module.log_params({key: value for key, value in config.items() if isinstance(value, str | int | float)})
+        return f"run {run.info.run_id} at {module.get_tracking_uri()}"
+    run = module.init(project=project, name=name, config=config)
+    return getattr(run, "url", None) or f"run {name} of project {project}"
+
+
+def _main(kind):
+    """Mirror what stdin says. What a tracker itself prints goes nowhere."""
+    with os.fdopen(os.dup(1), "w") as told:
+        os.dup2(2, 1)
+        try:
+            for line in mirror(kind, sys.stdin):
+                print(line, file=told, flush=True)
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0]
+            print(f"{kind} failed ({type(error).__name__}: {reason}); the run is not concerned", file=told, flush=True)
+            os._exit(1)  # its own threads may not end
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])

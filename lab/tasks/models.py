@@ -1,0 +1,101 @@
+"""The flax modules that tasks are made of. Parameters stay plain pytrees: use `init` and `apply`."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from flax.linen.initializers import variance_scaling
+
+
+def scaled_normal(scale):
+    """Return an initialiser that draws N(0, (scale * sqrt(2 / fan_in))^2)."""
+    return variance_scaling(2.0 * scale**2, "fan_in", "normal")
+
+
+class Heads(nn.Module):
+    """One hidden ReLU layer with several linear heads.
+
+    Every head has weights of its own, because the gradient of a slice of one wide head is slow on CPU.
+
+    Attributes:
+        width: hidden units.
+        heads: output size of each head.
+        scale: initial weights are N(0, (scale * sqrt(2 / fan_in))^2), biases zero.
+    """
+
+    width: int
+    heads: tuple[int, ...]
+    scale: float
+
+    @nn.compact
+    def __call__(self, x):
+        """Map x of shape (rows, inputs) to the hidden layer and one array of shape (rows, outputs) per head."""
+        init = scaled_normal(self.scale)
+        hidden = nn.relu(nn.Dense(self.width, kernel_init=init)(x))
+        return hidden, *(nn.Dense(size, kernel_init=init)(hidden) for size in self.heads)
+
+
+class Pathways(nn.Module):
+    """Scalar pathways whose strength is a power of one weight: K = sign(p) |p|^depth.
+
+    This is a deep linear chain of `depth` equal weights. Its gradient is depth |p|^(depth - 1), as in the
+    two-pathway race of Kleinman, Achille and Soatto (ICLR 2024).
+
+    Attributes:
+        count: number of pathways.
+    """
+
+    count: int
+
+    @nn.compact
+    def __call__(self, depth):
+        """Return the strengths, shape (count,), for a scalar depth >= 1."""
+        p = self.param("p", nn.initializers.zeros, (self.count,))
+        depth = jnp.broadcast_to(depth, (self.count,))
+        # one by one, because XLA does not vectorise a power whose exponents lie along a short axis
+        return jnp.stack([own * jnp.abs(own) ** (deep - 1) for own, deep in zip(p, depth, strict=True)])
+
+
+class Decoder(nn.Module):
+    """A decoder-only transformer without normalisation, asked for the stream at the last position alone.
+
+    Attention has no biases. The last layer computes nothing at other positions than the last.
+
+    Attributes:
+        width: size of the residual stream; the hidden ReLU layer of each MLP is four times as wide.
+        attention_heads: attention heads of each layer; they divide the width.
+        layers: number of layers, from 1.
+        embedding_scale: embeddings start as N(0, embedding_scale^2); other weights as N(0, 1 / fan_in), biases zero.
+    """
+
+    width: int
+    attention_heads: int
+    layers: int
+    embedding_scale: float
+
+    @nn.compact
+    def __call__(self, tokens):
+        """Map tokens of shape (rows, length, features) to the residual stream, shape (rows, width)."""
+        init = scaled_normal(0.5**0.5)
+        rows, length, _ = tokens.shape
+        depth = self.width // self.attention_heads
+
+        def project(x):
+            return nn.Dense(self.width, use_bias=False, kernel_init=init)(x)
+
+        def divide(x):
+            return x.reshape(rows, -1, self.attention_heads, depth)
+
+        embedding = nn.initializers.normal(self.embedding_scale)
+        stream = nn.Dense(self.width, use_bias=False, kernel_init=embedding)(tokens)
+        for layer in range(self.layers):
+            asking = stream if layer < self.layers - 1 else stream[:, -1:]
+            queries, keys, values = divide(project(asking)), divide(project(stream)), divide(project(stream))
+            # the queries are those of the last positions
+            visible = np.tri(queries.shape[1], length, length - queries.shape[1], dtype=bool)
+            match = jnp.einsum("rqhd,rkhd->rhqk", queries, keys) / np.float32(depth**0.5)
+            attention = nn.softmax(jnp.where(visible[None, None], match, -jnp.inf))
+            mixed = jnp.einsum("rhqk,rkhd->rqhd", attention, values).reshape(rows, -1, self.width)
+            stream = asking + project(mixed)
+            hidden = nn.relu(nn.Dense(4 * self.width, kernel_init=init)(stream))
+            stream = stream + nn.Dense(self.width, kernel_init=init)(hidden)
+        return stream[:, -1]

@@ -1,0 +1,47 @@
+"""What a lane does in a segment, and the parts that a task's model is made of."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lab.machine.fixed import PRNG, fixed
+
+
+class Settings(NamedTuple):
+    """What a lane does in one segment; every leaf is float32.
+
+    Attributes:
+        weights: weight of each loss term, shape (..., terms).
+        training_knobs: knobs as the losses see them in this segment, shape (..., knobs).
+        world_knobs: knobs of the condition, which initial weights and scores see, shape (..., knobs).
+        learning_rate: rate at the first step of training, shape (...).
+        final_learning_rate: rate at the last step as a share of the first, shape (...).
+        part_rates: factor of the learning rate of each part of the model, shape (..., parts) in the order of `parts`;
+            or one for all of them, shape (...).
+    """
+
+    weights: np.ndarray
+    training_knobs: np.ndarray
+    world_knobs: np.ndarray
+    learning_rate: np.ndarray
+    final_learning_rate: np.ndarray
+    part_rates: np.ndarray = np.float32(1)
+
+
+def stacked(settings):
+    """Return `Settings` of consecutive segments as one, every leaf with an axis of segments in front."""
+    return Settings(*(np.array(leaf, np.float32) for leaf in zip(*settings, strict=True)))
+
+
+@functools.cache
+@fixed()
+def parts(task):
+    """Return the names of the parts of a task's model: the top-level keys of its parameters."""
+    scalar = jax.ShapeDtypeStruct((), jnp.float32)
+    knobs = dict.fromkeys(task.knobs, scalar)
+    seed = jax.ShapeDtypeStruct((), jnp.uint32)
+    params = jax.eval_shape(lambda seed, knobs: task.init(jax.random.key(seed, impl=PRNG), knobs), seed, knobs)
+    return tuple(sorted(params)) if isinstance(params, dict) else ("model",)

@@ -1,0 +1,241 @@
+"""More than one process: the same shards trained by plain workers, or by the workers of a Ray cluster.
+
+Shards are idempotent: whoever trains one, where and how often, writes the same bytes (on the same versions and kind of
+device). Plain workers share nothing but the run's folder. On Ray, workers share nothing at all: the driver sends each
+the text of the config and gets scores back through Ray's object store, and it alone writes; so a worker that dies loses
+one block, which is trained again, and a driver that dies leaves a folder that is gone on with like any other.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import warnings
+from unittest import mock
+
+from lab.config.experiment import from_values
+from lab.results import outcomes
+from lab.results.store import Run, StoreError, lock
+
+LOOPBACK = "127.0.0.1"
+ATTEMPTS = 20
+SILENCE = 30  # s without a result, after which it is asked whether anybody still trains
+GOES_ON = "what is finished is kept, and the same command goes on from here"
+
+
+def experiment_of(stored, trust_code=False):
+    """Return the experiment whose run this is, from its manifest alone.
+
+    A task in a file of its own is looked for from the current folder.
+
+    Args:
+        stored: a `lab.results.store.Run`.
+        trust_code: run the Python file that the config names as its task, if it names one.
+
+    Raises:
+        ConfigError: this lab cannot read the config.
+        StoreError: it reads it differently.
+    """
+    experiment = from_values(stored.manifest["config"], trust_code)
+    stands = [(condition["name"], condition["leaf"]) for condition in stored.manifest["conditions"]]
+    read = [(condition.name, leaf) for condition, leaf in zip(experiment.conditions, experiment.leaves, strict=True)]
+    if experiment.hash != stored.manifest["hash"] or read != stands:
+        raise StoreError(f"{stored.path}: this lab reads its config differently than the one that wrote it")
+    return experiment
+
+
+def work(path, rank, of, trust_code=False, progress=None, say=None):
+    """Train every `of`-th block of a prepared run, the `rank`-th one first, and publish its shards.
+
+    Any number of workers may do so at once, from any machines that see the folder, but no `lab run`.
+
+    Args:
+        path: the run's folder, which `lab.training.engine.prepare` made.
+        rank: from 0 to of - 1.
+        of: number of workers.
+        trust_code: run the Python file that the config names as its task, if it names one.
+        progress: called with (lane-steps done, lane-steps in all) after every segment.
+        say: called with a line of text about anything a person should know.
+
+    Returns:
+        The number of shards that it trained.
+
+    Raises:
+        ValueError: there is no such rank.
+        StoreError: the run cannot be used as it is, has a damaged shard among those of this worker, or stops by a rule,
+            which takes a driver; or this machine would give other bytes than the one that prepared it.
+    """
+    if of < 1:
+        raise ValueError(f"--of must be at least 1, not {of}")
+    if not 0 <= rank < of:
+        raise ValueError(f"--rank must lie in 0 to {of - 1}, not {rank}")
+    from lab.training import engine
+
+    Run(path)  # before anything is made there
+    with lock(path, f".lock-{rank}-of-{of}"), lock(path, shared=True):
+        stored = Run(path)
+        experiment = experiment_of(stored, trust_code)
+        if experiment.config.stop:
+            raise StoreError(f"{path}: a run that stops by itself takes a driver: use `lab run`")
+        engine.use_all_cores()
+        now = engine.describe(experiment, engine.jax.devices())
+        engine.check_same(stored, now)
+        if differs := engine.identity_differs(stored.manifest, now):
+            raise StoreError(
+                f"{path} was prepared with something else ({'; '.join(differs)}): work with the same, or prepare it "
+                "here again with `lab run --prepare --accept-changes`, which the manifest will record"
+            )
+        share = set(outcomes.block_seeds(stored.manifest)[rank::of])
+        missing = [key for key in engine.missing_shards(stored) if key[1] in share]
+        if damaged := stored.damaged(key for key in stored.shards() if key[1] in share):
+            damage = "; ".join(f"{path.name.split('.')[0]} ({problem})" for path, problem in damaged.items())
+            raise StoreError(
+                f"{path}: damaged: {damage}; `lab run` with its config sets it aside and computes it again"
+            )
+        if missing:
+            engine.here(experiment)(stored, missing, progress, say)
+        return len(missing)
+
+
+@functools.lru_cache(maxsize=2)
+def _blocks(config, width, trust_code):
+    """In a worker: the compiled experiment, on one device."""
+    import jax
+
+    from lab.training import engine
+
+    experiment = from_values(json.loads(config), trust_code)
+    device = jax.devices()[:1]
+    return engine.Blocks(experiment, width, device), engine.identity(experiment.task, device)
+
+
+def train_block(config, width, trust_code, identity, start, leaves):
+    """Return the shards of one block, a list of (leaf, first seed, variables); what a Ray worker does.
+
+    Args:
+        config: what `lab.config.experiment.Experiment.as_json` returned, as JSON.
+        width: lanes per device.
+        trust_code: run the Python file that the config names as its task, if it names one.
+        identity: what the bytes of the run depend on, as `lab.training.engine.identity` returns it.
+        start: first seed of the block.
+        leaves: the wanted ones.
+
+    Raises:
+        StoreError: this worker would give other bytes.
+    """
+    blocks, own = _blocks(config, width, trust_code)
+    if differs := [f"{key}: {value!r}, here {own[key]!r}" for key, value in identity.items() if own[key] != value]:
+        raise StoreError(f"a worker differs from the driver ({'; '.join(differs)})")
+    return list(blocks.train({start: set(leaves)}))
+
+
+def on_ray(experiment, trust_code=False):
+    """Return a function that trains missing shards on a Ray cluster, as `engine.here` does in this process.
+
+    It uses the cluster that RAY_ADDRESS names, or else starts one on this machine that listens on 127.0.0.1 alone and
+    ends with the driver; where that is killed, two agents of Ray's end by themselves about a minute later.
+
+    Args:
+        experiment: a `lab.config.experiment.Experiment`.
+        trust_code: workers may run the Python file that the config names as its task.
+
+    Raises:
+        StoreError: Ray is not installed; later, workers died too often, no node is left, or a worker would give other
+            bytes. What is finished is kept.
+    """
+    try:
+        import ray
+        from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
+    except ImportError:
+        raise StoreError("Ray is not installed: pip install 'proxy-lab[ray]'") from None
+    config = json.dumps(experiment.as_json())
+
+    def train(stored, missing, progress=None, say=None):
+        from lab.training.engine import by_block
+
+        if not ray.is_initialized():
+            _start(ray)
+        gpu = stored.manifest["identity"]["device"] != "cpu"
+        environment = {} if gpu else {"JAX_PLATFORMS": "cpu"}
+        remote = ray.remote(num_cpus=1, num_gpus=int(gpu), max_retries=0, runtime_env={"env_vars": environment})(
+            train_block
+        )
+        needed, deaths = by_block(missing), 0  # since a block was last finished
+        kind = "GPU" if gpu else "CPU"
+        common = (config, stored.manifest["block_width"], trust_code, stored.manifest["identity"])
+        most = max(2, 2 * int(ray.cluster_resources().get(kind, 1)))
+        waiting, running, done = list(needed), {}, 0
+        while waiting or running:
+            while waiting and len(running) < most:  # the driver holds no more results than workers make
+                start = waiting.pop(0)
+                running[remote.remote(*common, start, sorted(needed[start]))] = start
+            ready, _ = ray.wait(list(running), num_returns=1, timeout=SILENCE)
+            if not ready:
+                if ray.cluster_resources().get(kind, 0) < 1:
+                    raise StoreError(f"Ray has no node with a {kind} any more; {GOES_ON}")
+                continue
+            start = running.pop(ready[0])
+            try:
+                shards = ray.get(ready[0])
+            except RayTaskError as error:
+                raise StoreError(f"block of seed {start}: {error.cause}") from None
+            except LocalRayletDiedError:
+                raise StoreError(f"Ray's daemon on this machine died; {GOES_ON}") from None
+            except RayError as error:
+                deaths += 1
+                if deaths == ATTEMPTS:
+                    raise StoreError(f"{ATTEMPTS} of Ray's workers died in a row; {GOES_ON}") from None
+                if say:
+                    say(f"block of seed {start}: {type(error).__name__}; trained again")
+                waiting.append(start)
+                continue
+            for leaf, seed, variables in shards:
+                stored.write(leaf, seed, variables)
+            done, deaths = done + 1, 0
+            if progress:
+                progress(done, len(needed))
+
+    return train
+
+
+def _start(ray):
+    """Join the cluster that RAY_ADDRESS names, or start one for this process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # JAX warns of any fork; Ray's is followed by an exec at once
+        if "RAY_ADDRESS" in os.environ:
+            ray.init(log_to_driver=False)
+            return
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        with _loopback():
+            ray.init(
+                address="local",  # or it would look for a cluster that somebody else has here
+                num_cpus=cores,
+                include_dashboard=False,
+                log_to_driver=False,
+                _node_ip_address=LOOPBACK,
+                _system_config={"gcs_rpc_server_reconnect_timeout_s": 10},
+            )
+
+
+@contextlib.contextmanager
+def _loopback():
+    """Let a cluster that is started meanwhile listen on 127.0.0.1 alone.
+
+    Ray takes this machine's address in a network where it is told 127.0.0.1, and then listens on every interface.
+
+    Raises:
+        StoreError: this version of Ray cannot be told.
+    """
+    import ray.util
+    from ray._private import services
+
+    try:
+        with (
+            mock.patch.object(services, "get_node_ip_address", lambda *_: LOOPBACK),
+            mock.patch.object(ray.util, "get_node_ip_address", lambda *_: LOOPBACK),
+        ):
+            yield
+    except AttributeError as error:
+        raise StoreError(
+            f"this version of Ray cannot be kept on 127.0.0.1 ({error}): start a cluster, and set RAY_ADDRESS"
+        ) from None

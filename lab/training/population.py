@@ -1,0 +1,257 @@
+"""Train a block of lanes through segments. Knows nothing of files, shards or statistics.
+
+A lane is one training run: a seed with the settings of a condition. All settings are traced arrays, and so are the
+edges of segments, so one compiled program serves a whole sweep. XLA may change last digits with the number of lanes per
+device, which is therefore part of a run's identity.
+"""
+
+import functools
+import hashlib
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from lab.machine import surroundings
+from lab.machine.fixed import PRNG, compile_options, fixed
+from lab.tasks.settings import Settings
+from lab.training.objective import objective
+
+INITIAL_WEIGHTS, DATA = 0, 1
+LANES = PartitionSpec("lanes")
+SHARED = PartitionSpec()
+KEPT = 8  # compiled programs that this process keeps
+_programs = {}
+
+
+class State(NamedTuple):
+    """A lane in training: its parameters and the state of its optimiser, both pytrees of arrays."""
+
+    params: object
+    optimizer: object
+
+
+def optimizer(kind, learning_rate, momentum, eps_root=0.0):
+    """Return an optax transform; `learning_rate` may be traced. Adam has b2 = 0.99.
+
+    Args:
+        kind: adam or sgd.
+        learning_rate: of this step.
+        momentum: of sgd, or b1 of Adam.
+        eps_root: added under Adam's square root, whose slope is infinite at 0; for differentiation through training.
+
+    Raises:
+        ValueError: `kind` is neither "adam" nor "sgd".
+    """
+    if kind == "adam":
+        return optax.adam(learning_rate, b1=momentum, b2=0.99, eps_root=eps_root)
+    if kind == "sgd":
+        return optax.sgd(learning_rate, momentum=momentum)
+    raise ValueError(f"unknown optimizer {kind!r}")
+
+
+def scaled(updates, rates):
+    """Return updates with those of each part of the model times its factor; `rates` as in `Settings`."""
+    if not isinstance(updates, dict):
+        return jax.tree.map(lambda leaf: leaf * jnp.ravel(rates)[0], updates)
+    factors = jnp.broadcast_to(rates, (len(updates),))
+    return {
+        part: jax.tree.map(lambda leaf, factor=factor: leaf * factor, updates[part])
+        for part, factor in zip(sorted(updates), factors, strict=True)
+    }
+
+
+def step(task, training, total, seed_key, settings, index, state, used=None, eps_root=0.0):
+    """Advance one lane by one step. Pure and differentiable, so it can also be scanned.
+
+    Args:
+        task: a `lab.tasks.Task`, static.
+        training: a `lab.tasks.Training`, static.
+        total: steps of the whole training, a float32 scalar.
+        seed_key: PRNG key of the lane's data stream.
+        settings: `Settings` of this lane.
+        index: the step, an int32 scalar from 0.
+        state: `State` before the step.
+        used: as for `lab.training.objective.objective`.
+        eps_root: as for `optimizer`.
+    """
+    progress = jnp.asarray(index, jnp.float32) / total
+    knobs = dict(zip(task.knobs, settings.training_knobs, strict=True))
+    batch = task.sample(jax.random.fold_in(seed_key, index), knobs)
+    grads = jax.grad(lambda params: objective(task, params, batch, settings.weights, knobs, progress, used))(
+        state.params
+    )
+    floor = settings.final_learning_rate
+    rate = settings.learning_rate * (floor + (1 - floor) * (1 + jnp.cos(jnp.pi * progress)) / 2)
+    updates, optimizer_state = optimizer(training.optimizer, rate, training.momentum, eps_root).update(
+        grads, state.optimizer, state.params
+    )
+    return State(optax.apply_updates(state.params, scaled(updates, settings.part_rates)), optimizer_state)
+
+
+def init(task, training, seed, settings):
+    """Return the `State` of one lane before training. Seed i starts alike in every condition with its knobs."""
+    knobs = dict(zip(task.knobs, settings.world_knobs, strict=True))
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0, impl=PRNG), INITIAL_WEIGHTS), seed)
+    params = task.init(key, knobs)
+    return State(params, optimizer(training.optimizer, 0.0, training.momentum).init(params))
+
+
+def segments(task, training, total, seed, settings, state, edges, count, used=None):
+    """Train one lane through segments and measure it at the end of each.
+
+    Args:
+        task: a `lab.tasks.Task`, static.
+        training: a `lab.tasks.Training`, static.
+        total: steps of the whole training, a float32 scalar.
+        seed: of the lane.
+        settings: `Settings` of each segment, every leaf with an axis of segments in front.
+        state: `State` before the first segment.
+        edges: step before each segment and after the last, shape (segments + 1,).
+        count: how many of these segments to train.
+        used: as for `lab.training.objective.objective`.
+
+    Returns:
+        The new `State` and the scores, shape (segments, scores), in the order of `task.scores`; nan from `count` on.
+    """
+    seed_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0, impl=PRNG), DATA), seed)
+
+    def segment(index, carried):
+        state, table = carried
+        own = jax.tree.map(lambda leaf: leaf[index], settings)
+        advance = functools.partial(step, task, training, total, seed_key, own, used=used)
+        state = jax.lax.fori_loop(edges[index], edges[index + 1], advance, state)
+        scores = task.measure(state.params, dict(zip(task.knobs, own.world_knobs, strict=True)))
+        return state, table.at[index].set(jnp.stack([scores[name] for name in task.scores]))
+
+    table = jnp.full((len(settings.weights), len(task.scores)), jnp.nan, jnp.float32)
+    return jax.lax.fori_loop(0, count, segment, (state, table))
+
+
+class Trainer:
+    """The compiled programs of a run: `init` and `train` act on blocks of lanes, sharded over devices.
+
+    A call takes `len(devices) * width` lanes; each device works on `width` of them by itself, so that a lane's
+    bytes do not depend on how many devices there are. `Settings` are those of all lanes, or have a row per lane; then
+    knobs may still be those of all, which is faster: what only depends on them is computed once.
+
+    Attributes:
+        lanes: lanes per call.
+        traces: how often the training program was traced, which is how often it was compiled.
+    """
+
+    def __init__(self, task, training, width, devices, used=None, most=1, room=None):
+        """Prepare the programs; nothing is compiled before the first call.
+
+        Args:
+            task: a `lab.tasks.Task`.
+            training: has `steps`, `optimizer` and `momentum`.
+            width: lanes per device.
+            devices: JAX devices to use.
+            used: loss terms whose weight may differ from 0; all by default. The others are never computed.
+            most: segments that a call may train.
+            room: bytes that a program may take on all devices together; None if a device says so itself.
+        """
+        self.most, self.room = most, room
+        self.task, self.training, self.used, self.devices = task, training, used, devices
+        self.lanes = width * len(devices)
+        self.traces = 0
+        self.mesh = Mesh(np.array(devices), ("lanes",))
+        self._compiled = {}
+
+    @fixed()
+    def init(self, seeds, settings):
+        """Return the `State` of a block before training; `seeds` is uint32 of shape (lanes,)."""
+        lane = functools.partial(init, self.task, self.training)
+        return self._run("init", lane, (0, _axes(settings, 0)), seeds, settings)
+
+    @fixed()
+    def train(self, seeds, settings, state, edges):
+        """Train a block through consecutive segments.
+
+        Args:
+            seeds: uint32, shape (lanes,).
+            settings: `Settings` with an axis of segments, behind that of lanes where there is one.
+            state: of the block.
+            edges: step before each segment and after the last.
+
+        Returns:
+            Its `State` and scores of shape (lanes, segments, scores).
+
+        Raises:
+            MemoryError: the program needs more room than there is.
+        """
+        count, axes = len(edges) - 1, _axes(settings, 1)
+        edges = np.pad(np.asarray(edges, np.int32), (0, self.most - count), mode="edge")
+
+        def padded(leaf, axis):
+            place = 0 if axis is None else 1
+            widths = [(0, (self.most - count) * (index == place)) for index in range(np.ndim(leaf))]
+            return np.pad(leaf, widths, mode="edge") if count < self.most else leaf
+
+        settings = Settings(*map(padded, settings, axes))
+        lane = functools.partial(segments, self.task, self.training, np.float32(self.training.steps), used=self.used)
+        given = (seeds, settings, state, edges, np.int32(count))
+        state, scores = self._run("train", lane, (0, axes, 0, None, None), *given)
+        return state, scores[:, :count]
+
+    def _run(self, kind, lane, axes, *given):
+        """Call a program on a block; compile it first if lanes share other things than before."""
+
+        def block(*given):
+            self.traces += kind == "train"
+            return jax.vmap(lane, in_axes=axes)(*given)
+
+        if (kind, axes) not in self._compiled:
+            specs = jax.tree.map(lambda axis: LANES if axis == 0 else SHARED, axes, is_leaf=lambda axis: axis is None)
+            sharded = jax.shard_map(block, mesh=self.mesh, in_specs=specs, out_specs=LANES, check_vma=False)
+            places = jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), specs)
+            # with unused inputs, or two programs that differ in which inputs they use could have the same text
+            program = compiled(jax.jit(sharded, in_shardings=places, keep_unused=True).lower(*given), self.devices)
+            self._check_memory(program)
+            self._compiled[kind, axes] = program
+        return self._compiled[kind, axes](*given)
+
+    def _check_memory(self, program):
+        if self.room is None:
+            return
+        sizes = program.memory_analysis()
+        each = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes
+        if (needed := each * len(self.devices)) > self.room:
+            raise MemoryError(f"{needed / 2**30:.1f} GiB needed, {self.room / 2**30:.1f} GiB there")
+
+
+def compiled(lowered, devices):
+    """Compile, unless the very same program was compiled for the same devices before; the last few are kept.
+
+    Many runs of a process are one program: other seeds, weights, knobs and gates change none of its text. The text has
+    no names of inputs and outputs, and does not say with which options it is compiled.
+
+    Args:
+        lowered: what `jax.jit(...).lower` returned, of a program that keeps unused inputs.
+        devices: that it runs on.
+    """
+    text, options = lowered.as_text(), compile_options()
+    if "jax.const" in text:  # arrays of the task are inputs (jax-ml/jax#29679), whose numbers the text does not say
+        return lowered.compile(compiler_options=options)
+    recorded = surroundings.recorded_options(jax.config.values)
+    key = hashlib.sha256(text.encode()).digest(), lowered.in_tree, lowered.out_tree, tuple(devices), recorded
+    program = _programs.pop(key, None) or lowered.compile(compiler_options=options)
+    _programs[key] = program
+    if len(_programs) > KEPT:
+        _programs.pop(next(iter(_programs)))
+    return program
+
+
+def _axes(settings, behind):
+    """Return which axis of each leaf of `Settings` lanes lie on: 0, or None where there is no such axis.
+
+    Args:
+        settings: weights and knobs are what tells.
+        behind: number of axes between that of lanes and those of a lane's own.
+    """
+    own, *knobs = (0 if np.ndim(leaf) == 2 + behind else None for leaf in settings[:3])
+    return Settings(own, *knobs, own, own, own)
