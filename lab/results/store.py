@@ -263,7 +263,7 @@ class Run:
             StoreError: there is none, its manifest is damaged, untrue or of another format, or workers of an older lab
                 may have exchanged its rows.
         """
-        self.path = Path(path)
+        self.path = Path(os.path.expanduser(path))
         self.manifest = _read_manifest(self.path / "manifest.json")
         self.maker = maker(self.manifest)
         if self.manifest["format"] == 2 and _exchanged(self.path, self.manifest):
