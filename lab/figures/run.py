@@ -8,7 +8,6 @@ from typing import NamedTuple
 from lab.figures.style import (
     BLACK,
     GREY,
-    STYLES,
     WHITE,
     WIDTH,
     Axes,
@@ -21,6 +20,7 @@ from lab.figures.style import (
     group_by_world,
     holds,
     interval,
+    kind_of,
     label,
     matplotlib,
     name_rows,
@@ -224,6 +224,9 @@ class Label(NamedTuple):
 def draw_response(conditions: Sequence[Json], ax: Axes, axis: str, quantities: Sequence[str]) -> list[Label]:
     """Draw rates along one axis of a sweep: a curve per regimen that has the axis, a band for one that has not.
 
+    Curves go from the lowest place on the axis to the highest, whatever the order in the config, and have a gap where
+    a rate is undefined.
+
     Args:
         conditions: as JSON values.
         ax: where to draw.
@@ -234,7 +237,7 @@ def draw_response(conditions: Sequence[Json], ax: Axes, axis: str, quantities: S
         What to write at the ends of the first rate's curves.
     """
     regimens = list(dict.fromkeys(condition["regimen"] for condition in conditions))
-    others = [regimen for regimen in regimens if not any(word in regimen.lower() for word in STYLES)]
+    others = [regimen for regimen in regimens if kind_of(regimen) is None]
     labels = []
     for position, regimen in enumerate(regimens):
         style = style_of(regimen, others.index(regimen) if regimen in others else 0)
@@ -256,15 +259,16 @@ def draw_response(conditions: Sequence[Json], ax: Axes, axis: str, quantities: S
 
 
 def _draw_curve(ax: Axes, points: dict[float, Estimate], style: Style, size: float, filled: bool) -> float | None:
-    """Draw known estimates along an axis, and return where they end, if there are any."""
-    known = {place: point for place, point in points.items() if not math.isnan(point.value)}
+    """Draw estimates along an axis, with a gap where one is undefined, and return the last that is known, if any is."""
+    along = sorted(points)
+    known = {place: points[place] for place in along if not math.isnan(points[place].value)}
     if not known:
         return None
-    values = [point.value for point in known.values()]
-    ax.plot(list(known), values, color=style.colour, linestyle=style.line if filled else (0, (1, 1)), linewidth=1)
+    values = [points[place].value for place in along]
+    ax.plot(along, values, color=style.colour, linestyle=style.line if filled else (0, (1, 1)), linewidth=1)
     for place, point in known.items():
         interval(ax, place, point, Mark(style.colour, style.marker, size, width=1), hollow=not filled, upright=True)
-    return values[-1]
+    return list(known.values())[-1].value
 
 
 def _draw_band(ax: Axes, estimate: Estimate, colour: str, filled: bool) -> float:

@@ -148,13 +148,21 @@ def _shades(curves: Mapping[str, Json]) -> list[Any]:
     return [matplotlib.colormaps["cividis_r"](0.15 + 0.85 * rank / last) for rank in range(len(curves))]
 
 
-def draw_curves(curves: Mapping[str, Json], ax: Axes, across: str, up: str) -> None:
-    """Draw the values `up` over the values `across` of the curve of each checkpoint, later ones darker."""
+def draw_curves(curves: Mapping[str, Json], ax: Axes, across: str, up: str, steps: bool = False) -> None:
+    """Draw the values `up` over the values `across` of the curve of each checkpoint, later ones darker.
+
+    A straight line joins two thresholds, as in the area under a ROC curve, where equal scores are half above each
+    other. With `steps`, a value holds from the threshold before it on, as precision does in the average precision.
+    """
     for curve, shade in zip(curves.values(), _shades(curves), strict=True):
         every = (tuple(map(number_from_json, pair)) for pair in zip(curve[across], curve[up], strict=True))
         points = [point for point in every if not any(map(math.isnan, point))]
-        if points:
-            ax.plot(*zip(*points, strict=True), color=shade, linewidth=1.2, drawstyle="steps-post")
+        if not points:
+            continue
+        if steps:
+            points.insert(0, (0.0, points[0][1]))
+        drawstyle = "steps-pre" if steps else "default"
+        ax.plot(*zip(*points, strict=True), color=shade, linewidth=1.2, drawstyle=drawstyle)
     ax.set_xlim(-0.02, 1.02)
     ax.set_ylim(-0.02, 1.02)
 
@@ -171,7 +179,7 @@ def _draw_condition(condition: Json, top: Axes, bottom: Axes) -> None:
         text, place = f"{percent(float(checkpoint))}: area {words}", (0.98, 0.04 + 0.1 * rank)
         top.annotate(text, place, xycoords="axes fraction", ha="right", fontsize="x-small", color=shade)
     bottom.axhline(number_from_json(condition["base_rate"]), color=GREY, linewidth=0.6, linestyle=":")
-    draw_curves(curves, bottom, "pass_given_aligned", "precision")
+    draw_curves(curves, bottom, "pass_given_aligned", "precision", steps=True)
     top.set_xlabel(QUANTITIES["pass_given_misaligned"].symbol)
     bottom.set_xlabel(QUANTITIES["pass_given_aligned"].symbol)
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -70,7 +71,7 @@ class Style(NamedTuple):
     line: str
 
 
-STYLES = {  # the first word in a regimen's name decides
+STYLES = {  # the first of these that a word in a regimen's name begins with decides
     "anti": Style(PURPLE, "v", ":"),
     "hold": Style(GREY, "s", "-"),
     "early": Style(BLUE, "o", "-"),
@@ -80,12 +81,23 @@ STYLES = {  # the first word in a regimen's name decides
 OTHERS = [Style(VERMILION, "X", "-"), Style(SKY, "P", "--"), Style(BLACK, "*", ":")]
 
 
+def kind_of(regimen: str) -> str | None:
+    """Return the key in `STYLES` that a word of a regimen's name begins with, or None: "related" is not late."""
+    return next((kind for kind in STYLES if re.search(rf"(?:^|[_-]){kind}", regimen.lower())), None)
+
+
 def style_of(regimen: str, position: int = 0) -> Style:
-    """Return the style that a regimen has in every figure; `position` chooses among those of other names."""
-    for word, style in STYLES.items():
-        if word in regimen.lower():
-            return style
-    return OTHERS[position % len(OTHERS)]
+    """Return the style that a regimen has in every figure.
+
+    Args:
+        regimen: its name.
+        position: among those of the figure that are of no kind; no two of the first nine look alike.
+    """
+    if kind := kind_of(regimen):
+        return STYLES[kind]
+    colour = OTHERS[position % len(OTHERS)].colour
+    _, marker, line = OTHERS[(position + position // len(OTHERS)) % len(OTHERS)]
+    return Style(colour, marker, line)
 
 
 # --- the mark of an estimate --------------------------------------------------------------------------------------
