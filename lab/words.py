@@ -299,6 +299,26 @@ def name_in_world(world: World, name: str) -> str:
     return " ".join(part for part in name.split() if part not in shared)
 
 
+def plural(noun: str, number: float) -> str:
+    """Return a noun as it stands behind a number.
+
+    >>> plural("run", 1), plural("run", 1.5)
+    ('run', 'runs')
+    """
+    return noun if number == 1 else f"{noun}s"
+
+
+def quantity_words(quantity: str) -> str:
+    """Return what a quantity is called, with its symbol where that is one of a probability or of odds.
+
+    >>> quantity_words("base_rate"), quantity_words("expected_runs")
+    ('base rate, P(A)', 'runs per accepted model')
+    """
+    described = QUANTITIES[quantity]
+    with_symbol = described.unit in ("probability", "odds")
+    return f"{described.words}, {described.symbol}" if with_symbol else described.words
+
+
 def part_words(part: str) -> str:
     """Return what a part of a log impact is called where it stands beside the others.
 

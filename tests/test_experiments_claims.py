@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from lab.claims import book as claims
+from lab import claims
 from lab.config.experiment import parse
 from lab.statistics import Estimate
 from tests.test_claims_book import BETTER, HELD, MF, PERFECT, SURE, WORSE, population, verdict, world

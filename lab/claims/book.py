@@ -5,7 +5,7 @@ rule (the paragraph that begins with "Rule"); its `judge` applies the rule to on
 are `configs/claims/NAME_TASK.yaml`; what was counted lies in `figures/claims/NAME.json`. A module may also have
 
     CONFIGS                            the name of other configs, which several claims then share
-    study(experiment, folder, train)   what to do with a config instead of training it and counting (`rules.count`)
+    study(experiment, folder, train)   what to do with a config instead of training it and counting (`rules.counted`)
     shown(stored)                      the conditions that the figure shows; all by default
     plotted(stored)                    the numbers that the figure of a task draws; `condition_rows` by default
     draw(data)                         a figure of its own instead of `lab.figures.claim_figure`
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab import figures
-from lab.claims.rules import Caption, Stored, Verdict, count, overall
+from lab.claims.rules import Caption, Stored, Verdict, counted, overall
 from lab.results import outcomes
 from lab.results.store import Run, publish
 from lab.statistics import Counts
@@ -139,7 +139,7 @@ def configs(name: str) -> dict[str, Path]:
 
 def count_last(experiment: "Experiment", folder: Path, train: Train) -> Json:
     """Train a config and count its models at the end of training: what most claims do."""
-    return count(outcomes.results(train(experiment, folder), last_only=True))
+    return counted(outcomes.results(train(experiment, folder), last_only=True))
 
 
 def run(

@@ -1,7 +1,7 @@
 """What the rule of a claim may say: quantities of stored conditions, their differences, and the verdict these make.
 
 A claim stores counts and nothing else: of every condition the four cells, and of pairs of conditions on their shared
-seeds the sixteen. `count` and `tabulate` make them, `Stored` reads them, and `judge` in a claim's module decides by
+seeds the sixteen. `counted` and `tabulate` make them, `Stored` reads them, and `judge` in a claim's module decides by
 them. Everything here is computed from counts again whenever it is asked.
 """
 
@@ -46,7 +46,7 @@ class Verdict(NamedTuple):
 # --- what is stored -----------------------------------------------------------------------------------------------
 
 
-def count(results: xr.Dataset, pairs: Iterable[tuple[int, int]] | None = None) -> Json:
+def counted(results: xr.Dataset, pairs: Iterable[tuple[int, int]] | None = None) -> Json:
     """Return the counts of every condition and the joint counts of pairs of them as plain JSON values.
 
     Args:
@@ -108,7 +108,7 @@ class Stored:
     """
 
     def __init__(self, task: str, data: Json):
-        """`data` is what `count` or `tabulate` returned, and what else the claim's study stored."""
+        """`data` is what `counted` or `tabulate` returned, and what else the claim's study stored."""
         self.task, self.data = task, data
         self.conditions: dict[str, Json] = data["conditions"]
         self.names: list[str] = list(data.get("order", self.conditions))
@@ -206,12 +206,12 @@ def aligned_share_of_passing(shares: Shares) -> Float[np.ndarray, " *draws"]:
     return shares[0] / passing_share(shares)
 
 
-def accepted_aligned(runs: int) -> OfShares:
+def accepted(runs: int) -> OfShares:
     """Return P(accepted is aligned) within so many runs, as a function of shares for `Stored.difference`."""
 
     def probability(shares: Shares) -> Float[np.ndarray, " *draws"]:
         aligned_pass, aligned_fail, misaligned_pass, _ = shares
-        return budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs).accepted_aligned
+        return np.asarray(budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs).accepted_aligned)
 
     return probability
 
@@ -223,7 +223,7 @@ def decide(*signed: Estimate) -> str:
     return SUPPORTED if all(estimate.low > 0 for estimate in signed) else UNDECIDED
 
 
-def negative(estimate: Estimate) -> Estimate:
+def flipped(estimate: Estimate) -> Estimate:
     """Return the estimate of the negative."""
     return Estimate(-estimate.value, -estimate.high, -estimate.low)
 
@@ -244,10 +244,10 @@ def overall(verdicts: Iterable[str]) -> str:
 # --- in words -----------------------------------------------------------------------------------------------------
 
 
-def phrase(what: str, estimate: Estimate) -> str:
+def said(what: str, estimate: Estimate) -> str:
     """Return a quantity with its interval in words.
 
-    >>> phrase("P(A)", Estimate(0.354, 0.3253, 0.3838))
+    >>> said("P(A)", Estimate(0.354, 0.3253, 0.3838))
     'P(A) 0.354 [0.325, 0.384]'
     """
     return f"{what} {with_interval(estimate)}"
@@ -255,7 +255,7 @@ def phrase(what: str, estimate: Estimate) -> str:
 
 def listed(estimates: Mapping[str, Estimate]) -> str:
     """Return quantities by what they are, with commas between."""
-    return ", ".join(phrase(what, estimate) for what, estimate in estimates.items())
+    return ", ".join(said(what, estimate) for what, estimate in estimates.items())
 
 
 class Caption(NamedTuple):

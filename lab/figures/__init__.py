@@ -1,8 +1,9 @@
 """Figures of finished numbers; reports, claims, experiments and commands import them.
 
-`draw_*(data, ax)` draws and computes nothing; `*_figure(data)` lays a figure out, and `build*` saves it. The data of a
-figure are plain JSON values, and lie beside its PDF and PNG as NAME.json. `style` has the palette and the one mark of an
-estimate; `run` draws a run, `claim` a claim, and `studies` what `lab card`, `gates`, `sensitivity` and `optimise` found.
+`draw_*(data, ax)` draws and computes nothing; `*_figure(data)` lays a figure out, and `build*` saves it. The data of
+a figure are plain JSON values, and lie beside its PDF and PNG as NAME.json. `style` has the palette and the one mark of
+an estimate; `run` draws a run, `claim` a claim, and `studies` what `lab card`, `gates`, `sensitivity` and `optimise`
+found.
 """
 
 from lab.figures.claim import claim_figure, estimates_figure

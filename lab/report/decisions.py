@@ -9,15 +9,15 @@ from rich.text import Text
 from lab.words import (
     bound,
     chance,
+    estimate_from_json,
     estimate_json,
-    from_json,
     in_words,
+    name_in_world,
     number,
+    number_json,
     percent,
-    plain,
     setting,
     with_interval,
-    within,
 )
 
 
@@ -75,7 +75,7 @@ def plan_table(plans, confidence):
             for index, choice in enumerate(choices):
                 own = (with_interval(getattr(choice, key)) for key in BUDGET)
                 style = "bold" if index == 0 else ""
-                name = within(plan.world, choice.name)
+                name = name_in_world(plan.world, choice.name)
                 cells = (f"{runs:,}" if index == 0 else "", name, *own, chance(choice.probability_best))
                 view.add_row(*(Text(cell, style=style) for cell in cells))
     return view
@@ -85,7 +85,9 @@ def plan_readings(plans):
     """Return which condition is best from which number of runs on, a line per world."""
     lines = []
     for plan in plans:
-        spans = [f"{within(plan.world, name)} from {runs:,} run{'s' * (runs > 1)} on" for runs, name in plan.changes]
+        spans = [
+            f"{name_in_world(plan.world, name)} from {runs:,} run{'s' * (runs > 1)} on" for runs, name in plan.changes
+        ]
         lines.append((f"{in_words(plan.world)}: " if plan.world else "") + "best by its estimate: " + ", ".join(spans))
     return lines
 
@@ -102,8 +104,8 @@ def curve_json(curve, most=200):
     points = ("threshold", "pass_given_aligned", "pass_given_misaligned", "precision")
     return {
         "area": estimate_json(curve.area),
-        "average_precision": plain(curve.average_precision),
-        **{key: [plain(float(getattr(curve, key)[index])) for index in kept] for key in points},
+        "average_precision": number_json(curve.average_precision),
+        **{key: [number_json(float(getattr(curve, key)[index])) for index in kept] for key in points},
     }
 
 
@@ -144,7 +146,7 @@ def gates_table(conditions, budgets, confidence, steps):
         for index, budget in enumerate(budgets):
             best = condition["best_gates"][index]
             gates = [_gate(**gate) for gate in best["gates"]]
-            own = (with_interval(from_json(best[key])) for key in ("value", "baseline", "gain"))
+            own = (with_interval(estimate_from_json(best[key])) for key in ("value", "baseline", "gain"))
             used = f"{number(best['compute'])} ({number(best['baseline_compute'])})"
             name = condition["name"] if index == 0 else ""
             view.add_row(*map(Text, (name, setting(budget), ", ".join(gates) or "competence alone", *own, used)))
@@ -160,7 +162,7 @@ def field_json(field, outcomes):
     """Return a `lab.decision.Field` and the outcomes of policies on it as plain JSON values."""
     return {
         "ideas": [
-            {"name": name, "base_rate": plain(counts.base_rate), "shrunken": mean}
+            {"name": name, "base_rate": number_json(counts.base_rate), "shrunken": mean}
             for name, counts, mean in zip(field.names, field.counts, field.fit.idea_means, strict=True)
         ],
         "propensity": field.fit.propensity._asdict(),

@@ -5,7 +5,7 @@ from rich.text import Text
 
 from lab.statistics import Estimate
 from lab.studies.schedules import GOALS
-from lab.words import bound, estimate_json, from_json, percent, plain, setting, with_interval
+from lab.words import bound, estimate_from_json, estimate_json, number_json, percent, setting, with_interval
 
 
 def card_json(results, card):
@@ -128,7 +128,7 @@ def profile_table(data):
             per = 100 * (moment["end"] - moment["start"])
             every = [moment["derivative"][name] for name in quantities]
             every += [moment["pushed"]["base_rate"]] if counted else []
-            cells = (with_interval(Estimate(*(x / per for x in from_json(own)))) for own in every)
+            cells = (with_interval(Estimate(*(x / per for x in estimate_from_json(own)))) for own in every)
             view.add_row(*map(Text, (term, span, *cells)))
     return view
 
@@ -152,7 +152,7 @@ def optimised_json(results, goal, limits, searches, schedules, rows, verdict):
         **limits,
         "searches": [
             {"weights": own.weights.tolist(), "slopes": own.slopes.tolist(), "errors": own.errors.tolist(),
-             "value": plain(own.value)}
+             "value": number_json(own.value)}
             for own in searches
         ],
         "schedules": {name: own.tolist() for name, own in schedules.items()},
@@ -193,15 +193,15 @@ def optimised_table(data):
     for column in ("schedule", "goal", "gain of learned over it", "competent"):
         view.add_column(column, overflow="fold")
     for row in data["rivals"]:
-        gain = with_interval(from_json(row["gain"])) if row["gain"] else ""
+        gain = with_interval(estimate_from_json(row["gain"])) if row["gain"] else ""
         able = bound(row["able"], upwards=False, digits=3) + ("" if row["allowed"] else ", below the floor")
-        view.add_row(*map(Text, (row["name"], with_interval(from_json(row["value"])), gain, able)))
+        view.add_row(*map(Text, (row["name"], with_interval(estimate_from_json(row["value"])), gain, able)))
     return view
 
 
 def optimised_reading(data):
     """Return in a sentence or two who wins, and where the optimum is flat."""
-    gains = {row["name"]: from_json(row["gain"]) for row in data["rivals"] if row["gain"] and row["allowed"]}
+    gains = {row["name"]: estimate_from_json(row["gain"]) for row in data["rivals"] if row["gain"] and row["allowed"]}
     if not all(row["allowed"] for row in data["rivals"] if not row["gain"]):
         return "The schedule found does not meet the floor on competence."
     hand = {name: gain for name, gain in gains.items() if not name.startswith("learned")}

@@ -14,8 +14,8 @@ from lab.words import (
     in_words,
     limits,
     number,
+    number_json,
     percent,
-    plain,
     rounded,
     setting,
     with_interval,
@@ -38,7 +38,8 @@ def impact_json(summary):
         return None
     parts = {key: estimate_json(value) for key, value in summary.impact._asdict().items()}
     shared = {
-        key: {name: plain(x) for name, x in own._asdict().items()} for key, own in summary.pairing._asdict().items()
+        key: {name: number_json(x) for name, x in own._asdict().items()}
+        for key, own in summary.pairing._asdict().items()
     }
     return {
         "baseline": summary.baseline,

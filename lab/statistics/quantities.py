@@ -347,6 +347,7 @@ _QUANTITIES = (
     ),
 )
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _QUANTITIES}
+OF_ACCEPTED = tuple(name for name, quantity in QUANTITIES.items() if quantity.of_accepted)
 
 
 def quantity_named(name: str) -> Quantity:
