@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lab import cli, figures
-from lab.figures.run import OUTCOMES, draw_response
+from lab.figures.run import OUTCOMES, PART_COLOURS, draw_response
 from lab.figures.style import OTHERS, STYLES, kind_of, style_of
 from lab.report.page.charts import SHAPES
 from lab.results.store import StoreError

@@ -78,7 +78,6 @@ __all__ = [
     "redraw",
     "run",
     "said",
-    "stored",
     "table",
     "tabulate",
     "verdicts",

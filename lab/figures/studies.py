@@ -32,6 +32,7 @@ from lab.figures.style import (
 )
 from lab.statistics import QUANTITIES, Estimate
 from lab.studies.schedules import GOALS
+from lab.studies.sensitivity import per_percent
 from lab.words import Json, estimate_from_json, number_from_json, percent, rounded, setting
 
 # --- lab card -----------------------------------------------------------------------------------------------------
@@ -241,10 +242,8 @@ CURVE = 1.2  # width of the curve of derivatives, in points
 PUSH = Mark(GREY, size=3, width=0.6)  # hollow, because it is not the derivative
 
 
-def per_percent(estimate: Estimate, moment: Json) -> Estimate:
-    """Return what a change that lasts a whole segment comes to for each 1% of training."""
-    percents = 100 * (moment["end"] - moment["start"])
-    return Estimate(*(end / percents for end in estimate))
+def _per_percent(moment: Json, kind: str, quantity: str) -> Estimate:
+    return per_percent(estimate_from_json(moment[kind][quantity]), moment["start"], moment["end"])
 
 
 def draw_moments(moments: Sequence[Json], ax: Axes, quantity: str) -> None:
@@ -252,9 +251,9 @@ def draw_moments(moments: Sequence[Json], ax: Axes, quantity: str) -> None:
 
     Lines with bands: the derivative in each segment. Hollow, where there is one: the same from a whole push there.
     """
-    slopes = [per_percent(estimate_from_json(moment["derivative"][quantity]), moment) for moment in moments]
+    slopes = [_per_percent(moment, "derivative", quantity) for moment in moments]
     pushes = {
-        (moment["start"] + moment["end"]) / 2: per_percent(estimate_from_json(moment["pushed"][quantity]), moment)
+        (moment["start"] + moment["end"]) / 2: _per_percent(moment, "pushed", quantity)
         for moment in moments
         if moment["pushed"]
     }

@@ -125,8 +125,10 @@ def _vega() -> str:
     """Return one script with Vega, Vega-Lite and what shows them, of the version that altair writes."""
     version = ".".join(altair.VEGALITE_VERSION.split(".")[:2])
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    unlimited = limit == resource.RLIM_INFINITY
-    script = vl_convert.javascript_bundle(None, vl_version=version) if unlimited else _bundle(version)
+    if limit != resource.RLIM_INFINITY:
+        return _bundle(version).replace("</script", "<\\/script")
+    # its stub lacks the default of what comes first
+    script = vl_convert.javascript_bundle(vl_version=version)  # pyright: ignore[reportCallIssue]
     return script.replace("</script", "<\\/script")
 
 
