@@ -1,10 +1,12 @@
 """Plans, gates and ideas as JSON and tables."""
 
 from dataclasses import asdict
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from lab.studies.rejection import Rejection
 from lab.words import (
     bound,
     chance,
@@ -90,7 +92,7 @@ def plan_readings(plans):
 
 
 def curve_json(curve, most=200):
-    """Return a `lab.studies.rejection.Roc` as plain JSON values, thinned to about `most` points."""
+    """Return a `lab.studies.roc.Roc` as plain JSON values, thinned to about `most` points."""
     kept = sorted({round(step * (len(curve.threshold) - 1) / most) for step in range(most + 1)})
     points = ("threshold", "pass_given_aligned", "pass_given_misaligned", "precision")
     return {
@@ -108,6 +110,33 @@ def gates_json(best):
         **{key: estimate_json(getattr(best, key)) for key in ("value", "baseline", "gain")},
         "compute": best.compute,
         "baseline_compute": best.baseline_compute,
+    }
+
+
+def rejection_json(rejection: Rejection) -> dict[str, Any]:
+    """Return what rejecting early would have gained as plain JSON values, with what its figure needs."""
+    about = rejection.about
+    words = {"name": about.name, "hash": about.hash, "question": about.question, "confidence": about.confidence}
+    return {
+        **words,
+        "steps": rejection.steps,
+        **({"partial": rejection.partial} if rejection.partial else {}),
+        "proxy": rejection.proxy,
+        "conditions": [
+            {
+                "name": condition.name,
+                "regimen": condition.regimen,
+                "coordinates": condition.coordinates,
+                "base_rate": plain(condition.base_rate),
+                "areas": {setting(share): estimate_json(area) for share, area in condition.areas.items()},
+                "curves": {setting(share): curve_json(curve) for share, curve in condition.curves.items()},
+                "best_gates": [
+                    {"budget": budget, **gates_json(best)}
+                    for budget, best in zip(rejection.budgets, condition.best, strict=True)
+                ],
+            }
+            for condition in rejection.conditions
+        ],
     }
 
 

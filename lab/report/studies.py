@@ -1,32 +1,46 @@
 """Cards, probes, profiles and schedules as JSON and tables."""
 
+from typing import Any
+
 from rich.table import Table
 from rich.text import Text
 
 from lab.statistics import Estimate
-from lab.studies.schedules import GOALS
+from lab.studies.card import Card
+from lab.studies.schedules import GOALS, Optimised
+from lab.studies.sensitivity import Profile
 from lab.words import bound, estimate_json, from_json, percent, plain, setting, with_interval
 
 
-def card_json(results, card):
-    """Return a `lab.studies.card.Card` as plain JSON values, with what its figure needs."""
+def card_json(card: Card) -> dict[str, Any]:
+    """Return a card as plain JSON values, with what its figure needs."""
 
     def plainly(tree):
         return {
             key: estimate_json(value) if isinstance(value, Estimate) else plainly(value) for key, value in tree.items()
         }
 
-    config = {key: results.attrs[key] for key in ("name", "hash", "question", "proxy", "thresholds")}
-    answers = [
-        {"question": own.question, "verdict": own.verdict, "reading": own.reading, "numbers": plainly(own.numbers)}
-        for own in card.answers
-    ]
-    curves = {
-        world: [{"onset": onset, **plainly(own)} for onset, own in curve.items()]
-        for world, curve in card.curves.items()
+    about = card.about._asdict()
+    return {
+        **{key: about[key] for key in ("name", "hash", "question", "proxy", "thresholds")},
+        "answers": [
+            {
+                "question": answer.question,
+                "verdict": answer.verdict,
+                "reading": answer.reading,
+                "numbers": plainly(answer.numbers),
+            }
+            for answer in card.answers
+        ],
+        "curves": {
+            world: [{"onset": onset, **plainly(numbers)} for onset, numbers in curve.items()]
+            for world, curve in card.curves.items()
+        },
+        "regimens": plainly(card.regimens),
+        "confidence": card.about.confidence,
+        "seeds": card.about.seeds,
+        "window": card.window,
     }
-    rest = {"confidence": card.confidence, "seeds": card.seeds, "window": card.window}
-    return {**config, "answers": answers, "curves": curves, "regimens": plainly(card.regimens), **rest}
 
 
 def card_table(data):
@@ -67,33 +81,30 @@ def probe_table(probes, confidence):
     return view
 
 
-def profile_json(about, condition, profile, changed, quantities, estimator="counted"):
-    """Return moments as plain JSON values, with what their figure needs.
-
-    Args:
-        about: name, hash, question, proxy, thresholds, confidence and seeds of the run.
-        condition: name of the condition.
-        profile: term -> `lab.studies.sensitivity.Moment`s.
-        changed: term -> `lab.studies.sensitivity.Change`.
-        quantities: quantity -> its heading.
-        estimator: counted, evolution, pathwise or surrogate.
-    """
+def profile_json(profile: Profile) -> dict[str, Any]:
+    """Return what weights do at every moment as plain JSON values, with what its figure needs."""
     terms = {
         term: {
-            **changed[term]._asdict(),
+            **profile.changes[term]._asdict(),
             "moments": [
                 {
                     "start": moment.start,
                     "end": moment.end,
-                    "derivative": {name: estimate_json(own) for name, own in moment.derivative.items()},
-                    "pushed": {name: estimate_json(own) for name, own in moment.pushed.items()},
+                    "derivative": {name: estimate_json(value) for name, value in moment.derivative.items()},
+                    "pushed": {name: estimate_json(value) for name, value in moment.pushed.items()},
                 }
                 for moment in moments
             ],
         }
-        for term, moments in profile.items()
+        for term, moments in profile.moments.items()
     }
-    return {**about, "condition": condition, "estimator": estimator, "quantities": quantities, "terms": terms}
+    return {
+        **profile.about._asdict(),
+        "condition": profile.condition,
+        "estimator": profile.estimator,
+        "quantities": profile.quantities,
+        "terms": terms,
+    }
 
 
 def profile_table(data):
@@ -133,29 +144,28 @@ def profile_table(data):
     return view
 
 
-def optimised_json(results, goal, limits, searches, schedules, rows, verdict):
-    """Return a search for a schedule as plain JSON values, with what its figure needs.
-
-    Args:
-        results: of the schedules on fresh seeds.
-        goal: a `lab.studies.schedules.Goal`.
-        limits: cap, budget, terms, ends and condition of the search.
-        searches: a `lab.studies.schedules.Found` of each start.
-        schedules: name -> weights.
-        rows: a `lab.studies.schedules.Rival` of each schedule, best first.
-        verdict: what `lab.studies.schedules.verdict` said.
-    """
+def optimised_json(optimised: Optimised) -> dict[str, Any]:
+    """Return a search for a schedule as plain JSON values, with what its figure needs."""
+    problem, subject = optimised.problem, optimised.problem.subject
+    experiment = subject.experiment
     return {
-        **{key: results.attrs[key] for key in ("name", "hash", "question", "proxy", "thresholds", "confidence")},
-        "seeds": results.sizes["seed"],
-        "goal": goal._asdict(),
-        **limits,
+        **optimised.about._asdict(),
+        "goal": problem.goal._asdict(),
+        "cap": problem.bounds.cap,
+        "budget": problem.bounds.budget,
+        "terms": list(subject.terms),
+        "condition": subject.condition.name,
+        "ends": [end / experiment.training.steps for end in experiment.ends],
         "searches": [
-            {"weights": own.weights.tolist(), "slopes": own.slopes.tolist(), "errors": own.errors.tolist(),
-             "value": plain(own.value)}
-            for own in searches
+            {
+                "weights": optimum.weights.tolist(),
+                "slopes": optimum.slopes.tolist(),
+                "errors": optimum.errors.tolist(),
+                "value": plain(optimum.value),
+            }
+            for optimum in optimised.optima
         ],
-        "schedules": {name: own.tolist() for name, own in schedules.items()},
+        "schedules": {name: schedule.tolist() for name, schedule in optimised.schedules.items()},
         "rivals": [
             {
                 "name": row.name,
@@ -164,10 +174,10 @@ def optimised_json(results, goal, limits, searches, schedules, rows, verdict):
                 "able": row.able,
                 "allowed": row.allowed,
             }
-            for row in rows
+            for row in optimised.standings
         ],
-        "verdict": verdict,
-    }  # fmt: skip
+        "verdict": optimised.verdict,
+    }
 
 
 def goal_text(data):
