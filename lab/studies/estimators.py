@@ -483,7 +483,7 @@ def estimate_moments(
         slopes = {"base_rate": surrogate(subject, seeds, lanes=lanes).slopes}
     else:
         quantities, slopes = SMOOTH, _checked_slopes(subject, seeds, steps, lanes)
-    z = float(ndtri((1 + experiment.config.confidence) / 2))
+    z = -float(ndtri((1 - experiment.config.confidence) / 2))
     edges = [0.0, *(end / experiment.training.steps for end in experiment.ends)]
 
     def estimates(segment: int, index: int) -> dict[str, Estimate]:

@@ -394,7 +394,8 @@ def searches(
     Args:
         problem: what is searched.
         effort: how hard.
-        file: JSON in which finished searches are kept, so that the same call goes on after them.
+        file: JSON in which finished searches are kept, so that the same call goes on after them; with other code,
+            versions or devices it searches again.
         progress: called with how many of all steps are done, and how many there are.
 
     Returns:
@@ -428,12 +429,18 @@ def searches(
 
 
 def _asked(problem: Problem, effort: Effort) -> str:
-    """Return all that a search depends on as text; what is stored for another text is not used."""
+    """Return all that a search depends on as text, code and devices included; another text's searches are not used."""
+    import jax
+
+    from lab.training import engine
+
     experiment, condition = problem.subject.experiment, problem.subject.condition
     shared = {**experiment.as_json(), "seeds": None, "stop": None, "regimens": None, "sweep": None, "name": None}
     segments = [[*segment] for segment in condition.settings]
     spent = (problem.bounds.cap, problem.bounds.budget, effort.iterations, effort.pairs)
-    return json.dumps([shared, segments, list(problem.subject.terms), problem.goal, *spent], sort_keys=True)
+    made_by = engine.identity(experiment.task, jax.devices())
+    asked = [shared, segments, list(problem.subject.terms), problem.goal, *spent, made_by]
+    return json.dumps(asked, sort_keys=True)
 
 
 def _stored(file: Path | None, asked: str) -> list[Optimum]:
@@ -444,7 +451,7 @@ def _stored(file: Path | None, asked: str) -> list[Optimum]:
         stored = json.loads(file.read_text())
     except json.JSONDecodeError:  # damaged: search again
         return []
-    if stored.get("asked") != asked:
+    if not isinstance(stored, dict) or stored.get("asked") != asked:
         return []
     return [Optimum(*map(np.array, arrays), value) for *arrays, value in stored["found"]]
 
