@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Span, Text
 from tyro.conf import Positional, arg
 
+from lab.config.source import read_yaml, shortened
 from lab.results.outcomes import UnknownName
 from lab.words import printable
 
@@ -138,6 +139,53 @@ NameOrNone = Annotated[
 ]
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
 AsJson = Annotated[bool, arg(name="json")]
+MOST_NUMBERS = 100  # that an option takes
+LONGEST_KEY = 64  # characters of a knob's name
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """Return names that have commas between them, each once; None for None."""
+    return None if text is None else list(dict.fromkeys(name.strip() for name in text.split(",")))
+
+
+def split_numbers(option: str, text: str, kind: type[int] | type[float], most: int) -> list[int] | list[float]:
+    """Return numbers that have commas between them.
+
+    Args:
+        option: that they are given to.
+        text: of the numbers.
+        kind: whole numbers, or any.
+        most: the largest.
+    """
+    try:
+        numbers = [kind(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not 1 <= len(numbers) <= MOST_NUMBERS or not all(1 <= number <= most for number in numbers):
+        words = "whole numbers" if kind is int else "numbers"
+        raise UsageError(
+            f"{option}: {words} from 1 to {most:,} with commas between, at most {MOST_NUMBERS} of them, "
+            f"not {shortened(repr(text))}"
+        )
+    return numbers
+
+
+def split_settings(option: str, text: str) -> dict[str, Any]:
+    """Return name -> value from name=value with commas between; values are read as those of a config are.
+
+    Args:
+        option: that they are given to.
+        text: of the settings.
+    """
+    values: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not 1 <= len(name) <= LONGEST_KEY:
+            raise UsageError(f"{option}: name=value, with commas between, not {shortened(repr(part))}")
+        if name in values:
+            raise UsageError(f"{option}: {name} is given twice")
+        values[name] = read_yaml(value, f"{option} {name}").data
+    return values
 
 
 # --- how they are stopped -----------------------------------------------------------------------------------------
