@@ -35,7 +35,7 @@ NOT_RUN = {
     "lab check-task": "tests/test_conformance.py checks the same file",
     "lab sensitivity": "trains 41 conditions; tests/test_studies_sensitivity.py runs a small one",
     "lab card": "trains thousands of models whatever the config says; tests/test_studies_card.py runs a small one",
-    "lab optimise": "its searches take minutes whatever the config says; tests/test_studies_schedules.py runs a small one",
+    "lab optimise": "searches for minutes whatever the config says; tests/test_studies_schedules.py runs a small one",
     "lab experiment": "trains what a claim takes; tests/test_claims.py runs a small one",
     "lab run CONFIG": "stands for any config",
 }

@@ -145,6 +145,7 @@ def card(
         trust_code=trust_code,
     )
     data = report.card_json(answered)
+    assert answered.folder is not None, "a card that was trained has a folder"
     path = figures.build_card(data, inner_folder(answered.folder, "figures"))
     if as_json:
         print_json(data)

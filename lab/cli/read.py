@@ -66,7 +66,7 @@ def only(results: Results, wanted: Bool[np.ndarray, " condition"]) -> Results:
     return results.isel(condition=np.flatnonzero(wanted))
 
 
-def print_run(stored: Run, partial: bool = False) -> tuple[Results, list[Summary]]:
+def print_run(stored: Run, partial: bool = False) -> tuple[Results, tuple[Summary, ...]]:
     """Print a run's table and what it means; return the results and the rows."""
     results = read(stored, partial)
     rows = summary.summarise(results)

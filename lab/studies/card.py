@@ -443,7 +443,8 @@ def run(
     knobs = dict(settings or {})
     named = {"file": str(Path(task).resolve())} if task.endswith(".py") else {}
     named |= {"name": kind.name}
-    named |= {field.name: knobs.pop(field.name) for field in dataclasses.fields(kind) if field.name in knobs}
+    sizes = [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+    named |= {size: knobs.pop(size) for size in sizes if size in knobs}
     experiment = read_config(config(named, kind(), proxy, seeds, weight, knobs), trust_code)
     stored = train(experiment, out)
     return replace(read(outcomes.results(stored, last_only=True)), folder=stored.path)

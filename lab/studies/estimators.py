@@ -45,6 +45,7 @@ CHECKED = 3  # segments, beside the first and the last, whose slopes through tra
 MOST_APART = 3  # standard errors between a slope and a difference
 MOST_NOISE = 10  # times the standard error of differences
 
+AnyArray = Array | np.ndarray  # of JAX or of numpy
 # the scores of a seed at the end of every segment, of the weights there
 Trajectory = Callable[[UInt[Array, ""], Float[Array, "segments terms"]], Float[Array, "segments scores"]]
 
@@ -67,7 +68,7 @@ def mean_slopes(slopes: Num[np.ndarray, "seeds segments terms"]) -> Slopes:
     return Slopes(slopes.mean(0), slopes.std(0) / math.sqrt(len(slopes)))
 
 
-def _with_values(settings: Settings, task: Task, names: Sequence[str], values: Float[Array, "..."]) -> Settings:
+def _with_values(settings: Settings, task: Task, names: Sequence[str], values: Float[AnyArray, "..."]) -> Settings:
     """Return `Settings` with other weights and knobs, which are the last axis of `values`, in the order of `names`."""
     weights, knobs = settings.weights, settings.training_knobs
     for index, name in enumerate(names):
@@ -78,7 +79,7 @@ def _with_values(settings: Settings, task: Task, names: Sequence[str], values: F
     return settings._replace(weights=weights, training_knobs=knobs)
 
 
-def _with_column(table: Float[Array, "..."], index: int, values: Float[Array, "..."]) -> Float[Array, "..."]:
+def _with_column(table: Float[AnyArray, "..."], index: int, values: Float[AnyArray, "..."]) -> Float[Array, "..."]:
     table = jnp.broadcast_to(table, (*values.shape, table.shape[-1]))
     return table.at[..., index].set(values)
 

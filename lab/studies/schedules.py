@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 SEARCH = 3 * 2**30  # the first seed of searches, far from those of any config
 SIGMAS = 0.3, 0.1  # size of the perturbations at the start and at the end of a search, as a share of the cap
 RATE = 0.15  # of Adam, as a share of the cap, falling to 0
-MEMORY = {"b1": 0.8, "b2": 0.95}  # of Adam: short, because a search has few steps
+MEMORY = 0.8, 0.95  # decay rates of both moments of Adam: short, because a search has few steps
 GOALS = {"posterior_odds": "ln posterior odds", "accepted_aligned": "P(accepted is aligned)"}
 STEEP = 20.0  # what a missing share of competent models costs
 MOST_RUNS = 10**9  # that accepted_aligned may allow
@@ -73,7 +73,7 @@ class Goal(NamedTuple):
         if self.name == "posterior_odds":
             with np.errstate(divide="ignore", invalid="ignore"):
                 return np.log(aligned_pass) - np.log(misaligned_pass)
-        return budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, self.runs).accepted_aligned
+        return np.asarray(budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, self.runs).accepted_aligned)
 
     def slopes(
         self, cell: Int[np.ndarray, "sides seeds"], able: Bool[np.ndarray, "sides seeds"]
@@ -359,7 +359,7 @@ def search(
 
     cap, pairs, iterations = bounds.cap, effort.pairs, effort.iterations
     weights, random = project(start, bounds), np.random.default_rng(first_seed)
-    climber = optax.adam(optax.cosine_decay_schedule(RATE, iterations), **MEMORY)
+    climber = optax.adam(optax.cosine_decay_schedule(RATE, iterations), *MEMORY)
     state, trail = climber.init(jnp.asarray(weights)), []
     for index in range(iterations):
         draws = random.standard_normal((pairs, *weights.shape))
@@ -453,7 +453,10 @@ def _stored(file: Path | None, asked: str) -> list[Optimum]:
         return []
     if not isinstance(stored, dict) or stored.get("asked") != asked:
         return []
-    return [Optimum(*map(np.array, arrays), value) for *arrays, value in stored["found"]]
+    return [
+        Optimum(np.array(weights), np.array(slopes), np.array(errors), value)
+        for weights, slopes, errors, value in stored["found"]
+    ]
 
 
 # --- the comparison -----------------------------------------------------------------------------------------------

@@ -48,16 +48,29 @@ class About(NamedTuple):
     @classmethod
     def of_results(cls, results: Results) -> "About":
         """Return what results say of their run."""
-        words = (results.attrs[key] for key in ("name", "hash", "question"))
-        marks = (attribute(results, key) for key in ("proxy", "thresholds", "confidence"))
-        return cls(*words, *marks, results.sizes["seed"])
+        return cls(
+            name=results.attrs["name"],
+            hash=results.attrs["hash"],
+            question=results.attrs["question"],
+            proxy=attribute(results, "proxy"),
+            thresholds=attribute(results, "thresholds"),
+            confidence=attribute(results, "confidence"),
+            seeds=results.sizes["seed"],
+        )
 
     @classmethod
     def of_experiment(cls, experiment: "Experiment") -> "About":
         """Return what the run of an experiment will say."""
         config = experiment.config
-        marks = (config.proxy, experiment.thresholds, config.confidence)
-        return cls(experiment.name, experiment.hash, config.question, *marks, len(experiment.seeds))
+        return cls(
+            name=experiment.name,
+            hash=experiment.hash,
+            question=config.question,
+            proxy=config.proxy,
+            thresholds=experiment.thresholds,
+            confidence=config.confidence,
+            seeds=len(experiment.seeds),
+        )
 
 
 def train_here(experiment: "Experiment", out: Path | None = None) -> Run:
