@@ -281,17 +281,16 @@ def prefixes(name, devices):
     """What a sweep costs with shared prefixes, as a share of training every condition from the start."""
     import numpy as np
 
-    from lab.config.experiment import load, parse
+    from lab.config.experiment import from_values, load, parse
     from lab.studies import sensitivity
     from lab.training import engine
 
     sweep = load(ROOT / "configs/critical_period.yaml") if name == "critical_period" else parse(EVEN)
     if name == "profile":  # of `lab sensitivity`, without the pushes
         plain = parse(PROFILE)
-        text = sensitivity.config(plain, plain.conditions[0], sensitivity.changes(plain.task, ["test"]))
-        values = json.loads(text)
+        values = sensitivity.config(plain, plain.conditions[0], sensitivity.changes(plain.task, ["test"]))
         values["regimens"] = {key: own for key, own in values["regimens"].items() if not key.startswith("push")}
-        sweep = parse(json.dumps(values))
+        sweep = from_values(values)
     sweep = sweep.with_seeds(2 * LANES * len(devices))
     tree, blocks = engine.Blocks(sweep, LANES, devices), [LANES * index for index in range(2 * len(devices))]
     leaves = sorted(set(engine.plan(sweep.conditions)[1]))

@@ -43,12 +43,13 @@ import jax.numpy as jnp
 import numpy as np
 from tueplots import figsizes
 
-from lab.config.experiment import parse
+from lab.config.experiment import from_values, parse
 from lab.figures import GREY, save
 from lab.figures.style import matplotlib, subplots
 from lab.results import outcomes
 from lab.studies import estimators as derivatives
 from lab.studies import sensitivity
+from lab.studies.regimens import Subject
 from lab.training import engine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,10 +77,10 @@ TERM = "test"
 def counted(experiment, condition, step):
     """Return outcomes and test scores with the weight raised and lowered in every segment."""
     changed = sensitivity.changes(experiment.task, [TERM], step)
-    values = json.loads(sensitivity.config(experiment, condition, changed))
+    values = sensitivity.config(experiment, condition, changed)
     values["regimens"] = {name: own for name, own in values["regimens"].items() if not name.startswith("push")}
     with tempfile.TemporaryDirectory() as folder:
-        run = engine.run(parse(json.dumps(values)), Path(folder, "run"))
+        run = engine.run(from_values(values), Path(folder, "run"))
         results = outcomes.results(run, last_only=True)
     return outcomes.classify(results), results["test"].values[:, :, -1].astype(float)
 
@@ -107,7 +108,7 @@ def measure(task, activation, scale):
     seeds = max(256, int(seeds * scale))
     experiment = parse(CONFIG.format(task=task, first=FIRST, seeds=seeds, knobs=knobs))
     condition, segments = experiment.conditions[0], len(experiment.ends)
-    own = (experiment, condition, [TERM])
+    subject = Subject(experiment, condition, (TERM,))
     fewer = FIRST + np.arange(max(32, min(512, seeds // 4) // 32 * 32), dtype=np.uint32)
     rows, clock = {}, {}
 
@@ -126,19 +127,19 @@ def measure(task, activation, scale):
     errors = np.maximum(slopes.std(1) / math.sqrt(seeds), 1 / (2 * step * seeds))
     rows["counted"] = slopes.mean(1), errors
     with timed("evolution"):
-        found = derivatives.evolution(*own, sigma, seeds, FIRST + 10 * seeds)["base_rate"]
+        found = derivatives.evolution(subject, sigma, seeds, FIRST + 10 * seeds)["base_rate"]
     rows["evolution"] = found.values[:, 0], found.errors[:, 0]
     for name, dtype in (("pathwise", jnp.float32), ("pathwise64", jnp.float64)):
         with timed(name):
-            each = derivatives.pathwise(*own, fewer, dtype=dtype)[:, :, 0].astype(float)
+            each = derivatives.pathwise(subject, fewer, dtype=dtype)[:, :, 0].astype(float)
         rows[name] = each.mean(0), each.std(0) / math.sqrt(len(each))
     with timed("surrogate"):
-        early = derivatives.surrogate(*own, fewer)
+        early = derivatives.surrogate(subject, fewer)
     rows["surrogate"] = early.slopes.values[:, 0], early.slopes.errors[:, 0]
     both = (aligned[places] == 0).all((0, 1))
     both &= np.arange(seeds) < len(fewer)  # the same seeds for both
     basin = (tested[places[:, 0]] - tested[places[:, 1]])[:, both].mean(1) / (2 * step)
-    inside = derivatives.pathwise(*own, fewer, "test")[:, :, 0].astype(float)[both[: len(fewer)]].mean(0)
+    inside = derivatives.pathwise(subject, fewer, "test")[:, :, 0].astype(float)[both[: len(fewer)]].mean(0)
     spent = {name: clock[name] * float((rows[name][1] ** 2).mean()) for name in rows}
     return {
         "step": step,

@@ -39,7 +39,7 @@ class Tracker:
             raise ModuleNotFoundError(f"--tracker: {kind} is not installed: pip install 'proxy-lab[{kind}]'")
         self.kind, self.say, self.lines = kind, say, queue.SimpleQueue()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "lab.cli.trackers", kind],
+            [sys.executable, "-m", "lab.report.trackers", kind],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             env={**IMPATIENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             start_new_session=True,  # Ctrl+C is for the run
