@@ -16,7 +16,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from lab.claims import book as claims
+from lab import claims
 from lab.cli.train import train
 from lab.config.experiment import load, parse
 from lab.config.source import read_yaml
@@ -68,7 +68,7 @@ def judged(name, folder, first, share=1, variation="nothing"):
         return experiment.with_seeds(max(len(experiment.seeds) // share, 32), first)
 
     data = json.loads(path.read_text()) if path.exists() else claims.run(name, train, runs=folder, to=to, read=read)
-    return {task: own.verdict for task, own in claims.judged(name, data).items()}
+    return {task: own.verdict for task, own in claims.verdicts(name, data).items()}
 
 
 def compared(names, now):
@@ -81,7 +81,7 @@ def compared(names, now):
     counts, changed = Counter(), []
     for name in names:
         stored = json.loads((claims.FIGURES / f"{name}.json").read_text())
-        before = {task: own.verdict for task, own in claims.judged(name, stored).items()}
+        before = {task: own.verdict for task, own in claims.verdicts(name, stored).items()}
         for task, verdict in now(name).items():
             if before[task] == claims.UNDECIDED:
                 continue
@@ -98,7 +98,9 @@ def compared(names, now):
 
 def fresh(names):
     """Judge claims on fresh seeds and store how many verdicts change."""
-    found = compared(names or claims.stored(), functools.partial(judged, folder=Path("runs/replication"), first=FRESH))
+    found = compared(
+        names or claims.names_with_counts(), functools.partial(judged, folder=Path("runs/replication"), first=FRESH)
+    )
     return "replication", {"first_seed": FRESH, **found}
 
 
