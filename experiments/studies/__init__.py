@@ -27,7 +27,7 @@ def load(config: str, most_seeds: int | None) -> Experiment:
     return experiment.with_seeds(min(most_seeds, len(experiment.seeds))) if most_seeds else experiment
 
 
-def run_study(about: str, name: str, study: Callable[[int | None], Json], draw: Callable, caption: str) -> None:
+def run_study(about: str | None, name: str, study: Callable[[int | None], Json], draw: Callable, caption: str) -> None:
     """Do what a study's command line asks for: measure and draw, or only draw again what is stored.
 
     Args:

@@ -16,6 +16,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 from experiments import Json
 from lab.claims import book as claims
@@ -53,10 +54,10 @@ Verdicts = dict[str, str]  # by task
 
 def varied(text: str, variation: str) -> str:
     """Return the text of a config with one thing changed."""
-    values: Json = read_yaml(text, "config")[0]
+    values = cast(Json, read_yaml(text, "config")[0])  # a config is a mapping
     task = values["task"] if isinstance(values["task"], dict) else {"name": values["task"]}
     name, training = task["name"], dict(values.get("training", {}))
-    usual = TASKS[name]
+    usual: Any = TASKS[name]  # of which some have a width
     if variation == "width" and name == "race":
         steps, rate = training.get("steps", usual.training.steps), usual.training.learning_rate
         training |= {"steps": 2 * steps, "learning_rate": rate / 2}
