@@ -14,8 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from experiments import Json
 from experiments.benchmarks.records import disk_use, store, timed
+from lab.words import Json
 
 RUNS = [
     ("race", 1_000),

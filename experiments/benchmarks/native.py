@@ -26,7 +26,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from experiments import Json
 from experiments.benchmarks.records import device_name, store, timed
 from experiments.benchmarks.throughput import default_settings
 from lab.tasks import TASKS, messages, scratchpad, shortcut
@@ -34,6 +33,7 @@ from lab.tasks.models import Heads, scaled_normal
 from lab.tasks.settings import stacked
 from lab.training.engine import use_all_cores
 from lab.training.population import Trainer
+from lab.words import Json
 
 CHOSEN = ("scratchpad", "shortcut")
 LANES, STEPS = 32, 100

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-from experiments import Json
 from experiments.benchmarks.records import local_device, store_rows, timed
 from lab import cli
 from lab.config.experiment import Experiment, load, parse
 from lab.training import engine
+from lab.words import Json
 
 OPENINGS = 9  # that count, an odd number
 CHROMIUM = "/usr/bin/chromium"

@@ -8,8 +8,8 @@ import numpy as np
 import torch  # pyright: ignore[reportMissingImports]  # optional: pip install 'proxy-lab[benchmark]'
 from torch.func import functional_call, grad, vmap  # pyright: ignore[reportMissingImports]  # the same
 
-from experiments import Json
 from lab.tasks import Scratchpad
+from lab.words import Json
 
 RATE, BETAS, EPSILON = 0.015, (0.9, 0.99), 1e-8  # of Adam, as `scratchpad` has them
 SCALE = 0.3  # of initial weights, likewise

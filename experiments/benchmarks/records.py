@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from experiments import Json
 from lab.results.store import publish
+from lab.words import Json
 
 MIB = 2**20
 Device = Any  # jax.Device, of which type checkers see no more

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import Json
 from experiments.benchmarks.records import store, timed
 from lab.config.experiment import Experiment, parse
 from lab.results import outcomes
 from lab.results.store import Run
 from lab.training import engine
+from lab.words import Json
 
 CONFIG = "name: scale\ntask: scratchpad\nseeds: {seeds}\nregimens:\n  hold_out: [{{until: 1}}]\n"
 REAL = 500  # shards that are written, checked and read

@@ -15,8 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from experiments import Json
 from experiments.benchmarks.records import disk_use, local_device, store_rows, timed
+from lab.words import Json
 
 
 def measure(config: Path, seeds: int | None) -> Json:

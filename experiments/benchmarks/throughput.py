@@ -31,12 +31,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from experiments import Json
 from experiments.benchmarks.records import Device, device_name, store_rows, timed
 from lab.tasks import TASKS, Task
 from lab.tasks.settings import Settings, stacked
 from lab.training.engine import use_all_cores
 from lab.training.population import Trainer
+from lab.words import Json
 
 WIDTHS = {"cpu": (32, 64, 128, 256), "gpu": (256, 1_024, 4_096, 16_384, 65_536)}
 ROUNDS = 3

@@ -29,8 +29,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments import Json
 from experiments.benchmarks.records import Device, local_device, store_rows, timed
+from lab.words import Json
 
 if TYPE_CHECKING:  # JAX starts only in the processes that measure, on the cores that these may use
     from lab.config.experiment import Experiment

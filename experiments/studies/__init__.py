@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import lab
-from experiments import Json
 from lab.config.experiment import Experiment
 from lab.figures import save
+from lab.words import Json
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -48,7 +48,6 @@ from jaxtyping import Bool, Float
 from matplotlib.lines import Line2D
 from tueplots import figsizes
 
-from experiments import Json
 from experiments.studies import ROOT
 from lab.config.experiment import Condition, Experiment, parse
 from lab.figures import GREY, save
@@ -56,6 +55,7 @@ from lab.figures.style import Figure, subplots
 from lab.results import outcomes
 from lab.studies import estimators, sensitivity
 from lab.training import engine
+from lab.words import Json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

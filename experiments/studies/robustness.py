@@ -18,13 +18,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from experiments import Json
-from lab.claims import book as claims
+from lab import claims
 from lab.cli.train import train
 from lab.config.experiment import Experiment, load, parse
 from lab.config.source import read_yaml
 from lab.results.store import publish
 from lab.tasks import TASKS
+from lab.words import Json
 
 VARIED = (  # these share the configs of `four_regimens`, but for the last one
     "adult_tests",
@@ -92,7 +92,7 @@ def judge_anew(name: str, folder: Path, first: int, share: int = 1, variation: s
         return experiment.with_seeds(max(len(experiment.seeds) // share, FEWEST), first)
 
     data = json.loads(path.read_text()) if path.exists() else claims.run(name, train, runs=folder, to=to, read=read)
-    return {task: verdict.verdict for task, verdict in claims.judged(name, data).items()}
+    return {task: verdict.verdict for task, verdict in claims.verdicts(name, data).items()}
 
 
 def compare_verdicts(names: Sequence[str], judge: Callable[[str], Verdicts]) -> Json:
@@ -105,7 +105,7 @@ def compare_verdicts(names: Sequence[str], judge: Callable[[str], Verdicts]) -> 
     counts, changed = Counter(), []
     for name in names:
         stored = json.loads((claims.FIGURES / f"{name}.json").read_text())
-        before = {task: verdict.verdict for task, verdict in claims.judged(name, stored).items()}
+        before = {task: verdict.verdict for task, verdict in claims.verdicts(name, stored).items()}
         for task, verdict in judge(name).items():
             if before[task] == claims.UNDECIDED:
                 continue
@@ -123,7 +123,7 @@ def compare_verdicts(names: Sequence[str], judge: Callable[[str], Verdicts]) -> 
 def replicate(names: Sequence[str] | None) -> tuple[str, Json]:
     """Judge claims on fresh seeds; return the name of the file and how many verdicts change."""
     judge = functools.partial(judge_anew, folder=Path("runs/replication"), first=FRESH)
-    return "replication", {"first_seed": FRESH, **compare_verdicts(names or claims.stored(), judge)}
+    return "replication", {"first_seed": FRESH, **compare_verdicts(names or claims.names_with_counts(), judge)}
 
 
 def vary(names: Sequence[str] | None) -> tuple[str, Json]:

@@ -26,8 +26,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments import Json
 from lab.machine import surroundings
+from lab.words import Json
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "figures" / "settings.json"

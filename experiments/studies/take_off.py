@@ -30,13 +30,13 @@ from scipy.stats import binom
 from tueplots import figsizes
 
 import lab
-from experiments import Json
 from experiments.studies import load, run_study
 from lab.figures.style import Figure, subplots
 from lab.report import estimate_json
 from lab.results.outcomes import reaches
 from lab.statistics import Estimate
 from lab.tasks import TASKS
+from lab.words import Json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

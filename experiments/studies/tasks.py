@@ -31,7 +31,6 @@ import xarray as xr
 from tueplots import figsizes
 
 import lab
-from experiments import Json
 from experiments.studies import load, run_study
 from lab.figures import GREY, style_of
 from lab.figures.style import Figure, subplots
@@ -39,6 +38,7 @@ from lab.report import estimate_json
 from lab.results.summary import counts, summarise
 from lab.statistics import Estimate, estimate, family_wise, wilson_interval
 from lab.tasks import TASKS
+from lab.words import Json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from scipy.special import betaln, log_expit, ndtr, xlog1py, xlogy
 
 from lab.statistics.comparison import compare
-from lab.statistics.quantities import CELLS, Counts, interval
+from lab.statistics.quantities import PARTS, QUANTITIES, Counts, interval, quantity_named
 from lab.statistics.score import Interval, checked_confidence, checked_counts, constrained_rates, crossing, whole
 
 MINIMUM = 10  # smallest count that a ratio may rest on when training stops
@@ -144,16 +144,8 @@ class Comparison(NamedTuple):
     joint: object = None
 
 
-# quantities whose width is that of their log -> the counts that its variance divides by
-RESTS_ON = {
-    "prior_odds": ("aligned", "misaligned"),
-    "posterior_odds": ("aligned_pass", "misaligned_pass"),
-    "expected_runs": ("passing",),
-    "likelihood_ratio": ("aligned_pass", "misaligned_pass"),
-    "negative_likelihood_ratio": ("aligned_fail", "misaligned_fail"),
-    "odds_ratio": CELLS,
-    "net": ("aligned_pass", "misaligned_pass"),
-}
+STOPS = ("net", *QUANTITIES)  # what a run may be stopped by: the log impact on posterior odds, or a quantity
+DECIDES = ("net", "likelihood_ratio")  # of these, what has a value of no difference
 
 
 def width(comparison, of, confidence=0.95):
@@ -168,7 +160,7 @@ def width(comparison, of, confidence=0.95):
         limits = compare(comparison.counts, comparison.other, comparison.joint, confidence).net[1:]
         return limits[1] - limits[0]
     low, high = interval(comparison.counts, of, confidence)
-    if of not in RESTS_ON:
+    if quantity_named(of).scale == "linear":
         return high - low
     return math.log(high) - math.log(low) if low > 0 and high < math.inf else math.inf
 
@@ -182,8 +174,9 @@ def narrow(comparison, of, target, confidence=0.95):
         target: the width: of rates as they are, of everything else in nats.
         confidence: in (0, 1).
     """
-    both = (comparison.counts, comparison.other) if of == "net" else (comparison.counts,)
-    if min((getattr(counts, name) for counts in both for name in RESTS_ON.get(of, ())), default=MINIMUM) < MINIMUM:
+    populations = (comparison.counts, comparison.other) if of == "net" else (comparison.counts,)
+    rests_on = PARTS["net"].rests_on if of == "net" else quantity_named(of).rests_on
+    if any(getattr(counts, name) < MINIMUM for counts in populations for name in rests_on):
         return False
     return width(comparison, of, confidence) <= target
 

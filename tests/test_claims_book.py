@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from lab.claims import book as claims
+from lab import claims
 from lab.cli import main
 from lab.decision import finite_budget
 from lab.statistics import Estimate
@@ -175,7 +175,7 @@ def test_a_difference_covers_its_value():
 def test_every_claim_has_its_words_and_configs():
     for name in claims.names():
         module = claims.module(name)
-        assert claims.rule(module).startswith("Rule")
+        assert claims.claim(name).rule.startswith("Rule")
         assert f"lab experiment {name}" in module.__doc__
         for word in ("Command:", "Expected:", "Cost:"):
             assert word in module.__doc__, (name, word)
@@ -201,7 +201,7 @@ def test_a_verdict_is_computed_from_what_is_stored_and_from_nothing_else(tmp_pat
 
 def test_figures_of_claims_are_rebuilt_to_the_byte(tmp_path):
     """Numbers and words as they are stored; pictures, which depend on matplotlib's version, twice alike."""
-    kept = [name for name in claims.stored() if (claims.FIGURES / f"{name}.json").stat().st_size < 50_000]
+    kept = [name for name in claims.names_with_counts() if (claims.FIGURES / f"{name}.json").stat().st_size < 50_000]
     for name in kept[:: max(1, len(kept) // 4)]:
         for folder in ("first", "second"):
             claims.redraw(name, to=tmp_path / folder)

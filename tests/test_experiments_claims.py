@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from lab.claims import book as claims
+from lab import claims
 from lab.config.experiment import parse
 from lab.statistics import Estimate
-from tests.test_claims import BETTER, HELD, MF, PERFECT, SURE, WORSE, population, verdict, world
+from tests.test_claims_book import BETTER, HELD, MF, PERFECT, SURE, WORSE, population, verdict, world
 
 NONE, HALF = [0, 0, 0, 1000], [500, 0, 0, 500]
 
