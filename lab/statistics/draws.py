@@ -111,10 +111,13 @@ def from_draws(function: Callable[..., Float[np.ndarray, " draw"]], draws: Draws
         ValueError: confidence outside (0, 1), or so high that a million draws do not resolve it.
 
     Example:
-        Nothing of 50: 1 - .025^(1/50), the limit of Clopper and Pearson, to within what draws leave.
+        Odds of 0 to 50 end at those of 1 - .025^(1/50), the limit of Clopper and Pearson, to within what draws leave:
 
-        >>> rate = from_draws(lambda cells: cells[0] / cells.sum(0), draw_shares([0, 50]))
-        >>> abs(rate.high - (1 - 0.025 ** (1 / 50))) < 0.002
+        >>> log_odds = from_draws(lambda cells: np.log(cells[0] / cells[1]), draw_shares([0, 50]))
+        >>> log_odds.value, log_odds.low
+        (-inf, -inf)
+        >>> limit = 1 - 0.025 ** (1 / 50)
+        >>> abs(log_odds.high - math.log(limit / (1 - limit))) < 0.02
         True
     """
     tail = (1 - checked_confidence(confidence)) / 2
