@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema, model_validator
 
-MAX_BYTES = 1_000_000  # of a config's text
+from lab.config.source import MAX_BYTES
+
 MAX_CONDITIONS = 10_000
 MAX_LANES = 10**8
 MAX_SEED = 2**32

@@ -2,12 +2,16 @@
 
 import functools
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
     DocumentStartEvent,
+    Event,
     MappingEndEvent,
     ScalarEvent,
     SequenceEndEvent,
@@ -18,6 +22,10 @@ from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.scanner import Scanner
 
+Key = tuple[str | int, ...]  # where a thing stands in a config: keys and indices, from the top
+Raw = dict[str, object]  # a config as it was written, before anything of it was checked
+
+MAX_BYTES = 1_000_000  # of a config's text; the largest of the project's own has 30,000
 MAX_DEPTH = 20
 MAX_VALUES = 50_000  # the library takes about two seconds for as many
 MAX_NUMBER = 1_000  # characters; Python takes no more than 4,300 digits
@@ -27,7 +35,7 @@ TYPED = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "null"
 class ConfigError(Exception):
     """A config that cannot be used; `problems` holds one line for each thing that is wrong."""
 
-    def __init__(self, problems):
+    def __init__(self, problems: Iterable[str]) -> None:
         self.problems = list(problems)
         super().__init__("\n".join(self.problems))
 
@@ -37,21 +45,30 @@ class Written(NamedTuple):
 
     Attributes:
         data: mappings, lists, text, numbers, true, false and null. Keys are text as written.
-        lines: the line of every key and value, by its path.
-        words: how every number, true, false and null is written, by its path.
-        problems: (path, message) of every key given twice, whose first value is in `data`.
+        lines: the line of every key and value.
+        words: how every number, true, false and null is written.
+        problems: (key, message) of every key given twice, whose first value is in `data`.
+        origins: where a value stands in the file, if that is elsewhere than in `data`.
     """
 
     data: object
-    lines: dict[tuple, int]
-    words: dict[tuple, str]
-    problems: list[tuple[tuple, str]]
+    lines: Mapping[Key, int]
+    words: Mapping[Key, str]
+    problems: list[tuple[Key, str]]
+    origins: Mapping[Key, Key] = MappingProxyType({})
+
+    def place(self, key: Key) -> tuple[int, Key]:
+        """Return the line of a key, or of the nearest key above it that is in the file, and the key as it is there."""
+        above = key
+        while above and above not in self.lines:
+            above = above[:-1]
+        return self.lines.get(above, 1), self.origins.get(above, above) + key[len(above) :]
 
 
 class _Refused(MarkedYAMLError):
     """YAML that a config may not hold."""
 
-    def __init__(self, problem: str, mark: Any):
+    def __init__(self, problem: str, mark: Any) -> None:
         super().__init__(problem=problem, problem_mark=mark)
 
 
@@ -63,9 +80,9 @@ def _scanner() -> type[Scanner]:
         """Refuses what is no plain data where it begins, before the library has read it."""
 
         def _word(self) -> str:
-            return re.match(r"[^\s,\[\]{}]*", self.reader.prefix(60))[0]
+            return re.split(r"[\s,\[\]{}]", self.reader.prefix(60))[0]
 
-        def fetch_more_tokens(self):
+        def fetch_more_tokens(self) -> Any:
             try:
                 return super().fetch_more_tokens()
             except (OverflowError, ValueError):  # of `chr`
@@ -73,15 +90,15 @@ def _scanner() -> type[Scanner]:
                     problem="an escape that is no character", problem_mark=self.reader.get_mark()
                 ) from None
 
-        def fetch_alias(self):
+        def fetch_alias(self) -> None:
             raise _Refused("aliases (*name) are not supported: write the value out", self.reader.get_mark())
 
-        def fetch_tag(self):
+        def fetch_tag(self) -> None:
             raise _Refused(f"tags ({self._word()}) are not supported: a config is plain data", self.reader.get_mark())
 
-        def fetch_directive(self):
+        def fetch_directive(self) -> None:
             """`%YAML 1.1` would change what words mean: `no`, `1:30`, `010`."""
-            name, *version = re.match(r"[^#\r\n]*", self.reader.prefix(60))[0].split()
+            name, *version = re.split(r"[#\r\n]", self.reader.prefix(60))[0].split()
             if name != "%YAML":
                 raise _Refused(f"directives ({name}) are not supported: a config is plain data", self.reader.get_mark())
             if version != ["1.2"]:
@@ -91,6 +108,24 @@ def _scanner() -> type[Scanner]:
             return super().fetch_directive()
 
     return PlainScanner
+
+
+def read_file(path: Path) -> str:
+    """Return the text of a config. Raises `ConfigError` if there is none or it is too long."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
+    except ValueError as error:  # a name that no file can have
+        raise ConfigError([f"{str(path)!r}: cannot be read: {error}"]) from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError([f"{path}: larger than the limit of {MAX_BYTES:,} bytes"])
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = line_at(data[: error.start].decode("utf-8"))
+        raise ConfigError([f"{path}:{line}: not UTF-8 at byte {error.start}"]) from None
 
 
 def read_yaml(text: str, file: str) -> Written:
@@ -108,7 +143,7 @@ def read_yaml(text: str, file: str) -> Written:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         kind = "" if isinstance(error, _Refused) else "not YAML: "
-        line, problem = mark.line + 1 if mark else 1, error.problem or error.context
+        line, problem = mark.line + 1 if mark else 1, str(error.problem or error.context)
     except ReaderError as error:
         kind, line, problem = "not YAML: ", line_at(text[: error.position]), str(error)
     except YAMLError as error:
@@ -122,7 +157,7 @@ def line_at(text: str) -> int:
     return 1 + len(re.findall(r"\r\n|\r|\n", text))
 
 
-def dotted(key: tuple) -> str:
+def dotted(key: Key) -> str:
     """('regimens', 'early', 0, 'until') -> 'regimens.early[0].until'."""
     text = ""
     for part in key:
@@ -140,12 +175,14 @@ def shortened(text: str, most: int = 80) -> str:
 class _Builder:
     """Makes plain data of the events of a text, one after the other."""
 
-    def __init__(self, text: str):
+    def __init__(self, text: str) -> None:
         yaml = YAML(typ="safe", pure=True)
         yaml.Scanner = _scanner()
-        self.events = yaml.parse(text)
+        self.events: Iterator[Any] = yaml.parse(text)
         self.resolver, self.constructor = yaml.resolver, yaml.constructor
-        self.lines, self.words, self.problems = {}, {}, []
+        self.lines: dict[Key, int] = {}
+        self.words: dict[Key, str] = {}
+        self.problems: list[tuple[Key, str]] = []
         self.count = 0
 
     def document(self) -> Written:
@@ -159,7 +196,7 @@ class _Builder:
                 raise _Refused("a second document (---): a config is one", event.start_mark)
         return Written(data, self.lines, self.words, self.problems)
 
-    def value(self, event, key: tuple) -> object:
+    def value(self, event: Event, key: Key) -> object:
         """Return what begins with an event."""
         self.counted(event)
         self.lines.setdefault(key, event.start_mark.line + 1)
@@ -169,22 +206,23 @@ class _Builder:
             raise _Refused(f"nested deeper than the limit of {MAX_DEPTH} levels", event.start_mark)
         return self.sequence(key) if isinstance(event, SequenceStartEvent) else self.mapping(key)
 
-    def counted(self, event) -> None:
+    def counted(self, event: Event) -> None:
         """Count a key or a value; more of them would be judged for longer than anybody waits."""
         self.count += 1
         if self.count > MAX_VALUES:
             raise _Refused(f"holds more than the limit of {MAX_VALUES:,} keys and values", event.start_mark)
 
-    def sequence(self, key: tuple) -> list:
+    def sequence(self, key: Key) -> list[object]:
         """Return the items of a sequence that has begun."""
-        items = []
+        items: list[object] = []
         while not isinstance(event := next(self.events), SequenceEndEvent):
             items.append(self.value(event, (*key, len(items))))
         return items
 
-    def mapping(self, key: tuple) -> dict:
+    def mapping(self, key: Key) -> Raw:
         """Return the entries of a mapping that has begun."""
-        entries, repeated = {}, set()
+        entries: Raw = {}
+        repeated: set[str] = set()
         while not isinstance(event := next(self.events), MappingEndEvent):
             if not isinstance(event, ScalarEvent):
                 raise MarkedYAMLError(problem="a key must be a plain name", problem_mark=event.start_mark)
@@ -213,7 +251,7 @@ class _Builder:
         except UnicodeDecodeError:
             raise _Refused("half of a pair of surrogates, which is no character", event.start_mark) from None
 
-    def scalar(self, event: ScalarEvent, key: tuple) -> str | int | float | bool | None:
+    def scalar(self, event: ScalarEvent, key: Key) -> str | int | float | bool | None:
         """Return a scalar as the library reads it by the core schema of YAML 1.2."""
         text = self.text(event)
         plain, _ = event.implicit
@@ -221,11 +259,11 @@ class _Builder:
         if not plain or str(tag) not in TYPED:
             return text
         self.words[key] = text
-        where = f"{dotted(key)}: " if key else ""
+        prefix = f"{dotted(key)}: " if key else ""
         if len(text) > MAX_NUMBER:
-            problem = f"{where}a number of {len(text):,} characters; the limit is {MAX_NUMBER:,}"
+            problem = f"{prefix}a number of {len(text):,} characters; the limit is {MAX_NUMBER:,}"
             raise _Refused(problem, event.start_mark)
         try:
             return self.constructor.yaml_constructors[str(tag)](self.constructor, ScalarNode(tag, text))
         except ValueError:  # such as -_ and 0x_
-            raise _Refused(f"{where}{text!r} is not a number", event.start_mark) from None
+            raise _Refused(f"{prefix}{text!r} is not a number", event.start_mark) from None
