@@ -182,6 +182,51 @@ def test_what_a_shard_holds_is_compared_with_what_it_should_hold(small, tmp_path
         engine.run(parse(CONFIG).with_seeds(16), folder)
 
 
+def with_bytes(path, folder, changes):
+    """Write a shard with other bytes at some places into a folder, its checksum made right; return its path."""
+    data = bytearray(path.read_bytes())
+    for place, byte in changes.items():
+        data[place] = byte
+    path = folder / f"{path.name.split('.')[0]}.{hashlib.sha256(data).hexdigest()}.nc"
+    path.write_bytes(data)
+    return path
+
+
+LOOPS = {  # where a heap is -> bytes by their places
+    "free space of size 0": lambda heap: {heap + 16: 0, heap + 17: 0, **dict.fromkeys(range(heap + 24, heap + 32), 0)},
+    "a text that ends before it begins": lambda heap: dict.fromkeys(range(heap + 24, heap + 32), 255),
+    "a heap without end": lambda heap: dict.fromkeys(range(heap + 8, heap + 16), 255),
+    "sizes of four bytes": lambda _: {14: 4},
+    "another beginning": lambda _: {0: 0},
+}
+
+
+@pytest.mark.parametrize("changes", LOOPS.values(), ids=LOOPS)
+def test_texts_that_hdf5_would_follow_for_ever_are_refused(small, tmp_path, changes):
+    """Places as in III.E of the format's specification: a heap has its size at 8 and its first text at 16, size at 24."""
+    path = next(iter(Run(small).shards().values()))
+    heap = path.read_bytes().index(b"GCOL\x01")
+    with pytest.raises(ValueError, match="it is not a shard"):
+        Run(small).read(with_bytes(path, tmp_path, changes(heap)))
+
+
+def test_whatever_is_wrong_in_a_shard_whose_checksum_is_right_is_said(small, tmp_path):
+    """300 bytes set at random, most of them in headers; what can still be read has its labels and shapes."""
+    run, chance = Run(small), random.Random(0)
+    path = next(iter(run.shards().values()))
+    good, size = run.read(path), path.stat().st_size
+    for _ in range(300):
+        place = chance.randrange(chance.choice((2_000, size)))
+        try:
+            read = run.read(with_bytes(path, tmp_path, {place: chance.choice((0, 1, 127, 128, 255))}))
+        except (StoreError, ValueError):
+            continue
+        assert {name: table.shape for name, table in read.items()} == {
+            name: table.shape for name, table in good.items()
+        }
+        assert all(np.array_equal(read[name], good[name]) for name in ("seed", "checkpoint"))
+
+
 def test_a_score_outside_its_range_is_not_stored(small, tmp_path):
     shutil.copytree(small, tmp_path / "run")
     run = Run(tmp_path / "run")

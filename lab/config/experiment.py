@@ -15,6 +15,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import re
 import sys
 from functools import cached_property, partial
@@ -242,7 +243,7 @@ def load(path, trust_code=False):
     Raises:
         ConfigError: the file cannot be used; every problem is listed.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)

@@ -10,10 +10,12 @@ import contextlib
 import functools
 import json
 import os
+import sys
 import warnings
+from pathlib import Path
 from unittest import mock
 
-from lab.config.experiment import from_values
+from lab.config.experiment import ConfigError, Experiment, from_values
 from lab.results import outcomes
 from lab.results.store import Run, StoreError, lock
 
@@ -97,6 +99,18 @@ def work(path, rank, of, trust_code=False, progress=None, say=None):
         return len(missing)
 
 
+def config_for_workers(experiment: Experiment) -> str:
+    """Return an experiment's config as JSON that means the same in any folder.
+
+    Args:
+        experiment: whose task may be in a file of its own, which a config names from its own folder.
+    """
+    values = experiment.as_json()
+    if "file" in values["task"]:
+        values["task"]["file"] = str(Path(sys.modules[type(experiment.task).__module__].__file__).resolve())
+    return json.dumps(values)
+
+
 @functools.lru_cache(maxsize=2)
 def _blocks(config, width, trust_code):
     """In a worker: the compiled experiment, on one device."""
@@ -113,7 +127,7 @@ def train_block(config, width, trust_code, identity, start, leaves):
     """Return the shards of one block, a list of (leaf, first seed, variables); what a Ray worker does.
 
     Args:
-        config: what `lab.config.experiment.Experiment.as_json` returned, as JSON.
+        config: what `config_for_workers` returned.
         width: lanes per device.
         trust_code: run the Python file that the config names as its task, if it names one.
         identity: what the bytes of the run depend on, as `lab.training.engine.identity` returns it.
@@ -148,7 +162,7 @@ def on_ray(experiment, trust_code=False):
         from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
     except ImportError:
         raise StoreError("Ray is not installed: pip install 'proxy-lab[ray]'") from None
-    config = json.dumps(experiment.as_json())
+    config = config_for_workers(experiment)
 
     def train(stored, missing, progress=None, say=None):
         from lab.training.engine import by_block
@@ -178,7 +192,9 @@ def on_ray(experiment, trust_code=False):
             try:
                 shards = ray.get(ready[0])
             except RayTaskError as error:
-                raise StoreError(f"block of seed {start}: {error.cause}") from None
+                cause = error.cause
+                kind = "" if isinstance(cause, StoreError | ConfigError) else f"{type(cause).__name__}: "
+                raise StoreError(f"block of seed {start}: {kind}{cause}") from None
             except LocalRayletDiedError:
                 raise StoreError(f"Ray's daemon on this machine died; {GOES_ON}") from None
             except RayError as error:
@@ -200,6 +216,7 @@ def on_ray(experiment, trust_code=False):
 
 def _start(ray):
     """Join the cluster that RAY_ADDRESS names, or start one for this process."""
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of blocks beside the one whose error is told
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # JAX warns of any fork; Ray's is followed by an exec at once
         if "RAY_ADDRESS" in os.environ:

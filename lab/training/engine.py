@@ -191,7 +191,7 @@ def _extended(manifest, look, following, names):
 
 def folder(experiment, out=None):
     """Return the folder of a run: `out`, or runs/NAME-DIGEST; the digest is of what is trained."""
-    return Path(out) if out else Path("runs") / experiment.folder_name
+    return Path(os.path.expanduser(out)) if out else Path("runs") / experiment.folder_name
 
 
 def prepare(experiment, path, accept_changes=False):
