@@ -2,10 +2,11 @@
 
 import functools
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard, cast
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -155,6 +156,77 @@ def read_yaml(text: str, file: str) -> Written:
     raise ConfigError([f"{file}:{line}: {kind}{problem.splitlines()[0]}"])
 
 
+def select(written: Written, task: str | None, file: str) -> Written:
+    """Return the config of one task from a file that holds those of several, or the only one of a file without `tasks`.
+
+    Below `tasks` stands for each task what differs from what the tasks have in common: mappings are merged key by key,
+    everything else replaces. The config is called NAME_TASK, and its task is the one of that name unless it says more.
+
+    Args:
+        written: what the file says.
+        task: the name below `tasks`; None for a file without them.
+        file: its name, for errors.
+
+    Raises:
+        ConfigError: `tasks` is no mapping or has no such task, or no task is named though there are several.
+    """
+    data = written.data
+    if not isinstance(data, dict) or "tasks" not in data:
+        if task is not None:
+            raise ConfigError([f"{file}: has no 'tasks' to choose {shortened(task)!r} from: leave --task away"])
+        return written
+    here = f"{file}:{written.lines.get(('tasks',), 1)}: tasks: "
+    tasks = data["tasks"]
+    if not isinstance(tasks, dict) or not tasks:
+        raise ConfigError([f"{here}must be a mapping from each task to what differs for it"])
+    known = shortened(", ".join(tasks), 1_000)
+    if task is None:
+        raise ConfigError([f"{here}there is a config for each of {known}: choose one with --task"])
+    if task not in tasks:
+        raise ConfigError([f"{here}no config for {shortened(task)!r}; known: {known}"])
+    if not isinstance(tasks[task], dict):
+        line = written.lines.get(("tasks", task), 1)
+        raise ConfigError([f"{file}:{line}: {dotted(('tasks', task))}: must be a mapping of what differs for it"])
+    return _merged(written, task)
+
+
+def _merged(written: Written, task: str) -> Written:
+    """Return what the tasks have in common with what one of them changes, each value with its line and its origin."""
+    common, prefix = cast(Raw, written.data), ("tasks", task)
+    replaced: set[Key] = set()
+
+    def merge(values: Raw, changes: Raw, above: Key) -> Raw:
+        merged = dict(values)
+        for name, change in changes.items():
+            value = values.get(name)
+            if isinstance(value, dict) and isinstance(change, dict):
+                merged[name] = merge(value, change, (*above, name))
+            else:
+                merged[name] = change
+                replaced.add((*above, name))
+        return merged
+
+    def is_replaced(key: Key) -> bool:
+        return any(key[:depth] in replaced for depth in range(1, len(key) + 1))
+
+    section = cast(dict[str, Raw], common["tasks"])[task]
+    data = merge({key: value for key, value in common.items() if key != "tasks"}, section, ())
+    of_task = {key[len(prefix) :]: key for key in written.lines if key[: len(prefix)] == prefix}
+    origins = {key: origin for key, origin in of_task.items() if is_replaced(key)}
+    lines = {key: line for key, line in written.lines.items() if not is_replaced(key)}
+    lines |= {key: written.lines[origin] for key, origin in origins.items()}
+    words = {key: word for key, word in written.words.items() if key[:1] != ("tasks",) and not is_replaced(key)}
+    words |= {key: written.words[origin] for key, origin in origins.items() if origin in written.words}
+
+    name = words.pop(("name",), data.get("name"))
+    if isinstance(name, str):
+        data["name"] = f"{name}_{task}"
+    chosen = data.setdefault("task", task)
+    if isinstance(chosen, dict) and not chosen.keys() & {"name", "file"}:
+        data["task"] = {"name": task, **chosen}
+    return Written(data, lines, words, written.problems, origins)
+
+
 def line_at(text: str) -> int:
     """Return the number of the line on which the text after this one begins."""
     return 1 + len(re.findall(r"\r\n|\r|\n", text))
@@ -173,6 +245,11 @@ def dotted(key: Key) -> str:
 def shortened(text: str, most: int = 80) -> str:
     """Return a text that is cut off if it is long."""
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value is a number that a float can hold; what else stands in its place is found by its type."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 class _Builder:
