@@ -20,12 +20,11 @@ from lab.statistics.comparison import (
     pairing,
     shared_posterior,
 )
+from lab.statistics.counts import CELLS, Counts
 from lab.statistics.draws import draw_shares, from_draws
 from lab.statistics.quantities import (
-    CELLS,
     PARTS,
     QUANTITIES,
-    Counts,
     Part,
     Quantity,
     estimate,

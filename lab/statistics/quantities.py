@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
+from lab.statistics.counts import CELLS, Counts, quotient
 from lab.statistics.score import (
     Estimate,
     Interval,
@@ -23,134 +26,7 @@ from lab.statistics.score import (
     checked_counts,
     odds_ratio_interval,
     ratio_interval,
-    whole,
 )
-
-CELLS = ("aligned_pass", "aligned_fail", "misaligned_pass", "misaligned_fail")
-
-
-def _ratio(numerator, denominator):
-    """Divide; x/0 is inf and 0/0 is nan."""
-    if denominator:
-        return numerator / denominator
-    return math.inf if numerator else math.nan
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Outcomes of a population of models: aligned or not, passing or not.
-
-    An incompetent or diverged model is one that nobody ships: it is part of `misaligned_fail`, and `incompetent`
-    and `diverged` say how many of these there are. So is an `unjudged` one, which a gate stopped; where there are
-    any, what depends on the truth about rejected models is nan.
-
-    Raises:
-        ValueError: a count is negative or not a whole number, or parts exceed their whole.
-    """
-
-    aligned_pass: int
-    aligned_fail: int
-    misaligned_pass: int
-    misaligned_fail: int
-    incompetent: int = 0
-    diverged: int = 0
-    unjudged: int = 0
-
-    def __post_init__(self):
-        for name, count in list(vars(self).items()):
-            object.__setattr__(self, name, whole(name, count))
-        if self.incompetent + self.diverged + self.unjudged > self.misaligned_fail:
-            raise ValueError(
-                "incompetent, diverged and unjudged models are part of misaligned_fail, and there are more of them"
-            )
-
-    @property
-    def cells(self):
-        """The four counts, in the order of `CELLS`."""
-        return tuple(getattr(self, name) for name in CELLS)
-
-    @property
-    def aligned(self):
-        """Number of aligned models."""
-        return self.aligned_pass + self.aligned_fail
-
-    @property
-    def misaligned(self):
-        """Number of misaligned models."""
-        return self.misaligned_pass + self.misaligned_fail
-
-    @property
-    def passing(self):
-        """Number of models that pass."""
-        return self.aligned_pass + self.misaligned_pass
-
-    @property
-    def seeds(self):
-        """Number of models."""
-        return self.aligned + self.misaligned
-
-    def _judged(self, numerator, denominator):
-        return math.nan if self.unjudged else _ratio(numerator, denominator)
-
-    @property
-    def base_rate(self):
-        """P(A)."""
-        return self._judged(self.aligned, self.seeds)
-
-    @property
-    def prior_odds(self):
-        """o(A) = P(A) / P(not A)."""
-        return self._judged(self.aligned, self.misaligned)
-
-    @property
-    def pass_given_aligned(self):
-        """P(T|A)."""
-        return self._judged(self.aligned_pass, self.aligned)
-
-    @property
-    def pass_given_misaligned(self):
-        """P(T|not A)."""
-        return self._judged(self.misaligned_pass, self.misaligned)
-
-    @property
-    def likelihood_ratio(self):
-        """P(T|A) / P(T|not A): what passing says; nan without models of both kinds."""
-        if not self.aligned or not self.misaligned:
-            return math.nan
-        return self._judged(self.pass_given_aligned, self.pass_given_misaligned)
-
-    @property
-    def negative_likelihood_ratio(self):
-        """P(not T|A) / P(not T|not A): what failing says; nan without models of both kinds."""
-        if not self.aligned or not self.misaligned:
-            return math.nan
-        return self._judged(self.aligned_fail / self.aligned, self.misaligned_fail / self.misaligned)
-
-    @property
-    def odds_ratio(self):
-        """Odds of passing if aligned over those if not: LR of passing over LR of failing."""
-        return self._judged(self.aligned_pass * self.misaligned_fail, self.aligned_fail * self.misaligned_pass)
-
-    @property
-    def posterior_odds(self):
-        """o(A|T) = LR x o(A), which is aligned passes over misaligned passes."""
-        return _ratio(self.aligned_pass, self.misaligned_pass)
-
-    @property
-    def aligned_given_pass(self):
-        """P(A|T)."""
-        return _ratio(self.aligned_pass, self.passing)
-
-    @property
-    def pass_rate(self):
-        """P(T)."""
-        return _ratio(self.passing, self.seeds)
-
-    @property
-    def expected_runs(self):
-        """1 / P(T): training runs per accepted model, the accepted one included."""
-        return _ratio(self.seeds, self.passing)
-
 
 # --- the registry of quantities -----------------------------------------------------------------------------------
 
@@ -160,11 +36,11 @@ def _rate(low: float, high: float) -> tuple[float, float]:
 
 
 def _odds(low: float, high: float) -> tuple[float, float]:
-    return _ratio(low, 1 - low), _ratio(high, 1 - high)
+    return quotient(low, 1 - low), quotient(high, 1 - high)
 
 
 def _inverse(low: float, high: float) -> tuple[float, float]:
-    return _ratio(1, high), _ratio(1, low)
+    return quotient(1, high), quotient(1, low)
 
 
 @dataclass(frozen=True)
@@ -227,7 +103,7 @@ class Quantity:
     heading: str = ""
     null: str = "0/0: no models of the kind it takes, or a gate stopped models whose truth it takes"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "heading", self.heading or self.symbol)
 
     @property
@@ -417,7 +293,7 @@ PARTS: dict[str, Part] = {part.name: part for part in _PARTS}  # in the order of
 # --- intervals of quantities --------------------------------------------------------------------------------------
 
 
-def interval(counts, quantity, confidence=0.95, skewness=False):
+def interval(counts: Counts, quantity: str, confidence: float = 0.95, skewness: bool = False) -> Interval:
     """Return the confidence interval of a quantity of `Counts`.
 
     Proportions have Wilson's score interval (JASA 22:209, 1927), their odds and 1/P its ends mapped, which leaves
@@ -427,13 +303,25 @@ def interval(counts, quantity, confidence=0.95, skewness=False):
     interval is the whole range.
 
     Args:
-        counts: `Counts`.
+        counts: of a condition.
         quantity: one of `QUANTITIES`.
         confidence: in (0, 1).
         skewness: correct likelihood ratios for skewness.
 
     Raises:
         ValueError: unknown quantity, or confidence outside (0, 1).
+
+    Example:
+        The first example of epiR, with alignment in the place of disease. epiR prints 0.88 to 0.92 for the sensitivity
+        and, by a rougher method, 3.32 to 4.24 for the likelihood ratio.
+
+        >>> counts = Counts(aligned_pass=670, aligned_fail=74, misaligned_pass=202, misaligned_fail=640)
+        >>> sensitivity = interval(counts, "pass_given_aligned")
+        >>> round(sensitivity.low, 2), round(sensitivity.high, 2)
+        (0.88, 0.92)
+        >>> ratio = interval(counts, "likelihood_ratio")
+        >>> round(ratio.low, 2), round(ratio.high, 2)
+        (3.33, 4.25)
     """
     confidence = checked_confidence(confidence)
     described = quantity_named(quantity)
@@ -448,7 +336,7 @@ def interval(counts, quantity, confidence=0.95, skewness=False):
     return made.method(aligned, counts.aligned, misaligned, counts.misaligned, confidence, **options)
 
 
-def wilson_interval(successes, trials, confidence=0.95):
+def wilson_interval(successes: float, trials: float, confidence: float = 0.95) -> Interval:
     """Return Wilson's score interval of a proportion (JASA 22:209, 1927); (0, 1) without trials.
 
     As `scipy.stats.binomtest` has it, whose module takes a second to import.
@@ -457,12 +345,21 @@ def wilson_interval(successes, trials, confidence=0.95):
         successes: their number.
         trials: their number.
         confidence: in (0, 1).
+
+    Example:
+        81 of 263, as in Newcombe (Stat. Med. 17:857, 1998), table I:
+
+        >>> rate = wilson_interval(81, 263)
+        >>> round(rate.low, 4), round(rate.high, 4)
+        (0.2553, 0.3662)
+        >>> wilson_interval(0, 0)
+        Interval(low=0.0, high=1.0)
     """
     return _wilson(*checked_counts(successes, trials), checked_confidence(confidence))
 
 
 @functools.lru_cache(maxsize=4096)  # of ints and a float alone: whatever else is equal to them has been converted
-def _wilson(successes, trials, confidence):
+def _wilson(successes: int, trials: int, confidence: float) -> Interval:
     if trials == 0:
         return Interval(0.0, 1.0)
     share, z = successes / trials, -float(ndtri((1 - confidence) / 2))
@@ -472,7 +369,7 @@ def _wilson(successes, trials, confidence):
     return Interval(centre - half if successes else 0.0, centre + half if successes < trials else 1.0)
 
 
-def compute_per_accepted(spent, passes, confidence=0.95):
+def compute_per_accepted(spent: ArrayLike, passes: ArrayLike, confidence: float = 0.95) -> Estimate:
     """Return the `Estimate` of mean(spent) / P(pass): trainings spent per accepted model, its own included.
 
     The limits of ln mean(spent), normal, and of ln P(pass), Wilson's mapped, are combined by square-and-add (MOVER,
@@ -480,28 +377,40 @@ def compute_per_accepted(spent, passes, confidence=0.95):
     is wider than it would have to be. An accepted model costs its own training, so nothing is below 1.
 
     Args:
-        spent: share of a training spent on each run, shape (runs,).
-        passes: whether each run is accepted, shape (runs,).
+        spent: share of a training spent on each run.
+        passes: whether each run is accepted.
         confidence: in (0, 1).
+
+    Example:
+        Two of four runs are accepted, and two are stopped half way: 3 trainings for 2 models.
+
+        >>> compute_per_accepted([1, 1, 0.5, 0.5], [True, True, False, False]).value
+        1.5
     """
     confidence = checked_confidence(confidence)
-    spent, passes = np.asarray(spent, float), np.asarray(passes, float)
-    if not passes.any():
+    shares: Float[np.ndarray, " run"] = np.asarray(spent, float)
+    accepted: Float[np.ndarray, " run"] = np.asarray(passes, float)
+    if not accepted.any():
         return Estimate(math.inf, 1.0, math.inf)
-    value, rate = float(spent.mean() / passes.mean()), float(passes.mean())
-    wilson = wilson_interval(int(passes.sum()), len(passes), confidence)
-    error = -float(ndtri((1 - confidence) / 2)) * spent.std() / (spent.mean() * math.sqrt(len(spent)))
+    value, rate = float(shares.mean() / accepted.mean()), float(accepted.mean())
+    wilson = wilson_interval(int(accepted.sum()), len(accepted), confidence)
+    error = -float(ndtri((1 - confidence) / 2)) * shares.std() / (shares.mean() * math.sqrt(len(shares)))
     low = math.hypot(error, math.log(wilson.high / rate))
     high = math.hypot(error, math.log(rate / wilson.low))
     return Estimate(value, max(1.0, value * math.exp(-low)), value * math.exp(high))
 
 
-def estimate(counts, quantity, confidence=0.95):
+def estimate(counts: Counts, quantity: str, confidence: float = 0.95) -> Estimate:
     """Return a quantity of `Counts` as an `Estimate`. Raises as `interval` does.
 
     Args:
-        counts: `Counts`.
+        counts: of a condition.
         quantity: one of `QUANTITIES`.
         confidence: in (0, 1).
+
+    Example:
+        >>> counts = Counts(aligned_pass=670, aligned_fail=74, misaligned_pass=202, misaligned_fail=640)
+        >>> estimate(counts, "posterior_odds").value == 670 / 202
+        True
     """
     return Estimate(getattr(counts, quantity, math.nan), *interval(counts, quantity, confidence))
