@@ -125,7 +125,14 @@ def test_the_interval_of_the_best_of_equal_conditions_holds_the_truth_as_enumera
     ]
     for rate in (0.05, 0.3, 0.6, 0.9):
         largest = np.diff(binom.cdf(range(-1, seeds + 1), seeds, rate) ** count)
-        assert sum(weight for weight, own in zip(largest, limits, strict=True) if own.low <= rate <= own.high) >= 0.94
+        assert (
+            sum(
+                weight
+                for weight, interval in zip(largest, limits, strict=True)
+                if interval.low <= rate <= interval.high
+            )
+            >= 0.94
+        )
 
 
 def test_one_of_two_equal_conditions_is_seldom_called_the_best_as_enumerated_exactly():
