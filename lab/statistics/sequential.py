@@ -109,16 +109,17 @@ def _pocock(looks, confidence):
     def normal(x):
         return np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
 
-    def stays(z):
-        places, density = z * nodes, normal(z * nodes) * z * weights
+    def errs(z):  # the sum of what leaves at each look, which keeps its digits where what stays is nearly 1
+        places, density, left = z * nodes, normal(z * nodes) * z * weights, 2 * ndtr(-z)
         for look in range(2, looks + 1):
             edge = z * math.sqrt(look)
             new = edge * nodes
+            left += density @ (ndtr(places - edge) + ndtr(-places - edge))
             density = (density @ normal(new - places[:, None])) * edge * weights
             places = new
-        return density.sum()
+        return left
 
-    return brentq(lambda z: stays(z) - confidence, 0.01, 12.0, xtol=1e-10)
+    return brentq(lambda z: errs(z) - (1 - confidence), 0.0, 12.0, xtol=1e-10)
 
 
 def planned_confidence(looks, confidence=0.95):
