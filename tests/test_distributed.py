@@ -3,14 +3,17 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -220,6 +223,18 @@ def drive(folder, body, timeout=270):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
+
+
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:{}", "127.0.0.1:{}", "localhost:{}", "host", ":80", "a:b"])
+def test_a_ray_cluster_that_is_not_there_is_not_waited_for(monkeypatch, address):
+    """Ray itself goes on asking a port where nobody listens for minutes (ray-project/kuberay#2540)."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        address = address.format(taken.getsockname()[1])
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        ray = SimpleNamespace(init=None, util=SimpleNamespace(get_node_ip_address=lambda: "127.0.0.1"))
+        with pytest.raises(StoreError, match=rf"^no Ray cluster at RAY_ADDRESS={re.escape(address)}: .*(refused|form)"):
+            distributed._start(ray)
 
 
 @needs_ray

@@ -166,6 +166,7 @@ def test_what_xarray_joins_is_not_counted_twice_nor_made_up(results):
         (xr.concat([results, results], "condition"), "condition hold_out is there twice"),
         (joined.reindex(seed=np.arange(12)), "'trained' of results must say True or False"),
         (results.reindex(condition=["hold_out", "early", "late"]), "'regimen' of results must be text, not nan"),
+        (results.sortby("checkpoint", ascending=False), "checkpoints of results must rise"),
     ):
         with pytest.raises(ValueError, match=words):
             summarise(wrong)

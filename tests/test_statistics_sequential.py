@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -77,6 +78,16 @@ def test_pocock_constants_grow_with_looks_and_stay_below_bonferroni(confidence):
     assert constants == sorted(constants)
     for looks, z in zip(LOOKS, constants, strict=True):
         assert z <= norm.isf((1 - confidence) / 2 / looks) + 1e-6
+
+
+@pytest.mark.parametrize("error", [1e-9, 1e-13, 2**-53])
+def test_pocock_constants_keep_their_digits_at_high_confidence(error):
+    """One look is a normal quantile (Wichura, Appl. Stat. 37:477); any of k looks errs likelier, but not k times."""
+    error = 1 - (1 - error)  # what is left of it in a confidence
+    quantiles = [-NormalDist().inv_cdf(error / 2 / looks) for looks in LOOKS]
+    found = [pocock(looks, 1 - error) for looks in LOOKS]
+    assert found[0] == pytest.approx(quantiles[0], abs=1e-8)
+    assert all(quantiles[0] < z <= most for z, most in zip(found[1:], quantiles[1:], strict=True))
 
 
 def test_a_hundred_looks_err_as_seldom_as_they_say():

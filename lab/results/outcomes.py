@@ -102,6 +102,8 @@ def check(dataset: xr.Dataset):
             twice = index[index.duplicated()][0]
             instead = "; without the coordinate (`drop_vars('seed')`) models have no names" * (name == "seed")
             raise ValueError(f"{name} {twice} is there twice in results, and would be counted twice{instead}")
+    if "checkpoint" in dataset.indexes and not dataset.indexes["checkpoint"].is_monotonic_increasing:
+        raise ValueError("checkpoints of results must rise, or the last of them would not be the end of training")
 
 
 def shard(scores, names, seeds, checkpoints):

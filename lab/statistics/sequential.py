@@ -139,17 +139,18 @@ def _pocock(looks: int, confidence: float) -> float:
     def normal(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         return np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
 
-    def stays(z: float) -> float:
-        """P(no look leaves the region)."""
-        sums, density = z * nodes, normal(z * nodes) * z * weights
+    def leaves(z: float) -> float:
+        """P(some look leaves the region), summed look by look: what stays would lose its digits where it is nearly 1."""
+        sums, density, left = z * nodes, normal(z * nodes) * z * weights, 2 * ndtr(-z)
         for look in range(2, looks + 1):
             edge = z * math.sqrt(look)
             next_sums = edge * nodes
+            left += density @ (ndtr(sums - edge) + ndtr(-sums - edge))
             density = (density @ normal(next_sums - sums[:, None])) * edge * weights
             sums = next_sums
-        return density.sum()
+        return left
 
-    return root_between(lambda z: stays(z) - confidence, LEAST_Z, MOST_Z, 1e-10)
+    return root_between(lambda z: leaves(z) - (1 - confidence), LEAST_Z, MOST_Z, 1e-10)
 
 
 def planned_confidence(looks: int, confidence: float = 0.95) -> float:

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import os
+import socket
 import sys
 import warnings
 from pathlib import Path
@@ -22,6 +23,7 @@ from lab.results.store import Run, StoreError, lock
 LOOPBACK = "127.0.0.1"
 ATTEMPTS = 20
 SILENCE = 30  # s without a result, after which it is asked whether anybody still trains
+REACH = 10  # s in which a cluster must answer; Ray itself would go on asking for minutes
 GOES_ON = "what is finished is kept, and the same command goes on from here"
 
 
@@ -154,8 +156,8 @@ def on_ray(experiment, trust_code=False):
         trust_code: workers may run the Python file that the config names as its task.
 
     Raises:
-        StoreError: Ray is not installed; later, workers died too often, no node is left, or a worker would give other
-            bytes. What is finished is kept.
+        StoreError: Ray is not installed; later, there is no cluster at RAY_ADDRESS, workers died too often, no node is
+            left, or a worker would give other bytes. What is finished is kept.
     """
     try:
         import ray
@@ -215,12 +217,21 @@ def on_ray(experiment, trust_code=False):
 
 
 def _start(ray):
-    """Join the cluster that RAY_ADDRESS names, or start one for this process."""
+    """Join the cluster that RAY_ADDRESS names, or start one for this process.
+
+    Raises:
+        StoreError: there is no such cluster, or none can be started.
+    """
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of blocks beside the one whose error is told
+    address = os.environ.get("RAY_ADDRESS", "")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # JAX warns of any fork; Ray's is followed by an exec at once
-        if "RAY_ADDRESS" in os.environ:
-            ray.init(log_to_driver=False)
+        if address not in ("", "local"):
+            try:
+                _check_reachable(address, ray.util.get_node_ip_address())
+                ray.init(log_to_driver=False)
+            except (ValueError, OverflowError, OSError, RuntimeError) as error:
+                raise StoreError(f"no Ray cluster at RAY_ADDRESS={address}: {error}; correct it, or unset it") from None
             return
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         with _loopback():
@@ -232,6 +243,24 @@ def _start(ray):
                 _node_ip_address=LOOPBACK,
                 _system_config={"gcs_rpc_server_reconnect_timeout_s": 10},
             )
+
+
+def _check_reachable(address: str, here: str) -> None:
+    """Raise an OSError, or a ValueError, if nobody listens at an address of the form [ray://]host:port.
+
+    Args:
+        address: others than these are left to Ray.
+        here: what Ray takes 127.0.0.1 for.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if "://" in host or address == "auto":
+        return
+    if not host or not port.isdecimal():
+        raise ValueError("it is not of the form host:port")
+    if host in ("localhost", LOOPBACK, "[::1]") and not address.startswith("ray://"):
+        host = here
+    with socket.create_connection((host.strip("[]"), int(port)), REACH):
+        pass
 
 
 @contextlib.contextmanager
