@@ -228,9 +228,7 @@ def _(condition, figures, marks, mo, proxy, results, summary):
 @app.cell
 def _(condition, drawing, figures, mo, proxy, results, roc):
     try:
-        areas = {
-            share: roc.roc(results, condition, proxy, share) for share in map(float, results.checkpoint.values)
-        }
+        areas = {share: roc.roc(results, condition, proxy, share) for share in map(float, results.checkpoint.values)}
     except ValueError as error:
         mo.stop(True, mo.md(f"No curve: {error}."))
     roc_figure = figures.Figure(figsize=(3.5, 2.8), layout="constrained")

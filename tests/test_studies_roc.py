@@ -9,7 +9,7 @@ from matplotlib import cbook
 from scipy.stats import norm
 
 from lab import figures, report
-from lab.figures.gates import draw_curves
+from lab.figures.studies import draw_curves
 from lab.studies.roc import roc
 from tests.test_studies_rejection import NAN, SCORES, at_the_end, dataset, six_runs
 

@@ -143,14 +143,14 @@ def figures(
         out: where to write; the folder "figures" of each run, and figures/claims for claims, by default.
         partial: use what there is of a run that is not complete, and say so.
     """
+    from lab import claims as book
     from lab import figures as drawing
-    from lab.claims import book
 
     folders = [Path(which)]
     if not (folders[0] / "manifest.json").exists():
         stored = sorted(path.parent for path in Path("runs").glob("*/manifest.json"))
         folders = [path for path in stored if which == "all" or path.name.rpartition("-")[0] == which]
-    claims = [name for name in book.stored() if which in (name, "all")]
+    claims = [name for name in book.names_with_counts() if which in (name, "all")]
     if not folders and not claims:
         raise UsageError(f"{which}: neither a run's folder nor the name of a claim or of a run under runs/")
     for name in claims:
@@ -206,7 +206,7 @@ def page(folder: RunFolder, /, out: Path | None = None, partial: bool = False) -
     """
     stored = Run(folder)
     results = read(stored, partial, last_only=False)
-    from lab.report import page as pages  # its libraries take a second to import
+    from lab.report.page import page as pages  # its libraries take a second to import
 
     file = out or stored.path / "report.html"
     file.parent.mkdir(parents=True, exist_ok=True)

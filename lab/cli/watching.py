@@ -10,7 +10,6 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.segment import Segments
-from rich.table import Table
 from rich.text import Text
 
 from lab import report
@@ -124,7 +123,7 @@ def watched(path: Path | None = None, mirror: Mirror | None = None) -> Iterator[
             screen.update(bar)
 
 
-def table(tally: Tally, state: str, window: Console) -> Table:
+def table(tally: Tally, state: str, window: Console) -> RenderableType:
     """Return the table of a run as it fits a terminal."""
     height = window.size.height - MARGIN if window.is_terminal else 10_000
     width = window.size.width if window.is_terminal else WIDE

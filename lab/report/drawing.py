@@ -6,10 +6,7 @@ Each takes the result of a study's `run` and a matplotlib `Axes`, and draws the 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from lab.figures.card import draw_onsets
-from lab.figures.gates import draw_curves
-from lab.figures.moments import draw_moments
-from lab.figures.schedules import draw_rivals
+from lab.figures.studies import draw_curves, draw_moments, draw_onsets, draw_rivals
 from lab.report.decisions import curve_json
 from lab.report.studies import card_json, optimised_json, profile_json
 from lab.studies.card import Card
@@ -43,7 +40,7 @@ def draw_profile(profile: Profile, ax: "Axes", term: str, quantity: str = "base_
         term: one of the profile's.
         quantity: one of the profile's.
     """
-    draw_moments(profile_json(profile)["terms"][term], ax, quantity)
+    draw_moments(profile_json(profile)["terms"][term]["moments"], ax, quantity)
 
 
 def draw_schedules(optimised: Optimised, ax: "Axes") -> None:
@@ -53,7 +50,7 @@ def draw_schedules(optimised: Optimised, ax: "Axes") -> None:
         optimised: what `lab.studies.schedules.run` returned.
         ax: drawn into.
     """
-    draw_rivals(optimised_json(optimised), ax)
+    draw_rivals(optimised_json(optimised)["rivals"], ax, optimised.problem.goal.name)
 
 
 def draw_roc(curves: Mapping[float, Roc], ax: "Axes") -> None:

@@ -292,3 +292,9 @@ def _names(experiment: "Experiment", terms: Sequence[str] | Literal["all"] | Non
     if terms is None:
         return list(experiment.task.proxies[experiment.config.proxy].terms[:1])
     return list(experiment.task.terms) if terms == "all" else list(dict.fromkeys(terms))
+
+
+def per_percent(estimate: Estimate, start: float, end: float) -> Estimate:
+    """Return what a change that lasts from one share of training to another comes to for each 1% of training."""
+    percents = 100 * (end - start)
+    return Estimate(*(limit / percents for limit in estimate))
