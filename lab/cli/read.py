@@ -206,9 +206,9 @@ def page(folder: RunFolder, /, out: Path | None = None, partial: bool = False) -
     """
     stored = Run(folder)
     results = read(stored, partial, last_only=False)
-    from lab.report.page import page as pages  # its libraries take a second to import
+    from lab.report.page.page import page as page_of  # its libraries take a second to import
 
     file = out or stored.path / "report.html"
     file.parent.mkdir(parents=True, exist_ok=True)
-    publish(file, pages.page(results, stored.manifest).encode())
+    publish(file, page_of(results, stored.manifest).encode())
     print_line(str(file))

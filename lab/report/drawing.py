@@ -50,7 +50,8 @@ def draw_schedules(optimised: Optimised, ax: "Axes") -> None:
         optimised: what `lab.studies.schedules.run` returned.
         ax: drawn into.
     """
-    draw_rivals(optimised_json(optimised)["rivals"], ax, optimised.problem.goal.name)
+    data = optimised_json(optimised)
+    draw_rivals(data["rivals"], ax, data["goal"]["name"])
 
 
 def draw_roc(curves: Mapping[float, Roc], ax: "Axes") -> None:

@@ -31,22 +31,26 @@ def _tree_json(tree: Mapping[str, Estimate | Mapping]) -> Json:
 def card_json(card: Card) -> Json:
     """Return a card as plain JSON values, with what its figure needs."""
     about = card.about._asdict()
-    config = {key: about[key] for key in ("name", "hash", "question", "proxy", "thresholds")}
-    answers = [
-        {
-            "question": answer.question,
-            "verdict": answer.verdict,
-            "reading": answer.reading,
-            "numbers": _tree_json(answer.numbers),
-        }
-        for answer in card.answers
-    ]
-    curves = {
-        world: [{"onset": onset, **_tree_json(rates)} for onset, rates in curve.items()]
-        for world, curve in card.curves.items()
+    return {
+        **{key: about[key] for key in ("name", "hash", "question", "proxy", "thresholds")},
+        "answers": [
+            {
+                "question": answer.question,
+                "verdict": answer.verdict,
+                "reading": answer.reading,
+                "numbers": _tree_json(answer.numbers),
+            }
+            for answer in card.answers
+        ],
+        "curves": {
+            world: [{"onset": onset, **_tree_json(numbers)} for onset, numbers in curve.items()]
+            for world, curve in card.curves.items()
+        },
+        "regimens": _tree_json(card.regimens),
+        "confidence": card.about.confidence,
+        "seeds": card.about.seeds,
+        "window": card.window,
     }
-    rest = {"confidence": card.about.confidence, "seeds": card.about.seeds, "window": card.window}
-    return {**config, "answers": answers, "curves": curves, "regimens": _tree_json(card.regimens), **rest}
 
 
 def card_table(data: Json) -> Table:

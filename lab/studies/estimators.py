@@ -131,7 +131,7 @@ class CellSampler:
             np.broadcast_to(changed.weights, (lanes, *self.settings.weights.shape)),
             np.asarray(changed.training_knobs),
             changed.world_knobs,
-            *(np.repeat(leaf[None], lanes, axis=0) for leaf in changed[3:]),
+            *(np.repeat(np.asarray(leaf)[None], lanes, axis=0) for leaf in changed[3:]),
         )
 
 
