@@ -11,12 +11,14 @@ import time
 
 import pytest
 
-from lab import cli, figures, report
+from lab import cli, decision, figures, report
 from lab.config import experiment
 from lab.figures.run import group_by_other_axes
+from lab.results import outcomes
 from lab.results.store import Run
 from lab.results.summary import Summary
 from lab.statistics import Counts, Estimate, LogImpact, compare
+from lab.studies import pilot, rejection
 from lab.training import engine
 from tests.hand_made import made
 
@@ -98,6 +100,7 @@ def test_plan_names_a_regimen_for_every_budget(folder, capsys):
     assert cli.main(["plan", str(folder), "--budget", "1,10", "--json"]) == 0
     plans = json.loads(capsys.readouterr().out)
     assert [plan["world"] for plan in plans] == [{"faking_onset": 0}, {"faking_onset": 1}]
+    assert report.plan_json(decision.plan(outcomes.results(Run(folder), last_only=True), [1, 10])) == plans
     assert cli.main(["show", str(folder), "--json"]) == 0
     shown = {row["name"]: row for row in json.loads(capsys.readouterr().out)["conditions"]}
     for plan in plans:
@@ -113,6 +116,16 @@ def test_plan_names_a_regimen_for_every_budget(folder, capsys):
         assert sum(condition["probability_best"] for condition in one["conditions"]) == pytest.approx(1)
     assert cli.main(["plan", str(folder)]) == 0
     assert "best by its estimate" in capsys.readouterr().out
+
+
+def test_help_shows_every_command_in_its_group(capsys):
+    assert cli.main(["--help"]) == 0
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    heads = [lines.index(group) for group in cli.GROUPS]
+    assert heads == sorted(heads)
+    for (group, commands), start, end in zip(cli.GROUPS.items(), heads, [*heads[1:], len(lines)], strict=True):
+        names = [line.split()[0] for line in lines[start + 1 : end] if line.startswith("   ") and line[3:4].strip()]
+        assert names == list(commands), group
 
 
 def test_an_option_that_names_something_takes_every_name(folder, capsys):
@@ -141,6 +154,7 @@ def test_gates_speak_and_draw(folder, capsys):
     assert cli.main(["gates", str(folder), "--budget", "1,2.5", "--json"]) == 0
     data = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert len(data["conditions"]) == 6
+    assert report.rejection_json(rejection.run(outcomes.results(Run(folder)), (1, 2.5))) == data
     for condition in data["conditions"]:
         # one training pays for no rejection, so the run's own gate is as good as any
         assert condition["best_gates"][0]["gain"] == {"value": 0, "low": 0, "high": 0}
@@ -190,6 +204,12 @@ def test_seeds_are_foreseen_from_a_pilot_elsewhere(folder, capsys):
     said = capsys.readouterr().out
     assert "seeds needed" in said
     assert "--width 0.1 --of base_rate" in said
+    foreseen = pilot.run(experiment.load(config), 0.1, "base_rate", seeds=64)
+    assert [need.name for need in foreseen.needs] == [
+        condition.name for condition in experiment.load(config).conditions
+    ]
+    assert all(f"{need.seeds:,}" in said for need in foreseen.needs)
+    assert f"lab run {config} --seeds {foreseen.seeds} " in said
     assert cli.main(["seeds", config, "--width", "-1"]) == 2
     assert "stop.width" in capsys.readouterr().err
 

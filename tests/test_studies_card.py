@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from lab import cli, report
+from lab import cli, figures, report
 from lab.config.experiment import from_values
+from lab.report import drawing
 from lab.studies import card
 from lab.tasks import TASKS, Race
 
@@ -149,7 +150,7 @@ def test_every_proxy_of_every_task_has_a_config(task):
         assert len(experiment.conditions) == 2 * (3 + len(card.ONSETS))
 
 
-def test_a_card_from_the_command_line(tmp_path, capsys):
+def test_a_card_from_the_command_line_has_the_numbers_of_its_run_and_those_from_python(tmp_path, capsys):
     out = tmp_path / "card"
     command = ["card", "race", "test", "--seeds", "32", "--set", "depth=4,head_start=0", "--out", str(out)]
     assert cli.main([*command, "--json"]) == 0
@@ -164,6 +165,19 @@ def test_a_card_from_the_command_line(tmp_path, capsys):
     point = next(point for point in data["curves"]["hidden"] if point["onset"] == 0.4)
     assert point["fakers"]["value"] == pushed["misaligned_pass"] / 32
     assert {path.suffix for path in (out / "figures").iterdir()} == {".png", ".pdf", ".json"}
+    answered = card.run("race", "test", seeds=32, settings={"depth": 4, "head_start": 0}, out=out)
+    assert report.card_json(answered) == data
+    assert answered.folder == out
+    onsets, fakers = drawn(answered)
+    assert list(onsets) == list(range(len(card.ONSETS)))
+    assert list(fakers) == [point["fakers"]["value"] for point in data["curves"]["visible"]]
+
+
+def drawn(answered):
+    """What the first line of a card's panel shows."""
+    ax = figures.Figure().subplots()
+    drawing.draw_card(answered, ax, "fakers")
+    return ax.lines[0].get_data()
 
 
 @pytest.mark.parametrize(

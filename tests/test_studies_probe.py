@@ -1,5 +1,6 @@
 """The probe of hidden layers: the fit against its own equations, and what it finds in populations made for it."""
 
+import json
 import math
 
 import numpy as np
@@ -8,8 +9,11 @@ import xarray as xr
 from scipy.optimize import brentq
 
 from lab import cli
+from lab.cli import ask
+from lab.studies import probe
 from lab.studies.probe import PENALTY, logistic, refit
 from lab.tasks.base import explained
+from tests.hand_made import made
 
 
 def test_two_points_have_the_weight_of_their_equation():
@@ -69,3 +73,18 @@ def test_tasks_without_hidden_layers_are_named(tmp_path, capsys):
     assert cli.main(["run", str(tmp_path / "r.yaml"), "--out", str(tmp_path / "run")]) == 0
     assert cli.main(["probe", str(tmp_path / "run")]) == 2
     assert "encodes_" in capsys.readouterr().err
+
+
+def test_the_command_says_what_the_study_finds(tmp_path, monkeypatch, capsys):
+    random = np.random.default_rng(2)
+    aligned = random.random(200) < 0.4
+    models = population(np.where(aligned, 0.6, 0.2) + 0.5 * random.random(200), aligned)
+    monkeypatch.setattr(ask, "read", lambda *_: models)
+    made(tmp_path)
+    assert cli.main(["probe", str(tmp_path), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    (fitted,) = probe.run(models)
+    assert found["knobs"] == fitted.knobs
+    assert found["area"]["value"] == fitted.area.value
+    assert cli.main(["probe", str(tmp_path), "--regimen", "never"]) == 2
+    assert capsys.readouterr().err == "no regimen 'never'; known: hold_out\n"

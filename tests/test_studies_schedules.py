@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from lab import figures, report
 from lab.cli import main
 from lab.config.experiment import load
+from lab.report import drawing
 from lab.statistics import Counts
 from lab.studies import schedules
 from lab.studies.schedules import Bounds, Effort, Goal
@@ -123,6 +125,13 @@ def test_rivals_and_verdicts_by_hand(tmp_path, monkeypatch, capsys):
     assert main(given) == 0
     assert json.loads(capsys.readouterr().out) == data
     assert (tmp_path / "o/search.json").stat().st_mtime_ns == before
+    # from Python the same again
+    problem = schedules.problem(load("r.yaml"), None, ["push"], Goal("accepted_aligned", 2), 0.05)
+    optimised = schedules.run(problem, Effort(starts=2, iterations=4, pairs=64), out=tmp_path / "o")
+    assert report.optimised_json(optimised) == data
+    ax = figures.Figure().subplots()
+    drawing.draw_schedules(optimised, ax)
+    assert len(ax.get_yticks()) == len(data["rivals"])
     # what other code found is not taken for what this one would find, and what is damaged is not taken at all
     experiment = load("r.yaml")
     problem = schedules.problem(experiment, None, ["push"], Goal(), 0.05, 0.01)

@@ -1,12 +1,17 @@
 """Derivatives of outcomes against an integration of the race that shares no code, and against sums by hand."""
 
+import json
 import math
 
 import numpy as np
 import pytest
 
+from lab import figures, report
+from lab.cli import main
 from lab.config.experiment import from_values, load, parse
-from lab.results import outcomes
+from lab.report import drawing
+from lab.results import outcomes, summary
+from lab.results.store import Run
 from lab.statistics import Counts
 from lab.studies import sensitivity
 from lab.training import engine
@@ -131,3 +136,22 @@ def test_a_profile_agrees_with_an_independent_integration(tmp_path):
         error = math.hypot(changed.std() / math.sqrt(8192), changed.std() / math.sqrt(2048)) / (2 * step)
         assert abs(moments[index].derivative["base_rate"].value - theirs) < 4 * error + 1e-9
     assert moments[0].derivative["base_rate"].low > moments[2].derivative["base_rate"].high  # values are sticky
+
+
+def test_a_profile_from_python_has_the_numbers_of_the_command(tmp_path, capsys):
+    """The command trains, Python reads the same run; a derivative is that of the two conditions that it names."""
+    config, out = tmp_path / "r.yaml", tmp_path / "run"
+    config.write_text(
+        "name: r\ntask: race\nseeds: 64\ntraining: {steps: 100, segments: 2}\nregimens: {h: [{until: 1}]}\n"
+    )
+    assert main(["sensitivity", str(config), "--terms", "push", "--step", "0.2", "--out", str(out), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    profile = sensitivity.run(load(config), terms=["push"], step=0.2, out=out)
+    assert report.profile_json(profile) == data
+    assert profile.folder == out
+    up, down = (summary.counts(outcomes.results(Run(out)), f"{side}-push-000") for side in ("up", "down"))
+    slope = (up.base_rate - down.base_rate) / 0.4
+    assert profile.moments["push"][0].derivative["base_rate"].value == pytest.approx(slope)
+    ax = figures.Figure().subplots()
+    drawing.draw_profile(profile, ax, "push")
+    assert ax.get_xlim() == (0, 1)

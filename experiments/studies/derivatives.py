@@ -54,6 +54,7 @@ from lab.figures import GREY, save
 from lab.figures.style import Figure, subplots
 from lab.results import outcomes
 from lab.studies import estimators, sensitivity
+from lab.studies.regimens import Subject
 from lab.training import engine
 from lab.words import Json
 
@@ -208,7 +209,7 @@ def measure(task: str, scale: float, first: int) -> Json:
     setting, clock = SETTINGS[task], Clock()
     seeds = max(FEWEST, int(setting.seeds * scale))
     experiment = parse(CONFIG.format(task=task, first=first, seeds=seeds, knobs=setting.knobs, segments=SEGMENTS))
-    subject = experiment, experiment.conditions[0], [TERM]
+    subject = Subject(experiment, experiment.conditions[0], (TERM,))
     most = max(LANES, min(MOST_PATHWISE, seeds // SHARE_PATHWISE) // LANES * LANES)
     fewer = first + np.arange(most, dtype=np.uint32)
 
@@ -232,7 +233,7 @@ def measure(task: str, scale: float, first: int) -> Json:
         "base_rate": differences.base_rate,
         "estimators": compared(rows, clock.seconds, float(np.abs(slopes["pathwise64"]).max())),
         "decides": plain(early.decides),
-        "basin": basin(differences, setting.step, estimators.pathwise(*subject, fewer, "test")[:, :, 0].astype(float)),
+        "basin": basin(differences, setting.step, estimators.pathwise(subject, fewer, "test")[:, :, 0].astype(float)),
     }
 
 

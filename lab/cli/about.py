@@ -101,7 +101,7 @@ def claims(figures: Path | None = None, as_json: AsJson = False) -> None:
         figures: folder of what `lab experiment` counted; the project's own by default.
         as_json: print JSON, with each claim's rule.
     """
-    from lab.claims import book
+    from lab import claims as book
 
     try:
         claims = book.table(figures)

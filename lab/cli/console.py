@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import rich.console
 import tyro
@@ -139,6 +139,7 @@ NameOrNone = Annotated[
 ]
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
 AsJson = Annotated[bool, arg(name="json")]
+Number = TypeVar("Number", int, float)
 MOST_NUMBERS = 100  # that an option takes
 LONGEST_KEY = 64  # characters of a knob's name
 
@@ -148,7 +149,7 @@ def split_names(text: str | None) -> list[str] | None:
     return None if text is None else list(dict.fromkeys(name.strip() for name in text.split(",")))
 
 
-def split_numbers(option: str, text: str, kind: type[int] | type[float], most: int) -> list[int] | list[float]:
+def split_numbers(option: str, text: str, kind: type[Number], most: int) -> list[Number]:
     """Return numbers that have commas between them.
 
     Args:

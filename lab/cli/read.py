@@ -143,8 +143,8 @@ def figures(
         out: where to write; the folder "figures" of each run, and figures/claims for claims, by default.
         partial: use what there is of a run that is not complete, and say so.
     """
+    from lab import claims as book
     from lab import figures as drawing
-    from lab.claims import book
 
     folders = [Path(which)]
     if not (folders[0] / "manifest.json").exists():

@@ -2,9 +2,17 @@
 
 import contextlib
 import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from lab import report
-from lab.cli.console import UsageError, errors
+from lab.cli.console import UsageError, errors, print_line
+from lab.results.store import Run
+from lab.results.summary import Summary
+from lab.results.tally import Tally
+
+if TYPE_CHECKING:
+    from lab.report.trackers import Tracker
 
 PROJECT = "proxy-lab"
 
@@ -12,10 +20,12 @@ PROJECT = "proxy-lab"
 class Mirror:
     """Follows one sweep and tells a `lab.report.trackers.Tracker`."""
 
-    def __init__(self, tracker):
-        self.tracker, self.begun, self.told = tracker, False, set()
+    def __init__(self, tracker: "Tracker"):
+        """Have told nothing yet."""
+        self.tracker, self.begun = tracker, False
+        self.told: set[tuple[str, int]] = set()  # names of conditions with their numbers of seeds
 
-    def _begin(self, stored):
+    def _begin(self, stored: Run) -> None:
         if not self.begun:
             self.begun = True
             keys = ("name", "hash", "question", "proxy", "baseline", "confidence", "block_width")
@@ -25,11 +35,11 @@ class Mirror:
             config["config"] = stored.manifest["config"]
             self.tracker.send(begin={"project": PROJECT, "name": stored.path.resolve().name, "config": config})
 
-    def _tell(self, row):
+    def _tell(self, row: Summary) -> None:
         self.told.add((row.name, row.counts.seeds))
         self.tracker.send(condition=row.name, numbers=report.numbers(row))
 
-    def follow(self, tally, limit):
+    def follow(self, tally: Tally, limit: float) -> None:
         """Tell of conditions whose seeds are complete; about `limit` seconds of this thread at most."""
         self._begin(tally.run)
         end = time.thread_time() + limit
@@ -37,7 +47,7 @@ class Mirror:
             if done == planned and (name, done) not in self.told and time.thread_time() < end:
                 self._tell(*tally.summaries([index]))
 
-    def end(self, stored, rows):
+    def end(self, stored: Run, rows: Sequence[Summary]) -> None:
         """Tell of all that is left, and the table."""
         self._begin(stored)
         for row in rows:
@@ -47,7 +57,7 @@ class Mirror:
 
 
 @contextlib.contextmanager
-def mirrored(kind):
+def mirrored(kind: str | None) -> Iterator[Mirror | None]:
     """Give a `Mirror` to a tracker of this kind, or None for None. Raises `UsageError` where it is not installed."""
     if kind is None:
         yield None
@@ -55,7 +65,7 @@ def mirrored(kind):
     from lab.report.trackers import Tracker
 
     try:
-        tracker = Tracker(kind, lambda line: errors.print(line, markup=False, soft_wrap=True))
+        tracker = Tracker(kind, lambda line: print_line(line, errors))
     except ModuleNotFoundError as error:
         raise UsageError(str(error)) from None
     with tracker:

@@ -176,7 +176,7 @@ def experiment(
         tasks: only these, with commas between; what is stored of others is kept.
         out: a folder for runs and figures; by default runs/ here and the project's figures/claims/, or runs/look/.
     """
-    from lab.claims import book
+    from lab import claims as book
 
     claims = book.names() if name == "all" else [name]
     look = seeds is not None or first is not None

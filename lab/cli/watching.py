@@ -2,18 +2,19 @@
 
 import contextlib
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import NamedTuple
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.segment import Segments
 from rich.text import Text
-from tyro.conf import Positional, arg
 
 from lab import report
-from lab.cli.console import Console, Stop, console, errors
+from lab.cli.console import Console, RunFolder, Stop, console, errors, print_line, print_wide
+from lab.cli.tracking import Mirror
 from lab.results import summary
 from lab.results.store import StoreError
 from lab.results.tally import Tally
@@ -29,11 +30,20 @@ MARGIN = 3  # lines of a terminal that the table leaves free
 class Board:
     """The table of a run that is being trained here, made again now and then so that it costs a small share of time."""
 
-    def __init__(self, path, window, mirror=None):
-        self.path, self.window, self.mirror = path, window, mirror
-        self.tally, self.view, self.due = None, Text(""), time.monotonic() + SHORTEST
+    def __init__(self, path: Path, window: Console, mirror: Mirror | None = None):
+        """Show nothing yet.
 
-    def refresh(self):
+        Args:
+            path: folder of the run.
+            window: where the table is shown.
+            mirror: follows the run.
+        """
+        self.path, self.window, self.mirror = path, window, mirror
+        self.tally: Tally | None = None
+        self.view: RenderableType = Text("")
+        self.due = time.monotonic() + SHORTEST
+
+    def refresh(self) -> None:
         """Make the table again if it is time to; a folder that cannot be read is the engine's to complain about."""
         if time.monotonic() < self.due:
             return
@@ -49,13 +59,27 @@ class Board:
         took = time.thread_time() - started
         self.due = time.monotonic() + max(SHORTEST, took / SHARE)
 
-    def __rich__(self):
+    def __rich__(self) -> RenderableType:
         return self.view
 
 
+class Watch(NamedTuple):
+    """What follows a training.
+
+    Attributes:
+        progress: called with the lane-steps done and all of them, as `lab.training.engine.run` does.
+        say: called with a line of text for a person.
+        stop: raised by `progress` after a signal.
+    """
+
+    progress: Callable[[int, int], None]
+    say: Callable[[str], None]
+    stop: Stop
+
+
 @contextlib.contextmanager
-def watched(path=None, mirror=None):
-    """Give `progress` and `say` for `lab.training.engine.run`, and the `Stop` that `progress` raises after a signal.
+def watched(path: Path | None = None, mirror: Mirror | None = None) -> Iterator[Watch]:
+    """Give the `Watch` of a training, which shows a bar or prints a line per tenth.
 
     Args:
         path: folder of the run whose table is shown above the bar, if stderr is a terminal.
@@ -75,38 +99,38 @@ def watched(path=None, mirror=None):
     task = bar.add_task("compiling and training", total=None)
     board = Board(path, errors, mirror) if path is not None and (live or mirror) else None
     screen = Live(Group(board, bar) if board else bar, console=errors, refresh_per_second=1) if live else None
-    started, said = time.monotonic(), 0
+    started, tenths = time.monotonic(), 0  # of the work, as far as told
 
-    def say(line):
+    def say(line: str) -> None:
         errors.print(line, markup=False)
 
-    def progress(done, total):
-        nonlocal said, started
+    def progress(done: int, total: int) -> None:
+        nonlocal tenths, started
         stop.check()
-        if done * 10 // total < said:  # the next look
-            said, started = 0, time.monotonic()
+        if done * 10 // total < tenths:  # the next look
+            tenths, started = 0, time.monotonic()
         bar.update(task, completed=done, total=total, description="training")
         if board:
             board.refresh()
-        if not live and done * 10 // total > said:
-            said = done * 10 // total
+        if not live and done * 10 // total > tenths:
+            tenths = done * 10 // total
             left = (time.monotonic() - started) * (total - done) / done
-            errors.print(f"trained {said * 10}%, about {left:.0f} s left", markup=False)
+            errors.print(f"trained {tenths * 10}%, about {left:.0f} s left", markup=False)
 
     with Stop() as stop, screen or contextlib.nullcontext():
-        yield progress, say, stop
+        yield Watch(progress, say, stop)
         if screen:  # the table that comes next is whole; if it was stopped, this is what is known
             screen.update(bar)
 
 
-def table(tally, state, window):
+def table(tally: Tally, state: str, window: Console) -> RenderableType:
     """Return the table of a run as it fits a terminal."""
     height = window.size.height - MARGIN if window.is_terminal else 10_000
     width = window.size.width if window.is_terminal else WIDE
     return report.progress_table(tally, report.progress_rows(tally, height), state, width, height)
 
 
-def watch(folder: Annotated[Positional[Path], arg(metavar="RUN")], /, once: bool = False) -> None:
+def watch(folder: RunFolder, /, once: bool = False) -> None:
     """Show the table of a run while others train it, until it is complete; reads only, and disturbs nothing.
 
     Args:
@@ -128,37 +152,36 @@ def watch(folder: Annotated[Positional[Path], arg(metavar="RUN")], /, once: bool
             screen.update(table(tally, state(tally), console), refresh=True)
 
 
-def _follow(tally):
+def _follow(tally: Tally) -> None:
     """Print a line per tenth of a run, and the table once it is complete."""
-    said = None
+    last = None
     while not finished(tally):
         tenth = 10 * len(tally.counted) // len(tally.expected)
-        if tenth != said:
-            said = tenth
-            console.print(f"{tenth * 10}%, {state(tally)}", markup=False, soft_wrap=True)
+        if tenth != last:
+            last = tenth
+            print_line(f"{tenth * 10}%, {state(tally)}")
         time.sleep(EVERY)
         tally.update()
     _print(tally)
 
 
-def _print(tally):
+def _print(tally: Tally) -> None:
     """Print the table once, as wide as it needs where there is no terminal."""
-    where = console if console.is_terminal else Console(width=WIDE)
-    where.print(table(tally, state(tally), console))
+    print_wide(table(tally, state(tally), console), WIDE)
 
 
-def at_last_look(tally):
+def at_last_look(tally: Tally) -> bool:
     """Return whether a run has no further look: one that stops by a rule may have."""
     manifest = tally.run.manifest
     return manifest["seeds"]["count"] == manifest["looks"][-1]
 
 
-def finished(tally):
+def finished(tally: Tally) -> bool:
     """Return whether nothing more will come: all is there, and nobody goes on to a further look."""
     return tally.whole and (at_last_look(tally) or not any(tally.trainers()))
 
 
-def state(tally):
+def state(tally: Tally) -> str:
     """Return in words how a run stands."""
     here, elsewhere = tally.trainers()
     if finished(tally) and (at_last_look(tally) or not summary.still_open()(tally.run)):

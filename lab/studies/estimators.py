@@ -131,7 +131,7 @@ class CellSampler:
             np.broadcast_to(changed.weights, (lanes, *self.settings.weights.shape)),
             np.asarray(changed.training_knobs),
             changed.world_knobs,
-            *(np.repeat(leaf[None], lanes, axis=0) for leaf in changed[3:]),
+            *(np.repeat(np.asarray(leaf)[None], lanes, axis=0) for leaf in changed[3:]),
         )
 
 
@@ -237,9 +237,9 @@ def trajectory(subject: Subject, dtype: Any = jnp.float32) -> Trajectory:
 
         @jax.checkpoint
         def advance(
-            state: State, place: tuple[Int[Array, ""], Int[Array, ""]]
+            state: State, unit_at: tuple[Int[Array, ""], Int[Array, ""]]
         ) -> tuple[State, Float[Array, " scores"]]:
-            segment, first = place
+            segment, first = unit_at
             row = jax.tree.map(lambda leaf: leaf[segment], settings)
 
             def body(state: State, offset: Int[Array, ""]) -> tuple[State, None]:

@@ -1,8 +1,7 @@
 """What studies share: which run one is about, what trains for it, and how it refuses what does not fit."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lab.config.source import ConfigError
 from lab.results.outcomes import Results, attribute
@@ -12,8 +11,13 @@ from lab.results.summary import still_open
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment
 
-# trains what is missing of an experiment in a folder, or in runs/NAME-DIGEST, and returns the run
-Train = Callable[["Experiment", Path | None], Run]
+
+class Train(Protocol):
+    """Trains what is missing of an experiment in a folder, or in runs/NAME-DIGEST, and returns the run."""
+
+    def __call__(self, experiment: "Experiment", out: Path | None, /) -> Run:
+        """Train it."""
+        ...
 
 
 class StudyError(ValueError):
