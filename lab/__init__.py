@@ -31,10 +31,10 @@ def run(experiment, out=None, **options):
         out: the run's folder; runs/NAME-DIGEST by default, the digest being of what is trained.
         options: those of `lab.training.engine.run`.
     """
-    from lab.results import outcomes, summary
+    from lab.results import shards, summary
     from lab.training import engine
 
-    return outcomes.results(engine.run(experiment, out, **{"still_open": summary.still_open(), **options}))
+    return shards.results(engine.run(experiment, out, **{"still_open": summary.still_open(), **options}))
 
 
 def summarise(results, **options):

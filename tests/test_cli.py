@@ -12,9 +12,13 @@ import time
 import pytest
 
 from lab import cli, figures, report
+from lab.config import experiment
 from lab.figures.run import by_other_axes
+from lab.results.store import Run
 from lab.results.summary import Summary
 from lab.statistics import Counts, Estimate, LogImpact, compare
+from lab.training import engine
+from tests.hand_made import made
 
 CONFIG = """
 name: small
@@ -288,6 +292,34 @@ def test_signals_end_politely(tmp_path, number, code):
     assert process.returncode == code
     assert "the same command goes on" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [("ascii", b"gr\\xf6\\xdfer \\u2013 \\U0001f680"), ("latin-1", b"gr\xf6\xdfer \\u2013 \\U0001f680")],
+)
+def test_letters_that_an_output_cannot_hold_are_written_out(tmp_path, encoding, shown):
+    """Nothing that was trained is lost because a log file is not UTF-8."""
+    run = made(tmp_path)
+    Run.create(tmp_path, run.manifest | {"question": "größer \u2013 \U0001f680"})
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "lab", "show", str(tmp_path)]
+    ended = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert shown in ended.stdout
+
+
+@pytest.mark.parametrize("out", [["--out=~/mine"], ["--out", "~/mine"]])
+def test_home_is_home_where_a_shell_leaves_it_to_the_program(tmp_path, monkeypatch, capsys, out):
+    """bash leaves `--out=~/mine` as it is, quotes do, and Python knows no shell: never is a folder called "~"."""
+    (tmp_path / "small.yaml").write_text(CONFIG)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli.main(["run", "~/small.yaml", *out, "--prepare"]) == 0
+    assert Run("~/mine").path == tmp_path / "mine"
+    assert engine.folder(experiment.load("~/small.yaml"), "~/mine") == tmp_path / "mine"
+    assert not list((tmp_path / "here").iterdir())
 
 
 def test_a_reader_who_leaves_is_no_error():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lab.config.experiment import parse
-from lab.results import outcomes
+from lab.results import outcomes, shards
 from lab.results.summary import cells
 from lab.statistics import Counts
 from lab.studies import estimators as derivatives
@@ -57,7 +57,7 @@ def test_the_differentiable_path_trains_as_the_engine_does(tmp_path):
     """`race` has no Adam, so nothing is added under a root."""
     text = SHORT.format(task="race", rate=0.02, term="push", knobs="").replace("steps: 40", "steps: 600")
     experiment = parse(text)
-    stored = outcomes.results(engine.run(experiment, tmp_path / "run"))
+    stored = shards.results(engine.run(experiment, tmp_path / "run"))
     run = derivatives.trajectory(experiment, experiment.conditions[0], ["push"])
     weights = jnp.full((2, 1), 0.05)
     for seed in (0, 1):
@@ -131,7 +131,7 @@ def test_gates_reject_in_a_search_as_they_do_in_a_run(tmp_path):
     text = text.replace("[{until: 1}]", "[{until: 0.4, gates: {test: 0.3}}, {until: 1, weights: {test: 0.3}}]")
     experiment = parse(text)
     condition = experiment.conditions[0]
-    counted = cells(outcomes.classify(outcomes.results(engine.run(experiment, tmp_path / "run"))))
+    counted = cells(outcomes.classify(shards.results(engine.run(experiment, tmp_path / "run"))))
     start = derivatives._start(experiment, condition, ["test"])
     ends = derivatives.Ends(experiment, condition, ["test"])
     found, able = ends(np.arange(64), np.broadcast_to(start, (64, *start.shape)))
@@ -193,7 +193,7 @@ def test_evolution_strategies_agree_with_counted_differences(tmp_path):
     experiment = parse(RACE)
     condition = experiment.conditions[0]
     changed = sensitivity.changes(experiment.task, ["push"], 0.02)
-    results = outcomes.results(engine.run(parse(sensitivity.config(experiment, condition, changed)), tmp_path / "run"))
+    results = shards.results(engine.run(parse(sensitivity.config(experiment, condition, changed)), tmp_path / "run"))
     counted = sensitivity.profile(results, changed, results.checkpoint.values)["push"]
     found = derivatives.evolution(experiment, condition, ["push"], 0.02, 8192, first_seed=10_000)["base_rate"]
     for moment, value, error in zip(counted, found.values[:, 0], found.errors[:, 0], strict=True):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from lab import cli, figures
-from lab.figures.run import NET, OUTCOMES, PARTS
-from lab.figures.style import OTHERS, STYLES
+from lab.figures.run import NET, OUTCOMES, PARTS, draw_response
+from lab.figures.style import OTHERS, STYLES, kind_of, style_of
 from lab.report.charts import SHAPES
 from lab.results.store import StoreError
 from tests.hand_made import made
@@ -53,6 +53,43 @@ def test_every_style_has_a_marker_of_its_own():
     markers = [marker for _, marker, _ in [*STYLES.values(), *OTHERS]]
     assert len(set(markers)) == len(markers)
     assert len({SHAPES[marker] for marker in markers}) == len(markers)
+
+
+def test_a_kind_is_told_by_the_beginning_of_a_word():
+    kinds = {"hold_out": "hold", "train_early": "early", "very-late": "late", "anti_late": "anti", "later": "late"}
+    others = ["related", "template", "nearly", "quantity", "threshold", "built_in", "plateau", "x"]
+    assert {name: kind_of(name) for name in kinds} == kinds
+    assert not any(map(kind_of, others))
+    styles = [style_of("x", position) for position in range(9)]
+    assert styles[:3] == OTHERS
+    assert len(set(styles)) == len({style[:2] for style in styles}) == 9  # no two look alike without their dashes
+
+
+def along(shares, rates):
+    """Conditions of one regimen along an axis, with the rate of each, or None."""
+    estimates = [
+        {"value": rate, "low": 0.0 if rate is None else rate / 2, "high": 1.0 if rate is None else rate}
+        for rate in rates
+    ]
+    return [
+        {"regimen": "hold_out", "coordinates": {"share": share}, "base_rate": own}
+        for share, own in zip(shares, estimates, strict=True)
+    ]
+
+
+def test_a_line_goes_along_its_axis_and_has_a_gap_where_nothing_is_known():
+    """In the order of the config it would run to and fro, and be called by its name at the height of the last one."""
+    _, ax = figures.subplots()
+    conditions = along([0.5, 0.1, 0.9, 0.3, 0.7, 1.0], [0.6, 0.2, 0.8, None, 0.7, None])
+    ((height, _, _),) = draw_response(conditions, ax, "share", ["base_rate"], "P(A)")
+    (line,) = ax.lines
+    assert line.get_xdata().tolist() == [0.1, 0.3, 0.5, 0.7, 0.9, 1.0]
+    np.testing.assert_array_equal(line.get_ydata(), [0.2, np.nan, 0.6, 0.7, 0.8, np.nan])
+    assert height == 0.8
+    (intervals,) = ax.collections
+    assert [piece[:, 0].tolist() for piece in intervals.get_segments()] == [[x, x] for x in (0.1, 0.5, 0.7, 0.9)]
+    _, ax = figures.subplots()
+    assert draw_response(along([1, 2, 3], [None] * 3), ax, "share", ["base_rate"], "P(A)") == []
 
 
 def draw(data):

@@ -9,9 +9,12 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import cbook
 from scipy.stats import beta, binom, norm
 
+from lab import figures, report
 from lab.decision import finite_budget
+from lab.figures.gates import draw_curves
 from lab.results.outcomes import UnknownName
 from lab.statistics import Counts
 from lab.studies.rejection import Gate, best_gates, compute_budget, fates, roc, sweep
@@ -217,6 +220,40 @@ def test_the_area_interval_is_wider_where_one_kind_lies_on_both_sides(results):
     z = (5 / 9 - 1 / 2) / math.sqrt(6552 / 4240 * 7 / 108)
     got = roc(results, "hold_out", checkpoint=0.25, confidence=2 * norm.cdf(z) - 1).area
     assert got.low == pytest.approx(0.5)
+
+
+def drawn_area(line):
+    """The area under a line as matplotlib draws it."""
+    x, y = cbook.STEP_LOOKUP_MAP[line.get_drawstyle()](*line.get_data())
+    return np.trapezoid(y, x)
+
+
+def test_curves_are_drawn_with_the_areas_that_are_stated():
+    """Equal scores: of 12 pairs 9 are right, equal ones by half; precision 2/3, 1/2, 3/7 at a recall of 2/3, 1, 1."""
+    curve = roc(at_the_end([0.9, 0.9, 0.5], [0.9, 0.5, 0.5, 0.1]), "hold_out")
+    assert curve.area.value == pytest.approx(3 / 4)
+    assert curve.average_precision == pytest.approx(2 / 3 * 2 / 3 + 1 / 3 * 1 / 2)
+    _, (top, bottom) = figures.subplots(2)
+    curves = {"1": report.curve_json(curve)}
+    draw_curves(curves, top, "pass_given_misaligned", "pass_given_aligned")
+    draw_curves(curves, bottom, "pass_given_aligned", "precision", steps=True)
+    assert drawn_area(top.lines[0]) == pytest.approx(curve.area.value)
+    assert drawn_area(bottom.lines[0]) == pytest.approx(curve.average_precision)
+
+
+def test_a_thinned_curve_keeps_what_few_aligned_models_say():
+    """Of 10,003 models three are aligned: two come first of all and one after half of the others."""
+    curve = roc(at_the_end([0.9, 0.8, 0.35], np.linspace(0.1, 0.6, 10_000)), "hold_out")
+    exact = 2 / 3 + 1 / 3 * 3 / 5_003
+    assert curve.average_precision == pytest.approx(exact, rel=1e-9)
+    data = report.curve_json(curve)
+    assert len(data["threshold"]) <= 201
+    recall, precision = np.array(data["pass_given_aligned"]), np.array(data["precision"][1:])
+    assert np.diff(recall) @ precision == pytest.approx(exact, rel=1e-9)
+    assert np.trapezoid(recall, data["pass_given_misaligned"]) == pytest.approx(curve.area.value, abs=0.01)
+    assert (data["threshold"][0], recall[-1], data["pass_given_misaligned"][-1]) == ("inf", 1, 1)
+    without = report.curve_json(roc(at_the_end([], [0.1, 0.2]), "hold_out"))
+    assert (without["pass_given_aligned"], without["pass_given_misaligned"]) == ([None] * 3, [0, 0.5, 1])
 
 
 # --- budgets -------------------------------------------------------------------------------------------------------

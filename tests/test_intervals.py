@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import cache, partial
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -261,6 +262,14 @@ def test_every_interval_holds_its_estimate_and_nests(a, b, c, d):
             slack = 1e-9 * value if math.isfinite(value) else 0
             assert inner.low <= value + slack
             assert inner.high >= value - slack
+
+
+def test_wilson_interval_holds_at_any_confidence():
+    """The limits of 5 of 10 lie z / 2 sqrt(10 + z^2) from 1/2, z by another algorithm (Wichura, Appl. Stat. 37:477)."""
+    for error in (0.05, 1e-9, 2**-53):  # the last: the highest confidence below 1
+        z = -NormalDist().inv_cdf(error / 2)
+        half = z / (2 * math.sqrt(10 + z**2))
+        assert wilson_interval(5, 10, 1 - error) == pytest.approx((0.5 - half, 0.5 + half), rel=1e-6)
 
 
 def test_wilson_interval_as_published():

@@ -11,6 +11,7 @@ from lab.cli import main
 from lab.config.experiment import load
 from lab.statistics import Counts
 from lab.studies import schedules as optimise
+from lab.training import engine
 
 LENGTHS = np.array([0.05, 0.05, 0.2, 0.3, 0.4])
 
@@ -93,6 +94,10 @@ def test_the_search_finds_what_is_known_to_be_best():
     assert found.value == pytest.approx(expected, abs=4 * math.sqrt(1 / 2048 / 0.01))
 
 
+def count(steps):
+    steps[-1] += 1
+
+
 def test_rivals_and_verdicts_by_hand(tmp_path, monkeypatch, capsys):
     """A search on the race, whose config trains, and whose table is counted from it."""
     monkeypatch.chdir(tmp_path)
@@ -117,6 +122,17 @@ def test_rivals_and_verdicts_by_hand(tmp_path, monkeypatch, capsys):
     assert main(given) == 0
     assert json.loads(capsys.readouterr().out) == data
     assert (tmp_path / "o/search.json").stat().st_mtime_ns == before
+    # what other code found is not taken for what this one would find, and what is damaged is not taken at all
+    experiment = load("r.yaml")
+    asked = experiment, experiment.conditions[0], ["push"], optimise.Goal(), 0.05, 0.01
+    file, honest, steps = tmp_path / "kept.json", engine.identity, []
+    for code in ("one", "one", "other", "damaged"):
+        monkeypatch.setattr(engine, "identity", lambda *given, code=code: {**honest(*given), "training_code": code})
+        if code == "damaged":
+            file.write_text("[]")
+        steps.append(0)
+        optimise.searches(*asked, count=1, iterations=2, pairs=64, file=file, progress=lambda *_: count(steps))
+    assert steps == [2, 0, 2, 2]
     assert main([*given[:3], "nonsense", *given[4:]]) == 2
     assert "nonsense" in capsys.readouterr().err
 

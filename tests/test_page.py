@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import vl_convert
 
 from lab import cli, statistics
 from lab.report.grid import grid, marks_around
-from lab.results import outcomes, summary
+from lab.results import shards, summary
 from lab.results.store import Run
 from lab.studies import rejection as gates
 from tests.hand_made import made
@@ -81,8 +82,8 @@ def store(folder, models=MODELS, missing=0, question=f"Is it {HOSTILE} better?")
     )
     for index, name in enumerate(names[: len(names) - missing]):
         scores = np.array([[(1, aligned, half), (1, aligned, end)] for aligned, half, end in models[name]], np.float32)
-        shard = outcomes.shard(scores, run.manifest["scores"], np.arange(7, 7 + seeds), [0.5, 1.0])
-        run.write(f"{index:016x}", 7, shard)
+        shard = shards.shard(scores, run.manifest["scores"], np.arange(7, 7 + seeds), [0.5, 1.0])
+        shards.write_shard(run, f"{index:016x}", 7, shard)
     return folder
 
 
@@ -135,7 +136,7 @@ def test_the_grid_has_the_counts_of_the_hand_made_models(text):
 
 def test_the_grid_is_what_gates_count(folder):
     """The same question asked of the module that answers it one gate at a time."""
-    results = outcomes.results(Run(folder))
+    results = shards.results(Run(folder))
     found = grid(results, summary.summarise(results))
     for row in found.rows:
         gate = {"checkpoint": row["checkpoint"], "thresholds": [found.marks[row["mark"]]]}
@@ -211,6 +212,22 @@ def test_nothing_is_ranked_where_nothing_can_be(tmp_path):
         text = (folder / "report.html").read_text()
         assert said in re.search('<p class="best">(.*?)</p>', text)[1]
         assert "how sure</th>" not in text and "Why " not in text
+
+
+def test_every_chart_draws_every_name_in_the_order_of_the_config(tmp_path):
+    """Also names that every object of JavaScript has (vega/vega#3695), that it would sort, or are no value."""
+    names = ["hold_out", "constructor", "10", "valueOf", "2", "toString", "NA", "null"]
+    models = {name: MODELS["hold_out" if index % 2 else QUOTED] for index, name in enumerate(names)}
+    folder = store(tmp_path / "run", models, question="Which?")
+    assert cli.main(["report", str(folder)]) == 0
+    text, labels = (folder / "report.html").read_text(), {}
+    for chart in re.finditer(r'vegaEmbed\("#(\w+)", ', text):
+        specification, _ = json.JSONDecoder().raw_decode(text[chart.end() :])
+        svg = vl_convert.vegalite_to_svg({**specification, "width": 500})
+        labels[chart[1]] = [label for label in re.findall(r"<text[^>]*>([^<]*)</text>", svg) if label in names[3:]]
+    drawn = [label for label in labels["impacts"] if label != "2"]  # which is a tick as well
+    assert labels["outcomes"] == names[3:] and drawn == [name for name in names[3:] if name != "2"]
+    assert set(labels) == {"outcomes", "impacts", "explore"}
 
 
 def test_a_regimen_with_gates_is_counted_and_left_out_of_the_choice(tmp_path):

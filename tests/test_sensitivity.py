@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lab.config.experiment import load, parse
-from lab.results import outcomes
+from lab.results import shards
 from lab.statistics import Counts
 from lab.studies import sensitivity
 from lab.training import engine
@@ -109,7 +109,7 @@ def test_a_profile_agrees_with_an_independent_integration(tmp_path):
     experiment, step = parse(RACE), 0.02
     changed = sensitivity.changes(experiment.task, ["push"], step, 0.2)
     made = parse(sensitivity.config(experiment, experiment.conditions[0], changed))
-    results = outcomes.results(engine.run(made, tmp_path / "run"))
+    results = shards.results(engine.run(made, tmp_path / "run"))
     moments = sensitivity.profile(results, changed, results.checkpoint.values)["push"]
     assert [(moment.start, moment.end) for moment in moments] == [
         pytest.approx((index / 5, (index + 1) / 5)) for index in range(5)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -17,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab import cli
-from lab.config.experiment import from_values, load, parse
-from lab.results import outcomes, summary
+from lab.config.experiment import ConfigError, from_values, load, parse
+from lab.machine.surroundings import Unusable
+from lab.results import shards, summary
 from lab.results.store import Run, StoreError, lock
 from lab.tasks import Race
 from lab.training import distributed, engine
@@ -427,7 +429,31 @@ def test_valid_configs_are_read_and_read_back_from_what_a_manifest_says(text):
 def test_valid_configs_run(text):
     with tempfile.TemporaryDirectory() as place:
         experiment = parse(text)
-        results = outcomes.results(engine.run(experiment, Path(place, "run")))
+        results = shards.results(engine.run(experiment, Path(place, "run")))
         rows = summary.summarise(results)
         assert [row.name for row in rows] == [condition.name for condition in experiment.conditions]
         assert all(row.counts.seeds == len(experiment.seeds) for row in rows)
+
+
+def test_a_config_for_workers_means_the_same_file_in_every_folder(tmp_path, monkeypatch):
+    """Workers of Ray are not where the config is, and there may be another file of that name (ray-project/ray#9571)."""
+    source = "from tests.test_conformance import Coin\nclass Mine(Coin):\n    number = {}\n"
+    config = "name: mine\ntask: {file: mine.py}\nseeds: 4\nregimens: {hold_out: [{until: 1}]}\n"
+    for number, place in enumerate(("with it", "elsewhere")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "mine.py").write_text(source.format(number))
+        (tmp_path / place / "mine.yaml").write_text(config)
+    monkeypatch.chdir(tmp_path)
+    experiment = load("with it/mine.yaml", trust_code=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    there = from_values(json.loads(distributed.config_for_workers(experiment)), trust_code=True)
+    assert (there.task.number, there.leaves) == (experiment.task.number, experiment.leaves) == (0, experiment.leaves)
+
+
+@pytest.mark.parametrize(
+    "error", [ConfigError(["a.yaml:1: b", "a.yaml:2: c"]), Unusable("XLA_FLAGS", "x", "no such flag")], ids=type
+)
+def test_an_error_says_the_same_in_another_process(error):
+    """Python makes it again of its arguments (python/cpython#120810); a list in place of a text became letters."""
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), vars(again)) == (str(error), vars(error))

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from lab.config.experiment import parse
-from lab.results import outcomes
+from lab.results import shards
 from lab.results.store import Run, publish
 from lab.training import engine
 
@@ -45,16 +45,16 @@ def main():
         Path(place, "shards").mkdir()
         stored, preparing = timed(lambda: engine.prepare(experiment, Path(place)))
         empty = hashlib.sha256(b"").hexdigest()
-        keys = outcomes.expected_shards(stored.manifest)
+        keys = shards.expected_shards(stored.manifest)
         lost = {keys[0], keys[len(keys) // 2], keys[-1]}
 
         def name():
             for key in keys:
                 if key not in lost:
-                    Path(place, "shards", f"{stored.shard(*key)}.{empty}.nc").touch()
+                    Path(place, "shards", f"{stored.shard_stem(*key)}.{empty}.nc").touch()
 
         _, naming = timed(name)
-        missing, looking = timed(lambda: engine.missing_shards(stored))
+        missing, looking = timed(lambda: shards.missing_shards(stored))
         assert set(missing) == lost
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -62,12 +62,12 @@ def main():
         Path(place, "shards").mkdir()
         stored, random = Run.create(Path(place), stored.manifest), np.random.default_rng(0)
         scores = random.random((width, len(experiment.ends), len(experiment.task.scores)), np.float32)
-        shard = outcomes.shard(scores, list(experiment.task.scores), np.arange(width), np.linspace(0.05, 1, 20))
-        _, writing = timed(lambda: [stored.write(0, index * width, shard) for index in range(REAL)])
+        shard = shards.shard(scores, list(experiment.task.scores), np.arange(width), np.linspace(0.05, 1, 20))
+        _, writing = timed(lambda: [shards.write_shard(stored, 0, index * width, shard) for index in range(REAL)])
         paths = list(stored.shards().values())
         size = sum(path.stat().st_size for path in paths) / REAL
         _, checking = timed(stored.clean)
-        _, reading = timed(lambda: [stored.read(path) for path in paths])
+        _, reading = timed(lambda: [shards.read_shard(stored, path) for path in paths])
     row = {
         "shards": options.shards,
         "models_per_shard": width,

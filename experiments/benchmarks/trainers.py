@@ -108,7 +108,7 @@ def jax_contenders():
     seeds = jnp.arange(LANES, dtype=jnp.uint32)
     matrix = jnp.ones((1024, 1024), jnp.float32)
     product = jax.jit(lambda a: a @ a)
-    train = engine.here(plain)
+    train = engine.local_trainer(plain)
 
     def lab():
         with tempfile.TemporaryDirectory() as folder:

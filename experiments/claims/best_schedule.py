@@ -24,7 +24,7 @@ from lab.config.experiment import parse
 from lab.figures.schedules import draw_rivals, draw_schedule
 from lab.figures.style import subplots
 from lab.report import estimate_json, optimised_json
-from lab.results import outcomes
+from lab.results import shards
 from lab.studies import schedules as optimise
 from lab.words import with_interval
 
@@ -47,7 +47,7 @@ def study(experiment, folder, train):
         )  # fmt: skip
         schedules = optimise.beside(experiment, TERMS, cap, cap * share, found)
         made = parse(optimise.config(experiment, condition, TERMS, schedules, []))
-        results = outcomes.results(train(made, own / "run"), last_only=True)
+        results = shards.results(train(made, own / "run"), last_only=True)
         best = list(schedules).index("learned")
         limits = {"cap": cap, "budget": cap * share, "terms": TERMS, "condition": condition.name}
         limits["ends"] = [end / experiment.training.steps for end in experiment.ends]

@@ -26,7 +26,7 @@ from tueplots import figsizes
 from lab.claims import book as claims
 from lab.figures.style import label, style_of, subplots
 from lab.machine.fixed import fixed
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 from lab.statistics import Estimate
 from lab.tasks.settings import stacked
 from lab.training.engine import block_width, use_all_cores, used_terms
@@ -38,7 +38,7 @@ ALONG = np.linspace(0, 1, 11)
 
 def study(experiment, folder, train):
     """Count every condition, and measure what lies between a seed's models."""
-    results = outcomes.results(train(experiment, folder), last_only=True)
+    results = shards.results(train(experiment, folder), last_only=True)
     ended = outcomes.classify(results)
     cells, able = summary.cells(ended), ~ended["incompetent"].values
     starts, models = ended_models(experiment)

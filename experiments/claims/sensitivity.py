@@ -33,7 +33,7 @@ from lab.config.experiment import parse
 from lab.figures.moments import draw_moments
 from lab.figures.style import subplots
 from lab.report import estimate_json
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 from lab.statistics import Counts, Estimate
 from lab.studies import sensitivity
 from lab.words import number, percent, with_interval
@@ -47,7 +47,7 @@ def study(experiment, folder, train):
     """Train the profile of the config's only regimen and count it."""
     changed = sensitivity.changes(experiment.task, [TERM], *SIZES[experiment.task.name])
     text = sensitivity.config(experiment, experiment.conditions[0], changed)
-    results = outcomes.results(train(parse(text), folder), last_only=True)
+    results = shards.results(train(parse(text), folder), last_only=True)
     names = list(map(str, results.condition.values))
     trios = [
         [names.index(f"{side}-{TERM}-{index:03d}") for side in ("up", "down", "push")]

@@ -22,13 +22,13 @@ import numpy as np
 
 from experiments.claims.early_rejection import AGE, gained
 from lab.claims import book as claims
-from lab.results import outcomes
+from lab.results import outcomes, shards
 from lab.words import number, with_interval
 
 
 def study(experiment, folder, train):
     """Count every condition, and the fates with and without the early gate."""
-    results = outcomes.results(train(experiment, folder))
+    results = shards.results(train(experiment, folder))
     hidden = f"hold_out detectability={min(results.detectability.values):.12g}"
     return claims.counted(results) | {"proxy": results.attrs["proxy"], "gate": gate(results, hidden)}
 

@@ -27,7 +27,7 @@ from tueplots import figsizes
 from lab.claims import book as claims
 from lab.config.experiment import parse
 from lab.figures.style import subplots
-from lab.results import outcomes, summary
+from lab.results import shards, summary
 from lab.studies import sensitivity
 
 BUDGETS, SHOWN = (1, 3, 100), (1, 100)
@@ -40,14 +40,14 @@ APART = 500_000  # seeds of refined cells begin so many after those of the map
 
 def study(experiment, folder, train, axes=AXES):
     """Count every cell, refine where the gain changes sign, and count the two halves of the seeds."""
-    results = outcomes.results(train(experiment, folder), last_only=True)
+    results = shards.results(train(experiment, folder), last_only=True)
     even = results.seed.values % 2 == 0
     own = counted(results) | {"halves": [counted(results.isel(seed=part)) for part in (even, ~even)]}
     own["refined"] = []
     for y, places in wanted(claims.Stored(experiment.task.name, own), axes).items():
         finer = parse(refined(experiment, axes, y, places))
         run = train(finer, folder.parent / finer.folder_name)
-        own["refined"].append({"row": y, "cells": places} | counted(outcomes.results(run, last_only=True)))
+        own["refined"].append({"row": y, "cells": places} | counted(shards.results(run, last_only=True)))
     return own
 
 

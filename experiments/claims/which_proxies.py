@@ -23,7 +23,7 @@ from tueplots import figsizes
 
 from lab.claims import book as claims
 from lab.figures.style import subplots
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 from lab.statistics import Counts, draw_shares, estimate, from_draws
 from lab.words import number, with_interval
 
@@ -39,7 +39,7 @@ def proxies(task):
 
 def study(experiment, folder, train):
     """Count every assignment by what it holds out, on every second seed and on the others."""
-    results = outcomes.results(train(experiment, folder), last_only=True)
+    results = shards.results(train(experiment, folder), last_only=True)
     names = list(map(str, results.condition.values))
     passes, aligned, cells = {}, None, []
     for proxy in (*proxies(experiment.task.name), "competence"):

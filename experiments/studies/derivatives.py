@@ -46,7 +46,7 @@ from tueplots import figsizes
 from lab.config.experiment import parse
 from lab.figures import GREY, save
 from lab.figures.style import matplotlib, subplots
-from lab.results import outcomes
+from lab.results import outcomes, shards
 from lab.studies import estimators as derivatives
 from lab.studies import sensitivity
 from lab.training import engine
@@ -80,7 +80,7 @@ def counted(experiment, condition, step):
     values["regimens"] = {name: own for name, own in values["regimens"].items() if not name.startswith("push")}
     with tempfile.TemporaryDirectory() as folder:
         run = engine.run(parse(json.dumps(values)), Path(folder, "run"))
-        results = outcomes.results(run, last_only=True)
+        results = shards.results(run, last_only=True)
     return outcomes.classify(results), results["test"].values[:, :, -1].astype(float)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from lab import figures, statistics
 from lab.decision import budget_from_shares
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 from lab.results.store import publish
 from lab.statistics import CELLS, Counts
 from lab.studies.sensitivity import OF_SHARES
@@ -320,7 +320,7 @@ def latex(verdicts):
 
 def _train_and_count(experiment, folder, train):
     """What most claims do with a config."""
-    return counted(outcomes.results(train(experiment, folder), last_only=True))
+    return counted(shards.results(train(experiment, folder), last_only=True))
 
 
 def judged(name, data):

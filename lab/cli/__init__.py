@@ -1,5 +1,6 @@
 """The command line: the only place that prints. It imports everything, and nothing imports it."""
 
+import io
 import itertools
 import os
 import signal
@@ -45,7 +46,7 @@ COMMANDS = {
 
 def main(args=None):
     """Run the command line and return its exit code: 0, 2 for a wrong config or usage, 1 for anything else."""
-    args = sys.argv[1:] if args is None else list(args)
+    args = [_at_home(arg) for arg in (sys.argv[1:] if args is None else args)]
     try:
         _check_places(args)
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="lab", args=args, description=sys.modules["lab"].__doc__)
@@ -78,6 +79,12 @@ def main(args=None):
     return 0
 
 
+def _at_home(arg: str) -> str:
+    """Return an argument with ~ written out, which shells leave as it is behind `--out=` and in quotes."""
+    option, equals, path = arg.partition("=") if arg.startswith("--") else ("", "", arg)
+    return option + equals + os.path.expanduser(path)
+
+
 def _check_places(args: list[str]) -> None:
     """Refuse a folder or file without a name, which would be the current folder, and a current folder that is gone."""
     for option in ("--out", "--figures"):
@@ -91,6 +98,9 @@ def _check_places(args: list[str]) -> None:
 
 def entry():
     """Run the command line as a program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a letter that it cannot write is no reason to stop
     try:
         code = main()
         sys.stdout.flush()

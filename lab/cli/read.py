@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 from lab import report, statistics
 from lab.cli.console import Console, NameOrNone, UsageError, console, errors
 from lab.config.source import shortened
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 from lab.results.store import Run, StoreError, inner_folder, publish
 from lab.words import percent
 
@@ -22,7 +22,7 @@ MOST_FRESH, MOST_EXACT = 100, 1_000  # ideas and runs, beyond which no exact ans
 
 def read(stored, partial=False, where=console, last_only=True):
     """Return a run's results; `where` is told what is missing if they are partial."""
-    results = outcomes.results(stored, last_only, partial)
+    results = shards.results(stored, last_only, partial)
     if missing := results.attrs["partial"]:
         there = results.trained.values.any(axis=1)
         gone = ", ".join(results.condition.values[~there])

@@ -19,7 +19,7 @@ from lab.cli.read import MOST_RUNS, print_run
 from lab.cli.tracking import mirrored
 from lab.cli.watching import watched
 from lab.config.source import ConfigError, read_yaml, shortened
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 from lab.results.store import inner_folder, publish
 from lab.studies import card as cards
 from lab.words import percent, setting
@@ -186,7 +186,7 @@ def seeds(
             marks.append((time.monotonic(), done, total))
 
         stored = engine.run(experiment, Path(folder, "pilot"), progress=progress)
-        results = outcomes.results(stored, last_only=True)
+        results = shards.results(stored, last_only=True)
     rows = [row for row in summary.comparisons(results) if of != "net" or row.other is not None]
     confidence = results.attrs["confidence"]
     title = f"{of}: {percent(confidence)} intervals of width {setting(width)}, foreseen from {pilot:,} seeds"
@@ -203,7 +203,7 @@ def seeds(
         (start, first, total), (end, last, _) = marks[0], marks[-1]
         most, trust = max(finite), " --trust-code" * trust_code
         seconds = (end - start) * total / max(1, last - first) * most / stored.manifest["block_width"]
-        seconds /= len(outcomes.block_seeds(stored.manifest))
+        seconds /= len(shards.block_seeds(stored.manifest))
         console.print(
             f"{most:,} seeds x {len(experiment.conditions)} conditions: about {seconds:,.0f} s on this machine, "
             f"and compiling\nlab run {config} --seeds {most}{trust}   or, stopping by itself:   "
@@ -253,7 +253,7 @@ def card(
     except ValueError as error:
         raise UsageError(str(error)) from None
     stored = train(experiment, out, where=errors if as_json else console)
-    results = outcomes.results(stored, last_only=True)
+    results = shards.results(stored, last_only=True)
     data = report.card_json(results, cards.card(results))
     path = figures.build_card(data, inner_folder(stored.path, "figures"))
     if as_json:
@@ -345,7 +345,7 @@ def sensitivity(
     about |= {"confidence": experiment.config.confidence, "seeds": len(experiment.seeds)}
     if estimator == "counted":
         stored = train(experiment, out, where=errors if as_json else console)
-        results = outcomes.results(stored, last_only=True)
+        results = shards.results(stored, last_only=True)
         edges = [end / experiment.training.steps for end in experiment.ends]
         found, said, folder = moments.profile(results, changed, edges), moments.QUANTITIES, stored.path
     else:
@@ -452,7 +452,7 @@ def optimise(
     except ValueError as error:
         raise UsageError(str(error)) from None
     stored = train(made, folder / "run", where=where)
-    results = outcomes.results(stored, last_only=True)
+    results = shards.results(stored, last_only=True)
     confidence = results.attrs["confidence"]
     rows = schedules.rivals(outcomes.classify(results), list(tried), "learned", wanted, confidence)
     limits = {"cap": cap, "budget": budget, "terms": names, "condition": chosen.name}

@@ -15,6 +15,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import re
 import sys
 from functools import cached_property, partial
@@ -42,6 +43,7 @@ from lab.config.schema import (
 from lab.config.source import ConfigError, Written, dotted, line_at, read_yaml, shortened
 from lab.statistics.quantities import OF_ACCEPTED
 from lab.tasks import TASKS
+from lab.tasks.base import Task, Training
 from lab.tasks.outside import TaskFileError, task_class
 from lab.tasks.settings import Settings, parts
 
@@ -85,8 +87,8 @@ class Experiment:
 
     config: Config
     source: str
-    task: object
-    training: object
+    task: Task
+    training: Training
     ends: tuple[int, ...]
     conditions: tuple[Condition, ...]
 
@@ -242,7 +244,7 @@ def load(path, trust_code=False):
     Raises:
         ConfigError: the file cannot be used; every problem is listed.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)

@@ -29,7 +29,10 @@ class ConfigError(Exception):
 
     def __init__(self, problems):
         self.problems = list(problems)
-        super().__init__("\n".join(self.problems))
+        super().__init__(self.problems)  # what it is made of again, where another process raised it
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
 
 
 class Written(NamedTuple):

@@ -8,15 +8,22 @@ from lab.figures.style import GREY, grouped, label, matplotlib, number, save, su
 from lab.words import from_json, percent, rounded, setting
 
 
-def draw_curves(curves, ax, across, up):
-    """Draw the values `up` over the values `across` of the curve of each checkpoint, later ones darker."""
+def draw_curves(curves, ax, across, up, steps=False):
+    """Draw the values `up` over the values `across` of the curve of each checkpoint, later ones darker.
+
+    A straight line joins two thresholds, as in the area under a ROC curve, where equal scores are half above each
+    other. With `steps`, a value holds from the threshold before it on, as precision does in the average precision.
+    """
     ends = []
     for rank, (checkpoint, curve) in enumerate(curves.items()):
         shade = matplotlib.colormaps["cividis_r"](0.15 + 0.85 * rank / max(1, len(curves) - 1))
         points = [(number(x), number(y)) for x, y in zip(curve[across], curve[up], strict=True)]
         points = [point for point in points if not any(map(math.isnan, point))]
+        if steps and points:
+            points = [(0.0, points[0][1]), *points]
         if points:
-            ax.plot(*zip(*points, strict=True), color=shade, linewidth=1.2, drawstyle="steps-post")
+            drawstyle = "steps-pre" if steps else "default"
+            ax.plot(*zip(*points, strict=True), color=shade, linewidth=1.2, drawstyle=drawstyle)
         ends.append((percent(float(checkpoint)), shade, curve))
     ax.set_xlim(-0.02, 1.02)
     ax.set_ylim(-0.02, 1.02)
@@ -45,7 +52,7 @@ def gates_figure(data):
                 place = {"xycoords": "axes fraction", "ha": "right", "fontsize": "x-small"}
                 top.annotate(f"{text}: area {said}", (0.98, 0.04 + 0.1 * rank), color=shade, **place)
             bottom.axhline(number(condition["base_rate"]), color=GREY, linewidth=0.6, linestyle=":")
-            draw_curves(condition["curves"], bottom, "pass_given_aligned", "precision")
+            draw_curves(condition["curves"], bottom, "pass_given_aligned", "precision", steps=True)
             top.set_xlabel("P(T|not A)")
             bottom.set_xlabel("P(T|A)")
             own = [(axis, value) for axis, value in condition["coordinates"].items() if (axis, value) not in world]

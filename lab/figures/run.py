@@ -4,7 +4,7 @@ import math
 
 from tueplots import figsizes
 
-from lab.figures.style import GREY, STYLES, grouped, label, matplotlib, number, save, style_of, subplots, world_text
+from lab.figures.style import GREY, grouped, kind_of, label, matplotlib, number, save, style_of, subplots, world_text
 from lab.words import percent, setting
 
 # any two outcomes may touch, where no model is in between: all differ in grey, hatched alike or not
@@ -139,6 +139,9 @@ def draw_log_impact(data, ax):
 def draw_response(data, ax, axis, quantities, text):
     """Draw rates along one axis of a sweep: a line per regimen that has the axis, a band for one that has not.
 
+    Lines go from the lowest place on the axis to the highest, whatever the order in the config, and have a gap where a
+    rate is undefined.
+
     Args:
         data: conditions as JSON values.
         ax: where to draw.
@@ -147,7 +150,7 @@ def draw_response(data, ax, axis, quantities, text):
         text: label of the vertical axis.
     """
     regimens = list(dict.fromkeys(condition["regimen"] for condition in data))
-    plain = [regimen for regimen in regimens if not any(word in regimen.lower() for word in STYLES)]
+    plain = [regimen for regimen in regimens if kind_of(regimen) is None]
     ends = []
     for regimen in regimens:
         position = plain.index(regimen) if regimen in plain else 0
@@ -161,22 +164,21 @@ def draw_response(data, ax, axis, quantities, text):
                 if rank == 0:
                     ends.append((points[0][0], label(regimen), colour))
                 continue
-            known = [
-                (condition["coordinates"][axis], *point)
-                for condition, point in zip(own, points, strict=True)
-                if not math.isnan(point[0])
-            ]
+            along = sorted(
+                (condition["coordinates"][axis], *point) for condition, point in zip(own, points, strict=True)
+            )
+            known = [point for point in along if not math.isnan(point[1])]
             if not known:
                 continue
-            places, values, lows, highs = zip(*known, strict=True)
+            places, _, lows, highs = zip(*known, strict=True)
             ax.vlines(places, lows, highs, color=colour, linewidth=1)
             face = colour if rank == 0 else "white"
             shape = line if rank == 0 else (0, (1, 1))
             # lines that coincide stay visible: the first are the largest
             size = max(2.5, 4.5 - 0.8 * regimens.index(regimen))
             ax.plot(
-                places,
-                values,
+                [place for place, *_ in along],
+                [value for _, value, *_ in along],
                 marker,
                 linestyle=shape,
                 color=colour,
@@ -185,7 +187,7 @@ def draw_response(data, ax, axis, quantities, text):
                 linewidth=1,
             )
             if rank == 0:
-                ends.append((values[-1], label(regimen), colour))
+                ends.append((known[-1][1], label(regimen), colour))
     ax.set_ylim(-0.03, 1.03)
     ax.set_ylabel(text)
     return ends

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -36,7 +37,7 @@ Figure = matplotlib.figure.Figure  # draws into files, with no backend
 GREY = "#5a5a5a"
 
 
-STYLES = {  # the first word in a regimen's name decides
+STYLES = {  # the first of these that a word in a regimen's name begins with decides
     "anti": ("#CC79A7", "v", ":"),
     "hold": (GREY, "s", "-"),
     "early": ("#0072B2", "o", "-"),
@@ -54,12 +55,23 @@ def subplots(rows: int = 1, columns: int = 1, figsize: tuple | None = None, **op
     return figure, figure.subplots(rows, columns, **options)
 
 
+def kind_of(regimen: str) -> str | None:
+    """Return the key in `STYLES` that a word of a regimen's name begins with, or None: "related" is not late."""
+    return next((kind for kind in STYLES if re.search(rf"(?:^|[_-]){kind}", regimen.lower())), None)
+
+
 def style_of(regimen, position=0):
-    """Return the (colour, marker, line) that a regimen has in every figure."""
-    for word, style in STYLES.items():
-        if word in regimen.lower():
-            return style
-    return OTHERS[position % len(OTHERS)]
+    """Return the (colour, marker, line) that a regimen has in every figure.
+
+    Args:
+        regimen: its name.
+        position: among those of the figure that are of no kind; no two of the first nine look alike.
+    """
+    if kind := kind_of(regimen):
+        return STYLES[kind]
+    colour, _, _ = OTHERS[position % len(OTHERS)]
+    _, marker, line = OTHERS[(position + position // len(OTHERS)) % len(OTHERS)]
+    return colour, marker, line
 
 
 def number(value):

@@ -186,7 +186,10 @@ class Unusable(Exception):
 
     def __init__(self, variable: str, value: str, why: str):
         self.what, self.do = f"JAX does not start with {variable}={value}: {why}", f"correct it, or unset {variable}"
-        super().__init__(f"{self.what}; {self.do}")
+        super().__init__(variable, value, why)  # what it is made of again, where another process raised it
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.do}"
 
 
 def verdict(name: str) -> str:

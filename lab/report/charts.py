@@ -10,7 +10,7 @@ import math
 import altair as alt
 
 from lab.figures.run import NET, OUTCOMES, PARTS
-from lab.figures.style import GREY, STYLES, style_of
+from lab.figures.style import GREY, kind_of, style_of
 from lab.statistics import CELLS
 from lab.words import with_interval
 
@@ -39,7 +39,7 @@ def config():
 
 def styles(regimens):
     """Return the colour and shape of each regimen."""
-    others = [name for name in dict.fromkeys(regimens) if not any(word in name.lower() for word in STYLES)]
+    others = [name for name in dict.fromkeys(regimens) if kind_of(name) is None]
     found = {}
     for name in regimens:
         colour, marker, _ = style_of(name, others.index(name) if name in others else 0)
@@ -98,6 +98,15 @@ def log_edges(estimates):
 # --- all conditions beside each other -----------------------------------------------------------------------------
 
 
+def _conditions(names: list[str]) -> alt.Y:
+    """Return the axis of conditions, in their order.
+
+    The order is that of the scale's domain: `sort` would put each name into an expression, and Vega takes `constructor`
+    or `toString` in one for what every object of JavaScript has (vega/vega#3695).
+    """
+    return alt.Y("condition:N", scale=alt.Scale(domain=names), title=None)
+
+
 def outcomes_chart(rows):
     """Stack the outcomes of each condition as shares of its models, those that cannot do the job apart."""
     bars, order = [], [row.name for row in rows]
@@ -131,7 +140,7 @@ def outcomes_chart(rows):
         alt.Chart(inline(datasets, "outcomes", bars, kinds), width="container", height=26 * len(rows))
         .mark_bar(stroke="white", strokeWidth=0.5)
         .encode(
-            alt.Y("condition:N", sort=order, title=None),
+            _conditions(order),
             alt.X("start:Q", title="share of models", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5)),
             alt.X2("end:Q"),
             alt.Color(
@@ -177,7 +186,7 @@ def impact_chart(impacts, seeds):
     datasets = {}
     data = inline(datasets, "impacts", drawn, {**dict.fromkeys(strings, "string"), **numbers})
     base = alt.Chart(data).encode(
-        alt.Y("condition:N", sort=names, title=None),
+        _conditions(names),
         alt.YOffset("part:N", sort=parts),
         tooltip=["condition:N", "part:N", "log impact (nats):N", "over:N", "models:Q"],
     )

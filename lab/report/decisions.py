@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+import numpy as np
 from rich.table import Table
 from rich.text import Text
 
@@ -90,8 +91,14 @@ def plan_readings(plans):
 
 
 def curve_json(curve, most=200):
-    """Return a `lab.studies.rejection.Roc` as plain JSON values, thinned to about `most` points."""
-    kept = sorted({round(step * (len(curve.threshold) - 1) / most) for step in range(most + 1)})
+    """Return a `lab.studies.rejection.Roc` as plain JSON values, thinned to at most `most` + 1 points.
+
+    They are evenly spaced along the ROC curve, not among the thresholds: of a million models ten aligned ones may be
+    all that matters, and their places are kept.
+    """
+    steps = np.abs(np.diff([curve.pass_given_aligned, curve.pass_given_misaligned], prepend=0.0))
+    along = np.cumsum(np.nan_to_num(steps).sum(0))
+    kept = np.unique(np.searchsorted(along, np.linspace(0, along[-1], most + 1))).tolist()
     points = ("threshold", "pass_given_aligned", "pass_given_misaligned", "precision")
     return {
         "area": estimate_json(curve.area),

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.results import outcomes, summary
+from lab.results import shards, summary
 from lab.results.outcomes import classify
 from lab.results.store import StoreError, inner_folder, publish, publishing
 from lab.results.summary import cells
@@ -145,7 +145,7 @@ def columns(manifest, about=None):
         manifest: of a `lab.results.store.Run`.
         about: what scores and knobs mean: {"scores": {name: words}, "knobs": {name: `lab.tasks.Knob`}}.
     """
-    about, seeds = about or {}, outcomes.all_seeds(manifest)
+    about, seeds = about or {}, shards.all_seeds(manifest)
     level, steps = setting(manifest["confidence"]), manifest["config"]["training"]["steps"]
     meaning = "The seed: it has the same initial weights and data stream in every condition."
     seed = Column("seed", meaning, "int64", "", seeds[0], seeds[-1])
@@ -278,7 +278,7 @@ def write(stored, results, folder=None, about=None):
 
     Args:
         stored: a `lab.results.store.Run`.
-        results: its results at the last checkpoint, from `lab.results.outcomes.results`; the conditions that these have
+        results: its results at the last checkpoint, from `lab.results.shards.results`; the conditions that these have
             are written, and if they are partial, the dictionary and every table say so.
         folder: where to; the folder "export" of the run by default.
         about: as for `columns`.
@@ -364,7 +364,7 @@ def _pieces(stored, results):
     for place in places:
         index = names.index(place["condition"])
         for seeds in _stretches(manifest):
-            part = outcomes.results(stored, partial=results.attrs["partial"], conditions=[index], seeds=seeds)
+            part = shards.results(stored, partial=results.attrs["partial"], conditions=[index], seeds=seeds)
             if "trained" in part.coords:
                 part = part.isel(seed=np.flatnonzero(part.trained.values[0]))
             if count := part.sizes["seed"]:
@@ -375,7 +375,7 @@ def _pieces(stored, results):
 def _stretches(manifest):
     """Yield ranges of seeds of whole blocks, whose scores make about `ROWS` rows of curves."""
     blocks = max(1, ROWS // (manifest["block_width"] * len(manifest["checkpoints"])))
-    seeds, size = outcomes.all_seeds(manifest), blocks * manifest["block_width"]
+    seeds, size = shards.all_seeds(manifest), blocks * manifest["block_width"]
     for start in range(0, len(seeds), size):
         yield seeds[start : start + size]
 

@@ -65,7 +65,7 @@ def grid(results, rows):
     """Return the `Grid` of a run.
 
     Args:
-        results: what `lab.results.outcomes.results` returned, with all checkpoints.
+        results: what `lab.results.shards.results` returned, with all checkpoints.
         rows: what `lab.summarise` returned for them.
     """
     gated = ~results["survives"].values.all(axis=1) if "survives" in results.coords else np.zeros(len(rows), bool)

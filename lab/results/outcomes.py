@@ -1,4 +1,4 @@
-"""What recorded scores make of trained models: which pass marks they reach, which gates they survive, how each ended."""
+"""What recorded scores make of trained models: which marks they reach, which gates they survive, how each ended."""
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
@@ -76,15 +76,27 @@ def gates_survived(
     return count
 
 
-def choosing_seeds(results: Results) -> Bool[np.ndarray, " seed"]:
-    """Return which seeds choose a mark, gates, a probe or a winner: the even ones. The odd ones judge what was chosen.
-
-    A seed keeps its side wherever it stands and whatever else was trained. Without names, places stand for seeds.
+def survivors(
+    scores: Mapping[str, Float[np.ndarray, "run checkpoint"]], gates: Sequence[Gate]
+) -> Bool[np.ndarray, " run"]:
+    """Return which runs no gate rejects.
 
     Args:
-        results: of a run, or anything else with an axis of seeds.
+        scores: as for `gates_survived`.
+        gates: as for `gates_survived`.
     """
-    return results["seed"].values % 2 == 0
+    return gates_survived(scores, gates) == len(gates)
+
+
+def choosing_seeds(seeds: int) -> Bool[np.ndarray, " seed"]:
+    """Return which seeds of a run choose a mark, gates, a probe or a winner; the others judge what was chosen.
+
+    Every second seed chooses, from the first one on.
+
+    Args:
+        seeds: how many there are.
+    """
+    return np.arange(seeds) % 2 == 0
 
 
 # --- datasets of results ----------------------------------------------------------------------------------------------
@@ -150,7 +162,7 @@ def check(dataset: object) -> None:
         raise ValueError(message)
 
 
-def keep_shared_seeds(results: Results) -> Results:
+def common(results: Results) -> Results:
     """Return a run's results at the seeds that every condition has been trained with.
 
     Args:
@@ -223,7 +235,7 @@ def classify(
         scores[name].values if name in scores.coords else everywhere & default for name, default in FLAGS.items()
     )
     scores = scores.drop_vars(list(FLAGS), errors="ignore")
-    lost = ~np.isfinite(scores.to_dataarray()).all("variable")
+    lost = ~scores.map(np.isfinite).to_dataarray().all("variable")
     unjudged = lost.copy(data=trained & stopped)
     diverged = trained & lost & ~unjudged
     competent = ~lost & ~unjudged & reaches(scores["competence"], marks["competence"])

@@ -13,6 +13,8 @@ import hashlib
 import io
 import math
 import os
+import re
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -22,12 +24,13 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Num
 
-from lab.config.schema import MAX_SEED
+from lab.config.schema import MAX_SEED, Leaf
 from lab.machine.memory import available_memory
 from lab.results.outcomes import AXES, Results, gates_survived
 from lab.results.store import FORMAT, SHARD, TEMPORARY, ManifestJson, Run, ShardKey, StoreError, publish, read_regular
 
 Arrays = dict[str, Num[np.ndarray, "..."]]  # what a shard holds: its seeds, its checkpoints, and each score of both
+Block = tuple[Leaf, int, Arrays]  # what was trained, the first seed, and what its shard holds
 Variables = Mapping[str, tuple[tuple[str, ...], Num[np.ndarray, "..."]]]  # the same with the names of dims
 
 DAMAGED = ".damaged"
@@ -131,7 +134,7 @@ def write_shard(run: Run, leaf: str, seed: int, variables: Variables) -> None:
     buffer = io.BytesIO(_empty_shard(layout, run.manifest["trains"], run.maker))
     with h5py.File(buffer, "r+") as file:
         for name, (_, values) in variables.items():
-            file[name][...] = values
+            _dataset(file, name)[...] = values
         file.attrs.modify("leaf", np.array([int(leaf, 16)], np.uint64))
         file.attrs.modify("first_seed", [seed])
     data = buffer.getvalue()
@@ -157,26 +160,33 @@ def read_shard(run: Run, path: Path) -> Arrays:
     data = read_regular(path, HEADER + NUMBER * width * checkpoints * len(names))
     if hashlib.sha256(data).hexdigest() != match["checksum"]:
         raise ValueError("its bytes do not fit its checksum")
-    # h5py alone reads in 2 ms what xarray reads in 40
     try:
-        file = h5py.File(io.BytesIO(data))
-    except (OSError, ValueError):
+        _check_heaps(data)
+        with h5py.File(io.BytesIO(data)) as file:  # h5py alone reads in 2 ms what xarray reads in 40
+            _check_attributes(run, path, file)
+            if problem := _misshapen(file, names, width, checkpoints):
+                raise StoreError(f"{path} {problem}; take it away")
+            arrays = {name: _dataset(file, name)[()] for name in names}
+    except (OSError, ValueError, KeyError, OverflowError, RuntimeError, TypeError):  # whatever HDF5 stumbles over
         raise ValueError("it is not a shard") from None
-    with file:
-        _check_attributes(run, path, file)
-        if problem := _misshapen(file, names, width, checkpoints):
-            raise StoreError(f"{path} {problem}; take it away")
-        arrays = {name: file[name][()] for name in names}
     if problem := _untrue(run.manifest, arrays, int(match["seed"])):
         raise StoreError(f"{path}: {problem}; take it away")
     return arrays
+
+
+def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """Return a variable of a file that is known to be an array. Raises a KeyError if it is none after all."""
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise KeyError(name)
+    return dataset
 
 
 def _check_attributes(run: Run, path: Path, file: h5py.File) -> None:
     """Raise `StoreError` unless a shard says that it is what its name says, of this run and made as this run is."""
     try:
         trains = file.attrs["run"]
-        leaf, seed = (int(np.ravel(file.attrs[name])[0]) for name in ("leaf", "first_seed"))
+        leaf, seed = (int(np.asarray(file.attrs[name]).ravel()[0]) for name in ("leaf", "first_seed"))
         if run.manifest["format"] == 2:  # whose shards do not say how they were made
             leaf, maker = f"c{leaf:04d}", run.maker
         else:
@@ -192,6 +202,28 @@ def _check_attributes(run: Run, path: Path, file: h5py.File) -> None:
         raise StoreError(f"{path} was trained with other code, versions or devices than this run; take it away")
 
 
+def _check_heaps(data: bytes) -> None:
+    """Raise a ValueError if HDF5 would follow the texts of a file for ever (HDFGroup/hdf5#1707).
+
+    It walks from one to the next in a heap by the sizes that stand there, and does not move on at a size of 0 ("HDF5
+    File Format Specification", section III.E, global heap).
+    """
+    sizes = {0: data[13:15], 1: data[13:15], 2: data[9:11], 3: data[9:11]}.get(data[8]) if len(data) > 8 else None
+    if not data.startswith(b"\x89HDF\r\n\x1a\n") or sizes != b"\x08\x08":
+        raise ValueError("it does not begin as a shard does")
+    for heap in re.finditer(rb"GCOL\x01", data):
+        start = heap.start()
+        position, end = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little")
+        while position + 16 <= end <= len(data):
+            index, size = struct.unpack_from("<H6xQ", data, position)
+            length = 16 + size + -size % 8 if index else size  # the free space at the end counts its own header
+            if not 16 <= length <= end - position:
+                break
+            position += length
+        if not end - 16 < position <= end <= len(data):
+            raise ValueError("its texts do not end")
+
+
 def _misshapen(file: h5py.File, names: Sequence[str], width: int, checkpoints: int) -> str | None:
     """Return in which way a file does not hold arrays of the right kind and shape in its own bytes, or None.
 
@@ -199,7 +231,7 @@ def _misshapen(file: h5py.File, names: Sequence[str], width: int, checkpoints: i
     """
     kinds = {"seed": "<i8", "checkpoint": "<f8"}
     seeds = None
-    for name in sorted({*names, *file}, key=lambda name: name != "seed"):
+    for name in sorted({*names, *map(str, file)}, key=lambda name: name != "seed"):
         if name not in names:
             return f"holds {name}, which is none of its scores"
         if name not in file or not isinstance(file.get(name, getlink=True), h5py.HardLink):
@@ -236,7 +268,9 @@ def _untrue(manifest: ManifestJson, arrays: Arrays, seed: int) -> str | None:
 
 
 @functools.lru_cache(maxsize=16)
-def _empty_shard(layout: tuple[tuple[str, tuple[str, ...], tuple[int, ...], str], ...], trains: str, maker: str) -> bytes:
+def _empty_shard(
+    layout: tuple[tuple[str, tuple[str, ...], tuple[int, ...], str], ...], trains: str, maker: str
+) -> bytes:
     """Return the bytes of a shard without its numbers; to lay one out takes much longer than to fill it in.
 
     Args:
@@ -250,7 +284,7 @@ def _empty_shard(layout: tuple[tuple[str, tuple[str, ...], tuple[int, ...], str]
             for dim, size in zip(dims, shape, strict=True):
                 file.dimensions.setdefault(dim, size)
             file.create_variable(name, dims, data=np.zeros(shape, dtype))
-        file.attrs.update(run=trains, leaf=np.uint64([0]), maker=maker, first_seed=0, format=FORMAT)
+        file.attrs.update(run=trains, leaf=np.array([0], np.uint64), maker=maker, first_seed=0, format=FORMAT)
     return buffer.getvalue()
 
 
@@ -344,7 +378,7 @@ def results(
 
 def _read_blocks(
     run: Run, files: Mapping[ShardKey, Path], keys: Iterable[ShardKey], damaged: list[ShardKey] | None = None
-) -> Iterator[tuple[str, int, Arrays]]:
+) -> Iterator[Block]:
     """Read shards: yield (leaf, first seed, arrays).
 
     Damaged ones are added to a list if there is one.
@@ -366,7 +400,7 @@ def _read_blocks(
 
 def assemble(
     manifest: ManifestJson,
-    blocks: Iterable[tuple[str, int, Arrays]],
+    blocks: Iterable[Block],
     seeds: range,
     last_only: bool = False,
     conditions: Sequence[int] | None = None,

@@ -43,6 +43,8 @@ OWN_FILES = re.compile(r"^(\.lock.*|\..*\.tmp|\.DS_Store|shards|figures|export)$
 MOST_MANIFEST = 2**28  # bytes; 10,000 conditions of 50 knobs are 20 MB
 MOST_LOCK = 1_000  # bytes; the name of a host has at most 255
 
+_passed: dict[str, int] = {}  # failpoint -> how often this process has passed it
+
 
 class StoreError(Exception):
     """A run folder that cannot be used as it is; the message says what to do."""
@@ -55,8 +57,8 @@ def failpoint(name: str) -> None:
     """Kill this process if LAB_FAILPOINT is `name`, or `name:n` on the n-th time. For tests of resuming."""
     wanted, _, count = os.environ.get("LAB_FAILPOINT", "").partition(":")
     if wanted == name:
-        failpoint.passed = getattr(failpoint, "passed", 0) + 1
-        if failpoint.passed >= int(count or 1):
+        _passed[name] = _passed.get(name, 0) + 1
+        if _passed[name] >= int(count or 1):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -258,7 +260,7 @@ class Run:
             StoreError: there is none, its manifest is damaged, untrue or of another format, or workers of an older lab
                 may have exchanged its rows.
         """
-        self.path = Path(path)
+        self.path = Path(os.path.expanduser(path))
         self.manifest = _read_manifest(self.path / "manifest.json")
         self.maker = maker(self.manifest)
         if self.manifest["format"] == 2 and _rows_may_be_exchanged(self.path, self.manifest):

@@ -230,7 +230,7 @@ def wilson_interval(successes, trials, confidence=0.95):
 def _wilson(successes, trials, confidence):
     if trials == 0:
         return Interval(0.0, 1.0)
-    share, z = successes / trials, float(ndtri((1 + confidence) / 2))
+    share, z = successes / trials, -float(ndtri((1 - confidence) / 2))
     centre = (2 * trials * share + z**2) / (2 * (trials + z**2))
     half = z / (2 * (trials + z**2)) * math.sqrt(4 * trials * share * (1 - share) + z**2)
     # rounding leaves 1e-17 where the limit is exactly 0 or 1

@@ -403,7 +403,7 @@ def profile(estimator, experiment, condition, changed):
             index = list(experiment.task.scores).index(score)
             spot_check(run, _start(*own), steps, seeds, index, slopes, width)
             found[name] = _mean(slopes)
-    z = ndtri((1 + experiment.config.confidence) / 2)
+    z = -ndtri((1 - experiment.config.confidence) / 2)
     edges = [0.0, *(end / experiment.training.steps for end in experiment.ends)]
 
     def estimate(slopes, *at):

@@ -240,7 +240,8 @@ def searches(
         count: number of starts.
         iterations: as for `search`.
         pairs: as for `search`.
-        file: JSON in which finished searches are kept, so that the same call goes on after them.
+        file: JSON in which finished searches are kept, so that the same call goes on after them; with other code,
+            versions or devices it searches again.
         progress: called with how many of all steps are done, and how many there are.
 
     Returns:
@@ -251,18 +252,22 @@ def searches(
     """
     check(experiment, cap, budget, count, iterations, pairs)
     per_start = (iterations + 4) * pairs
+    import jax
+
     from lab.machine.fixed import fixed
     from lab.studies.estimators import Ends
+    from lab.training import engine
 
     lengths = np.diff([0, *experiment.ends]) / experiment.training.steps
     shared = {**experiment.as_json(), "seeds": None, "stop": None, "regimens": None, "sweep": None, "name": None}
     own = [[*each] for each in condition.settings]
-    asked = json.dumps([shared, own, list(terms), goal, cap, budget, iterations, pairs], sort_keys=True)
+    made = engine.identity(experiment.task, jax.devices())
+    asked = json.dumps([shared, own, list(terms), goal, cap, budget, iterations, pairs, made], sort_keys=True)
     try:
         stored = json.loads(file.read_text()) if file and file.exists() else {}
     except json.JSONDecodeError:
         stored = {}  # damaged: search again
-    kept = stored["found"] if stored.get("asked") == asked else []
+    kept = stored["found"] if isinstance(stored, dict) and stored.get("asked") == asked else []
     found = [Found(*map(np.array, own[:3]), own[3]) for own in kept[:count]]
     ends = Ends(experiment, condition, terms)
     for index, start in enumerate(starts(lengths, terms, cap, budget, count)):

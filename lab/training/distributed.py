@@ -10,11 +10,13 @@ import contextlib
 import functools
 import json
 import os
+import sys
 import warnings
+from pathlib import Path
 from unittest import mock
 
-from lab.config.experiment import from_values
-from lab.results import outcomes
+from lab.config.experiment import ConfigError, Experiment, from_values
+from lab.results import shards
 from lab.results.store import Run, StoreError, lock
 
 LOOPBACK = "127.0.0.1"
@@ -80,21 +82,33 @@ def work(path, rank, of, trust_code=False, progress=None, say=None):
         engine.use_all_cores()
         now = engine.describe(experiment, engine.jax.devices())
         engine.check_same(stored, now)
-        if differs := engine.identity_differs(stored.manifest, now):
+        if differs := engine.identity_differences(stored.manifest, now):
             raise StoreError(
                 f"{path} was prepared with something else ({'; '.join(differs)}): work with the same, or prepare it "
                 "here again with `lab run --prepare --accept-changes`, which the manifest will record"
             )
-        share = set(outcomes.block_seeds(stored.manifest)[rank::of])
-        missing = [key for key in engine.missing_shards(stored) if key[1] in share]
-        if damaged := stored.damaged(key for key in stored.shards() if key[1] in share):
+        share = set(shards.block_seeds(stored.manifest)[rank::of])
+        missing = [key for key in shards.missing_shards(stored) if key[1] in share]
+        if damaged := shards.damaged_shards(stored, [key for key in stored.shards() if key[1] in share]):
             damage = "; ".join(f"{path.name.split('.')[0]} ({problem})" for path, problem in damaged.items())
             raise StoreError(
                 f"{path}: damaged: {damage}; `lab run` with its config sets it aside and computes it again"
             )
         if missing:
-            engine.here(experiment)(stored, missing, progress, say)
+            engine.local_trainer(experiment)(stored, missing, progress, say)
         return len(missing)
+
+
+def config_for_workers(experiment: Experiment) -> str:
+    """Return an experiment's config as JSON that means the same in any folder.
+
+    Args:
+        experiment: whose task may be in a file of its own, which a config names from its own folder.
+    """
+    values = experiment.as_json()
+    if "file" in values["task"]:
+        values["task"]["file"] = str(Path(sys.modules[type(experiment.task).__module__].__file__).resolve())
+    return json.dumps(values)
 
 
 @functools.lru_cache(maxsize=2)
@@ -113,7 +127,7 @@ def train_block(config, width, trust_code, identity, start, leaves):
     """Return the shards of one block, a list of (leaf, first seed, variables); what a Ray worker does.
 
     Args:
-        config: what `lab.config.experiment.Experiment.as_json` returned, as JSON.
+        config: what `config_for_workers` returned.
         width: lanes per device.
         trust_code: run the Python file that the config names as its task, if it names one.
         identity: what the bytes of the run depend on, as `lab.training.engine.identity` returns it.
@@ -130,7 +144,7 @@ def train_block(config, width, trust_code, identity, start, leaves):
 
 
 def on_ray(experiment, trust_code=False):
-    """Return a function that trains missing shards on a Ray cluster, as `engine.here` does in this process.
+    """Return a function that trains missing shards on a Ray cluster, as `engine.local_trainer` does in this process.
 
     It uses the cluster that RAY_ADDRESS names, or else starts one on this machine that listens on 127.0.0.1 alone and
     ends with the driver; where that is killed, two agents of Ray's end by themselves about a minute later.
@@ -148,7 +162,7 @@ def on_ray(experiment, trust_code=False):
         from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
     except ImportError:
         raise StoreError("Ray is not installed: pip install 'proxy-lab[ray]'") from None
-    config = json.dumps(experiment.as_json())
+    config = config_for_workers(experiment)
 
     def train(stored, missing, progress=None, say=None):
         from lab.training.engine import by_block
@@ -176,9 +190,11 @@ def on_ray(experiment, trust_code=False):
                 continue
             start = running.pop(ready[0])
             try:
-                shards = ray.get(ready[0])
+                block = ray.get(ready[0])
             except RayTaskError as error:
-                raise StoreError(f"block of seed {start}: {error.cause}") from None
+                cause = error.cause
+                kind = "" if isinstance(cause, StoreError | ConfigError) else f"{type(cause).__name__}: "
+                raise StoreError(f"block of seed {start}: {kind}{cause}") from None
             except LocalRayletDiedError:
                 raise StoreError(f"Ray's daemon on this machine died; {GOES_ON}") from None
             except RayError as error:
@@ -189,8 +205,8 @@ def on_ray(experiment, trust_code=False):
                     say(f"block of seed {start}: {type(error).__name__}; trained again")
                 waiting.append(start)
                 continue
-            for leaf, seed, variables in shards:
-                stored.write(leaf, seed, variables)
+            for leaf, seed, variables in block:
+                shards.write_shard(stored, leaf, seed, variables)
             done, deaths = done + 1, 0
             if progress:
                 progress(done, len(needed))
@@ -200,6 +216,7 @@ def on_ray(experiment, trust_code=False):
 
 def _start(ray):
     """Join the cluster that RAY_ADDRESS names, or start one for this process."""
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of blocks beside the one whose error is told
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # JAX warns of any fork; Ray's is followed by an exec at once
         if "RAY_ADDRESS" in os.environ:
