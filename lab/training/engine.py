@@ -19,6 +19,7 @@ from lab.config.experiment import Experiment
 from lab.config.schema import MAX_SHARDS, Leaf
 from lab.machine import fixed as fixed_options
 from lab.machine import surroundings
+from lab.machine.cores import allowed_cores
 from lab.machine.fixed import fixed
 from lab.results import shards
 from lab.results.store import (
@@ -47,11 +48,6 @@ TRAINING_CODE = (models, settings, objective, population, surroundings, fixed_op
 WORDS = ("name", "question", "stop", "proxy", "thresholds", "confidence", "baseline")
 GROWS = ("seeds", "leaf_seeds")  # what a run that stops by a rule adds to its manifest from look to look
 MOST_WRITING = 8  # shards that wait to be written; more would only take memory
-
-
-def allowed_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def use_all_cores() -> None:
