@@ -92,7 +92,7 @@ def jax_contenders():
 
     task, plain = Scratchpad(), experiment(32 * LANES)
     training, own = task.training, plain.conditions[0].settings[0]
-    used = engine.used_terms(plain)
+    used = tree.used_terms(plain)
     one = Settings(*(jnp.asarray(np.float32(leaf)) for leaf in own))
     many = Settings(*(jnp.broadcast_to(leaf, (LANES, *leaf.shape)) for leaf in one))
 

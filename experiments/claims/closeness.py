@@ -29,8 +29,9 @@ from lab.machine.fixed import fixed
 from lab.results import outcomes, shards, summary
 from lab.statistics import Estimate
 from lab.tasks.settings import stacked
-from lab.training.engine import block_width, use_all_cores, used_terms
+from lab.training.engine import block_width, use_all_cores
 from lab.training.population import Trainer
+from lab.training.tree import used_terms
 
 LEAST, MOST_DRAWN = 8, 6.0
 ALONG = np.linspace(0, 1, 11)

@@ -2,10 +2,11 @@
 
 import contextlib
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.segment import Segments
@@ -15,7 +16,7 @@ from tyro.conf import Positional, arg
 from lab import report
 from lab.cli.console import Console, Stop, console, errors
 from lab.results import summary
-from lab.results.store import StoreError
+from lab.results.store import PathLike, StoreError
 from lab.results.tally import Tally
 
 SHARE = 0.03  # of one core that the table of a run may take
@@ -25,15 +26,27 @@ EVERY = 2  # s between two looks of `lab watch`
 WIDE = 170  # columns where there is no terminal
 MARGIN = 3  # lines of a terminal that the table leaves free
 
+if TYPE_CHECKING:
+    from lab.cli.tracking import Mirror
+
 
 class Board:
     """The table of a run that is being trained here, made again now and then so that it costs a small share of time."""
 
-    def __init__(self, path, window, mirror=None):
-        self.path, self.window, self.mirror = path, window, mirror
-        self.tally, self.view, self.due = None, Text(""), time.monotonic() + SHORTEST
+    def __init__(self, path: PathLike, window: Console, mirror: "Mirror | None" = None):
+        """Begin with nothing to show.
 
-    def refresh(self):
+        Args:
+            path: the run's folder.
+            window: what the table is shown on.
+            mirror: follows the run.
+        """
+        self.path, self.window, self.mirror = path, window, mirror
+        self.tally: Tally | None = None
+        self.view: RenderableType = Text("")
+        self.due = time.monotonic() + SHORTEST
+
+    def refresh(self) -> None:
         """Make the table again if it is time to; a folder that cannot be read is the engine's to complain about."""
         if time.monotonic() < self.due:
             return
@@ -49,12 +62,14 @@ class Board:
         took = time.thread_time() - started
         self.due = time.monotonic() + max(SHORTEST, took / SHARE)
 
-    def __rich__(self):
+    def __rich__(self) -> RenderableType:
         return self.view
 
 
 @contextlib.contextmanager
-def watched(path=None, mirror=None):
+def watched(
+    path: PathLike | None = None, mirror: "Mirror | None" = None
+) -> Iterator[tuple[Callable[[int, int], None], Callable[[str], None], Stop]]:
     """Give `progress` and `say` for `lab.training.engine.run`, and the `Stop` that `progress` raises after a signal.
 
     Args:
@@ -75,23 +90,23 @@ def watched(path=None, mirror=None):
     task = bar.add_task("compiling and training", total=None)
     board = Board(path, errors, mirror) if path is not None and (live or mirror) else None
     screen = Live(Group(board, bar) if board else bar, console=errors, refresh_per_second=1) if live else None
-    started, said = time.monotonic(), 0
+    started, tenths = time.monotonic(), 0
 
-    def say(line):
+    def say(line: str) -> None:
         errors.print(line, markup=False)
 
-    def progress(done, total):
-        nonlocal said, started
+    def progress(done: int, total: int) -> None:
+        nonlocal tenths, started
         stop.check()
-        if done * 10 // total < said:  # the next look
-            said, started = 0, time.monotonic()
+        if done * 10 // total < tenths:  # the next look
+            tenths, started = 0, time.monotonic()
         bar.update(task, completed=done, total=total, description="training")
         if board:
             board.refresh()
-        if not live and done * 10 // total > said:
-            said = done * 10 // total
+        if not live and done * 10 // total > tenths:
+            tenths = done * 10 // total
             left = (time.monotonic() - started) * (total - done) / done
-            errors.print(f"trained {said * 10}%, about {left:.0f} s left", markup=False)
+            errors.print(f"trained {tenths * 10}%, about {left:.0f} s left", markup=False)
 
     with Stop() as stop, screen or contextlib.nullcontext():
         yield progress, say, stop
@@ -99,8 +114,14 @@ def watched(path=None, mirror=None):
             screen.update(bar)
 
 
-def table(tally, state, window):
-    """Return the table of a run as it fits a terminal."""
+def table(tally: Tally, state: str, window: Console) -> Group:
+    """Return the table of a run as it fits a terminal.
+
+    Args:
+        tally: of the run.
+        state: how the run stands, in words.
+        window: what the table is shown on.
+    """
     height = window.size.height - MARGIN if window.is_terminal else 10_000
     width = window.size.width if window.is_terminal else WIDE
     return report.progress_table(tally, report.progress_rows(tally, height), state, width, height)
@@ -128,44 +149,56 @@ def watch(folder: Annotated[Positional[Path], arg(metavar="RUN")], /, once: bool
             screen.update(table(tally, state(tally), console), refresh=True)
 
 
-def _follow(tally):
+def _follow(tally: Tally) -> None:
     """Print a line per tenth of a run, and the table once it is complete."""
-    said = None
+    printed = None
     while not finished(tally):
         tenth = 10 * len(tally.counted) // len(tally.expected)
-        if tenth != said:
-            said = tenth
+        if tenth != printed:
+            printed = tenth
             console.print(f"{tenth * 10}%, {state(tally)}", markup=False, soft_wrap=True)
         time.sleep(EVERY)
         tally.update()
     _print(tally)
 
 
-def _print(tally):
+def _print(tally: Tally) -> None:
     """Print the table once, as wide as it needs where there is no terminal."""
-    where = console if console.is_terminal else Console(width=WIDE)
-    where.print(table(tally, state(tally), console))
+    window = console if console.is_terminal else Console(width=WIDE)
+    window.print(table(tally, state(tally), console))
 
 
-def at_last_look(tally):
-    """Return whether a run has no further look: one that stops by a rule may have."""
+def at_last_look(tally: Tally) -> bool:
+    """Return whether a run has no further look: one that stops by a rule may have.
+
+    Args:
+        tally: of the run.
+    """
     manifest = tally.run.manifest
     return manifest["seeds"]["count"] == manifest["looks"][-1]
 
 
-def finished(tally):
-    """Return whether nothing more will come: all is there, and nobody goes on to a further look."""
+def finished(tally: Tally) -> bool:
+    """Return whether nothing more will come: all is there, and nobody goes on to a further look.
+
+    Args:
+        tally: of the run.
+    """
     return tally.whole and (at_last_look(tally) or not any(tally.trainers()))
 
 
-def state(tally):
-    """Return in words how a run stands."""
-    here, elsewhere = tally.trainers()
+def state(tally: Tally) -> str:
+    """Return in words how a run stands.
+
+    Args:
+        tally: of the run.
+    """
+    trainers, elsewhere = tally.trainers()
     if finished(tally) and (at_last_look(tally) or not summary.still_open()(tally.run)):
         return "complete"
-    if here:
+    if trainers:
         left = tally.left()
-        return f"{', '.join(here)} trains it" + ("" if left is None else f", about {report.duration(left)} left")
+        return f"{', '.join(trainers)} trains it" + ("" if left is None else f", about {report.duration(left)} left")
     if elsewhere:
         return f"whether {', '.join(elsewhere)} still trains it cannot be told from here"
     return "no process seems to train it: `lab run` with its config goes on"

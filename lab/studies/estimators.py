@@ -23,8 +23,9 @@ from lab.results.summary import cells
 from lab.statistics import Counts, Estimate, influence
 from lab.studies.sensitivity import QUANTITIES, Moment, place, settings
 from lab.tasks.settings import Settings, stacked
-from lab.training.engine import block_width, use_all_cores, used_terms
+from lab.training.engine import block_width, use_all_cores
 from lab.training.population import DATA, State, Trainer, init, step
+from lab.training.tree import used_terms
 
 LONGEST = 50  # steps between two states that reverse mode keeps
 EPS_ROOT = 1e-16  # the slope of Adam's square root is infinite at 0
