@@ -13,6 +13,8 @@ From Python:
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # each function imports what it needs: reading results needs no JAX
+    from pathlib import Path
+
     from lab.config.experiment import Experiment
     from lab.results.outcomes import Results
     from lab.results.store import PathLike
@@ -20,7 +22,7 @@ if TYPE_CHECKING:  # each function imports what it needs: reading results needs 
     from lab.statistics.comparison import LogImpact
 
 
-def load(path: "PathLike", **options: Any) -> "Experiment":
+def load(path: "str | Path", **options: Any) -> "Experiment":
     """Read an experiment from a YAML file; see `lab.config.experiment.load`.
 
     Args:

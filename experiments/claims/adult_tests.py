@@ -29,7 +29,7 @@ def study(experiment, folder, train):
     name = f"hold_out implicit_proxy={max(results.implicit_proxy.values):.12g}"
     aligned = outcomes.classify(results)["aligned"].sel(condition=name).values
     scores = results["test"].sel(condition=name)
-    rows, about, choosing = [], {}, np.arange(len(aligned)) % 2 == 0
+    rows, about, choosing = [], {}, outcomes.choosing_seeds(len(aligned))
     for age in AGES:
         own = scores.isel(checkpoint=outcomes.checkpoint_index(results, age)).values
         mark = min(results.attrs["thresholds"]["test"], np.quantile(own[aligned & choosing], 0.1))

@@ -32,7 +32,7 @@ def study(experiment, folder, train):
     ended = outcomes.classify(results).sel(condition=name)
     aligned, passes = ended["aligned"].values, ended["passes"].values
     early = results["test"].sel(condition=name).isel(checkpoint=outcomes.checkpoint_index(results, AGE)).values
-    choosing = np.arange(len(aligned)) % 2 == 0
+    choosing = outcomes.choosing_seeds(len(aligned))
     mark = float(np.quantile(early[choosing & aligned], 0.1))
     survives = outcomes.reaches(early, mark)
     rows = np.stack([2 * ~aligned + ~passes, 2 * ~aligned + ~survives])[:, ~choosing]

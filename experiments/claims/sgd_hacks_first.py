@@ -47,7 +47,7 @@ def gate(results, name, mark=None):
     ended, proxy = outcomes.classify(results).sel(condition=name), results.attrs["proxy"]
     aligned, passes = ended["aligned"].values, ended["passes"].values
     early = results[proxy].sel(condition=name).isel(checkpoint=outcomes.checkpoint_index(results, AGE)).values
-    choosing = np.arange(len(aligned)) % 2 == 0
+    choosing = outcomes.choosing_seeds(len(aligned))
     if not (choosing & aligned).any():
         return None
     mark = np.quantile(early[choosing & aligned], 0.1) if mark is None else mark

@@ -26,7 +26,7 @@ import numpy as np
 from lab import claims
 from lab.config.experiment import parse
 from lab.figures.style import WIDTH, holds, subplots
-from lab.results import shards, summary
+from lab.results import outcomes, shards, summary
 from lab.studies import sensitivity
 from lab.words import estimate_from_json, estimate_json
 
@@ -41,8 +41,8 @@ APART = 500_000  # seeds of refined cells begin so many after those of the map
 def study(experiment, folder, train, axes=AXES):
     """Count every cell, refine where the gain changes sign, and count the two halves of the seeds."""
     results = shards.results(train(experiment, folder), last_only=True)
-    even = results.seed.values % 2 == 0
-    own = counted(results) | {"halves": [counted(results.isel(seed=part)) for part in (even, ~even)]}
+    choosing = outcomes.choosing_seeds(results.sizes["seed"])
+    own = counted(results) | {"halves": [counted(results.isel(seed=part)) for part in (choosing, ~choosing)]}
     own["refined"] = []
     for y, places in wanted(claims.Stored(experiment.task.name, own), axes).items():
         finer = parse(refined(experiment, axes, y, places))

@@ -50,7 +50,7 @@ def study(experiment, folder, train):
         passing = np.logical_and.reduce([passes["competence"][row], *held])
         cells.append(2 * ~aligned[row] + ~passing)
     cells = np.array(cells)
-    choosing = np.arange(cells.shape[1]) % 2 == 0
+    choosing = outcomes.choosing_seeds(cells.shape[1])
     about = {
         name: {"regimen": str(regimen), "coordinates": {k: v for k, v in own.items() if math.isfinite(v)}}
         for name, (regimen, own) in zip(names, summary.places(results), strict=True)

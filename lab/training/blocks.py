@@ -18,7 +18,7 @@ from lab.machine.memory import available_memory
 from lab.results.outcomes import Gate, survivors
 from lab.results.shards import Variables, shard
 from lab.results.store import StoreError
-from lab.tasks.settings import Settings, stacked
+from lab.tasks.settings import stacked
 from lab.training.population import Device, State, Trainer
 from lab.training.tree import Node, merge_chains, plan, used_terms
 
@@ -150,7 +150,7 @@ class Blocks:
         settings = stacked(node.settings)
         seeds, state = lanes.seeds.astype(np.uint32), lanes.state
         if state is None:
-            state = self.trainer.init(seeds, Settings(*(leaf[0] for leaf in settings)))
+            state = self.trainer.init(seeds, jax.tree.map(lambda leaf: leaf[0], settings))
         return self.trainer.train(seeds, settings, state, self.edges[node.depth : node.end + 1])
 
     def still_needed(self, leaf: Leaf, depth: int, lanes: Lanes) -> Bool[np.ndarray, " lanes"]:

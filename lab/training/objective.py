@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping
 
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
 from lab.tasks.base import Task
@@ -15,8 +14,8 @@ def objective(
     params: PyTree,
     batch: PyTree,
     weights: Float[Array | np.ndarray, " terms"],
-    knobs: Mapping[str, Float[ArrayLike, ""]],
-    progress: Float[ArrayLike, ""],
+    knobs: Mapping[str, Float[Array, ""]],
+    progress: Float[Array, ""],
     used: Collection[str] | None = None,
 ) -> Float[Array, ""]:
     """Return the scalar to minimise.

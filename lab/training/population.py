@@ -253,7 +253,7 @@ class Trainer:
         short = self.most_segments - count
         edges = np.pad(np.asarray(edges, np.int32), (0, short), mode="edge")
 
-        def padded(leaf: np.ndarray, lane_axis: int | None) -> np.ndarray:
+        def padded(leaf: Any, lane_axis: int | None) -> Any:
             """Repeat the last segment, until there are as many as the program takes."""
             segment_axis = 0 if lane_axis is None else 1
             widths = [(0, short if axis == segment_axis else 0) for axis in range(np.ndim(leaf))]
