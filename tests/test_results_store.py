@@ -244,9 +244,9 @@ def test_damage_is_left_out_and_said_where_partial_data_is_asked_for(small, tmp_
     folder = tmp_path / "run"
     shutil.copytree(small, folder)
     late = Run(folder).manifest["conditions"][1]["leaf"]
-    shards = Run(folder).shards()
-    shards[late, 0].unlink()
-    cut = shards[late, 8]
+    files = Run(folder).shards()
+    files[late, 0].unlink()
+    cut = files[late, 8]
     cut.write_bytes(cut.read_bytes()[:-1])
     (folder / "shards" / f"._{cut.name}").write_bytes(b"Mac OS X")
     assert cli.main(["show", str(folder)]) == 1
