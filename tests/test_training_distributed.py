@@ -437,7 +437,7 @@ def test_valid_configs_run(text):
 
 def test_a_config_for_workers_means_the_same_file_in_every_folder(tmp_path, monkeypatch):
     """Workers of Ray are not where the config is, and there may be another file of that name (ray-project/ray#9571)."""
-    source = "from tests.test_conformance import Coin\nclass Mine(Coin):\n    number = {}\n"
+    source = "from tests.test_training_check import Coin\nclass Mine(Coin):\n    number = {}\n"
     config = "name: mine\ntask: {file: mine.py}\nseeds: 4\nregimens: {hold_out: [{until: 1}]}\n"
     for number, place in enumerate(("with it", "elsewhere")):
         (tmp_path / place).mkdir()
