@@ -24,10 +24,10 @@ def _():
     import lab
     from lab import decision, figures, report, words
     from lab.report import drawing
-    from lab.results import outcomes, store, summary
+    from lab.results import shards, store, summary
     from lab.studies import roc
 
-    return Path, decision, drawing, figures, lab, mo, outcomes, report, roc, store, summary, tempfile, words
+    return Path, decision, drawing, figures, lab, mo, report, roc, shards, store, summary, tempfile, words
 
 
 @app.cell
@@ -38,11 +38,11 @@ def _(Path, mo):
 
 
 @app.cell
-def _(folder, mo, outcomes, store):
+def _(folder, mo, shards, store):
     how = "`lab run configs/quickstart.yaml` trains one in a minute; another is named by `-- --run RUN`."
     mo.stop(folder is None, mo.md(f"There is no run here. {how}"))
     try:
-        results = outcomes.results(store.Run(folder))
+        results = shards.results(store.Run(folder))
     except store.StoreError as error:
         mo.stop(True, mo.md(f"{error}. {how}"))
     mo.md(

@@ -10,8 +10,19 @@ From Python:
     impact = lab.compare(results, "train_early", "hold_out")
 """
 
+from typing import TYPE_CHECKING, Any
 
-def load(path, **options):
+if TYPE_CHECKING:  # each function imports what it needs: reading results needs no JAX
+    from pathlib import Path
+
+    from lab.config.experiment import Experiment
+    from lab.results.outcomes import Results
+    from lab.results.store import PathLike
+    from lab.results.summary import Summary
+    from lab.statistics.comparison import LogImpact
+
+
+def load(path: "str | Path", **options: Any) -> "Experiment":
     """Read an experiment from a YAML file; see `lab.config.experiment.load`.
 
     Args:
@@ -23,7 +34,7 @@ def load(path, **options):
     return config.load(path, **options)
 
 
-def run(experiment, out=None, **options):
+def run(experiment: "Experiment", out: "PathLike | None" = None, **options: Any) -> "Results":
     """Train an experiment, or what is missing of it, and return its results; see `lab.training.engine.run`.
 
     Args:
@@ -31,13 +42,13 @@ def run(experiment, out=None, **options):
         out: the run's folder; runs/NAME-DIGEST by default, the digest being of what is trained.
         options: those of `lab.training.engine.run`.
     """
-    from lab.results import outcomes, summary
+    from lab.results import shards, summary
     from lab.training import engine
 
-    return outcomes.results(engine.run(experiment, out, **{"still_open": summary.still_open(), **options}))
+    return shards.results(engine.run(experiment, out, **{"still_open": summary.still_open(), **options}))
 
 
-def summarise(results, **options):
+def summarise(results: "Results", **options: Any) -> "tuple[Summary, ...]":
     """Return one `lab.results.summary.Summary` per condition; see `lab.results.summary.summarise`.
 
     Args:
@@ -49,7 +60,7 @@ def summarise(results, **options):
     return summary.summarise(results, **options)
 
 
-def compare(results, first, second, **options):
+def compare(results: "Results", first: str, second: str, **options: Any) -> "LogImpact":
     """Return the log impact of one condition over another; see `lab.results.summary.compare_conditions`.
 
     Args:

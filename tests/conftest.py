@@ -1,9 +1,15 @@
 import jax
 import pytest
+from jaxtyping import install_import_hook
 
-from lab.machine import surroundings
-from lab.training import population
-from lab.training.engine import use_all_cores
+import tests.shapes  # noqa: F401  the hook looks for it by name
+
+# what trains is checked: every argument and result has the type and the shape that its signature says
+install_import_hook(["lab.training", "lab.tasks"], "tests.shapes.check")
+
+from lab.machine import surroundings  # noqa: E402  what the hook is to see comes after it
+from lab.training import population  # noqa: E402
+from lab.training.engine import use_all_cores  # noqa: E402
 
 use_all_cores()
 jax.config.update("jax_numpy_rank_promotion", "raise")

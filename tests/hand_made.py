@@ -7,7 +7,7 @@ import subprocess
 
 import numpy as np
 
-from lab.results import outcomes
+from lab.results import shards
 from lab.results.store import Run
 
 NAN = math.nan
@@ -58,7 +58,7 @@ def made(path, gates=(), stop_rejected=False, without=()):
             block = table[start : start + 3]
             if (index, start) not in without:
                 seeds = 10 + np.arange(start, start + len(block))
-                run.write(LEAVES[index], 10 + start, outcomes.shard(block, names, seeds, checkpoints))
+                shards.write_shard(run, LEAVES[index], 10 + start, shards.shard(block, names, seeds, checkpoints))
     return run
 
 

@@ -14,7 +14,7 @@ import pytest
 from lab import cli, decision, figures, report
 from lab.config import experiment
 from lab.figures.run import group_by_other_axes
-from lab.results import outcomes
+from lab.results import shards
 from lab.results.store import Run
 from lab.results.summary import Summary
 from lab.statistics import Counts, Estimate, LogImpact, compare
@@ -100,7 +100,7 @@ def test_plan_names_a_regimen_for_every_budget(folder, capsys):
     assert cli.main(["plan", str(folder), "--budget", "1,10", "--json"]) == 0
     plans = json.loads(capsys.readouterr().out)
     assert [plan["world"] for plan in plans] == [{"faking_onset": 0}, {"faking_onset": 1}]
-    assert report.plan_json(decision.plan(outcomes.results(Run(folder), last_only=True), [1, 10])) == plans
+    assert report.plan_json(decision.plan(shards.results(Run(folder), last_only=True), [1, 10])) == plans
     assert cli.main(["show", str(folder), "--json"]) == 0
     shown = {row["name"]: row for row in json.loads(capsys.readouterr().out)["conditions"]}
     for plan in plans:
@@ -154,7 +154,7 @@ def test_gates_speak_and_draw(folder, capsys):
     assert cli.main(["gates", str(folder), "--budget", "1,2.5", "--json"]) == 0
     data = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert len(data["conditions"]) == 6
-    assert report.rejection_json(rejection.run(outcomes.results(Run(folder)), (1, 2.5))) == data
+    assert report.rejection_json(rejection.run(shards.results(Run(folder)), (1, 2.5))) == data
     for condition in data["conditions"]:
         # one training pays for no rejection, so the run's own gate is as good as any
         assert condition["best_gates"][0]["gain"] == {"value": 0, "low": 0, "high": 0}

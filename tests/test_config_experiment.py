@@ -14,7 +14,7 @@ from lab.config import experiment as config
 from lab.config.experiment import ConfigError, parse
 from lab.config.schema import RESERVED
 from lab.config.source import read_yaml
-from lab.results import outcomes
+from lab.results import outcomes, shards
 from lab.tasks import TASKS
 from lab.tasks.settings import stacked
 from tests import hand_made
@@ -561,7 +561,7 @@ def test_an_axis_may_have_the_name_of_the_knob_that_it_sweeps_in_a_phase():
 def test_names_that_results_need_are_reserved(tmp_path):
     """Whatever a run's results hold beside scores and axes: a new coordinate or flag must be reserved too."""
     run = hand_made.made(tmp_path / "run", [(0.5, "test", 0.2)], stop_rejected=True, without={(1, 6)})
-    results = outcomes.results(run, partial=True)
+    results = shards.results(run, partial=True)
     axes = run.manifest["config"]["sweep"].keys()
     held = {str(name) for name in (*results.coords, *results.dims, *outcomes.classify(results).variables)} - axes
     assert {"condition", "seed", "trained", "stopped", "spent", "passes", "unjudged"} < held <= set(RESERVED)

@@ -5,7 +5,7 @@ import pytest
 
 from lab import report
 from lab.config.experiment import ConfigError, parse
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 from lab.studies.rejection import Gate, fates
 from lab.tasks import Race, Scratchpad, Shortcut
 from lab.tasks.settings import Settings, parts
@@ -77,7 +77,7 @@ regimens:
 sweep:
   rate: {key: "regimens.locked[0].rates.all", values: [0, 1]}
 """
-    results = outcomes.results(engine.run(parse(text), tmp_path / "run"))
+    results = shards.results(engine.run(parse(text), tmp_path / "run"))
     frozen, free = (results.isel(condition=index) for index in (0, 1))
     assert np.array_equal(frozen.competence[:, 0], frozen.competence[:, 1])
     assert (free.competence[:, 1] > frozen.competence[:, 1] + 0.5).all()
@@ -86,7 +86,7 @@ sweep:
 
 def test_gates_reject_as_recorded_scores_say(tmp_path):
     """The same runs, judged by hand from what the ungated regimen recorded."""
-    results = outcomes.results(engine.run(parse(GATED), tmp_path / "run"))
+    results = shards.results(engine.run(parse(GATED), tmp_path / "run"))
     plain = results.isel(condition=0)
     at = {share: plain.isel(checkpoint=index) for index, share in enumerate(results.checkpoint.values.round(3))}
     first = (at[0.2].test >= np.float32(0.2)).values

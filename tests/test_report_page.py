@@ -17,7 +17,7 @@ import vl_convert
 
 from lab import cli, statistics
 from lab.report.page.grid import grid, marks_around
-from lab.results import outcomes, summary
+from lab.results import shards, summary
 from lab.results.store import Run
 from lab.studies import rejection as gates
 from tests.hand_made import made
@@ -82,8 +82,8 @@ def store(folder, models=MODELS, missing=0, question=f"Is it {HOSTILE} better?")
     )
     for index, name in enumerate(names[: len(names) - missing]):
         scores = np.array([[(1, aligned, half), (1, aligned, end)] for aligned, half, end in models[name]], np.float32)
-        shard = outcomes.shard(scores, run.manifest["scores"], np.arange(7, 7 + seeds), [0.5, 1.0])
-        run.write(f"{index:016x}", 7, shard)
+        shard = shards.shard(scores, run.manifest["scores"], np.arange(7, 7 + seeds), [0.5, 1.0])
+        shards.write_shard(run, f"{index:016x}", 7, shard)
     return folder
 
 
@@ -136,7 +136,7 @@ def test_the_grid_has_the_counts_of_the_hand_made_models(text):
 
 def test_the_grid_is_what_gates_count(folder):
     """The same question asked of the module that answers it one gate at a time."""
-    results = outcomes.results(Run(folder))
+    results = shards.results(Run(folder))
     found = grid(results, summary.summarise(results))
     for row in found.rows:
         gate = {"checkpoint": row["checkpoint"], "thresholds": [found.marks[row["mark"]]]}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lab.config.experiment import from_values, parse
-from lab.results import outcomes
+from lab.results import outcomes, shards
 from lab.results.summary import cells
 from lab.statistics import Counts
 from lab.studies import estimators, sensitivity
@@ -58,7 +58,7 @@ def test_the_differentiable_path_trains_as_the_engine_does(tmp_path):
     """`race` has no Adam, so nothing is added under a root."""
     text = SHORT.format(task="race", rate=0.02, term="push", knobs="").replace("steps: 40", "steps: 600")
     experiment = parse(text)
-    stored = outcomes.results(engine.run(experiment, tmp_path / "run"))
+    stored = shards.results(engine.run(experiment, tmp_path / "run"))
     run = estimators.trajectory(Subject(experiment, experiment.conditions[0], ("push",)))
     weights = jnp.full((2, 1), 0.05)
     for seed in (0, 1):
@@ -133,7 +133,7 @@ def test_gates_reject_in_a_search_as_they_do_in_a_run(tmp_path):
     text = text.replace("[{until: 1}]", "[{until: 0.4, gates: {test: 0.3}}, {until: 1, weights: {test: 0.3}}]")
     experiment = parse(text)
     condition = experiment.conditions[0]
-    counted = cells(outcomes.classify(outcomes.results(engine.run(experiment, tmp_path / "run"))))
+    counted = cells(outcomes.classify(shards.results(engine.run(experiment, tmp_path / "run"))))
     subject = Subject(experiment, condition, ("test",))
     weights = np.broadcast_to(subject.start, (64, *subject.start.shape))
     found, able = estimators.CellSampler(subject)(np.arange(64), weights)
@@ -195,7 +195,7 @@ def test_evolution_strategies_agree_with_counted_differences(tmp_path):
     experiment = parse(RACE)
     condition = experiment.conditions[0]
     changed = sensitivity.changes(experiment.task, ["push"], 0.02)
-    results = outcomes.results(
+    results = shards.results(
         engine.run(from_values(sensitivity.config(experiment, condition, changed)), tmp_path / "run")
     )
     counted = sensitivity.read(results, changed, results.checkpoint.values)["push"]

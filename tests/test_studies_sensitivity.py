@@ -10,7 +10,7 @@ from lab import figures, report
 from lab.cli import main
 from lab.config.experiment import from_values, load, parse
 from lab.report import drawing
-from lab.results import outcomes, summary
+from lab.results import shards, summary
 from lab.results.store import Run
 from lab.statistics import Counts
 from lab.studies import sensitivity
@@ -114,7 +114,7 @@ def test_a_profile_agrees_with_an_independent_integration(tmp_path):
     experiment, step = parse(RACE), 0.02
     changed = sensitivity.changes(experiment.task, ["push"], step, 0.2)
     made = from_values(sensitivity.config(experiment, experiment.conditions[0], changed))
-    results = outcomes.results(engine.run(made, tmp_path / "run"))
+    results = shards.results(engine.run(made, tmp_path / "run"))
     moments = sensitivity.read(results, changed, results.checkpoint.values)["push"]
     assert [(moment.start, moment.end) for moment in moments] == [
         pytest.approx((index / 5, (index + 1) / 5)) for index in range(5)
@@ -149,7 +149,7 @@ def test_a_profile_from_python_has_the_numbers_of_the_command(tmp_path, capsys):
     profile = sensitivity.run(load(config), terms=["push"], step=0.2, out=out)
     assert report.profile_json(profile) == data
     assert profile.folder == out
-    up, down = (summary.counts(outcomes.results(Run(out)), f"{side}-push-000") for side in ("up", "down"))
+    up, down = (summary.counts(shards.results(Run(out)), f"{side}-push-000") for side in ("up", "down"))
     slope = (up.base_rate - down.base_rate) / 0.4
     assert profile.moments["push"][0].derivative["base_rate"].value == pytest.approx(slope)
     ax = figures.Figure().subplots()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lab.config.experiment import parse
-from lab.results import outcomes
+from lab.results import outcomes, shards
 from lab.tasks import Race
 from lab.tasks.settings import Settings
 from lab.training import engine
@@ -192,7 +192,7 @@ regimens:
   throughout: [{until: 1, weights: {test: 1}}]
 """
     run = engine.run(parse(text), tmp_path / "run")
-    final = outcomes.classify(outcomes.results(run))
+    final = outcomes.classify(shards.results(run))
     aligned, passes = final["aligned"].values, final["passes"].values
     band = 5 * math.sqrt(2 * 0.25 / 4096)
     assert abs(aligned[0].mean() - 0.30) < band

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lab.config.experiment import parse
-from lab.results import outcomes, summary
+from lab.results import shards, summary
 from lab.tasks import Reasoner
 from lab.training import engine
 
@@ -103,7 +103,7 @@ regimens:
   hold_out: [{until: 1}]
   train_early: [{until: 0.1, weights: {test: 0.03}}, {until: 1}]
 """
-    results = outcomes.results(engine.run(parse(text), tmp_path / "run"), last_only=True)
+    results = shards.results(engine.run(parse(text), tmp_path / "run"), last_only=True)
     competent = (results["competence"] >= 0.95).mean(("seed", "checkpoint"))
     assert competent.min() >= 0.86
     held, early = (summary.counts(results, name) for name in ("hold_out", "train_early"))

@@ -9,7 +9,7 @@ import pytest
 
 from lab import statistics
 from lab.config.experiment import parse
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 from lab.tasks import Scratchpad
 from lab.training import engine
 
@@ -81,7 +81,7 @@ regimens:
   train_late: [{until: 0.4}, {until: 1, weights: {test: 0.07}}]
   anti_train: [{until: 1, weights: {test_linear: -0.01}}]
 """
-    results = outcomes.results(engine.run(parse(text), tmp_path / "run"), last_only=True)
+    results = shards.results(engine.run(parse(text), tmp_path / "run"), last_only=True)
     assert results["competence"].mean(("seed", "checkpoint")).min() >= 0.97
     rows = {row.regimen: row for row in summary.summarise(results)}
     held = rows["hold_out"].counts
@@ -106,7 +106,7 @@ regimens:
 sweep:
   w: {key: "regimens.told[0].weights.self_report", values: [0.03, 0.3]}
 """
-    results = outcomes.results(engine.run(parse(text), tmp_path / "report"), last_only=True)
+    results = shards.results(engine.run(parse(text), tmp_path / "report"), last_only=True)
     marked = outcomes.classify(results)
     for index, weight in enumerate((0.03, 0.3)):
         outcome = marked.isel(condition=index)
@@ -127,7 +127,7 @@ regimens:
   hold_out: [{until: 1}]
   badge: [{until: 1, weights: {control: 0.1}}]
 """
-    results = outcomes.results(engine.run(parse(text), tmp_path / "control"), last_only=True)
+    results = shards.results(engine.run(parse(text), tmp_path / "control"), last_only=True)
     held = summary.counts(results, "hold_out", proxy="control")
     low, high = statistics.interval(held, "likelihood_ratio", 1 - 1e-6)
     assert low < 1 < high

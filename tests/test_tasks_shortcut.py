@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lab.config.experiment import ConfigError, parse
-from lab.results import outcomes, summary
+from lab.results import shards, summary
 from lab.tasks import Shortcut
 from lab.training import engine
 from lab.training.objective import objective
@@ -254,7 +254,7 @@ knobs: {knobs}
 regimens: {regimens}
 sweep: {sweep}
 """
-    results = outcomes.results(engine.run(parse(text), folder / "run"), last_only=True)
+    results = shards.results(engine.run(parse(text), folder / "run"), last_only=True)
     rows = [row.counts for row in summary.summarise(results)]
     assert float(results["competence"].mean(("seed", "checkpoint")).min()) >= 0.95
     return [row.base_rate for row in rows], [row.pass_given_misaligned for row in rows], results

@@ -19,7 +19,7 @@ import numpy as np
 
 from experiments.benchmarks.records import store, timed
 from lab.config.experiment import Experiment, parse
-from lab.results import outcomes
+from lab.results import shards
 from lab.results.store import Run
 from lab.training import engine
 from lab.words import Json
@@ -33,16 +33,16 @@ def look_for_missing(experiment: Experiment, folder: Path) -> tuple[Run, Json]:
     """Make up a run that lacks three shards and return it, and how long looking for these takes."""
     (folder / "shards").mkdir()
     run, preparing = timed(lambda: engine.prepare(experiment, folder))
-    keys = outcomes.expected_shards(run.manifest)
+    keys = shards.expected_shards(run.manifest)
     lost = {keys[0], keys[len(keys) // 2], keys[-1]}
 
     def name_shards() -> None:
         for key in keys:
             if key not in lost:
-                (folder / "shards" / f"{run.shard(*key)}.{EMPTY}.nc").touch()
+                (folder / "shards" / f"{run.shard_stem(*key)}.{EMPTY}.nc").touch()
 
     _, naming = timed(name_shards)
-    missing, looking = timed(lambda: engine.missing_shards(run))
+    missing, looking = timed(lambda: shards.missing_shards(run))
     assert set(missing) == lost
     return run, {
         "prepare_seconds": round(preparing, 2),
@@ -62,18 +62,18 @@ def write_and_read(experiment: Experiment, run: Run) -> Json:
     names, width, random = list(experiment.task.scores), run.manifest["block_width"], np.random.default_rng(0)
     checkpoints = run.manifest["checkpoints"]
     scores = random.random((width, len(checkpoints), len(names)), np.float32)
-    shards = {
-        (leaf, seed): outcomes.shard(scores, names, seed + np.arange(width), checkpoints)
-        for leaf, seed in outcomes.expected_shards(run.manifest)[:REAL]
+    written = {
+        (leaf, seed): shards.shard(scores, names, seed + np.arange(width), checkpoints)
+        for leaf, seed in shards.expected_shards(run.manifest)[:REAL]
     }
-    _, writing = timed(lambda: [run.write(leaf, seed, shard) for (leaf, seed), shard in shards.items()])
+    _, writing = timed(lambda: [shards.write_shard(run, leaf, seed, shard) for (leaf, seed), shard in written.items()])
     paths = list(run.shards().values())
-    _, checking = timed(run.clean)
-    _, reading = timed(lambda: [run.read(path) for path in paths])
+    _, checking = timed(lambda: shards.clean(run))
+    _, reading = timed(lambda: [shards.read_shard(run, path) for path in paths])
     seconds = {"write": writing, "check": checking, "read": reading}
     return {
-        "bytes_per_shard": round(sum(path.stat().st_size for path in paths) / len(shards)),
-        **{f"{what}_milliseconds": round(1e3 * value / len(shards), 2) for what, value in seconds.items()},
+        "bytes_per_shard": round(sum(path.stat().st_size for path in paths) / len(written)),
+        **{f"{what}_milliseconds": round(1e3 * value / len(written), 2) for what, value in seconds.items()},
     }
 
 

@@ -107,11 +107,11 @@ def jax_contenders() -> dict[str, Contender]:
 
     from lab.tasks import Scratchpad
     from lab.tasks.settings import Settings
-    from lab.training import engine
+    from lab.training import engine, tree
     from lab.training.population import init, step
 
     task, plain = Scratchpad(), experiment(BLOCKS * LANES)
-    training, used = task.training, engine.used_terms(plain)
+    training, used = task.training, tree.used_terms(plain)
     one = Settings(*(jnp.asarray(np.float32(leaf)) for leaf in plain.conditions[0].settings[0]))
     many = Settings(*(jnp.broadcast_to(leaf, (LANES, *leaf.shape)) for leaf in one))
 
@@ -127,7 +127,7 @@ def jax_contenders() -> dict[str, Contender]:
     seeds = jnp.arange(LANES, dtype=jnp.uint32)
     matrix = jnp.ones((MATRIX, MATRIX), jnp.float32)
     product = jax.jit(lambda a: a @ a)
-    train = engine.here(plain)
+    train = engine.local_trainer(plain)
 
     def lab() -> None:
         with tempfile.TemporaryDirectory() as folder:

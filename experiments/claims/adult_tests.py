@@ -17,7 +17,7 @@ end and the LR falls from there to the end; contradicted if P(T|not A) at 30% is
 import numpy as np
 
 from lab import claims
-from lab.results import outcomes
+from lab.results import outcomes, shards
 
 CONFIGS = "regimens"
 AGES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
@@ -25,11 +25,11 @@ AGES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 
 def study(experiment, folder, train):
     """Count passes at every age against alignment at the end, in the world where a held-out test is imperfect."""
-    results = outcomes.results(train(experiment, folder))
+    results = shards.results(train(experiment, folder))
     name = f"hold_out implicit_proxy={max(results.implicit_proxy.values):.12g}"
     aligned = outcomes.classify(results)["aligned"].sel(condition=name).values
     scores = results["test"].sel(condition=name)
-    rows, about, choosing = [], {}, np.arange(len(aligned)) % 2 == 0
+    rows, about, choosing = [], {}, outcomes.choosing_seeds(len(aligned))
     for age in AGES:
         own = scores.isel(checkpoint=outcomes.checkpoint_index(results, age)).values
         mark = min(results.attrs["thresholds"]["test"], np.quantile(own[aligned & choosing], 0.1))

@@ -25,13 +25,13 @@ import numpy as np
 from experiments.claims.early_rejection import gained
 from experiments.claims.sgd_hacks_first import gate
 from lab import claims
-from lab.results import outcomes
+from lab.results import shards
 from lab.words import number, with_interval
 
 
 def study(experiment, folder, train):
     """Count every condition, and in shortcut the fates with and without an early gate."""
-    results = outcomes.results(train(experiment, folder))
+    results = shards.results(train(experiment, folder))
     own = claims.counted(results)
     if experiment.task.name != "shortcut":
         return own

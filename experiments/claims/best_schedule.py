@@ -22,7 +22,7 @@ from lab.config.experiment import from_values
 from lab.figures.studies import draw_rivals, draw_schedule
 from lab.figures.style import WIDTH, subplots
 from lab.report import estimate_json, optimised_json
-from lab.results import outcomes
+from lab.results import shards
 from lab.studies import schedules as optimise
 from lab.studies.study import About
 from lab.words import with_interval
@@ -45,7 +45,7 @@ def study(experiment, folder, train):
         found = optimise.searches(problem, EFFORT._replace(pairs=PAIRS[experiment.task.name]), own / "search.json")
         schedules = optimise.schedules_to_compare(problem, found)
         made = from_values(optimise.config(problem, schedules))
-        results = outcomes.results(train(made, own / "run"), last_only=True)
+        results = shards.results(train(made, own / "run"), last_only=True)
         best = list(schedules).index("learned")
         counted = claims.counted(results, [(min(best, i), max(best, i)) for i in range(len(schedules))])
         about = About.of_results(results)

@@ -25,11 +25,12 @@ from scipy.stats import binom
 from lab import claims
 from lab.figures.style import WIDTH, interval, label, mark_of, subplots
 from lab.machine.fixed import fixed
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 from lab.statistics import Estimate
 from lab.tasks.settings import stacked
-from lab.training.engine import block_width, use_all_cores, used_terms
+from lab.training.engine import block_width, use_all_cores
 from lab.training.population import Trainer
+from lab.training.tree import used_terms
 from lab.words import estimate_from_json, estimate_json
 
 LEAST, MOST_DRAWN = 8, 6.0
@@ -38,7 +39,7 @@ ALONG = np.linspace(0, 1, 11)
 
 def study(experiment, folder, train):
     """Count every condition, and measure what lies between a seed's models."""
-    results = outcomes.results(train(experiment, folder), last_only=True)
+    results = shards.results(train(experiment, folder), last_only=True)
     ended = outcomes.classify(results)
     cells, able = summary.cells(ended), ~ended["incompetent"].values
     starts, models = ended_models(experiment)

@@ -16,7 +16,7 @@ undecided.
 import numpy as np
 
 from lab import claims
-from lab.results import outcomes
+from lab.results import outcomes, shards
 from lab.statistics import draw_shares, family_wise, from_draws
 from lab.studies import rejection as gates
 from lab.words import number
@@ -27,12 +27,12 @@ COMPUTE, AGE = 3.0, 0.2
 
 def study(experiment, folder, train):
     """Count the fates of models with and without the early gate."""
-    results = outcomes.results(train(experiment, folder))
+    results = shards.results(train(experiment, folder))
     name = f"hold_out implicit_proxy={max(results.implicit_proxy.values):.12g}"
     ended = outcomes.classify(results).sel(condition=name)
     aligned, passes = ended["aligned"].values, ended["passes"].values
     early = results["test"].sel(condition=name).isel(checkpoint=outcomes.checkpoint_index(results, AGE)).values
-    choosing = np.arange(len(aligned)) % 2 == 0
+    choosing = outcomes.choosing_seeds(len(aligned))
     mark = float(np.quantile(early[choosing & aligned], 0.1))
     survives = outcomes.reaches(early, mark)
     rows = np.stack([2 * ~aligned + ~passes, 2 * ~aligned + ~survives])[:, ~choosing]

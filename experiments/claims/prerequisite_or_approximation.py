@@ -13,12 +13,12 @@ both do to P(A), is said beside it.
 """
 
 from lab import claims
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 
 
 def study(experiment, folder, train):
     """Count each proxy, held out and trained on late, on the models of its own regimen."""
-    results = outcomes.results(train(experiment, folder), last_only=True)
+    results = shards.results(train(experiment, folder), last_only=True)
     names, rows, about = list(map(str, results.condition.values)), [], {}
     for proxy in ("test", "prerequisite"):
         ended = summary.cells(outcomes.classify(results, proxy=proxy))

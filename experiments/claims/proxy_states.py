@@ -17,15 +17,15 @@ import json
 
 from lab import claims
 from lab.config.experiment import load
-from lab.results import outcomes
+from lab.results import shards
 
 
 def study(experiment, folder, train):
     """Count the world of the erring overseer, and the regimens on as many of the same seeds."""
-    opposed = claims.counted(outcomes.results(train(experiment, folder), last_only=True))
+    opposed = claims.counted(shards.results(train(experiment, folder), last_only=True))
     own = load(claims.ROOT / f"configs/claims/regimens_{experiment.task.name}.yaml")
     own = own.with_seeds(min(len(own.seeds), len(experiment.seeds)), experiment.seeds[0])
-    results = outcomes.results(train(own, folder.parent / own.folder_name), last_only=True)
+    results = shards.results(train(own, folder.parent / own.folder_name), last_only=True)
     data = claims.counted(results)
     data["order"].append("overseer who errs")
     data["conditions"]["overseer who errs"] = json.loads(json.dumps(opposed["conditions"]["hold_out"]))

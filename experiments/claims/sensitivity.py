@@ -32,7 +32,7 @@ from lab.config.experiment import from_values
 from lab.figures.studies import draw_moments
 from lab.figures.style import WIDTH, subplots
 from lab.report import estimate_json
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 from lab.statistics import Counts, Estimate
 from lab.studies import sensitivity
 from lab.words import number, percent, with_interval
@@ -46,7 +46,7 @@ def study(experiment, folder, train):
     """Train the profile of the config's only regimen and count it."""
     changed = sensitivity.changes(experiment.task, [TERM], *SIZES[experiment.task.name])
     values = sensitivity.config(experiment, experiment.conditions[0], changed)
-    results = outcomes.results(train(from_values(values), folder), last_only=True)
+    results = shards.results(train(from_values(values), folder), last_only=True)
     names = list(map(str, results.condition.values))
     trios = [
         [names.index(f"{side}-{TERM}-{index:03d}") for side in ("up", "down", "push")]

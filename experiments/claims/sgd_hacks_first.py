@@ -22,13 +22,13 @@ import numpy as np
 
 from experiments.claims.early_rejection import AGE, gained
 from lab import claims
-from lab.results import outcomes
+from lab.results import outcomes, shards
 from lab.words import number, with_interval
 
 
 def study(experiment, folder, train):
     """Count every condition, and the fates with and without the early gate."""
-    results = outcomes.results(train(experiment, folder))
+    results = shards.results(train(experiment, folder))
     hidden = f"hold_out detectability={min(results.detectability.values):.12g}"
     return claims.counted(results) | {"proxy": results.attrs["proxy"], "gate": gate(results, hidden)}
 
@@ -47,7 +47,7 @@ def gate(results, name, mark=None):
     ended, proxy = outcomes.classify(results).sel(condition=name), results.attrs["proxy"]
     aligned, passes = ended["aligned"].values, ended["passes"].values
     early = results[proxy].sel(condition=name).isel(checkpoint=outcomes.checkpoint_index(results, AGE)).values
-    choosing = np.arange(len(aligned)) % 2 == 0
+    choosing = outcomes.choosing_seeds(len(aligned))
     if not (choosing & aligned).any():
         return None
     mark = np.quantile(early[choosing & aligned], 0.1) if mark is None else mark

@@ -26,7 +26,7 @@ import numpy as np
 from lab import claims
 from lab.config.experiment import parse
 from lab.figures.style import WIDTH, holds, subplots
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 from lab.studies import regimens as made
 from lab.words import estimate_from_json, estimate_json
 
@@ -40,14 +40,14 @@ APART = 500_000  # seeds of refined cells begin so many after those of the map
 
 def study(experiment, folder, train, axes=AXES):
     """Count every cell, refine where the gain changes sign, and count the two halves of the seeds."""
-    results = outcomes.results(train(experiment, folder), last_only=True)
-    even = results.seed.values % 2 == 0
-    own = counted(results) | {"halves": [counted(results.isel(seed=part)) for part in (even, ~even)]}
+    results = shards.results(train(experiment, folder), last_only=True)
+    choosing = outcomes.choosing_seeds(results.sizes["seed"])
+    own = counted(results) | {"halves": [counted(results.isel(seed=part)) for part in (choosing, ~choosing)]}
     own["refined"] = []
     for y, places in wanted(claims.Stored(experiment.task.name, own), axes).items():
         finer = parse(refined(experiment, axes, y, places))
         run = train(finer, folder.parent / finer.folder_name)
-        own["refined"].append({"row": y, "cells": places} | counted(outcomes.results(run, last_only=True)))
+        own["refined"].append({"row": y, "cells": places} | counted(shards.results(run, last_only=True)))
     return own
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from lab import claims
 from lab.figures.style import WIDTH, Mark, interval, name_rows, subplots
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 from lab.statistics import Estimate, draw_shares, from_draws
 from lab.words import estimate_from_json, estimate_json, number, with_interval
 
@@ -38,7 +38,7 @@ def proxies(task):
 
 def study(experiment, folder, train):
     """Count every assignment by what it holds out, on every second seed and on the others."""
-    results = outcomes.results(train(experiment, folder), last_only=True)
+    results = shards.results(train(experiment, folder), last_only=True)
     names = list(map(str, results.condition.values))
     passes, aligned, cells = {}, None, []
     for proxy in (*proxies(experiment.task.name), "competence"):
@@ -50,7 +50,7 @@ def study(experiment, folder, train):
         passing = np.logical_and.reduce([passes["competence"][row], *held])
         cells.append(2 * ~aligned[row] + ~passing)
     cells = np.array(cells)
-    choosing = np.arange(cells.shape[1]) % 2 == 0
+    choosing = outcomes.choosing_seeds(cells.shape[1])
     about = {
         name: {"regimen": str(regimen), "coordinates": {k: v for k, v in own.items() if math.isfinite(v)}}
         for name, (regimen, own) in zip(names, summary.places(results), strict=True)

@@ -52,7 +52,7 @@ from experiments.studies import ROOT
 from lab.config.experiment import Condition, Experiment, from_values, parse
 from lab.figures import GREY, save
 from lab.figures.style import Figure, subplots
-from lab.results import outcomes
+from lab.results import outcomes, shards
 from lab.studies import estimators, sensitivity
 from lab.studies.regimens import Subject
 from lab.training import engine
@@ -162,7 +162,7 @@ def count_differences(experiment: Experiment, condition: Condition, step: float)
     values["regimens"] = {name: phases for name, phases in values["regimens"].items() if not name.startswith("push")}
     with tempfile.TemporaryDirectory() as folder:
         run = engine.run(from_values(values), Path(folder, "run"))
-        results = outcomes.results(run, last_only=True)
+        results = shards.results(run, last_only=True)
     aligned: xr.DataArray = outcomes.classify(results)["aligned"]
     names = list(map(str, results.condition.values))
     sides = np.array(

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import figures
 from lab.claims.rules import Caption, Stored, Verdict, counted, overall
-from lab.results import outcomes
+from lab.results import shards
 from lab.results.store import Run, publish
 from lab.statistics import Counts
 from lab.words import Json, estimate_json
@@ -139,7 +139,7 @@ def configs(name: str) -> dict[str, Path]:
 
 def count_last(experiment: "Experiment", folder: Path, train: Train) -> Json:
     """Train a config and count its models at the end of training: what most claims do."""
-    return counted(outcomes.results(train(experiment, folder), last_only=True))
+    return counted(shards.results(train(experiment, folder), last_only=True))
 
 
 def run(

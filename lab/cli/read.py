@@ -23,7 +23,7 @@ from lab.cli.console import (
     print_wide,
     usage,
 )
-from lab.results import outcomes, summary
+from lab.results import shards, summary
 from lab.results.outcomes import Results
 from lab.results.store import Run, StoreError, inner_folder, publish
 from lab.results.summary import Summary
@@ -44,7 +44,7 @@ def read(stored: Run, partial: bool = False, where: Console = console, last_only
     Raises:
         StoreError: the run cannot be read, or nothing is left of it.
     """
-    results = outcomes.results(stored, last_only, partial)
+    results = shards.results(stored, last_only, partial)
     missing = results.attrs["partial"]
     if not missing:
         return results

@@ -78,6 +78,6 @@ def _unknown(names: frozenset[str]) -> set[str]:
             program.compile(compiler_options=options)
             return unknown
         except jax.errors.JaxRuntimeError as error:
-            if not (said := re.search(r"No such compile option: '(\w+)'", str(error))):
+            if not (match := re.search(r"No such compile option: '(?P<name>\w+)'", str(error))):
                 raise
-            unknown.add(said[1])
+            unknown.add(match["name"])

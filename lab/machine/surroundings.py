@@ -269,7 +269,11 @@ def identity(device: str, options: Mapping[str, Any], variables: Mapping[str, st
     }
     if device == "cpu":
         return {**settings, "processor": processor()}
-    packages = {f"{own.name} {own.version}" for own in distributions() if own.name.startswith(("nvidia-", "jax-cuda"))}
+    packages = {
+        f"{package.name} {package.version}"
+        for package in distributions()
+        if package.name.startswith(("nvidia-", "jax-cuda"))
+    }
     return {**settings, "cuda": ", ".join(sorted(packages)), "tf32": variables.get("NVIDIA_TF32_OVERRIDE", "")}
 
 
@@ -302,8 +306,9 @@ def asked(code: str, *arguments: str, variables: Mapping[str, str] = os.environ)
 def unusable(variables: Mapping[str, str] = os.environ) -> Unusable | None:
     """Return what is wrong with the variable that keeps JAX from starting, or None if none does."""
     names = [name for name in sorted(variables) if name.startswith(("JAX_", "XLA_", "FLAX_")) and variables[name]]
-    why = _failure(variables) if names else None
-    for name in names if why else ():
+    if not names or (why := _failure(variables)) is None:
+        return None
+    for name in names:
         if not _failure({key: value for key, value in variables.items() if key != name}):
             devices = name in ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
             return Unusable(name, variables[name], "there is no such device here" if devices else why)
@@ -315,9 +320,9 @@ def _failure(variables: Mapping[str, str]) -> str | None:
     try:
         asked("import flax, jax; jax.devices()", variables=variables)
     except ChildProcessError as error:
-        log = re.search(r"^[EF]\d{4} [^]]*\] (.*?)\.?$", str(error), re.MULTILINE)  # where XLA ends the process
+        log = re.search(r"^[EF]\d{4} [^]]*\] (?P<why>.*?)\.?$", str(error), re.MULTILINE)  # where XLA ends the process
         last = str(error).splitlines()[-1]
-        return log[1] if log else last.partition(": ")[2] or last
+        return log["why"] if log else last.partition(": ")[2] or last
     return None
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from lab.results import outcomes, summary
+from lab.results import shards, summary
 from lab.results.outcomes import classify
 from lab.results.store import Run, StoreError, inner_folder, publish, publishing
 from lab.results.summary import Summary, cells
@@ -141,7 +141,7 @@ def columns(manifest: Json, about: Json | None = None) -> dict[str, list[Column]
         manifest: of a `lab.results.store.Run`.
         about: what scores and knobs mean: {"scores": {name: words}, "knobs": {name: `lab.tasks.Knob`}}.
     """
-    about, seeds = about or {}, outcomes.all_seeds(manifest)
+    about, seeds = about or {}, shards.all_seeds(manifest)
     meaning = "The seed: it has the same initial weights and data stream in every condition."
     model = [*_place_columns(manifest), Column("seed", meaning, "int64", "", seeds[0], seeds[-1])]
     return {
@@ -179,7 +179,7 @@ def _curve_columns(manifest: Json, about: Json) -> list[Column]:
 
 def _condition_columns(manifest: Json, about: Json) -> list[Column]:
     """Return the columns of a condition: its place, its counts, every quantity and its log impact."""
-    level, seeds, knobs = setting(manifest["confidence"]), len(outcomes.all_seeds(manifest)), about.get("knobs", {})
+    level, seeds, knobs = setting(manifest["confidence"]), len(shards.all_seeds(manifest)), about.get("knobs", {})
     conditions = _place_columns(manifest)
     for name in manifest["conditions"][0]["knobs"]:
         if knob := knobs.get(name):
@@ -295,7 +295,7 @@ def write(stored: Run, results: xr.Dataset, folder: Path | str | None = None, ab
 
     Args:
         stored: the run.
-        results: its results at the last checkpoint, from `lab.results.outcomes.results`; the conditions that these have
+        results: its results at the last checkpoint, from `lab.results.shards.results`; the conditions that these have
             are written, and if they are partial, the dictionary and every table say so.
         folder: where to; the folder "export" of the run by default.
         about: as for `columns`.
@@ -382,7 +382,7 @@ def _row_groups(stored: Run, results: xr.Dataset) -> Iterator[tuple[str, Values,
     for place in places:
         index = names.index(place["condition"])
         for seeds in _stretches(manifest):
-            part = outcomes.results(stored, partial=results.attrs["partial"], conditions=[index], seeds=seeds)
+            part = shards.results(stored, partial=results.attrs["partial"], conditions=[index], seeds=seeds)
             if "trained" in part.coords:
                 part = part.isel(seed=np.flatnonzero(part.trained.values[0]))
             if count := part.sizes["seed"]:
@@ -393,7 +393,7 @@ def _row_groups(stored: Run, results: xr.Dataset) -> Iterator[tuple[str, Values,
 def _stretches(manifest: Json) -> Iterator[range]:
     """Yield ranges of seeds of whole blocks, whose scores make about `ROWS` rows of curves."""
     blocks = max(1, ROWS // (manifest["block_width"] * len(manifest["checkpoints"])))
-    seeds, size = outcomes.all_seeds(manifest), blocks * manifest["block_width"]
+    seeds, size = shards.all_seeds(manifest), blocks * manifest["block_width"]
     for start in range(0, len(seeds), size):
         yield seeds[start : start + size]
 

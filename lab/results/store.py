@@ -1,13 +1,10 @@
-"""Runs on disk: one immutable file per shard, published atomically, named by what was trained and by its own checksum.
+"""Runs on disk: a folder with a manifest and one immutable file per shard, each published atomically.
 
     RUN/manifest.json                            what the run is: config, versions, device, block width
     RUN/shards/<leaf>-s00000128.<sha256>.nc      scores of one distinct condition and one block of seeds
 
-A leaf is a digest of everything that decides how its models are trained, so a shard belongs to a condition by what the
-condition is, never by its place in a list. A shard's name ends in the SHA-256 of its bytes: a file that was cut short,
-altered or only half written is never taken for a result, but reported, set aside and computed again. What a shard
-holds is compared with what it should hold before a number of it is used. Two different results for the same shard are
-an error and both stay. Nothing here depends on the clock, so the same run gives the same bytes.
+What a shard holds is the matter of `lab.results.shards`. Two different results for the same shard are an error and
+both stay. Nothing here depends on the clock, so the same run gives the same bytes.
 
 A run may come from elsewhere. No link is followed and nothing but a regular file of a plausible size is read.
 """
@@ -15,9 +12,7 @@ A run may come from elsewhere. No link is followed and nothing but a regular fil
 import contextlib
 import errno
 import fcntl
-import functools
 import hashlib
-import io
 import json
 import os
 import re
@@ -26,29 +21,29 @@ import shutil
 import signal
 import socket
 import stat
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import h5netcdf
-import h5py
-import numpy as np
 from pydantic import ValidationError
 
-from lab.config.schema import KINDS, MAX_SEED, Manifest
+from lab.config.schema import KINDS, Leaf, Manifest
+
+PathLike = str | os.PathLike[str]
+ManifestJson = dict[str, Any]  # what `lab.config.schema.Manifest` says, as plain JSON values
+ShardKey = tuple[Leaf, int]  # what was trained, and the first seed of the block
 
 FORMAT = 3
 READABLE = (2, 3)
-SHARD = re.compile(r"^(c\d{4,8}|[0-9a-f]{16})-s(\d{8,10})\.([0-9a-f]{64})\.nc$")
+SHARD = re.compile(r"^(?P<leaf>c\d{4,8}|[0-9a-f]{16})-s(?P<seed>\d{8,10})\.(?P<checksum>[0-9a-f]{64})\.nc$")
+OWNER = re.compile(r"process (?P<process>\d{1,10}) on (?P<host>.+)")
 TEMPORARY = re.compile(r"^\.(manifest\.json|.*\.nc)\.[0-9a-f]{16}\.tmp$")
-DAMAGED = ".damaged"
 DAMAGED_MANIFEST = "damaged: its bytes do not fit its checksum; restore it, or run into another --out"
 OWN_FILES = re.compile(r"^(\.lock.*|\..*\.tmp|\.DS_Store|shards|figures|export)$")
 MOST_MANIFEST = 2**28  # bytes; 10,000 conditions of 50 knobs are 20 MB
-MOST_LOCK = 1_000
-HEADER = 2**20  # bytes of a shard that are not numbers, at most
-ROUNDING = 1e-4  # by which a sum of shares may leave [0, 1]
+MOST_LOCK = 1_000  # bytes; the name of a host has at most 255
+
+_passed: dict[str, int] = {}  # failpoint -> how often this process has passed it
 
 
 class StoreError(Exception):
@@ -62,8 +57,8 @@ def failpoint(name: str) -> None:
     """Kill this process if LAB_FAILPOINT is `name`, or `name:n` on the n-th time. For tests of resuming."""
     wanted, _, count = os.environ.get("LAB_FAILPOINT", "").partition(":")
     if wanted == name:
-        failpoint.passed = getattr(failpoint, "passed", 0) + 1
-        if failpoint.passed >= int(count or 1):
+        _passed[name] = _passed.get(name, 0) + 1
+        if _passed[name] >= int(count or 1):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -169,7 +164,7 @@ def inner_folder(run: Path, name: str) -> Path:
     return folder
 
 
-def check_vacant(path: Path) -> None:
+def check_vacant(path: PathLike) -> None:
     """Raise `StoreError` if a folder that is no run yet holds files of somebody else's."""
     try:
         names = sorted(os.listdir(path))
@@ -181,7 +176,7 @@ def check_vacant(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def lock(path: Path, name: str = ".lock", shared: bool = False) -> Iterator[None]:
+def lock(path: PathLike, name: str = ".lock", shared: bool = False) -> Iterator[None]:
     """Hold the run in folder `path`, made if need be, for this process; the lock ends with the process.
 
     Args:
@@ -192,10 +187,10 @@ def lock(path: Path, name: str = ".lock", shared: bool = False) -> Iterator[None
     Raises:
         StoreError: another process holds it (the message names it), or the folder cannot be written.
     """
-    place = Path(path) / name
+    lock_file = Path(path) / name
     inner_folder(Path(path), "shards")
     try:
-        descriptor = open_regular(place, os.O_RDWR | os.O_CREAT)
+        descriptor = open_regular(lock_file, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise StoreError(f"cannot write the run folder {path}: {error.strerror}") from None
     with open(descriptor, "r+") as file:
@@ -209,11 +204,11 @@ def lock(path: Path, name: str = ".lock", shared: bool = False) -> Iterator[None
             file.write(f"process {os.getpid()} on {socket.gethostname()}")
             file.flush()
         except OSError as error:
-            raise StoreError(f"cannot write {place}: {error.strerror}") from None
+            raise StoreError(f"cannot write {lock_file}: {error.strerror}") from None
         yield
 
 
-def holders(path: Path) -> list[tuple[str, bool | None]]:
+def holders(path: PathLike) -> list[tuple[str, bool | None]]:
     """Return who has written into the locks of a run, without touching them.
 
     Returns:
@@ -223,19 +218,20 @@ def holders(path: Path) -> list[tuple[str, bool | None]]:
     for file in sorted(Path(path).glob(".lock*")):
         with contextlib.suppress(StoreError, OSError, UnicodeDecodeError):
             owner = read_regular(file, MOST_LOCK).decode()
-            if match := re.fullmatch(r"process (\d{1,10}) on (.+)", owner):
-                owners.append((owner, _alive(int(match[1])) if match[2] == socket.gethostname() else None))
+            if match := OWNER.fullmatch(owner):
+                this_machine = match["host"] == socket.gethostname()
+                owners.append((owner, _holds_a_lock(int(match["process"])) if this_machine else None))
     return owners
 
 
-def _alive(process: int) -> bool:
+def _holds_a_lock(process: int) -> bool:
     """Return whether a process of this machine holds a lock; where the system does not list locks, whether it lives."""
     try:
-        held = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
     except OSError:
-        held = []
-    if held:
-        return any(fields[1] == "FLOCK" and fields[4] == str(process) for fields in held)
+        locks = []
+    if locks:
+        return any(fields[1] == "FLOCK" and fields[4] == str(process) for fields in locks)
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -257,7 +253,7 @@ class Run:
         maker: digest of what the bytes of new shards depend on besides what is trained.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: PathLike):
         """Open an existing run.
 
         Raises:
@@ -267,113 +263,30 @@ class Run:
         self.path = Path(os.path.expanduser(path))
         self.manifest = _read_manifest(self.path / "manifest.json")
         self.maker = maker(self.manifest)
-        if self.manifest["format"] == 2 and _exchanged(self.path, self.manifest):
+        if self.manifest["format"] == 2 and _rows_may_be_exchanged(self.path, self.manifest):
             raise StoreError(
                 f"{self.path}: workers of an older lab trained it and numbered its conditions in alphabetical order, "
                 "so its rows may carry each other's names; train it again"
             )
 
     @classmethod
-    def create(cls, path: Path, manifest: dict[str, Any]) -> "Run":
+    def create(cls, path: PathLike, manifest: ManifestJson) -> "Run":
         """Write a new run's manifest and open it, or replace the manifest of an existing one.
 
         Raises:
             StoreError: it says something that no manifest may say, or cannot be written.
         """
         path = Path(path)
-        manifest = checked({"format": FORMAT, **manifest}, path / "manifest.json")
+        manifest = check_manifest({"format": FORMAT, **manifest}, path / "manifest.json")
         text = json.dumps({**manifest, "checksum": _digest(manifest)}, indent=1)
         publish(path / "manifest.json", text.encode())
         return cls(path)
 
-    def shard(self, leaf: str, seed: int) -> str:
-        """Return the stem of a shard's name: distinct condition `leaf`, block starting at `seed`."""
+    def shard_stem(self, leaf: str, seed: int) -> str:
+        """Return how a shard's name begins: its distinct condition `leaf`, and the block that starts at `seed`."""
         return f"{leaf}-s{seed:08d}"
 
-    def write(self, leaf: str, seed: int, variables: dict[str, tuple[tuple[str, ...], np.ndarray]]) -> None:
-        """Publish one shard as netCDF-4.
-
-        Args:
-            leaf: digest of what was trained.
-            seed: first seed of the block.
-            variables: name -> (dims, array), with dims out of seed and checkpoint.
-
-        Raises:
-            StoreError: it cannot be written, or holds what no shard may hold.
-        """
-        if problem := self._problem({name: values for name, (_, values) in variables.items()}, seed):
-            raise StoreError(f"a model of {leaf} from seed {seed} on has no score that can be stored: {problem}")
-        layout = tuple((name, dims, values.shape, values.dtype.str) for name, (dims, values) in variables.items())
-        buffer = io.BytesIO(_empty_shard(layout, self.manifest["trains"], self.maker))
-        with h5py.File(buffer, "r+") as file:
-            for name, (_, values) in variables.items():
-                file[name][...] = values
-            file.attrs.modify("leaf", np.array([int(leaf, 16)], np.uint64))
-            file.attrs.modify("first_seed", [seed])
-        data = buffer.getvalue()
-        publish(self.path / "shards" / f"{self.shard(leaf, seed)}.{hashlib.sha256(data).hexdigest()}.nc", data)
-
-    def read(self, path: Path) -> dict[str, np.ndarray]:
-        """Return the variables in one shard, name -> array, once all of it is what it should be.
-
-        Raises:
-            StoreError: the file belongs to another run or is another shard than its name says, or holds what no shard
-                of this run may hold.
-            ValueError: its bytes do not fit the checksum in its name, or it is no netCDF file.
-        """
-        match, names = SHARD.match(path.name), ("seed", "checkpoint", *self.manifest["scores"])
-        width, checkpoints = self.manifest["block_width"], len(self.manifest["checkpoints"])
-        data = read_regular(path, HEADER + 16 * width * checkpoints * len(names))
-        if hashlib.sha256(data).hexdigest() != match[3]:
-            raise ValueError("its bytes do not fit its checksum")
-        try:
-            _check_heaps(data)
-            with h5py.File(io.BytesIO(data)) as file:  # h5py alone reads in 2 ms what xarray reads in 40
-                self._check_labels(path, file)
-                if problem := _unlike(file, names, width, checkpoints):
-                    raise StoreError(f"{path} {problem}; take it away")
-                variables = {name: file[name][()] for name in names}
-        except (OSError, ValueError, KeyError, OverflowError, RuntimeError, TypeError):  # whatever HDF5 stumbles over
-            raise ValueError("it is not a shard") from None
-        if problem := self._problem(variables, int(match[2])):
-            raise StoreError(f"{path}: {problem}; take it away")
-        return variables
-
-    def _check_labels(self, path: Path, file: h5py.File) -> None:
-        """Raise `StoreError` unless a shard says that it is what its name says, of this run and made as this run is."""
-        try:
-            run, leaf, seed = (
-                file.attrs["run"],
-                *(int(np.ravel(file.attrs[name])[0]) for name in ("leaf", "first_seed")),
-            )
-            old = self.manifest["format"] == 2  # whose shards do not say how they were made
-            leaf, made = (f"c{leaf:04d}", self.maker) if old else (f"{leaf:016x}", file.attrs["maker"])
-        except (OSError, KeyError, ValueError, TypeError, IndexError):
-            raise StoreError(f"{path}: not a shard of this lab; take it away") from None
-        own = self.manifest["trains"] or self.manifest["hash"]
-        if run != own:
-            raise StoreError(f"{path} belongs to run {run}, not to run {own}; take it away")
-        if not path.name.startswith(f"{self.shard(leaf, seed)}."):
-            raise StoreError(f"{path} holds shard {self.shard(leaf, seed)}; take it away")
-        if made not in (self.maker, *self.manifest.get("accepted", [])):
-            raise StoreError(f"{path} was trained with other code, versions or devices than this run; take it away")
-
-    def _problem(self, variables: dict[str, np.ndarray], seed: int) -> str | None:
-        """Return what is wrong with the variables of a shard that begins with a seed, in words, or None."""
-        if missing := {"seed", "checkpoint", *self.manifest["scores"]} ^ variables.keys():
-            return f"{sorted(missing)[0]} is missing or is none of its scores"
-        seeds, checkpoints = variables["seed"], variables["checkpoint"]
-        if not np.array_equal(seeds, np.arange(seed, seed + len(seeds))) or seeds[-1] >= MAX_SEED:
-            return f"seeds are not {seed}, {seed + 1}, ..."
-        if not np.array_equal(checkpoints, self.manifest["checkpoints"]):
-            return "checkpoints are not those of the run"
-        for name in self.manifest["scores"]:
-            known = variables[name][np.isfinite(variables[name])]
-            if known.size and not (known.min() >= -ROUNDING and known.max() <= 1 + ROUNDING):
-                return f"{name} is {known.max() if known.max() > 1 else known.min():g}, outside [0, 1]"
-        return None
-
-    def shards(self) -> dict[tuple[str, int], Path]:
+    def shards(self) -> dict[ShardKey, Path]:
         """Return {(leaf, first seed): path} of the files that are there, unread; files with a dot in front are not.
 
         Raises:
@@ -388,42 +301,14 @@ class Run:
             match = SHARD.match(path.name)
             if match is None:
                 raise StoreError(f"{path}: not a shard of this lab; take it away")
-            key = match[1], int(match[2])
+            key = match["leaf"], int(match["seed"])
             if key in shards:
                 raise StoreError(f"two different results for the same shard: {shards[key]} and {path}; keep one")
             shards[key] = path
         return shards
 
-    def damaged(self, keys: Iterable[tuple[str, int]] | None = None) -> dict[Path, str]:
-        """Return path -> what is wrong of the shards whose bytes are damaged; raises as `read` does for foreign ones.
 
-        Args:
-            keys: (leaf, first seed) of those to look at; all by default.
-        """
-        files, damaged = self.shards(), {}
-        for key in files if keys is None else keys:
-            try:
-                self.read(files[key])
-            except ValueError as error:
-                damaged[files[key]] = str(error)
-        return damaged
-
-    def clean(self) -> list[str]:
-        """Remove what interrupted writes left and set damaged shards aside; return a line about each of these.
-
-        Only for who holds the lock by himself: others may be writing.
-        """
-        for path in [*self.path.glob(".*.tmp"), *self.path.glob("shards/.*.tmp")]:
-            if TEMPORARY.match(path.name):
-                path.unlink()
-        lines = []
-        for path, problem in self.damaged().items():
-            os.replace(path, path.with_name(path.name + DAMAGED))
-            lines.append(f"{path.name.split('.')[0]} is damaged ({problem}); it is set aside and computed again")
-        return lines
-
-
-def _read_manifest(file: Path) -> dict[str, Any]:
+def _read_manifest(file: Path) -> ManifestJson:
     """Return a manifest, checked; raises as `Run` does."""
     try:
         text = read_regular(file, MOST_MANIFEST)
@@ -441,10 +326,10 @@ def _read_manifest(file: Path) -> dict[str, Any]:
         raise StoreError(f"{file}: format {json.dumps(version)}, this lab reads formats {known}")
     if version == 2:
         manifest = _from_format_2(manifest)
-    return checked(manifest, file)
+    return check_manifest(manifest, file)
 
 
-def checked(manifest: dict[str, Any], file: Path) -> dict[str, Any]:
+def check_manifest(manifest: ManifestJson, file: Path) -> ManifestJson:
     """Return a manifest with every key that it may have, as plain JSON values.
 
     Args:
@@ -463,7 +348,7 @@ def checked(manifest: dict[str, Any], file: Path) -> dict[str, Any]:
         raise StoreError(f"{file}: not a manifest of this lab: {key + ': ' if key else ''}{message}") from None
 
 
-def _from_format_2(manifest: dict[str, Any]) -> dict[str, Any]:
+def _from_format_2(manifest: ManifestJson) -> ManifestJson:
     """Return a manifest of format 2 with leaves called as its shards are; what is not as it should be is left alone."""
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
         conditions = [{**condition, "leaf": f"c{condition['leaf']:04d}"} for condition in manifest["conditions"]]
@@ -473,7 +358,7 @@ def _from_format_2(manifest: dict[str, Any]) -> dict[str, Any]:
     return manifest
 
 
-def _exchanged(path: Path, manifest: dict[str, Any]) -> bool:
+def _rows_may_be_exchanged(path: Path, manifest: ManifestJson) -> bool:
     """Return whether workers may have exchanged rows of a run of format 2.
 
     They numbered conditions as if regimens and axes had been written in alphabetical order.
@@ -486,79 +371,12 @@ def _exchanged(path: Path, manifest: dict[str, Any]) -> bool:
     return any(order != sorted(order) for order in orders)
 
 
-def maker(manifest: dict[str, Any]) -> str:
+def maker(manifest: ManifestJson) -> str:
     """Return a digest of what the bytes of a run's shards depend on besides what is trained: code, versions, device."""
     made = {"identity": manifest["identity"], "block_width": manifest["block_width"]}
     return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _check_heaps(data: bytes) -> None:
-    """Raise a ValueError if HDF5 would follow the texts of a file for ever (HDFGroup/hdf5#1707).
-
-    It walks from one to the next in a heap by the sizes that stand there, and does not move on at a size of 0 ("HDF5
-    File Format Specification", section III.E, global heap).
-    """
-    sizes = {0: data[13:15], 1: data[13:15], 2: data[9:11], 3: data[9:11]}.get(data[8] if len(data) > 8 else None)
-    if not data.startswith(b"\x89HDF\r\n\x1a\n") or sizes != b"\x08\x08":
-        raise ValueError("it does not begin as a shard does")
-    for heap in re.finditer(rb"GCOL\x01", data):
-        place, end = heap.start() + 16, heap.start() + int.from_bytes(data[heap.start() + 8 :][:8], "little")
-        while place + 16 <= end <= len(data):
-            index, size = struct.unpack_from("<H6xQ", data, place)
-            step = 16 + size + -size % 8 if index else size  # the free space at the end counts its own header
-            if not 16 <= step <= end - place:
-                break
-            place += step
-        if not end - 16 < place <= end <= len(data):
-            raise ValueError("its texts do not end")
-
-
-def _unlike(file: h5py.File, names: tuple[str, ...], width: int, checkpoints: int) -> str | None:
-    """Return in which way a file does not hold arrays of the right kind and shape in its own bytes, or None.
-
-    Nothing is read yet: a file of a few bytes may declare any amount of numbers, or keep them in other files.
-    """
-    kinds = {"seed": "<i8", "checkpoint": "<f8"}
-    seeds = None
-    for name in sorted({*names, *file}, key=lambda name: name != "seed"):
-        if name not in names:
-            return f"holds {name}, which is none of its scores"
-        if name not in file or not isinstance(file.get(name, getlink=True), h5py.HardLink):
-            return f"lacks {name}"
-        variable = file[name]
-        if not isinstance(variable, h5py.Dataset):
-            return f"holds {name}, which is not an array"
-        kind = np.dtype(kinds.get(name, "<f4"))
-        if variable.dtype != kind:
-            return f"holds {name}, which is not numbers of type {kind.name}"
-        seeds = variable.shape[0] if name == "seed" and len(variable.shape) == 1 else seeds
-        shape = {"seed": (seeds,), "checkpoint": (checkpoints,)}.get(name, (seeds, checkpoints))
-        if variable.shape != shape or seeds is None or not 1 <= seeds <= width:
-            return f"holds {name} of shape {variable.shape}, not {shape}"
-        if variable.external or variable.is_virtual or variable.chunks:
-            return f"holds {name}, whose numbers are elsewhere or packed"
-    return None
-
-
-@functools.lru_cache(maxsize=16)
-def _empty_shard(layout: tuple[tuple[str, tuple[str, ...], tuple[int, ...], str], ...], run: str, made: str) -> bytes:
-    """Return the bytes of a shard without its numbers; to lay one out takes much longer than to fill it in.
-
-    Args:
-        layout: (name, dims, shape, dtype) of each variable.
-        run: digest of what the run trains.
-        made: digest of how.
-    """
-    buffer = io.BytesIO()
-    with h5netcdf.File(buffer, "w") as file:
-        for name, dims, shape, dtype in layout:
-            for dim, size in zip(dims, shape, strict=True):
-                file.dimensions.setdefault(dim, size)
-            file.create_variable(name, dims, data=np.zeros(shape, dtype))
-        file.attrs.update(run=run, leaf=np.uint64([0]), maker=made, first_seed=0, format=FORMAT)
-    return buffer.getvalue()
-
-
-def _digest(manifest: dict[str, Any], version: int = FORMAT) -> str:
+def _digest(manifest: ManifestJson, version: int = FORMAT) -> str:
     """Return the checksum of a manifest; of format 2 it did not see the order of keys."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=version == 2).encode()).hexdigest()

@@ -2,16 +2,23 @@
 
 import functools
 import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from jaxtyping import Int, Int8
 
 from lab.config.schema import COORDINATES
-from lab.results import outcomes
-from lab.results.outcomes import UnknownName, attribute, classify, labels
+from lab.results import shards
+from lab.results.outcomes import Outcomes, Results, UnknownName, attribute, classify, labels
+from lab.results.store import Run
 from lab.statistics.comparison import LogImpact, Pairing, compare, family_wise, pairing
 from lab.statistics.quantities import QUANTITIES, Counts, Estimate, compute_per_accepted, estimate
 from lab.statistics.sequential import Comparison, decided, narrow, seeds_needed
+
+Place = tuple[str, dict[str, float]]  # where a condition is: its regimen, and axis of the sweep -> value
+World = tuple[tuple[str, float], ...]  # (axis, value) of the axes that all regimens share
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,8 @@ class Summary:
 
     name: str
     regimen: str
-    coordinates: dict
-    knobs: dict
+    coordinates: dict[str, float]
+    knobs: dict[str, float]
     counts: Counts
     baseline: str | None
     impact: LogImpact | None
@@ -44,13 +51,18 @@ class Summary:
     compute: Estimate | None = None
 
     @functools.cached_property
-    def estimates(self):
+    def estimates(self) -> dict[str, Estimate]:
         """Quantity -> `Estimate`, for every quantity of `Counts`."""
         return {name: estimate(self.counts, name, self.confidence) for name in QUANTITIES}
 
 
-def cells(outcomes):
-    """Return the index into `CELLS` of every model, shape (condition, seed), from what `classify` returned.
+def _confidence(results: Results | Outcomes, confidence: float | None) -> float:
+    """Return the confidence that was asked for, or else that of the run."""
+    return attribute(results, "confidence") if confidence is None else confidence
+
+
+def cells(outcomes: Outcomes) -> Int8[np.ndarray, "*condition seed"]:
+    """Return the index into `CELLS` of every model.
 
     It says nothing of what was not trained: give only seeds that all conditions have (`lab.results.outcomes.common`).
 
@@ -60,14 +72,20 @@ def cells(outcomes):
     return (2 * ~outcomes["aligned"].values + ~outcomes["passes"].values).astype(np.int8)
 
 
-def _counts(outcomes, index):
-    own = outcomes.isel(condition=index)
-    four = np.bincount(cells(own)[own["trained"].values], minlength=4)
-    return Counts(*map(int, four), *(int(own[kind].sum()) for kind in ("incompetent", "diverged", "unjudged")))
+def condition_counts(outcomes: Outcomes, index: int) -> Counts:
+    """Return the `Counts` of one condition.
+
+    Args:
+        outcomes: what `lab.results.outcomes.classify` returned.
+        index: of the condition.
+    """
+    models = outcomes.isel(condition=index)
+    four = np.bincount(cells(models)[models["trained"].values], minlength=4)
+    return Counts(*map(int, four), *(int(models[kind].sum()) for kind in ("incompetent", "diverged", "unjudged")))
 
 
-def paired_counts(outcomes, first, second):
-    """Return the `Counts` of two conditions on the seeds they share, and their joint counts, shape (4, 4).
+def paired_counts(outcomes: Outcomes, first: int, second: int) -> tuple[Counts, Counts, Int[np.ndarray, "4 4"]]:
+    """Return the `Counts` of two conditions on the seeds they share, and their joint counts.
 
     Args:
         outcomes: what `lab.results.outcomes.classify` returned.
@@ -77,10 +95,11 @@ def paired_counts(outcomes, first, second):
     both = outcomes.isel(condition=[first, second])
     both = both.isel(seed=np.flatnonzero(both["trained"].values.all(axis=0)))
     one, other = cells(both)
-    return _counts(both, 0), _counts(both, 1), np.bincount(4 * one + other, minlength=16).reshape(4, 4)
+    joint = np.bincount(4 * one + other, minlength=16).reshape(4, 4)
+    return condition_counts(both, 0), condition_counts(both, 1), joint
 
 
-def counts(results, condition, **marks):
+def counts(results: Results, condition: str, **marks: Any) -> Counts:
     """Return the `Counts` of one condition; `marks` are those of `lab.results.outcomes.classify`.
 
     Args:
@@ -88,11 +107,12 @@ def counts(results, condition, **marks):
         condition: its name, or that of a regimen that has only one.
         marks: proxy, thresholds or checkpoint, as for `lab.results.outcomes.classify`.
     """
-    outcomes = classify(results, **marks)
-    return _counts(outcomes, find(results, condition))
+    return condition_counts(classify(results, **marks), find(results, condition))
 
 
-def compare_conditions(results, first, second, confidence=None, **marks):
+def compare_conditions(
+    results: Results, first: str, second: str, confidence: float | None = None, **marks: Any
+) -> LogImpact:
     """Return the `LogImpact` of one condition over another on their shared seeds.
 
     Args:
@@ -106,11 +126,11 @@ def compare_conditions(results, first, second, confidence=None, **marks):
         UnknownName: no such condition.
     """
     outcomes = classify(results, **marks)
-    confidence = attribute(results, "confidence") if confidence is None else confidence
-    return compare(*paired_counts(outcomes, find(results, first), find(results, second)), confidence)
+    counts, other, joint = paired_counts(outcomes, find(results, first), find(results, second))
+    return compare(counts, other, joint, _confidence(results, confidence))
 
 
-def find(results, name):
+def find(results: Results, name: str) -> int:
     """Return the index of a condition by its name, or by its regimen's if that has only one.
 
     Args:
@@ -134,45 +154,42 @@ def find(results, name):
     raise UnknownName(f"{'several conditions are' if many else 'no condition is'} named {name!r}: {known}")
 
 
-def worlds(places):
+def worlds(places: Sequence[Place]) -> dict[World, list[int]]:
     """Group conditions by the axes of the sweep that all regimens share, the others aside.
 
     Args:
-        places: (regimen, coordinates) of each condition.
+        places: of each condition.
 
     Returns:
-        A dict from a world, a tuple of (axis, value), to the indices of its conditions, in order.
+        The indices of the conditions of each world, in order.
     """
     regimens = {regimen for regimen, _ in places}
     axes = dict.fromkeys(axis for _, coordinates in places for axis in coordinates)
-    shared = [axis for axis in axes if {regimen for regimen, own in places if axis in own} == regimens]
-    groups = {}
-    for index, (_, own) in enumerate(places):
-        groups.setdefault(tuple((axis, own[axis]) for axis in shared), []).append(index)
+    shared = [axis for axis in axes if {regimen for regimen, place in places if axis in place} == regimens]
+    groups: dict[World, list[int]] = {}
+    for index, (_, coordinates) in enumerate(places):
+        groups.setdefault(tuple((axis, coordinates[axis]) for axis in shared), []).append(index)
     return groups
 
 
-def places(results):
-    """Return (regimen, coordinates) of each condition.
+def places(results: Results | Outcomes) -> list[Place]:
+    """Return where each condition is.
 
     Args:
         results: what `lab.run` returned; other numbers that somebody has added to conditions count as axes.
     """
     axes = {
-        axis: own.values
-        for axis, own in results.coords.items()
-        if axis not in COORDINATES and own.dims == ("condition",) and own.dtype.kind in "fiu"
+        str(name): coordinate.values
+        for name, coordinate in results.coords.items()
+        if name not in COORDINATES and coordinate.dims == ("condition",) and coordinate.dtype.kind in "fiu"
     }
     return [
-        (
-            regimen,
-            {str(axis): float(values[index]) for axis, values in axes.items() if not np.isnan(values[index])},
-        )
+        (regimen, {axis: float(values[index]) for axis, values in axes.items() if not np.isnan(values[index])})
         for index, regimen in enumerate(labels(results)[1])
     ]
 
 
-def comparisons(results, baseline=None, **marks):
+def comparisons(results: Results, baseline: str | None = None, **marks: Any) -> list[Comparison]:
     """Return a `lab.statistics.Comparison` per condition, on the seeds both have; that of a baseline has no `other`.
 
     Args:
@@ -186,7 +203,7 @@ def comparisons(results, baseline=None, **marks):
     return compared(classify(results, **marks), baseline)
 
 
-def compared(outcomes, baseline=None, only=None):
+def compared(outcomes: Outcomes, baseline: str | None = None, only: Iterable[int] | None = None) -> list[Comparison]:
     """Return what `comparisons` does, from what `lab.results.outcomes.classify` returned.
 
     Args:
@@ -198,21 +215,27 @@ def compared(outcomes, baseline=None, only=None):
     if baseline not in regimens:
         known = ", ".join(dict.fromkeys(regimens))
         raise UnknownName(f"no regimen {baseline!r}; known: {known}")
-    found = places(outcomes)
-    rows = {index: None for index in (range(len(names)) if only is None else only)}
-    for members in worlds(found).values():
+    rows: dict[int, Comparison] = {}
+    wanted = range(len(names)) if only is None else list(only)
+    for members in worlds(places(outcomes)).values():
         # where the baseline has an axis of its own, its first condition stands for it
-        reference = next((index for index in members if found[index][0] == baseline), None)
-        for index in rows.keys() & set(members):
-            if reference in (None, index):
-                rows[index] = Comparison(names[index], _counts(outcomes, index))
+        reference = next((index for index in members if regimens[index] == baseline), None)
+        for index in set(wanted) & set(members):
+            if reference is None or reference == index:
+                rows[index] = Comparison(names[index], condition_counts(outcomes, index))
             else:
-                own, other, joint = paired_counts(outcomes, index, reference)
-                rows[index] = Comparison(names[index], own, names[reference], other, joint)
-    return list(rows.values())
+                counts, other, joint = paired_counts(outcomes, index, reference)
+                rows[index] = Comparison(names[index], counts, names[reference], other, joint)
+    return [rows[index] for index in wanted]
 
 
-def summarise(results, baseline=None, confidence=None, together=False, **marks):
+def summarise(
+    results: Results,
+    baseline: str | None = None,
+    confidence: float | None = None,
+    together: bool = False,
+    **marks: Any,
+) -> tuple[Summary, ...]:
     """Return one `Summary` per condition, in the order of the config.
 
     Args:
@@ -227,16 +250,23 @@ def summarise(results, baseline=None, confidence=None, together=False, **marks):
     """
     outcomes, compute = classify(results, **marks), None
     if "spent" in results.coords:
-        confidence = attribute(results, "confidence") if confidence is None else confidence
+        confidence = _confidence(results, confidence)
         tables = (results.spent.values, outcomes["passes"].values, outcomes["trained"].values)
         compute = [
-            compute_per_accepted(spent[there], passes[there], confidence)
-            for spent, passes, there in zip(*tables, strict=True)
+            compute_per_accepted(spent[trained], passes[trained], confidence)
+            for spent, passes, trained in zip(*tables, strict=True)
         ]
     return summaries(outcomes, baseline, confidence, together, compute)
 
 
-def summaries(outcomes, baseline=None, confidence=None, together=False, compute=None, only=None):
+def summaries(
+    outcomes: Outcomes,
+    baseline: str | None = None,
+    confidence: float | None = None,
+    together: bool = False,
+    compute: Sequence[Estimate] | None = None,
+    only: Sequence[int] | None = None,
+) -> tuple[Summary, ...]:
     """Return what `summarise` does, from what `lab.results.outcomes.classify` returned.
 
     Args:
@@ -247,31 +277,31 @@ def summaries(outcomes, baseline=None, confidence=None, together=False, compute=
         compute: the `Estimate` of each condition's trainings per accepted model; none by default.
         only: indices of the conditions to return, in order; all by default.
     """
-    confidence = attribute(outcomes, "confidence") if confidence is None else confidence
+    confidence = _confidence(outcomes, confidence)
     only = range(outcomes.sizes["condition"]) if only is None else only
     rows = compared(outcomes, baseline, only)
     corrected = family_wise(confidence, sum(row.other is not None for row in rows) if together else 1)
-    found, knobs = places(outcomes), attribute(outcomes, "knobs")
+    conditions, knobs = places(outcomes), attribute(outcomes, "knobs")
     return tuple(
         Summary(
             name=row.name,
-            regimen=found[index][0],
-            coordinates=found[index][1],
+            regimen=conditions[index][0],
+            coordinates=conditions[index][1],
             knobs=knobs[row.name],
-            counts=_counts(outcomes, index),
+            counts=condition_counts(outcomes, index),
             baseline=row.baseline,
-            impact=row.other and compare(row.counts, row.other, row.joint, corrected),
-            pairing=row.other and pairing(row.counts, row.other, row.joint),
+            impact=None if row.other is None else compare(row.counts, row.other, row.joint, corrected),
+            pairing=None if row.other is None else pairing(row.counts, row.other, row.joint),
             confidence=confidence,
             impact_confidence=corrected,
-            compute=compute and compute[index],
+            compute=None if compute is None else compute[index],
         )
         for index, row in zip(only, rows, strict=True)
     )
 
 
-def still_open(say=None):
-    """Return a function of a `lab.results.store.Run` that tells which conditions still need seeds by its config's rule.
+def still_open(say: Callable[[str], None] | None = None) -> Callable[[Run], set[str]]:
+    """Return a function that tells which conditions of a run still need seeds by its config's rule.
 
     A width counts at the present look, a decision also where an earlier one brought it. A condition whose net is open
     needs its baseline too. None is open once the rule is met.
@@ -280,35 +310,45 @@ def still_open(say=None):
         say: called with a line of text on what is still open.
     """
 
-    def names(run):
-        results = outcomes.results(run, last_only=True)
-        stop, seeds, confidence = results.attrs["stop"], results.sizes["seed"], attribute(results, "confidence")
-        rows = _compared(results, stop["of"])
-        if stop["width"] is not None:
-            still = [row for row in rows if not narrow(row, stop["of"], stop["width"], confidence)]
-            needed = max((seeds_needed(row, stop["of"], stop["width"], confidence) for row in still), default=0)
-            outlook = f"about {needed:,} seeds each" if math.isfinite(needed) else "no end in sight: an empty cell"
-        else:
-            looks = [look for look in results.attrs["looks"] if look <= seeds]
-            planned = len(results.attrs["looks"]) if stop["decided"] == "planned_looks" else None
-            rules = [
-                {row.name: decided(row, stop["of"], planned, confidence) for row in _compared(part, stop["of"])}
-                for part in (results.isel(seed=slice(look)) for look in looks)
-            ]
-            still = [row for row in rows if not any(rule[row.name] for rule in rules)]
-            left = len(results.attrs["looks"]) - len(looks)
-            outlook = f"{left} looks to come" if left else "that was the last look"
+    def names(run: Run) -> set[str]:
+        results = shards.results(run, last_only=True)
+        by_width = results.attrs["stop"]["width"] is not None
+        rows = _stopping_rows(results)
+        undone, outlook = _too_wide(results, rows) if by_width else _undecided(results, rows)
         if say:
-            goal = "decided" if stop["width"] is None else "narrow enough"
-            line = f"{seeds:,} seeds: {len(rows) - len(still)} of {len(rows)} {goal}"
-            say(line + (f"; {still[0].name} is not; {outlook}" if still else ": the rule is met"))
-        return {name for row in still for name in (row.name, row.baseline) if name}
+            goal = "narrow enough" if by_width else "decided"
+            line = f"{results.sizes['seed']:,} seeds: {len(rows) - len(undone)} of {len(rows)} {goal}"
+            say(line + (f"; {undone[0].name} is not; {outlook}" if undone else ": the rule is met"))
+        return {name for row in undone for name in (row.name, row.baseline) if name}
 
     return names
 
 
-def _compared(results, of):
-    if of == "net":
+def _stopping_rows(results: Results) -> list[Comparison]:
+    """Return the conditions, or the comparisons with their baselines, that the config's rule for stopping looks at."""
+    if results.attrs["stop"]["of"] == "net":
         return [row for row in comparisons(results) if row.other is not None]
     outcomes = classify(results)
-    return [Comparison(str(name), _counts(outcomes, index)) for index, name in enumerate(results.condition.values)]
+    return [Comparison(name, condition_counts(outcomes, index)) for index, name in enumerate(labels(results)[0])]
+
+
+def _too_wide(results: Results, rows: Sequence[Comparison]) -> tuple[list[Comparison], str]:
+    """Return the rows whose intervals are still wider than the rule asks for, and how long that may last, in words."""
+    stop, confidence = results.attrs["stop"], attribute(results, "confidence")
+    undone = [row for row in rows if not narrow(row, stop["of"], stop["width"], confidence)]
+    needed = max((seeds_needed(row, stop["of"], stop["width"], confidence) for row in undone), default=0)
+    return undone, f"about {needed:,} seeds each" if math.isfinite(needed) else "no end in sight: an empty cell"
+
+
+def _undecided(results: Results, rows: Sequence[Comparison]) -> tuple[list[Comparison], str]:
+    """Return the rows that no look has decided so far, and how many looks are to come, in words."""
+    stop, confidence, planned_looks = results.attrs["stop"], attribute(results, "confidence"), results.attrs["looks"]
+    looks = [look for look in planned_looks if look <= results.sizes["seed"]]
+    planned = len(planned_looks) if stop["decided"] == "planned_looks" else None
+    decisions: list[Mapping[str, bool]] = [
+        {row.name: decided(row, stop["of"], planned, confidence) for row in _stopping_rows(part)}
+        for part in (results.isel(seed=slice(look)) for look in looks)
+    ]
+    undone = [row for row in rows if not any(decision[row.name] for decision in decisions)]
+    left = len(planned_looks) - len(looks)
+    return undone, f"{left} looks to come" if left else "that was the last look"

@@ -140,7 +140,7 @@ def _pocock(looks: int, confidence: float) -> float:
         return np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
 
     def leaves(z: float) -> float:
-        """P(some look leaves the region), summed look by look: what stays would lose its digits where it is nearly 1."""
+        """P(some look leaves the region), summed look by look: what stays loses digits where it is nearly 1."""
         sums, density, left = z * nodes, normal(z * nodes) * z * weights, 2 * ndtr(-z)
         for look in range(2, looks + 1):
             edge = z * math.sqrt(look)

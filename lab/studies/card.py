@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.results import outcomes
+from lab.results import shards
 from lab.results.outcomes import Results, attribute
 from lab.results.summary import counts
 from lab.statistics import Counts, Estimate, estimate
@@ -447,4 +447,4 @@ def run(
     named |= {size: knobs.pop(size) for size in sizes if size in knobs}
     experiment = read_config(config(named, kind(), proxy, seeds, weight, knobs), trust_code)
     stored = train(experiment, out)
-    return replace(read(outcomes.results(stored, last_only=True)), folder=stored.path)
+    return replace(read(shards.results(stored, last_only=True)), folder=stored.path)

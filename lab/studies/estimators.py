@@ -21,7 +21,7 @@ from scipy.special import ndtri
 
 from lab.config.experiment import Condition, Experiment
 from lab.machine.fixed import PRNG, compile_options, fixed
-from lab.results.outcomes import AXES, classify, reaches
+from lab.results.outcomes import AXES, classify, survivors
 from lab.results.summary import cells
 from lab.statistics import CELLS, Counts, Estimate, influence
 from lab.studies.regimens import Subject
@@ -29,8 +29,9 @@ from lab.studies.sensitivity import QUANTITIES, Change, Moment
 from lab.studies.study import Refused
 from lab.tasks import Task
 from lab.tasks.settings import Settings, stacked
-from lab.training.engine import block_width, use_all_cores, used_terms
+from lab.training.engine import block_width, use_all_cores
 from lab.training.population import DATA, State, Trainer, init, step
+from lab.training.tree import used_terms
 
 LONGEST = 50  # steps between two states that reverse mode keeps
 EPS_ROOT = 1e-16  # the slope of Adam's square root is infinite at 0
@@ -142,10 +143,11 @@ def _cells_at_the_end(
     experiment = subject.experiment
     names = list(experiment.task.scores)
     table = {name: (AXES, scores[None, :, -1:, index]) for index, name in enumerate(names)}
-    survives = np.ones((1, len(scores)), bool)
-    for share, score, mark in subject.condition.gates:
-        segment = experiment.ends.index(round(share * experiment.training.steps))
-        survives &= reaches(scores[None, :, segment, names.index(score)], mark)
+    gates = [
+        (experiment.ends.index(round(share * experiment.training.steps)), score, mark)
+        for share, score, mark in subject.condition.gates
+    ]
+    survives = survivors({name: scores[:, :, index] for index, name in enumerate(names)}, gates)[None]
     attributes = {"proxy": experiment.config.proxy, "thresholds": experiment.thresholds}
     coordinates = {"checkpoint": [1.0], "survives": (AXES[:2], survives)}
     ended = classify(xr.Dataset(table, coordinates, attributes))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lab import statistics
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment
@@ -84,11 +84,11 @@ def run(
 
     with tempfile.TemporaryDirectory() as folder:
         stored = engine.run(experiment, Path(folder, "pilot"), progress=note)
-        results = outcomes.results(stored, last_only=True)
+        results = shards.results(stored, last_only=True)
     rows = [row for row in summary.comparisons(results) if of != "net" or row.other is not None]
     confidence = outcomes.attribute(results, "confidence")
     (started, first, total), (ended, last, _) = marks[0], marks[-1]
-    trained = stored.manifest["block_width"] * len(outcomes.block_seeds(stored.manifest))
+    trained = stored.manifest["block_width"] * len(shards.block_seeds(stored.manifest))
     return Pilot(
         needs=tuple(
             Need(

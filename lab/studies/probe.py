@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from lab.results.outcomes import Results, UnknownName, classify, common
+from lab.results.outcomes import Results, UnknownName, choosing_seeds, classify, common
 from lab.results.summary import find
 from lab.statistics import Estimate
 from lab.studies.roc import roc
@@ -89,12 +89,13 @@ def refit(results: Results, condition: str) -> Probe:
     name = str(models.condition.values[0])
     features = np.stack([models[feature].values[0, :, -1] for feature in names], axis=1).astype(float)
     aligned = classify(models)["aligned"].values[0]
-    fitting = (models.seed.values % 2 == 0) & np.isfinite(features).all(axis=1)
+    choosing = choosing_seeds(models.sizes["seed"])
+    fitting = choosing & np.isfinite(features).all(axis=1)
     both_kinds = aligned[fitting].any() and not aligned[fitting].all()
     weights = logistic(features[fitting], aligned[fitting]) if both_kinds else np.zeros(len(names) + 1)
     score = (weights[0] + features @ weights[1:]).astype(np.float32)[None, :, None]
     refitted = models.assign(refitted=(models.probe.dims, np.repeat(score, models.sizes["checkpoint"], axis=2)))
-    judging = refitted.isel(seed=np.flatnonzero(models.seed.values % 2))
+    judging = refitted.isel(seed=np.flatnonzero(~choosing))
     knobs = ("probe_bias", *(f"probe_{feature.removeprefix(PREFIX)}" for feature in names))
     return Probe(
         name,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from lab.results.outcomes import Results, attribute, checkpoint_index, reaches
+from lab.results.outcomes import Results, attribute, checkpoint_index, choosing_seeds, gates_survived
 from lab.results.summary import counts, places
 from lab.statistics import Counts, Estimate, draw_shares, from_draws
 from lab.studies.roc import Population, Roc, interval_confidence, population, roc, tabulate
@@ -147,9 +147,13 @@ def _fate_of_runs(models: Population, gates: Gates) -> tuple[Int[np.ndarray, " s
         raise ValueError(f"gates must be in time order, not at {', '.join(f'{gate.checkpoint:g}' for gate in gates)}")
     lost = (models.ends["incompetent"] | models.ends["diverged"]).values
     fate = np.where(lost, len(gates), len(gates) + 1)
-    for index in reversed(range(len(gates))):
-        scores = models.at(checkpoints[index], gates[index].proxy)
-        fate[~reaches(scores, gates[index].threshold)] = index
+    if gates:
+        scores = {
+            str(index): models.at(checkpoint, gate.proxy)[:, None]
+            for index, (checkpoint, gate) in enumerate(zip(checkpoints, gates, strict=True))
+        }
+        survived = gates_survived(scores, [(0, str(index), gate.threshold) for index, gate in enumerate(gates)])
+        fate = np.where(survived < len(gates), survived, fate)
     shares = models.scores.checkpoint.values
     return fate, (*(float(shares[checkpoint]) for checkpoint in checkpoints), 1.0)
 
@@ -308,7 +312,8 @@ def best_gates(
     usual = (Gate(1.0, attribute(results, "thresholds")[models.proxy], models.proxy),)
     if len(models.aligned) < 2:
         raise ValueError("results must have at least 2 seeds, to choose gates on one and judge them on the other")
-    choosing, judging = models.every_second(0), models.every_second(1)
+    chooses = choosing_seeds(models.scores.sizes["seed"])
+    choosing, judging = models.only(chooses), models.only(~chooses)
     if candidates is None:
         candidates = _candidates(choosing, proxy or models.proxy, usual, quantiles)
     tried = tuple(map(tuple, candidates))

@@ -37,10 +37,10 @@ class Population(NamedTuple):
         """The proxy of the run itself."""
         return attribute(self.scores, "proxy")
 
-    def every_second(self, start: int) -> "Population":
-        """Return the models at every second position, from the first (0) or the second (1) on."""
-        half = slice(start, None, 2)
-        return Population(self.scores.isel(seed=half), self.ends.isel(seed=half))
+    def only(self, seeds: Bool[np.ndarray, " seed"]) -> "Population":
+        """Return the models of some seeds."""
+        indices = np.flatnonzero(seeds)
+        return Population(self.scores.isel(seed=indices), self.ends.isel(seed=indices))
 
     def at(self, checkpoint: int, proxy: str | None = None) -> Float[np.ndarray, " seed"]:
         """Return the scores at the index of a checkpoint; those that are not finite are -inf.

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int
 
 from lab.config.schema import MAX_SEED, MAX_WEIGHT
 from lab.decision import budget_from_shares
-from lab.results import outcomes
+from lab.results import shards
 from lab.results.outcomes import Results, attribute, classify
 from lab.results.store import publish
 from lab.results.summary import paired_counts
@@ -665,6 +665,6 @@ def run(
     ]
     file = folder / f"optimised-{experiment.name}.yaml"
     publish(file, text_of_config(values, comments).encode())
-    results = outcomes.results(train(read_config(values, trust_code), folder / "run"), last_only=True)
+    results = shards.results(train(read_config(values, trust_code), folder / "run"), last_only=True)
     rows, outcome = read(results, problem.goal)
     return Optimised(About.of_results(results), problem, optima, schedules, rows, outcome, file, folder)

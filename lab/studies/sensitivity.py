@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from lab.results import outcomes
+from lab.results import shards
 from lab.results.outcomes import Results, attribute, classify
 from lab.results.summary import paired_counts
 from lab.statistics import Counts, Estimate, contrast, draw_pair, ln_likelihood_ratio, ln_odds
@@ -271,7 +271,7 @@ def run(
     if estimator == "counted":
         stored = train(counted, out)
         ends = [end / counted.training.steps for end in counted.ends]
-        moments = read(outcomes.results(stored, last_only=True), changed, ends)
+        moments = read(shards.results(stored, last_only=True), changed, ends)
         return Profile(about, looked_at.name, estimator, QUANTITIES, changed, moments, stored.path)
     from lab.studies import estimators
 

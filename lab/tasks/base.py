@@ -8,6 +8,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Key, PyTree
 
 EXACT = 1e9
 FLOOR = 1e-7
@@ -92,15 +93,21 @@ class Task(abc.ABC):
     training: ClassVar[Training]
 
     @abc.abstractmethod
-    def init(self, key, knobs):
+    def init(self, key: Key[Array, ""], knobs: Mapping[str, Float[Array, ""]]) -> PyTree:
         """Return initial parameters, a pytree of float32 arrays, drawn from a PRNG key."""
 
     @abc.abstractmethod
-    def sample(self, key, knobs):
+    def sample(self, key: Key[Array, ""], knobs: Mapping[str, Float[Array, ""]]) -> PyTree:
         """Return the data of one step, any pytree, drawn from a PRNG key."""
 
     @abc.abstractmethod
-    def losses(self, params, batch, knobs, progress):
+    def losses(
+        self,
+        params: PyTree,
+        batch: PyTree,
+        knobs: Mapping[str, Float[Array, ""]],
+        progress: Float[Array, ""],
+    ) -> dict[str, Float[Array, ""]]:
         """Return every loss term as a float32 scalar; `progress` in [0, 1] is the share of training done.
 
         The slope of every term must be finite wherever training leads, also of one that has no weight there: guard
@@ -108,7 +115,7 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
-    def measure(self, params, knobs):
+    def measure(self, params: PyTree, knobs: Mapping[str, Float[Array, ""]]) -> dict[str, Float[Array, ""]]:
         """Return every score as a float32 scalar in [0, 1], nan if the parameters are not finite."""
 
 

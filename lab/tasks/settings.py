@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,12 @@ import numpy as np
 from lab.machine.fixed import PRNG, fixed
 from lab.tasks.base import Task
 
-Vector = TypeVar("Vector")
-Scalar = TypeVar("Scalar")
+# arrays in training, plain numbers in a condition; beartype, which checks shapes in tests, knows no generic NamedTuple
+Vector = Any
+Scalar = Any
 
 
-class Settings(NamedTuple, Generic[Vector, Scalar]):
+class Settings(NamedTuple):
     """What a lane does in one segment: float32 arrays in training, tuples of numbers and numbers in a condition.
 
     Attributes:
@@ -33,10 +34,10 @@ class Settings(NamedTuple, Generic[Vector, Scalar]):
     world_knobs: Vector
     learning_rate: Scalar
     final_learning_rate: Scalar
-    part_rates: Vector | Scalar | np.float32 = np.float32(1)
+    part_rates: Vector | Scalar = np.float32(1)
 
 
-def stacked(settings: Iterable[Settings]) -> Settings[np.ndarray, np.ndarray]:
+def stacked(settings: Iterable[Settings]) -> Settings:
     """Return `Settings` of consecutive segments as one, every leaf with an axis of segments in front."""
     return Settings(*(np.array(leaf, np.float32) for leaf in zip(*settings, strict=True)))
 

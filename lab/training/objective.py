@@ -1,29 +1,42 @@
 """The weighted sum of a task's loss terms at a point of a regimen."""
 
+from collections.abc import Collection, Mapping
+
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from lab.tasks.base import Task
 
 
-def objective(task, params, batch, weights, knobs, progress, used=None):
+def objective(
+    task: Task,
+    params: PyTree,
+    batch: PyTree,
+    weights: Float[Array | np.ndarray, " terms"],
+    knobs: Mapping[str, Float[Array, ""]],
+    progress: Float[Array, ""],
+    used: Collection[str] | None = None,
+) -> Float[Array, ""]:
     """Return the scalar to minimise.
 
     A term of weight 0 adds exactly nothing, also where it is infinite or nan, as long as its slope is finite: a slope
     that is not would make the gradient nan.
 
     Args:
-        task: a `lab.tasks.Task`.
+        task: whose terms they are.
         params: parameters of one lane.
         batch: what `task.sample` returned.
-        weights: weight of each loss term, shape (terms,), in the order of `task.terms`.
-        knobs: dict of scalars.
-        progress: share of training done, a scalar in [0, 1].
+        weights: weight of each loss term, in the order of `task.terms`.
+        knobs: knob -> value.
+        progress: share of training done, in [0, 1].
         used: loss terms whose weight may differ from 0; all by default. The others are never computed;
             without any the objective is 0.
     """
     losses = task.losses(params, batch, knobs, progress)
-    at = [index for index, name in enumerate(task.terms) if used is None or name in used]
-    if not at:
+    indices = [index for index, name in enumerate(task.terms) if used is None or name in used]
+    if not indices:
         return jnp.zeros((), weights.dtype)
-    own = jnp.stack([losses[name] for index, name in enumerate(task.terms) if index in at])
-    weights = weights[np.array(at)]
-    return jnp.sum(weights * jnp.where(weights == 0, 0.0, own))
+    values = jnp.stack([losses[name] for index, name in enumerate(task.terms) if index in indices])
+    weights = weights[np.array(indices)]
+    return jnp.sum(weights * jnp.where(weights == 0, 0.0, values))

@@ -7,34 +7,45 @@ device, which is therefore part of a run's identity.
 
 import functools
 import hashlib
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, Integer, Key, PyTree
 
 from lab.machine import surroundings
 from lab.machine.fixed import PRNG, compile_options, fixed
+from lab.tasks.base import Task, Training
 from lab.tasks.settings import Settings
 from lab.training.objective import objective
+
+if TYPE_CHECKING:
+    from jaxlib._jax import Device  # to a checker of types, `jax.Device` is no type
+else:
+    Device = jax.Device
 
 INITIAL_WEIGHTS, DATA = 0, 1
 LANES = PartitionSpec("lanes")
 SHARED = PartitionSpec()
 KEPT = 8  # compiled programs that this process keeps
-_programs = {}
+_programs: dict[tuple[Any, ...], jax.stages.Compiled] = {}
 
 
 class State(NamedTuple):
-    """A lane in training: its parameters and the state of its optimiser, both pytrees of arrays."""
+    """A lane in training: its parameters and the state of its optimiser."""
 
-    params: object
-    optimizer: object
+    params: PyTree
+    optimizer: optax.OptState
 
 
-def optimizer(kind, learning_rate, momentum, eps_root=0.0):
+def optimizer(
+    kind: str, learning_rate: float | Float[Array, ""], momentum: float, eps_root: float = 0.0
+) -> optax.GradientTransformation:
     """Return an optax transform; `learning_rate` may be traced. Adam has b2 = 0.99.
 
     Args:
@@ -53,8 +64,13 @@ def optimizer(kind, learning_rate, momentum, eps_root=0.0):
     raise ValueError(f"unknown optimizer {kind!r}")
 
 
-def scaled(updates, rates):
-    """Return updates with those of each part of the model times its factor; `rates` as in `Settings`."""
+def scale_parts(updates: PyTree, rates: Float[ArrayLike, "*parts"]) -> PyTree:
+    """Return updates with those of each part of the model times its factor.
+
+    Args:
+        updates: of the parameters.
+        rates: factor of each part, as in `Settings`.
+    """
     if not isinstance(updates, dict):
         return jax.tree.map(lambda leaf: leaf * jnp.ravel(rates)[0], updates)
     factors = jnp.broadcast_to(rates, (len(updates),))
@@ -64,17 +80,27 @@ def scaled(updates, rates):
     }
 
 
-def step(task, training, total, seed_key, settings, index, state, used=None, eps_root=0.0):
+def step(
+    task: Task,
+    training: Training,
+    total: Float[ArrayLike, ""],
+    seed_key: Key[Array, ""],
+    settings: Settings,
+    index: Int[ArrayLike, ""],
+    state: State,
+    used: Collection[str] | None = None,
+    eps_root: float = 0.0,
+) -> State:
     """Advance one lane by one step. Pure and differentiable, so it can also be scanned.
 
     Args:
-        task: a `lab.tasks.Task`, static.
-        training: a `lab.tasks.Training`, static.
-        total: steps of the whole training, a float32 scalar.
+        task: static.
+        training: static.
+        total: steps of the whole training.
         seed_key: PRNG key of the lane's data stream.
-        settings: `Settings` of this lane.
-        index: the step, an int32 scalar from 0.
-        state: `State` before the step.
+        settings: of this lane.
+        index: the step, from 0.
+        state: before the step.
         used: as for `lab.training.objective.objective`.
         eps_root: as for `optimizer`.
     """
@@ -86,45 +112,64 @@ def step(task, training, total, seed_key, settings, index, state, used=None, eps
     )
     floor = settings.final_learning_rate
     rate = settings.learning_rate * (floor + (1 - floor) * (1 + jnp.cos(jnp.pi * progress)) / 2)
-    updates, optimizer_state = optimizer(training.optimizer, rate, training.momentum, eps_root).update(
-        grads, state.optimizer, state.params
-    )
-    return State(optax.apply_updates(state.params, scaled(updates, settings.part_rates)), optimizer_state)
+    # the product with an array of JAX is one of JAX, which NumPy's types do not say
+    transform = optimizer(training.optimizer, rate, training.momentum, eps_root)  # pyright: ignore[reportArgumentType]
+    updates, optimizer_state = transform.update(grads, state.optimizer, state.params)
+    return State(optax.apply_updates(state.params, scale_parts(updates, settings.part_rates)), optimizer_state)
 
 
-def init(task, training, seed, settings):
-    """Return the `State` of one lane before training. Seed i starts alike in every condition with its knobs."""
+def init(task: Task, training: Training, seed: Integer[ArrayLike, ""], settings: Settings) -> State:
+    """Return the `State` of one lane before training. Seed i starts alike in every condition with its knobs.
+
+    Args:
+        task: static.
+        training: static.
+        seed: of the lane.
+        settings: of the lane.
+    """
     knobs = dict(zip(task.knobs, settings.world_knobs, strict=True))
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0, impl=PRNG), INITIAL_WEIGHTS), seed)
     params = task.init(key, knobs)
     return State(params, optimizer(training.optimizer, 0.0, training.momentum).init(params))
 
 
-def segments(task, training, total, seed, settings, state, edges, count, used=None):
+def segments(
+    task: Task,
+    training: Training,
+    total: Float[ArrayLike, ""],
+    seed: Integer[ArrayLike, ""],
+    settings: Settings,
+    state: State,
+    edges: Int[Array | np.ndarray, " edges"],
+    count: Int[ArrayLike, ""],
+    used: Collection[str] | None = None,
+) -> tuple[State, Float[Array, "segments scores"]]:
     """Train one lane through segments and measure it at the end of each.
 
     Args:
-        task: a `lab.tasks.Task`, static.
-        training: a `lab.tasks.Training`, static.
-        total: steps of the whole training, a float32 scalar.
+        task: static.
+        training: static.
+        total: steps of the whole training.
         seed: of the lane.
-        settings: `Settings` of each segment, every leaf with an axis of segments in front.
-        state: `State` before the first segment.
-        edges: step before each segment and after the last, shape (segments + 1,).
+        settings: of each segment, every leaf with an axis of segments in front.
+        state: before the first segment.
+        edges: step before each segment and after the last.
         count: how many of these segments to train.
         used: as for `lab.training.objective.objective`.
 
     Returns:
-        The new `State` and the scores, shape (segments, scores), in the order of `task.scores`; nan from `count` on.
+        The new state and the scores, in the order of `task.scores`; nan from `count` on.
     """
     seed_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0, impl=PRNG), DATA), seed)
 
-    def segment(index, carried):
+    def segment(
+        index: Int[Array, ""], carried: tuple[State, Float[Array, "segments scores"]]
+    ) -> tuple[State, Float[Array, "segments scores"]]:
         state, table = carried
-        own = jax.tree.map(lambda leaf: leaf[index], settings)
-        advance = functools.partial(step, task, training, total, seed_key, own, used=used)
+        present = jax.tree.map(lambda leaf: leaf[index], settings)
+        advance = functools.partial(step, task, training, total, seed_key, present, used=used)
         state = jax.lax.fori_loop(edges[index], edges[index + 1], advance, state)
-        scores = task.measure(state.params, dict(zip(task.knobs, own.world_knobs, strict=True)))
+        scores = task.measure(state.params, dict(zip(task.knobs, present.world_knobs, strict=True)))
         return state, table.at[index].set(jnp.stack([scores[name] for name in task.scores]))
 
     table = jnp.full((len(settings.weights), len(task.scores)), jnp.nan, jnp.float32)
@@ -143,88 +188,110 @@ class Trainer:
         traces: how often the training program was traced, which is how often it was compiled.
     """
 
-    def __init__(self, task, training, width, devices, used=None, most=1, room=None):
+    def __init__(
+        self,
+        task: Task,
+        training: Training,
+        width: int,
+        devices: Sequence[Device],
+        used: Collection[str] | None = None,
+        most_segments: int = 1,
+        memory: int | None = None,
+    ):
         """Prepare the programs; nothing is compiled before the first call.
 
         Args:
-            task: a `lab.tasks.Task`.
-            training: has `steps`, `optimizer` and `momentum`.
+            task: what is trained.
+            training: its `steps`, `optimizer` and `momentum` count.
             width: lanes per device.
             devices: JAX devices to use.
             used: loss terms whose weight may differ from 0; all by default. The others are never computed.
-            most: segments that a call may train.
-            room: bytes that a program may take on all devices together; None if a device says so itself.
+            most_segments: that a call may train.
+            memory: bytes that a program may take on all devices together; None if a device says so itself.
         """
-        self.most, self.room = most, room
+        self.most_segments, self.memory = most_segments, memory
         self.task, self.training, self.used, self.devices = task, training, used, devices
         self.lanes = width * len(devices)
         self.traces = 0
         self.mesh = Mesh(np.array(devices), ("lanes",))
-        self._compiled = {}
+        self._compiled: dict[tuple[str, tuple[Any, ...]], jax.stages.Compiled] = {}
 
     @fixed()
-    def init(self, seeds, settings):
-        """Return the `State` of a block before training; `seeds` is uint32 of shape (lanes,)."""
+    def init(self, seeds: Integer[ArrayLike, " lanes"], settings: Settings) -> State:
+        """Return the state of a block before training.
+
+        Args:
+            seeds: of the lanes, uint32.
+            settings: of all lanes, or with a row per lane.
+        """
         lane = functools.partial(init, self.task, self.training)
-        return self._run("init", lane, (0, _axes(settings, 0)), seeds, settings)
+        return self._run("init", lane, (0, _lane_axes(settings, 0)), seeds, settings)
 
     @fixed()
-    def train(self, seeds, settings, state, edges):
+    def train(
+        self,
+        seeds: Integer[ArrayLike, " lanes"],
+        settings: Settings,
+        state: State,
+        edges: Int[np.ndarray, " edges"] | Sequence[int],
+    ) -> tuple[State, Float[Array, "lanes _ scores"]]:
         """Train a block through consecutive segments.
 
         Args:
-            seeds: uint32, shape (lanes,).
-            settings: `Settings` with an axis of segments, behind that of lanes where there is one.
+            seeds: of the lanes, uint32.
+            settings: with an axis of segments, behind that of lanes where there is one.
             state: of the block.
             edges: step before each segment and after the last.
 
         Returns:
-            Its `State` and scores of shape (lanes, segments, scores).
+            Its state and the scores at the end of each segment.
 
         Raises:
-            MemoryError: the program needs more room than there is.
+            MemoryError: the program needs more memory than there is.
         """
-        count, axes = len(edges) - 1, _axes(settings, 1)
-        edges = np.pad(np.asarray(edges, np.int32), (0, self.most - count), mode="edge")
+        count, axes = len(edges) - 1, _lane_axes(settings, 1)
+        short = self.most_segments - count
+        edges = np.pad(np.asarray(edges, np.int32), (0, short), mode="edge")
 
-        def padded(leaf, axis):
-            place = 0 if axis is None else 1
-            widths = [(0, (self.most - count) * (index == place)) for index in range(np.ndim(leaf))]
-            return np.pad(leaf, widths, mode="edge") if count < self.most else leaf
+        def padded(leaf: Any, lane_axis: int | None) -> Any:
+            """Repeat the last segment, until there are as many as the program takes."""
+            segment_axis = 0 if lane_axis is None else 1
+            widths = [(0, short if axis == segment_axis else 0) for axis in range(np.ndim(leaf))]
+            return np.pad(leaf, widths, mode="edge") if short else leaf
 
-        settings = Settings(*map(padded, settings, axes))
+        settings = Settings._make(map(padded, settings, axes))
         lane = functools.partial(segments, self.task, self.training, np.float32(self.training.steps), used=self.used)
-        given = (seeds, settings, state, edges, np.int32(count))
-        state, scores = self._run("train", lane, (0, axes, 0, None, None), *given)
+        block = (seeds, settings, state, edges, np.int32(count))
+        state, scores = self._run("train", lane, (0, axes, 0, None, None), *block)
         return state, scores[:, :count]
 
-    def _run(self, kind, lane, axes, *given):
-        """Call a program on a block; compile it first if lanes share other things than before."""
+    def _run(self, kind: str, lane: Callable[..., PyTree], axes: tuple[Any, ...], *block: PyTree) -> Any:
+        """Return what a program makes of a block; compile it first if lanes share other things than before."""
 
-        def block(*given):
+        def whole(*block: PyTree) -> PyTree:
             self.traces += kind == "train"
-            return jax.vmap(lane, in_axes=axes)(*given)
+            return jax.vmap(lane, in_axes=axes)(*block)
 
         if (kind, axes) not in self._compiled:
             specs = jax.tree.map(lambda axis: LANES if axis == 0 else SHARED, axes, is_leaf=lambda axis: axis is None)
-            sharded = jax.shard_map(block, mesh=self.mesh, in_specs=specs, out_specs=LANES, check_vma=False)
-            places = jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), specs)
+            sharded = jax.shard_map(whole, mesh=self.mesh, in_specs=specs, out_specs=LANES, check_vma=False)
+            shardings = jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), specs)
             # with unused inputs, or two programs that differ in which inputs they use could have the same text
-            program = compiled(jax.jit(sharded, in_shardings=places, keep_unused=True).lower(*given), self.devices)
+            program = compiled(jax.jit(sharded, in_shardings=shardings, keep_unused=True).lower(*block), self.devices)
             self._check_memory(program)
             self._compiled[kind, axes] = program
-        return self._compiled[kind, axes](*given)
+        return self._compiled[kind, axes](*block)
 
-    def _check_memory(self, program):
-        if self.room is None:
+    def _check_memory(self, program: jax.stages.Compiled) -> None:
+        """Raise a MemoryError if a program takes more than there is."""
+        if self.memory is None or (sizes := program.memory_analysis()) is None:
             return
-        sizes = program.memory_analysis()
-        each = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes
-        if (needed := each * len(self.devices)) > self.room:
-            raise MemoryError(f"{needed / 2**30:.1f} GiB needed, {self.room / 2**30:.1f} GiB there")
+        device = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes
+        if (needed := device * len(self.devices)) > self.memory:
+            raise MemoryError(f"{needed / 2**30:.1f} GiB needed, {self.memory / 2**30:.1f} GiB there")
 
 
-def compiled(lowered, devices):
+def compiled(lowered: jax.stages.Lowered, devices: Sequence[Device]) -> jax.stages.Compiled:
     """Compile, unless the very same program was compiled for the same devices before; the last few are kept.
 
     Many runs of a process are one program: other seeds, weights, knobs and gates change none of its text. The text has
@@ -246,12 +313,12 @@ def compiled(lowered, devices):
     return program
 
 
-def _axes(settings, behind):
-    """Return which axis of each leaf of `Settings` lanes lie on: 0, or None where there is no such axis.
+def _lane_axes(settings: Settings, behind: int) -> Any:
+    """Return `Settings` that hold, for each leaf, which axis lanes lie on: 0, or None where there is no such axis.
 
     Args:
-        settings: weights and knobs are what tells.
-        behind: number of axes between that of lanes and those of a lane's own.
+        settings: whose weights and knobs tell.
+        behind: number of axes between that of lanes and those of a single lane.
     """
-    own, *knobs = (0 if np.ndim(leaf) == 2 + behind else None for leaf in settings[:3])
-    return Settings(own, *knobs, own, own, own)
+    weights, *knobs = (0 if np.ndim(leaf) == 2 + behind else None for leaf in settings[:3])
+    return Settings._make([weights, *knobs, weights, weights, weights])

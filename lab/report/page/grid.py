@@ -72,7 +72,7 @@ def grid(results: xr.Dataset, rows: Sequence[Summary]) -> Grid:
     """Return the `Grid` of a run.
 
     Args:
-        results: what `lab.results.outcomes.results` returned, with all checkpoints.
+        results: what `lab.results.shards.results` returned, with all checkpoints.
         rows: what `lab.summarise` returned for them.
     """
     survives = results["survives"].values if "survives" in results.coords else np.ones((len(rows), 1), bool)

@@ -47,7 +47,7 @@ def page(results: xr.Dataset, manifest: Json) -> str:
     """Return the page as HTML.
 
     Args:
-        results: what `lab.results.outcomes.results` returned, with all checkpoints.
+        results: what `lab.results.shards.results` returned, with all checkpoints.
         manifest: of the run.
     """
     last = results.isel(checkpoint=slice(-1, None))

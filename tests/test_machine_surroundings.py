@@ -150,7 +150,7 @@ def test_flags_that_make_other_bytes_are_overruled(tmp_path, plain):
     """In a process of its own, because XLA reads its flags once."""
     flags = "--xla_cpu_enable_fast_math --xla_disable_hlo_passes=fusion,algsimp --xla_backend_optimization_level=1"
     code = (
-        "import sys, numpy as np; from pathlib import Path; from tests import test_surroundings as tests; "
+        "import sys, numpy as np; from pathlib import Path; from tests import test_machine_surroundings as tests; "
         "np.savez(sys.argv[1], **tests.scores(Path(sys.argv[2])))"
     )
     environment = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}

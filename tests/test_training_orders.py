@@ -12,7 +12,7 @@ import pytest
 
 from lab import claims, cli
 from lab.config.experiment import parse
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 from lab.results.store import Run, StoreError, lock
 from lab.results.tally import Tally
 from lab.training import distributed, engine
@@ -72,7 +72,7 @@ def same(one, other):
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    results = outcomes.results(engine.run(parse(json.dumps(CONFIG)), tmp_path_factory.mktemp("plain") / "run"))
+    results = shards.results(engine.run(parse(json.dumps(CONFIG)), tmp_path_factory.mktemp("plain") / "run"))
     by_condition = numbers(results)
     assert len(by_condition) == 2 * 2 * (3 + 3)
     tables = [json.dumps(scores) for scores in by_condition.values()]
@@ -105,7 +105,7 @@ PATHS = {
 @pytest.mark.parametrize("path", PATHS)
 def test_no_order_of_anything_moves_a_number(tmp_path, plain, path, order):
     run = PATHS[path](json.dumps(ORDERS[order]), tmp_path / "run")
-    same(numbers(outcomes.results(run)), plain)
+    same(numbers(shards.results(run)), plain)
     assert list(dict.fromkeys(row["regimen"] for row in run.manifest["conditions"])) == list(ORDERS[order]["regimens"])
     assert Run(tmp_path / "run").manifest == run.manifest  # written and read in this order
     assert parse(json.dumps(ORDERS[order])).trains == parse(json.dumps(CONFIG)).trains
@@ -166,7 +166,7 @@ def trained(experiment, folder):
 
     def train(stored, missing, progress, say):
         counted.extend(missing)
-        engine.here(experiment)(stored, missing, progress, say)
+        engine.local_trainer(experiment)(stored, missing, progress, say)
 
     run = engine.run(experiment, folder, train=train, still_open=lambda run: set())
     return len(counted), run
@@ -199,7 +199,7 @@ def test_more_seeds_go_on_with_what_is_there_and_fewer_lose_nothing(tmp_path, pl
     for seeds, blocks in counts:
         count, run = trained(experiment.with_seeds(seeds), tmp_path / "run")
         assert count == blocks * leaves
-        results = outcomes.results(run)
+        results = shards.results(run)
         assert results.seed.values.tolist() == list(range(3, 3 + seeds))
         cut = {key: {name: table[:seeds] for name, table in scores.items()} for key, scores in plain.items()}
         same(numbers(results), cut)
@@ -271,7 +271,7 @@ def of_format_2(folder, regimens=("hold_out", "early")):
 
 
 def test_runs_of_an_older_lab_are_read(tmp_path):
-    results = outcomes.results(Run(of_format_2(tmp_path / "run")))
+    results = shards.results(Run(of_format_2(tmp_path / "run")))
     np.testing.assert_array_equal(results["test"].values[0], np.array(HOLD_OUT, np.float32)[:, 2])
     counts = [summary.counts(results, name) for name in ("hold_out", "early")]
     assert counts[0] == counts[1]
@@ -302,7 +302,7 @@ def test_runs_of_an_older_lab_are_not_gone_on_with(tmp_path):
 
 
 def test_a_name_may_have_its_axes_in_any_order(tmp_path, plain):
-    results = outcomes.results(engine.run(parse(json.dumps(CONFIG)), tmp_path / "run"))
+    results = shards.results(engine.run(parse(json.dumps(CONFIG)), tmp_path / "run"))
     names = [str(name) for name in results.condition.values]
     for index, name in enumerate(names):
         regimen, *places = name.split()

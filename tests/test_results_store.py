@@ -17,7 +17,7 @@ import pytest
 from lab import cli, decision, statistics
 from lab.config.experiment import parse
 from lab.config.source import ConfigError
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 from lab.results.store import FORMAT, Run, StoreError, _digest
 from lab.training import engine
 
@@ -71,11 +71,11 @@ def test_any_flipped_bit_of_a_shard_is_seen(whole, tmp_path):
         changed[bit // 8] ^= 1 << bit % 8
         spoilt.write_bytes(changed)
         with pytest.raises(ValueError, match="do not fit its checksum"):
-            run.read(spoilt)
+            shards.read_shard(run, spoilt)
     for size in (0, 1, len(data) // 2, len(data) - 1):
         spoilt.write_bytes(data[:size])
         with pytest.raises(ValueError, match="do not fit its checksum"):
-            run.read(spoilt)
+            shards.read_shard(run, spoilt)
 
 
 def forged(folder, changed):
@@ -176,7 +176,7 @@ def test_what_a_shard_holds_is_compared_with_what_it_should_hold(small, tmp_path
     shutil.copytree(small, folder)
     path = forged(folder, changed)
     with pytest.raises(StoreError, match=rf"{path.name}.*{problem}.*take it away"):
-        Run(folder).read(path)
+        shards.read_shard(Run(folder), path)
     assert cli.main(["show", str(folder)]) == 1  # a sentence, no traceback
     with pytest.raises(StoreError, match=problem):
         engine.run(parse(CONFIG).with_seeds(16), folder)
@@ -207,18 +207,18 @@ def test_texts_that_hdf5_would_follow_for_ever_are_refused(small, tmp_path, chan
     path = next(iter(Run(small).shards().values()))
     heap = path.read_bytes().index(b"GCOL\x01")
     with pytest.raises(ValueError, match="it is not a shard"):
-        Run(small).read(with_bytes(path, tmp_path, changes(heap)))
+        shards.read_shard(Run(small), with_bytes(path, tmp_path, changes(heap)))
 
 
 def test_whatever_is_wrong_in_a_shard_whose_checksum_is_right_is_said(small, tmp_path):
     """300 bytes set at random, most of them in headers; what can still be read has its labels and shapes."""
     run, chance = Run(small), random.Random(0)
     path = next(iter(run.shards().values()))
-    good, size = run.read(path), path.stat().st_size
+    good, size = shards.read_shard(run, path), path.stat().st_size
     for _ in range(300):
         place = chance.randrange(chance.choice((2_000, size)))
         try:
-            read = run.read(with_bytes(path, tmp_path, {place: chance.choice((0, 1, 127, 128, 255))}))
+            read = shards.read_shard(run, with_bytes(path, tmp_path, {place: chance.choice((0, 1, 127, 128, 255))}))
         except (StoreError, ValueError):
             continue
         assert {name: table.shape for name, table in read.items()} == {
@@ -231,10 +231,12 @@ def test_a_score_outside_its_range_is_not_stored(small, tmp_path):
     shutil.copytree(small, tmp_path / "run")
     run = Run(tmp_path / "run")
     (leaf, seed), path = next(iter(run.shards().items()))
-    variables = {name: (("seed", "checkpoint"), table) for name, table in run.read(path).items() if table.ndim == 2}
-    variables |= {name: ((name,), run.read(path)[name]) for name in ("seed", "checkpoint")}
+    variables = {
+        name: (("seed", "checkpoint"), table) for name, table in shards.read_shard(run, path).items() if table.ndim == 2
+    }
+    variables |= {name: ((name,), shards.read_shard(run, path)[name]) for name in ("seed", "checkpoint")}
     with pytest.raises(StoreError, match=r"no score that can be stored: test is 2, outside \[0, 1\]"):
-        run.write(leaf, seed, variables | {"test": (("seed", "checkpoint"), 4 * HALF)})
+        shards.write_shard(run, leaf, seed, variables | {"test": (("seed", "checkpoint"), 4 * HALF)})
 
 
 def test_damage_is_left_out_and_said_where_partial_data_is_asked_for(small, tmp_path, capsys):
@@ -242,9 +244,9 @@ def test_damage_is_left_out_and_said_where_partial_data_is_asked_for(small, tmp_
     folder = tmp_path / "run"
     shutil.copytree(small, folder)
     late = Run(folder).manifest["conditions"][1]["leaf"]
-    shards = Run(folder).shards()
-    shards[late, 0].unlink()
-    cut = shards[late, 8]
+    files = Run(folder).shards()
+    files[late, 0].unlink()
+    cut = files[late, 8]
     cut.write_bytes(cut.read_bytes()[:-1])
     (folder / "shards" / f"._{cut.name}").write_bytes(b"Mac OS X")
     assert cli.main(["show", str(folder)]) == 1
@@ -252,7 +254,7 @@ def test_damage_is_left_out_and_said_where_partial_data_is_asked_for(small, tmp_
     assert cli.main(["show", str(folder), "--partial"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "NOT COMPLETE: 1 of 4 shards are missing and 1 of 4 shards are damaged; without any run: late" in said
-    assert outcomes.results(Run(folder), partial=True).trained.values.sum(axis=1).tolist() == [16, 0]
+    assert shards.results(Run(folder), partial=True).trained.values.sum(axis=1).tolist() == [16, 0]
 
 
 # --- manifests --------------------------------------------------------------------------------------------------------
@@ -348,10 +350,10 @@ def test_only_regular_files_of_the_run_are_read(small, tmp_path, what, kind):
     else:
         path.symlink_to({"device": "/dev/zero", "link": tmp_path / "kept"}[kind])
     if (what, kind) == ("shards", "pipe"):
-        assert outcomes.results(Run(folder), partial=True).trained.values.sum() == 0
+        assert shards.results(Run(folder), partial=True).trained.values.sum() == 0
         return
     with pytest.raises(StoreError, match=r"a link|not a regular file"):
-        outcomes.results(Run(folder))
+        shards.results(Run(folder))
 
 
 def test_a_file_larger_than_any_shard_is_not_read(small, tmp_path):
@@ -360,7 +362,7 @@ def test_a_file_larger_than_any_shard_is_not_read(small, tmp_path):
     path = next((folder / "shards").iterdir())
     os.truncate(path, 2**40)
     with pytest.raises(StoreError, match=r"1,099,511,627,776 bytes, and such a file has at most"):
-        outcomes.results(Run(folder))
+        shards.results(Run(folder))
 
 
 def test_no_link_is_written_through(small, tmp_path):
@@ -468,7 +470,7 @@ def test_populations_of_one_kind_still_have_tables_and_figures(tmp_path, capsys,
     for command in (["show", "--json"], ["compare", "--json"], ["plan", "--json"], ["gates", "--json"], ["figures"]):
         assert cli.main([command[0], str(tmp_path / "run"), *command[1:]]) == 0, command
         capsys.readouterr()
-    counts = summary.counts(outcomes.results(Run(tmp_path / "run")), "hold_out")
+    counts = summary.counts(shards.results(Run(tmp_path / "run")), "hold_out")
     assert {name: getattr(counts, name) for name in expected} == expected
 
 
@@ -484,7 +486,7 @@ def test_partial_data_is_refused_unless_asked_for_and_then_said_everywhere(tmp_p
     for command in commands:
         assert cli.main([*command, str(folder)]) == 1
         assert "3 of 8 shards are missing" in capsys.readouterr().err
-    plain = outcomes.results(Run(whole))
+    plain = shards.results(Run(whole))
     for command in commands:
         assert cli.main([*command, str(folder), "--partial"]) == 0
         assert "NOT COMPLETE: 3 of 8 shards are missing" in capsys.readouterr().out
@@ -583,7 +585,7 @@ def test_what_takes_the_truth_about_stopped_runs_is_refused_or_left_out(tmp_path
         assert "left out" in said.err
     for act in (lambda results: decision.plan(results, [3]), decision.field):
         with pytest.raises(ValueError, match="gates have stopped runs of gate"):
-            act(outcomes.results(Run(folder), last_only=True))
+            act(shards.results(Run(folder), last_only=True))
     with pytest.raises(ConfigError, match=r"stop\.of: base_rate takes the truth"):
         parse(gated + "stop: {of: base_rate, width: 0.1}\n")
     with pytest.raises(ConfigError, match=r"stop\.of: likelihood_ratio takes the truth"):
@@ -652,9 +654,9 @@ def test_scores_that_memory_cannot_hold_are_refused_before_any_is_taken(small, t
     """16 seeds of two conditions at 5 checkpoints, 4 bytes a score: as many bytes as there are are enough."""
     run = Run(small)
     needed = 4 * 16 * 2 * 5 * len(run.manifest["scores"])
-    monkeypatch.setattr(outcomes, "available_memory", lambda: needed)
-    outcomes.results(run)
-    monkeypatch.setattr(outcomes, "available_memory", lambda: needed - 1)
+    monkeypatch.setattr(shards, "available_memory", lambda: needed)
+    shards.results(run)
+    monkeypatch.setattr(shards, "available_memory", lambda: needed - 1)
     with pytest.raises(StoreError, match=r"its scores take 0\.0 GiB of memory"):
-        outcomes.results(run)
-    outcomes.results(run, last_only=True)
+        shards.results(run)
+    shards.results(run, last_only=True)

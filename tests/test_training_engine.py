@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from lab.config.experiment import parse
-from lab.results import outcomes, summary
+from lab.results import outcomes, shards, summary
 from lab.results.store import Run, StoreError
 from lab.tasks import Race, Scratchpad
 from lab.tasks.settings import Settings
-from lab.training import engine, objective
+from lab.training import blocks, engine, objective, tree
 from lab.training.population import State, Trainer, init, step
 
 RACE = """
@@ -46,7 +46,7 @@ def race(seeds=32, rate=0.02):
 
 
 def scores(experiment, folder, **options):
-    return outcomes.results(engine.run(experiment, folder, **options))
+    return shards.results(engine.run(experiment, folder, **options))
 
 
 def only(experiment, index):
@@ -72,8 +72,8 @@ def whole(tmp_path_factory):
 
 def test_a_sweep_of_twenty_conditions_compiles_once(tmp_path, monkeypatch):
     made = []
-    build = engine.Trainer
-    monkeypatch.setattr(engine, "Trainer", lambda *args: made.append(build(*args)) or made[-1])
+    build = blocks.Trainer
+    monkeypatch.setattr(blocks, "Trainer", lambda *args: made.append(build(*args)) or made[-1])
     values = [round(0.05 * i, 2) for i in range(10)]
     text = RACE.format(seeds=4, rate=0.02) + f"sweep:\n  preference: {values}\n"
     experiment = parse(text)
@@ -84,8 +84,8 @@ def test_a_sweep_of_twenty_conditions_compiles_once(tmp_path, monkeypatch):
 
 def test_uneven_segments_and_other_weights_compile_nothing(tmp_path, monkeypatch):
     made = []
-    build = engine.Trainer
-    monkeypatch.setattr(engine, "Trainer", lambda *args: made.append(build(*args)) or made[-1])
+    build = blocks.Trainer
+    monkeypatch.setattr(blocks, "Trainer", lambda *args: made.append(build(*args)) or made[-1])
     text = RACE.format(seeds=4, rate=0.02).replace("segments: 10", "segments: [0.01, 0.05, 0.5, 1]")
     engine.run(parse(text), tmp_path / "run")
     assert [trainer.traces for trainer in made] == [1]
@@ -93,8 +93,8 @@ def test_uneven_segments_and_other_weights_compile_nothing(tmp_path, monkeypatch
 
 def test_the_same_program_is_compiled_once_in_a_process(tmp_path, monkeypatch):
     """Other seeds, weights and knobs are the same program; another number of steps is another one."""
-    made, build = [], engine.Trainer
-    monkeypatch.setattr(engine, "Trainer", lambda *args: made.append(build(*args)) or made[-1])
+    made, build = [], blocks.Trainer
+    monkeypatch.setattr(blocks, "Trainer", lambda *args: made.append(build(*args)) or made[-1])
     text = RACE.format(seeds=4, rate=0.02)
     other = text.replace("test: 1", "test: 0.5").replace("seeds: 4", "seeds: {first: 9, count: 4}")
     for index, own in enumerate((text, other + "knobs: {preference: 0.1}\n", text.replace("steps: 100", "steps: 90"))):
@@ -136,7 +136,7 @@ def test_training_on_nothing_leaves_every_model_where_it_began(tmp_path):
 
 
 def test_the_first_seeds_are_a_smaller_run(tmp_path, whole):
-    large = outcomes.results(Run(whole))
+    large = shards.results(Run(whole))
     small = scores(race(4), tmp_path / "small")
     for name in small.data_vars:
         assert np.array_equal(small[name].values, large[name].values[:, :4])
@@ -146,8 +146,8 @@ def test_the_first_seeds_are_a_smaller_run(tmp_path, whole):
 def test_a_member_of_a_population_equals_the_same_run_alone(tmp_path, monkeypatch, text):
     """In the same program: terms without weight in any condition are left out of it."""
     experiment = parse(text)
-    used = engine.used_terms(experiment)
-    monkeypatch.setattr(engine, "used_terms", lambda _: used)
+    used = tree.used_terms(experiment)
+    monkeypatch.setattr(blocks, "used_terms", lambda _: used)
     together = scores(experiment, tmp_path / "together")
     result = scores(only(experiment, -1).with_seeds(1, first=5), tmp_path / "alone")
     for name in result.data_vars:
@@ -156,7 +156,7 @@ def test_a_member_of_a_population_equals_the_same_run_alone(tmp_path, monkeypatc
 
 def test_a_shared_prefix_is_trained_once_and_equals_the_full_run(tmp_path, monkeypatch):
     experiment = race(16)
-    root = engine.plan(experiment)
+    root = tree.plan(experiment)
     assert root.leaves == set(experiment.leaves) and len(root.leaves) == 2
     depths, level = [], [root]
     while level := [child for node in level for child in node.children.values()]:
@@ -215,10 +215,10 @@ def test_training_stops_at_the_look_that_is_enough_and_pads_nothing(tmp_path, wh
     experiment, still_open = stopping(until=24)
     run = engine.run(experiment, tmp_path / "run", still_open=still_open)
     assert run.manifest["looks"] == [16, 24, 32, 40]
-    results = outcomes.results(run)
+    results = shards.results(run)
     assert results.sizes["seed"] == 24
     assert "trained" not in results.coords
-    plain = outcomes.results(Run(whole)).isel(seed=slice(24))
+    plain = shards.results(Run(whole)).isel(seed=slice(24))
     for name in plain.data_vars:
         np.testing.assert_array_equal(results[name].values, plain[name].values)
     with pytest.raises(ValueError, match="still_open"):
@@ -234,7 +234,7 @@ def test_only_conditions_that_still_need_seeds_get_them(tmp_path, whole):
     run = engine.run(experiment, tmp_path / "run", still_open=still_open)
     assert run.manifest["leaf_seeds"] == dict(zip(experiment.leaves, [16, 32], strict=True))
     assert len(run.shards()) == 2 + 4
-    results, plain = outcomes.results(run), outcomes.results(Run(whole))
+    results, plain = shards.results(run), shards.results(Run(whole))
     assert results.trained.values.sum(axis=1).tolist() == [16, 32]
     for name in plain.data_vars:
         np.testing.assert_array_equal(results[name].values[0, :16], plain[name].values[0, :16])
@@ -292,11 +292,11 @@ def test_lanes_that_a_gate_stops_free_their_place_and_change_nothing_else(tmp_pa
     """Without `stop_rejected` every run goes on and is judged afterwards: survivors and costs must agree with that."""
     only = jax.devices()[:1]
     monkeypatch.setattr(engine.jax, "devices", lambda: only)
-    after = outcomes.results(engine.run(parse(GATED), tmp_path / "after"))
+    after = shards.results(engine.run(parse(GATED), tmp_path / "after"))
     marks = []
     stopping = parse(GATED + "stop_rejected: true\n")
     stored = engine.run(stopping, tmp_path / "stopped", progress=lambda done, total: marks.append((done, total)))
-    stopped = outcomes.results(stored)
+    stopped = shards.results(stored)
     survives = after.survives.values
     assert 0 < survives[1].sum() < 37
     assert 0 < survives[2].sum() < 37
@@ -352,7 +352,7 @@ def test_a_damaged_shard_is_said_and_computed_again(tmp_path, whole, where):
         data[{"start": 0, "middle": len(data) // 2, "end": -1}[where]] ^= 1
     path.write_bytes(data)
     with pytest.raises(StoreError, match="damaged"):
-        outcomes.results(Run(folder))
+        shards.results(Run(folder))
     said = []
     engine.run(race(), folder, say=said.append)
     assert len(said) == 1
@@ -568,4 +568,4 @@ def test_a_term_without_weight_anywhere_is_never_computed():
     task = Steep()
     assert np.isnan(slope()(params)[1]["badge"])
     assert np.isfinite(slope(used={"main"})(params)[1]["badge"])
-    assert engine.used_terms(race()) == {"main", "test"}
+    assert tree.used_terms(race()) == {"main", "test"}

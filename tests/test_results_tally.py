@@ -14,7 +14,7 @@ from rich.console import Console
 
 from lab import cli, report
 from lab.config.experiment import parse
-from lab.results import outcomes
+from lab.results import shards
 from lab.results.store import Run, StoreError, holders, lock
 from lab.results.summary import summarise
 from lab.results.tally import Tally
@@ -51,7 +51,7 @@ def put(run, index, seed, kinds):
         for name, value in zip(("competence", "alignment", "test"), KINDS[kind], strict=True):
             scores[row, -1, names.index(name)] = value
     seeds = range(seed, seed + len(kinds))
-    run.write(leaf, seed, outcomes.shard(scores, names, seeds, [0.5, 1.0]))
+    shards.write_shard(run, leaf, seed, shards.shard(scores, names, seeds, [0.5, 1.0]))
 
 
 def printed(tally, width=200, height=60):
@@ -83,15 +83,17 @@ def test_counts_of_a_run_in_progress(tmp_path):
     put(run, 1, 100, EARLY[:4])
     assert tally.update()
     assert tally.whole
-    whole = summarise(outcomes.results(Run(run.path), last_only=True))
+    whole = summarise(shards.results(Run(run.path), last_only=True))
     assert repr(tally.summaries()) == repr(whole)  # nan is not itself
 
 
 def test_a_shard_is_read_once(tmp_path, monkeypatch):
     run, read = made(tmp_path / "run"), []
     tally = Tally(run.path)
-    plainly = Run.read
-    monkeypatch.setattr(Run, "read", lambda self, path: read.append(path.name.split(".")[0]) or plainly(self, path))
+    plainly = shards.read_shard
+    monkeypatch.setattr(
+        shards, "read_shard", lambda run, path: read.append(path.name.split(".")[0]) or plainly(run, path)
+    )
     put(run, 0, 104, HOLD[4:])
     tally.update()
     put(run, 1, 100, EARLY[:4])
@@ -170,7 +172,7 @@ def test_time_left_is_that_of_the_pace_since_the_run_was_begun(tmp_path):
     (run.path / ".lock").write_text("process 1 on elsewhere")
     os.utime(run.path / ".lock", (1000, 1000))
     assert tally.left() is not None
-    tally.written = [900, 1030]  # one from before, one after 30 s; two are missing
+    tally.times = [900, 1030]  # one from before, one after 30 s; two are missing
     assert tally.left(now=1030) == pytest.approx(60)
     assert tally.left(now=1040) == pytest.approx(50)
 

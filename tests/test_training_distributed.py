@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from lab import cli
 from lab.config.experiment import ConfigError, from_values, load, parse
 from lab.machine.surroundings import Unusable
-from lab.results import outcomes, summary
+from lab.results import shards, summary
 from lab.results.store import Run, StoreError, lock
 from lab.tasks import Race
 from lab.training import distributed, engine
@@ -78,10 +78,10 @@ def test_every_config_is_read_back_from_a_manifest(pytestconfig, monkeypatch):
     for path in paths:
         experiment = load(path, trust_code=True)
 
-        class Stored:
+        class Stored(Run):
             manifest = json.loads(json.dumps(engine.describe(experiment, jax.devices())))
 
-        again = distributed.experiment_of(Stored, trust_code=True)
+        again = distributed.experiment_of(object.__new__(Stored), trust_code=True)
         assert again.conditions == experiment.conditions
         assert (again.ends, again.training, again.seeds) == (experiment.ends, experiment.training, experiment.seeds)
 
@@ -444,7 +444,7 @@ def test_valid_configs_are_read_and_read_back_from_what_a_manifest_says(text):
 def test_valid_configs_run(text):
     with tempfile.TemporaryDirectory() as place:
         experiment = parse(text)
-        results = outcomes.results(engine.run(experiment, Path(place, "run")))
+        results = shards.results(engine.run(experiment, Path(place, "run")))
         rows = summary.summarise(results)
         assert [row.name for row in rows] == [condition.name for condition in experiment.conditions]
         assert all(row.counts.seeds == len(experiment.seeds) for row in rows)
@@ -452,7 +452,7 @@ def test_valid_configs_run(text):
 
 def test_a_config_for_workers_means_the_same_file_in_every_folder(tmp_path, monkeypatch):
     """Workers of Ray are not where the config is, and there may be another file of that name (ray-project/ray#9571)."""
-    source = "from tests.test_conformance import Coin\nclass Mine(Coin):\n    number = {}\n"
+    source = "from tests.test_training_check import Coin\nclass Mine(Coin):\n    number = {}\n"
     config = "name: mine\ntask: {file: mine.py}\nseeds: 4\nregimens: {hold_out: [{until: 1}]}\n"
     for number, place in enumerate(("with it", "elsewhere")):
         (tmp_path / place).mkdir()
