@@ -49,3 +49,10 @@ def test_every_command_in_the_table_exists(capsys):
         except SystemExit as ended:
             assert ended.code in (0, None)
         assert f"lab {command}" in capsys.readouterr().out
+
+
+def test_the_header_of_a_config_says_what_its_claims_expected_and_what_came_out():
+    paths = sorted((ROOT / "configs/claims").glob("*.yaml"))
+    assert len(paths) == 24
+    for path in paths:
+        assert path.read_text().startswith("\n".join(headers.header(path.stem)) + "\n# Cost:"), path.name

@@ -156,7 +156,10 @@ def test_code_is_only_run_when_asked_for(tmp_path, capsys):
         ("x = 1", "defines no task"),
         ("import sys\nsys.exit(0)\n", "odd.py:2: SystemExit: 0"),
         ("from lab.tasks import Task\nclass Half(Task):\n    pass\n", "Half lacks init, losses, measure, sample"),
-        ("from tests.test_training_check import Coin\nclass A(Coin): pass\nclass B(Coin): pass\n", "several tasks: A, B"),
+        (
+            "from tests.test_training_check import Coin\nclass A(Coin): pass\nclass B(Coin): pass\n",
+            "several tasks: A, B",
+        ),
     ],
 )
 def test_a_file_without_a_task_is_explained(tmp_path, source, expected, capsys):

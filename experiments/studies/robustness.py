@@ -19,7 +19,7 @@ from pathlib import Path
 from lab.claims import book as claims
 from lab.cli.train import train
 from lab.config.experiment import load, parse
-from lab.config.source import read_yaml
+from lab.config.source import read_yaml, select
 from lab.results.store import publish
 
 VARIED = (  # these share the configs of `four_regimens`, but for the last one
@@ -38,9 +38,9 @@ OPTIMISER = {
 }
 
 
-def varied(text, variation):
-    """Return the text of a config with one thing changed."""
-    values = read_yaml(text, "config")[0]
+def varied(text, task, variation):
+    """Return the text of the config of a task with one thing changed."""
+    values = select(read_yaml(text, "config"), task, "config").data
     task = values["task"] if isinstance(values["task"], dict) else {"name": values["task"]}
     name, training = task["name"], dict(values.get("training", {}))
     if variation == "width" and name == "race":
@@ -61,10 +61,10 @@ def judged(name, folder, first, share=1, variation="nothing"):
     to = folder / variation
     path = to / f"{name}.json"
 
-    def read(path):
-        experiment = load(path)
+    def read(path, task):
+        experiment = load(path, task=task)
         if variation != "nothing":
-            experiment = parse(varied(experiment.source, variation))
+            experiment = parse(varied(experiment.source, task, variation))
         return experiment.with_seeds(max(len(experiment.seeds) // share, 32), first)
 
     data = json.loads(path.read_text()) if path.exists() else claims.run(name, train, runs=folder, to=to, read=read)

@@ -1,10 +1,11 @@
 """Claims: a sentence, a rule written before its run, and a verdict computed from stored counts every time it is asked.
 
 A claim is a module of `experiments/claims/` with its name. Its docstring holds the sentence (first paragraph) and the
-rule (the paragraph that begins with "Rule"); its `judge` applies the rule to one task's `Stored` counts. Its configs
-are `configs/claims/NAME_TASK.yaml`; what was counted lies in `figures/claims/NAME.json`. A module may also have
+rule (the paragraph that begins with "Rule"); its `judge` applies the rule to one task's `Stored` counts. Its config is
+`configs/claims/NAME.yaml`, with a part for each task; what was counted lies in `figures/claims/NAME.json`. A module may
+also have
 
-    CONFIGS                            the name of other configs, which several claims then share
+    CONFIGS                            the name of another config, which several claims then share
     study(experiment, folder, train)   what to do with a config instead of training it and counting (`counted`)
     shown(stored)                      the conditions that the figure shows; all by default
     draw(data), caption(data, ...)     a figure and words of its own instead of `lab.figures.claim_figure`
@@ -23,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lab import figures, statistics
+from lab.config.source import read_file, read_yaml, tasks_in
 from lab.decision import budget_from_shares
 from lab.results import outcomes, summary
 from lab.results.store import publish
@@ -232,12 +234,9 @@ def rule(claim):
 
 
 def configs(name):
-    """Return task -> path of its config, in the order of `lab.tasks.TASKS`."""
-    from lab.tasks import TASKS
-
-    shared = getattr(module(name), "CONFIGS", name)
-    paths = {task: ROOT / f"configs/claims/{shared}_{task}.yaml" for task in TASKS}
-    return {task: path for task, path in paths.items() if path.exists()}
+    """Return task -> path of the file that holds its config, in the order of that file."""
+    path = ROOT / f"configs/claims/{getattr(module(name), 'CONFIGS', name)}.yaml"
+    return dict.fromkeys(tasks_in(read_yaml(read_file(path), str(path))), path)
 
 
 def run(name, train, seeds=None, first=None, runs=None, to=None, only=None, read=None):
@@ -251,23 +250,24 @@ def run(name, train, seeds=None, first=None, runs=None, to=None, only=None, read
         runs: folder of runs; runs/ by default.
         to: folder of what was counted and drawn; figures/claims/ by default.
         only: tasks to run; what is stored of the others is kept.
-        read: function of a config's path that returns the experiment; `lab.config.experiment.load` by default.
+        read: function of a config's path and a task that returns the experiment; as `lab.config.experiment.load` does
+            by default.
 
     Returns:
         The data of the figure, whose path is `to`/NAME.png.
     """
     from lab.config.experiment import load
 
-    claim, to = module(name), Path(to or FIGURES)
-    if unknown := [task for task in only or () if task not in configs(name)]:
-        raise ClaimError(f"{name} has no task {unknown[0]!r}; known: {', '.join(configs(name))}")
+    claim, paths, to = module(name), configs(name), Path(to or FIGURES)
+    if unknown := [task for task in only or () if task not in paths]:
+        raise ClaimError(f"{name} has no task {unknown[0]!r}; known: {', '.join(paths)}")
     study = getattr(claim, "study", _train_and_count)
     path = to / f"{name}.json"
     whole = seeds is None and first is None  # what is stored of other tasks is then on the configs' seeds too
     kept = json.loads(path.read_text())["tasks"] if only and whole and path.exists() else {}
     tasks = {}
-    for task, config in configs(name).items():
-        experiment = (read or load)(config)
+    for task, config in paths.items():
+        experiment = read(config, task) if read else load(config, task=task)
         if only and task not in only:
             if task in kept:
                 tasks[task] = kept[task]

@@ -56,6 +56,7 @@ def train(experiment, out, accept_changes=False, where=console, elsewhere=None, 
 def run(
     config: Positional[Path],
     /,
+    task: NameOrNone = None,
     out: Path | None = None,
     seeds: int | None = None,
     width: float | None = None,
@@ -70,6 +71,7 @@ def run(
 
     Args:
         config: a YAML file.
+        task: which task's config to take from a file with several (below `tasks`).
         out: the run's folder; runs/NAME-DIGEST by default, the digest being of what is trained.
         seeds: number of seeds instead of the config's; with --width, at most so many.
         width: stop once every interval of a quantity is this narrow (rates as they are, everything else in nats).
@@ -83,7 +85,7 @@ def run(
     from lab.config import experiment as configs
 
     try:
-        experiment = configs.load(config, trust_code)
+        experiment = configs.load(config, trust_code, task)
         if seeds is not None:
             experiment = experiment.with_seeds(seeds)
         if width is not None:
@@ -158,12 +160,19 @@ def worker(
 
 
 def seeds(
-    config: Positional[Path], /, width: float, of: str = "net", pilot: int = 256, trust_code: bool = False
+    config: Positional[Path],
+    /,
+    width: float,
+    task: NameOrNone = None,
+    of: str = "net",
+    pilot: int = 256,
+    trust_code: bool = False,
 ) -> None:
     """Estimate how many seeds and how much time an interval of a width needs, from a pilot on seeds of its own.
 
     Args:
         config: a YAML file.
+        task: which task's config to take from a file with several (below `tasks`).
         width: of the widest interval (rates as they are, everything else in nats).
         of: the quantity: net, or a rate, odds, cost or likelihood ratio of `lab show --json`.
         pilot: seeds to train for the estimate; they start at 2^31, far from those of any config.
@@ -172,7 +181,7 @@ def seeds(
     from lab.config import experiment as configs
 
     try:
-        experiment = configs.load(config, trust_code).with_stop(of=of, width=width)
+        experiment = configs.load(config, trust_code, task).with_stop(of=of, width=width)
         experiment = experiment.with_stop().with_seeds(pilot, first=2**31)
     except configs.ConfigError as error:
         raise UsageError("\n".join(error.problems)) from None
@@ -279,18 +288,18 @@ def _set(text: str) -> dict:
     return values
 
 
-def _looked_at(config, trust_code, condition, terms):
+def _looked_at(config, trust_code, task, condition, terms):
     """Return an experiment, the condition that is looked at, and names of loss terms, from what a person gave."""
     from lab.config import experiment as configs
 
-    experiment = configs.load(config, trust_code)
+    experiment = configs.load(config, trust_code, task)
     known = {own.name: own for own in experiment.conditions}
     first = next(name for name, own in known.items() if own.regimen == experiment.baseline)
     chosen = known.get(first if condition is None else condition)
     if chosen is None:
         raise UsageError(f"--condition: {config} has no condition {condition!r}; known: {', '.join(known)}")
-    task = experiment.task
-    asked = {None: task.proxies[experiment.config.proxy].terms[:1], "all": list(task.terms)}
+    proxy = experiment.task.proxies[experiment.config.proxy]
+    asked = {None: proxy.terms[:1], "all": list(experiment.task.terms)}
     names = asked[terms] if terms in asked else dict.fromkeys(name.strip() for name in terms.split(","))
     return experiment, chosen, list(names)
 
@@ -298,6 +307,7 @@ def _looked_at(config, trust_code, condition, terms):
 def sensitivity(
     config: Positional[Path],
     /,
+    task: NameOrNone = None,
     condition: NameOrNone = None,
     terms: NameOrNone = None,
     step: float | None = None,
@@ -312,6 +322,7 @@ def sensitivity(
 
     Args:
         config: a YAML file; its segments are the moments.
+        task: which task's config to take from a file with several (below `tasks`).
         condition: which of its conditions to look at; the first of the baseline by default.
         terms: loss terms or knobs, with commas between, or all loss terms; by default the one that trains on the
             config's proxy.
@@ -330,7 +341,7 @@ def sensitivity(
     from lab.studies import sensitivity as moments
 
     try:
-        experiment, chosen, names = _looked_at(config, trust_code, condition, terms)
+        experiment, chosen, names = _looked_at(config, trust_code, task, condition, terms)
         if seeds is not None:
             experiment = experiment.with_seeds(seeds)
         changed = moments.changes(experiment.task, names, step, push)
@@ -367,6 +378,7 @@ def sensitivity(
 def optimise(
     config: Positional[Path],
     /,
+    task: NameOrNone = None,
     condition: NameOrNone = None,
     terms: NameOrNone = None,
     goal: Literal["posterior_odds", "accepted_aligned"] = "posterior_odds",
@@ -386,6 +398,7 @@ def optimise(
 
     Args:
         config: a YAML file; its segments are those of the schedule, its seeds are those of the comparison.
+        task: which task's config to take from a file with several (below `tasks`).
         condition: which of its conditions to start from; the first of the baseline by default.
         terms: loss terms to weigh, with commas between, or all: the bounded one of every proxy; by default that of the
             config's proxy. Signs are free, so take bounded ones.
@@ -408,13 +421,15 @@ def optimise(
 
     wanted = schedules.Goal(goal, runs, floor)
     try:
-        experiment, chosen, names = _looked_at(config, trust_code, condition, terms)
-        task, proxy = experiment.task, experiment.task.proxies[experiment.config.proxy]
+        experiment, chosen, names = _looked_at(config, trust_code, task, condition, terms)
+        trained, proxy = experiment.task, experiment.task.proxies[experiment.config.proxy]
         names = [proxy.terms[-1]] if terms is None else names
         if terms == "all":
-            names = [own.terms[-1] for name, own in task.proxies.items() if name != "control"]
-        if unknown := [name for name in names if name not in task.terms or name == "main"]:
-            raise UsageError(f"--terms: no proxy's loss term {unknown[0]!r}; known: {', '.join(list(task.terms)[1:])}")
+            names = [own.terms[-1] for name, own in trained.proxies.items() if name != "control"]
+        if unknown := [name for name in names if name not in trained.terms or name == "main"]:
+            raise UsageError(
+                f"--terms: no proxy's loss term {unknown[0]!r}; known: {', '.join(list(trained.terms)[1:])}"
+            )
         experiment = experiment if seeds is None else experiment.with_seeds(seeds)
         cap = 0.1 * proxy.push if cap is None else cap
         budget = 0.2 * cap if budget is None else budget
