@@ -86,7 +86,7 @@ def test_a_file_from_which_no_config_can_be_taken_is_refused_in_one_sentence(tex
         (
             "preference: 0.5",
             "preferense: 0.5",
-            "f:9: tasks.race.knobs.preferense: race has no knob 'preferense'; did you",
+            "f:9: tasks.race.knobs.preferense: race has no knob",
         ),
         ("{until: 0.5}", "{until: 2}", "f:11: tasks.race.regimens.late[0].until: must be less"),
         # in what is common
