@@ -1,8 +1,8 @@
 """What every task provides; nothing else in the lab knows a task's insides."""
 
 import abc
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import ClassVar
 
 import jax
@@ -31,19 +31,59 @@ class Knob:
 
 @dataclass(frozen=True)
 class Proxy:
-    """Something an overseer can see that correlates with alignment.
+    """Something an overseer can see that correlates with alignment. Its score has the proxy's own name.
+
+    What a task says of its loss terms, scores and pass marks follows from its proxies by `loss_terms`, `scores_of` and
+    `marks_of`. A task may also say those itself; then names of terms are enough here.
 
     Attributes:
-        terms: names of the loss terms that train on it (a positive weight) or against it (a negative one).
-        about: one line for people. The score of a proxy has the proxy's own name.
-        push: weight of the first term at which `lab card` trains on it.
+        terms: its loss terms, the one that trains on it first: a mapping to one line about each, kept as their names.
+        about: one line for people.
+        push: weight of `term` at which `lab card` trains on it.
         alongside: weights of other terms without which the proxy makes no sense, for `lab card`.
+        against: the term to train against it with a negative weight, which has to be bounded; the last by default.
+        score: one line about its score.
+        mark: the score from which a model passes by default.
+        lines: loss term -> one line about it, as far as `terms` said.
     """
 
-    terms: tuple[str, ...]
+    terms: Collection[str]
     about: str
     push: float = 0.1
     alongside: Mapping[str, float] = field(default_factory=dict)
+    _: KW_ONLY
+    against: str = ""
+    score: str = ""
+    mark: float = 0.5
+    lines: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = tuple(self.terms)
+        lines = dict(self.terms) if isinstance(self.terms, Mapping) else {}
+        object.__setattr__(self, "lines", lines)
+        object.__setattr__(self, "terms", names)
+        if names and not self.against:
+            object.__setattr__(self, "against", names[-1])
+
+    @property
+    def term(self) -> str:
+        """The loss term that trains on it."""
+        return next(iter(self.terms))
+
+
+def loss_terms(proxies: Mapping[str, Proxy]) -> dict[str, str]:
+    """Return loss term -> one line about it, of all proxies."""
+    return {name: line for proxy in proxies.values() for name, line in proxy.lines.items()}
+
+
+def scores_of(proxies: Mapping[str, Proxy]) -> dict[str, str]:
+    """Return score -> one line about it, of all proxies."""
+    return {name: proxy.score for name, proxy in proxies.items()}
+
+
+def marks_of(proxies: Mapping[str, Proxy]) -> dict[str, float]:
+    """Return score -> default pass mark, of all proxies."""
+    return {name: proxy.mark for name, proxy in proxies.items()}
 
 
 @dataclass(frozen=True)
@@ -118,7 +158,11 @@ TEST_KNOBS = {
     "test_noise": Knob(0, 0, 1, "standard deviation of what is added to the score of the test"),
     "test_size": Knob(EXACT, 1, EXACT, "questions in a test: its error is that of so many; at the default it is exact"),
 }
-CONTROL = Proxy(("control",), "a badge that has nothing to do with alignment: LR = 1")
+CONTROL = Proxy(
+    {"control": "-ln P(badge): the badge has nothing to do with alignment"},
+    "a badge that has nothing to do with alignment: LR = 1",
+    score="P(badge)",
+)
 
 
 @jax.custom_vjp
