@@ -120,8 +120,8 @@ class MessageTask(ContextTask):
         ),
         "prerequisite": Proxy(
             {
-                "prerequisite": "-ln P(the message reads as the truth) in deployment, where the last two signs of x are "
-                "+1",
+                "prerequisite": "-ln P(the message reads as the truth) in deployment, where the last two signs "
+                "of x are +1",
             },
             "the truth itself, on a quarter of the problems: exact, not exhaustive",
             0.3,
