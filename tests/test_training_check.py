@@ -157,7 +157,7 @@ def test_code_is_only_run_when_asked_for(tmp_path, capsys):
         ("import sys\nsys.exit(0)\n", "odd.py:2: SystemExit: 0"),
         ("from lab.tasks import Task\nclass Half(Task):\n    pass\n", "Half lacks init, losses, measure, sample"),
         (
-            "from tests.test_training_check import Coin\nclass A(Coin): pass\nclass B(Coin): pass\n",
+            "import tests.test_training_check as it\nclass A(it.Coin): pass\nclass B(it.Coin): pass\n",
             "several tasks: A, B",
         ),
     ],
