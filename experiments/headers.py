@@ -45,7 +45,7 @@ def expected(name: str) -> str:
 
 def outcome(row: Mapping[str, Any]) -> str:
     """Return the verdicts of a claim, task by task."""
-    return ", ".join(f"{task} {verdict['verdict']}" for task, verdict in row["tasks"].items()) or book.NOT_RUN
+    return ", ".join(f"{task} {verdict['verdict']}" for task, verdict in row["tasks"].items()) or "not run"
 
 
 def main() -> None:
