@@ -13,15 +13,20 @@ p_a / p_b is kept at D = 2 and p_a^(2-D) - p_b^(2-D) at any other D: small initi
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
 from lab.tasks.base import (
     CONTROL,
     TEST_KNOBS,
     Knob,
+    Knobs,
+    Params,
     Proxy,
+    Scalars,
     Task,
     Training,
     held,
@@ -31,7 +36,7 @@ from lab.tasks.base import (
     scores_of,
     traits,
 )
-from lab.tasks.models import Pathways
+from lab.tasks.models import Pathways, evaluate
 
 ALIGNED, MISALIGNED, FAKING = 0, 1, 2
 
@@ -114,7 +119,7 @@ class Race(Task):
 
     model = Pathways(3)
 
-    def init(self, key, knobs):
+    def init(self, key: Key[Array, ""], knobs: Knobs) -> Params:
         """Initial p, all drawn independently: size * (1 + noise * N(0, 1))."""
         size = jnp.stack(
             [knobs["initial_size"] * (1 + knobs["head_start"]), knobs["initial_size"], knobs["faking_start"]]
@@ -122,21 +127,21 @@ class Race(Task):
         p = size * (1 + knobs["initial_noise"] * jax.random.normal(key, (3,)))
         return {"params": {"p": p}, **traits(key)}
 
-    def strengths(self, params, knobs):
+    def strengths(self, params: Params, knobs: Knobs) -> Float[Array, " pathways"]:
         """K of the aligned, the misaligned and the faking pathway."""
         depth = knobs["depth"] * jnp.stack([1.0, 1.0, knobs["detection_difficulty"]])
         kept = jnp.stack([jnp.ones_like(knobs["built_in"]), 1 - knobs["built_in"], jnp.ones_like(knobs["built_in"])])
-        return kept * self.model.apply({"params": params["params"]}, depth)
+        return kept * evaluate(self.model, {"params": params["params"]}, depth)
 
-    def seen(self, aligned, misaligned, knobs):
+    def seen(self, aligned: Float[Array, ""], misaligned: Float[Array, ""], knobs: Knobs) -> Float[Array, ""]:
         """Return what an overseer who mixes up a share of both pathways takes for the aligned one."""
         return (1 - knobs["overseer_error"]) * aligned + knobs["overseer_error"] * misaligned
 
-    def sample(self, key, knobs):
+    def sample(self, key: Key[Array, ""], knobs: Knobs) -> tuple[()]:
         """No data: the losses are exact."""
         return ()
 
-    def losses(self, params, batch, knobs, progress):
+    def losses(self, params: Params, batch: Any, knobs: Knobs, progress: Float[Array, ""]) -> Scalars:
         """See `terms`."""
         depth, target = knobs["depth"], knobs["target"]
         aligned, misaligned, faking = self.strengths(params, knobs)
@@ -160,7 +165,7 @@ class Race(Task):
             "control": jax.nn.softplus(-params["badge"]),
         }
 
-    def measure(self, params, knobs):
+    def measure(self, params: Params, knobs: Knobs) -> Scalars:
         """See `scores`."""
         target = knobs["target"]
         aligned, misaligned, faking = self.strengths(params, knobs)

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,11 @@ import numpy as np
 from lab.machine.fixed import PRNG, fixed
 from lab.tasks.base import Task
 
-Vector = TypeVar("Vector")
-Scalar = TypeVar("Scalar")
+# float32 arrays in training; numbers and tuples of them in a condition (beartype checks no generic record)
+Leaf = Any
 
 
-class Settings(NamedTuple, Generic[Vector, Scalar]):
+class Settings(NamedTuple):
     """What a lane does in one segment: float32 arrays in training, tuples of numbers and numbers in a condition.
 
     Attributes:
@@ -28,15 +28,15 @@ class Settings(NamedTuple, Generic[Vector, Scalar]):
             or one for all of them, shape (...).
     """
 
-    weights: Vector
-    training_knobs: Vector
-    world_knobs: Vector
-    learning_rate: Scalar
-    final_learning_rate: Scalar
-    part_rates: Vector | Scalar | np.float32 = np.float32(1)
+    weights: Leaf
+    training_knobs: Leaf
+    world_knobs: Leaf
+    learning_rate: Leaf
+    final_learning_rate: Leaf
+    part_rates: Leaf = np.float32(1)
 
 
-def stacked(settings: Iterable[Settings]) -> Settings[np.ndarray, np.ndarray]:
+def stacked(settings: Iterable[Settings]) -> Settings:
     """Return `Settings` of consecutive segments as one, every leaf with an axis of segments in front."""
     return Settings(*(np.array(leaf, np.float32) for leaf in zip(*settings, strict=True)))
 
