@@ -15,6 +15,7 @@ from lab.report import SHOWN
 from lab.results.store import publish
 from lab.results.summary import worlds
 from lab.statistics import Estimate
+from lab.studies import sensitivity
 from lab.tasks import TASKS
 from lab.words import bound, chance, in_words, name_in_world, number, percent, with_interval
 
@@ -225,15 +226,13 @@ def derivatives():
 def calibrated():
     """Coverage of printed derivatives."""
     tasks = json.loads((ROOT / "figures/claims/sensitivity.json").read_text())["tasks"]
-    said = {"base_rate": "P(A)", "pass_given_aligned": "P(T\\|A)", "pass_given_misaligned": "P(T\\|not A)"}
-    said |= {"likelihood_ratio": "ln LR", "posterior_odds": "ln o(A\\|T)"}
     rows = []
-    for name, words in said.items():
+    for name, symbol in sensitivity.QUANTITIES.items():
         cells = []
         for own in tasks.values():
             hit, of = map(sum, zip(*own["calibration"].get(name, {"": (0, 0)}).values(), strict=True))
             cells.append(f"{number(hit / of)} of {of:,}" if of else "undefined")
-        rows.append([words, *cells])
+        rows.append([symbol.replace("|", "\\|"), *cells])
     seeds = ", ".join(f"{own['seeds'] // 16:,} (`{name}`)" for name, own in tasks.items())
     return markdown(["", *(f"`{task}`" for task in tasks)], rows) + f"\nModels per interval: {seeds}.\n"
 
