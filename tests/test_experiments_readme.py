@@ -4,11 +4,12 @@ import re
 from pathlib import Path
 
 import lab
-from experiments import readme
+from experiments import headers, readme
 from lab.config.experiment import parse
 from lab.statistics import Counts, interval
 
-TEXT = (Path(lab.__file__).parent.parent / "README.md").read_text()
+ROOT = Path(lab.__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
 
 
 def blocks(language):
@@ -49,3 +50,10 @@ def test_every_command_in_the_table_exists(capsys):
         except SystemExit as ended:
             assert ended.code in (0, None)
         assert f"lab {command}" in capsys.readouterr().out
+
+
+def test_the_header_of_a_config_says_what_its_claims_expected_and_what_came_out():
+    paths = sorted((ROOT / "configs/claims").glob("*.yaml"))
+    assert paths
+    for path in paths:
+        assert path.read_text().startswith("\n".join(headers.header(path.stem)) + "\n# Cost:"), path.name

@@ -23,7 +23,7 @@ from lab.results import shards
 def study(experiment, folder, train):
     """Count the world of the erring overseer, and the regimens on as many of the same seeds."""
     opposed = claims.counted(shards.results(train(experiment, folder), last_only=True))
-    own = load(claims.ROOT / f"configs/claims/regimens_{experiment.task.name}.yaml")
+    own = load(claims.ROOT / "configs/claims/regimens.yaml", task=experiment.task.name)
     own = own.with_seeds(min(len(own.seeds), len(experiment.seeds)), experiment.seeds[0])
     results = shards.results(train(own, folder.parent / own.folder_name), last_only=True)
     data = claims.counted(results)

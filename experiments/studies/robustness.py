@@ -21,7 +21,7 @@ from typing import Any, cast
 from lab import claims
 from lab.cli.train import train
 from lab.config.experiment import Experiment, load, parse
-from lab.config.source import read_yaml
+from lab.config.source import read_yaml, select
 from lab.results.store import publish
 from lab.tasks import TASKS
 from lab.words import Json
@@ -52,9 +52,9 @@ OPTIMISER = {
 Verdicts = dict[str, str]  # by task
 
 
-def varied(text: str, variation: str) -> str:
-    """Return the text of a config with one thing changed."""
-    values = cast(Json, read_yaml(text, "config")[0])  # a config is a mapping
+def varied(text: str, task_name: str, variation: str) -> str:
+    """Return the text of the config of a task with one thing changed."""
+    values = cast(Json, select(read_yaml(text, "config"), task_name, "config").data)  # a config is a mapping
     task = values["task"] if isinstance(values["task"], dict) else {"name": values["task"]}
     name, training = task["name"], dict(values.get("training", {}))
     usual: Any = TASKS[name]  # of which some have a width
@@ -85,10 +85,10 @@ def judge_anew(name: str, folder: Path, first: int, share: int = 1, variation: s
     to = folder / variation
     path = to / f"{name}.json"
 
-    def read(config: Path) -> Experiment:
-        experiment = load(config)
+    def read(config: Path, task: str) -> Experiment:
+        experiment = load(config, task=task)
         if variation != "nothing":
-            experiment = parse(varied(experiment.source, variation))
+            experiment = parse(varied(experiment.source, task, variation))
         return experiment.with_seeds(max(len(experiment.seeds) // share, FEWEST), first)
 
     data = json.loads(path.read_text()) if path.exists() else claims.run(name, train, runs=folder, to=to, read=read)

@@ -1,10 +1,11 @@
 """Claims: a sentence, a rule written before its run, and a verdict computed from stored counts every time it is asked.
 
 A claim is a module of `experiments/claims/` with its name. Its docstring holds the sentence (first paragraph) and the
-rule (the paragraph that begins with "Rule"); its `judge` applies the rule to one task's `Stored` counts. Its configs
-are `configs/claims/NAME_TASK.yaml`; what was counted lies in `figures/claims/NAME.json`. A module may also have
+rule (the paragraph that begins with "Rule"); its `judge` applies the rule to one task's `Stored` counts. Its config is
+`configs/claims/NAME.yaml`, with a part for each task; what was counted lies in `figures/claims/NAME.json`. A module may
+also have
 
-    CONFIGS                            the name of other configs, which several claims then share
+    CONFIGS                            the name of another config, which several claims then share
     study(experiment, folder, train)   what to do with a config instead of training it and counting (`rules.counted`)
     shown(stored)                      the conditions that the figure shows; all by default
     plotted(stored)                    the numbers that the figure of a task draws; `condition_rows` by default
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import figures
 from lab.claims.rules import Caption, Stored, Verdict, counted, overall
+from lab.config.source import read_file, read_yaml, tasks_in
 from lab.results import shards
 from lab.results.store import Run, publish
 from lab.statistics import Counts
@@ -53,7 +55,7 @@ class Claim:
         name: of the module.
         sentence: the claim in one line.
         rule: of its verdict, in one line.
-        configs: name of its configs.
+        config: name of its config.
         judge: what applies the rule to one task.
         study: what is done with a config.
         shown: names of the conditions that the figure shows, or None where it shows all or draws something else.
@@ -65,7 +67,7 @@ class Claim:
     name: str
     sentence: str
     rule: str
-    configs: str
+    config: str
     judge: Callable[[Stored], Verdict]
     study: Study
     shown: Callable[[Stored], list[str]] | None
@@ -111,7 +113,7 @@ def claim(name: str) -> Claim:
         name=name,
         sentence=_one_line(paragraphs[0]),
         rule=_one_line(next(paragraph for paragraph in paragraphs if paragraph.startswith("Rule"))),
-        configs=getattr(source, "CONFIGS", name),
+        config=getattr(source, "CONFIGS", name),
         judge=source.judge,
         study=getattr(source, "study", count_last),
         shown=shown,
@@ -126,12 +128,9 @@ def _one_line(paragraph: str) -> str:
 
 
 def configs(name: str) -> dict[str, Path]:
-    """Return task -> path of its config, in the order of `lab.tasks.TASKS`."""
-    from lab.tasks import TASKS
-
-    shared = claim(name).configs
-    paths = {task: ROOT / f"configs/claims/{shared}_{task}.yaml" for task in TASKS}
-    return {task: path for task, path in paths.items() if path.exists()}
+    """Return task -> path of the file that holds its config, in the order of that file."""
+    path = ROOT / f"configs/claims/{claim(name).config}.yaml"
+    return dict.fromkeys(tasks_in(read_yaml(read_file(path), str(path))), path)
 
 
 # --- running ------------------------------------------------------------------------------------------------------
@@ -150,7 +149,7 @@ def run(
     runs: Path | str | None = None,
     to: Path | str | None = None,
     only: Sequence[str] | None = None,
-    read: "Callable[[Path], Experiment] | None" = None,
+    read: "Callable[[Path, str], Experiment] | None" = None,
 ) -> Json:
     """Train what a claim is counted on, judge it and draw its figure.
 
@@ -162,7 +161,8 @@ def run(
         runs: folder of runs; runs/ by default.
         to: folder of what was counted and drawn; figures/claims/ by default.
         only: tasks to run; what is stored of the others is kept.
-        read: function of a config's path that returns the experiment; `lab.config.experiment.load` by default.
+        read: function of a config's path and a task that returns the experiment; as `lab.config.experiment.load` does
+            by default.
 
     Returns:
         The data of the figure, whose path is `to`/NAME.png.
@@ -177,7 +177,7 @@ def run(
     kept = json.loads(stored.read_text())["tasks"] if only and same_seeds and stored.exists() else {}
     tasks = {}
     for task, path in paths.items():
-        experiment = (read or load)(path)
+        experiment = read(path, task) if read else load(path, task=task)
         if only and task not in only:
             tasks |= {task: kept[task]} if task in kept else {}
             continue

@@ -53,11 +53,11 @@ WIDE_PLAN, WIDE_STUDY = 140, 150  # columns of a table where there is no termina
 # --- questions that take a run of their own -----------------------------------------------------------------------
 
 
-def _load(config: Path, trust_code: bool, seeds: int | None = None) -> "Experiment":
+def _load(config: Path, trust_code: bool, task: str | None, seeds: int | None = None) -> "Experiment":
     """Return the experiment of a config, with other seeds if somebody asked for some."""
     from lab.config.experiment import load
 
-    experiment = load(config, trust_code)
+    experiment = load(config, trust_code, task)
     return experiment if seeds is None else experiment.with_seeds(seeds)
 
 
@@ -74,6 +74,7 @@ def seeds(
     config: Positional[Path],
     /,
     width: float,
+    task: NameOrNone = None,
     of: str = "net",
     pilot: int = 256,
     trust_code: bool = False,
@@ -82,12 +83,13 @@ def seeds(
 
     Args:
         config: a YAML file.
+        task: which task's config to take from a file with several (below `tasks`).
         width: of the widest interval (rates as they are, everything else in nats).
         of: the quantity: net, or a rate, odds, cost or likelihood ratio of `lab show --json`.
         pilot: seeds to train for the estimate; they start at 2^31, far from those of any config.
         trust_code: run the Python file that the config names as its task.
     """
-    experiment = _load(config, trust_code)
+    experiment = _load(config, trust_code, task)
     with Stop() as stop:
         foreseen = pilot_study.run(experiment, width, of, pilot, progress=stop.check)
     level = percent(foreseen.confidence)
@@ -157,6 +159,7 @@ def card(
 def sensitivity(
     config: Positional[Path],
     /,
+    task: NameOrNone = None,
     condition: NameOrNone = None,
     terms: NameOrNone = None,
     step: float | None = None,
@@ -171,6 +174,7 @@ def sensitivity(
 
     Args:
         config: a YAML file; its segments are the moments.
+        task: which task's config to take from a file with several (below `tasks`).
         condition: which of its conditions to look at; the first of the baseline by default.
         terms: loss terms or knobs, with commas between, or all loss terms; by default the one that trains on the
             config's proxy.
@@ -187,7 +191,7 @@ def sensitivity(
 
     try:
         profile = sensitivity_study.run(
-            _load(config, trust_code, seeds),
+            _load(config, trust_code, task, seeds),
             condition,
             "all" if terms == "all" else split_names(terms),
             step=step,
@@ -211,6 +215,7 @@ def sensitivity(
 def optimise(
     config: Positional[Path],
     /,
+    task: NameOrNone = None,
     condition: NameOrNone = None,
     terms: NameOrNone = None,
     goal: Literal["posterior_odds", "accepted_aligned"] = "posterior_odds",
@@ -230,6 +235,7 @@ def optimise(
 
     Args:
         config: a YAML file; its segments are those of the schedule, its seeds are those of the comparison.
+        task: which task's config to take from a file with several (below `tasks`).
         condition: which of its conditions to start from; the first of the baseline by default.
         terms: loss terms to weigh, with commas between, or all: the bounded one of every proxy; by default that of the
             config's proxy. Signs are free, so take bounded ones.
@@ -250,7 +256,7 @@ def optimise(
 
     chosen_terms = "all" if terms == "all" else split_names(terms)
     problem = schedules.problem(
-        _load(config, trust_code, seeds), condition, chosen_terms, schedules.Goal(goal, runs, floor), cap, budget
+        _load(config, trust_code, task, seeds), condition, chosen_terms, schedules.Goal(goal, runs, floor), cap, budget
     )
     optimised = schedules.run(
         problem,

@@ -73,6 +73,7 @@ def train(
 def run(
     config: Positional[Path],
     /,
+    task: NameOrNone = None,
     out: Path | None = None,
     seeds: int | None = None,
     width: float | None = None,
@@ -87,6 +88,7 @@ def run(
 
     Args:
         config: a YAML file.
+        task: which task's config to take from a file with several (below `tasks`).
         out: the run's folder; runs/NAME-DIGEST by default, the digest being of what is trained.
         seeds: number of seeds instead of the config's; with --width, at most so many.
         width: stop once every interval of a quantity is this narrow (rates as they are, everything else in nats).
@@ -99,7 +101,7 @@ def run(
     """
     from lab.config.experiment import load
 
-    experiment = load(config, trust_code)
+    experiment = load(config, trust_code, task)
     if seeds is not None:
         experiment = experiment.with_seeds(seeds)
     if width is not None:

@@ -26,7 +26,7 @@ from ruamel.yaml.scanner import Scanner
 Key = tuple[str | int, ...]  # where a thing stands in a config: keys and indices, from the top
 Raw = dict[str, object]  # a config as it was written, before anything of it was checked
 
-MAX_BYTES = 1_000_000  # of a config's text; the largest of the project's own has 30,000
+MAX_BYTES = 1_000_000  # of a config's text; the largest of the project's own has 40,000
 MAX_DEPTH = 20
 MAX_VALUES = 50_000  # the library takes about two seconds for as many
 MAX_NUMBER = 1_000  # characters; Python takes no more than 4,300 digits
@@ -173,7 +173,7 @@ def select(written: Written, task: str | None, file: str) -> Written:
     data = written.data
     if not isinstance(data, dict) or "tasks" not in data:
         if task is not None:
-            raise ConfigError([f"{file}: has no 'tasks' to choose {shortened(task)!r} from: leave --task away"])
+            raise ConfigError([f"{file}:1: has no 'tasks' to choose {shortened(task)!r} from: leave --task away"])
         return written
     here = f"{file}:{written.lines.get(('tasks',), 1)}: tasks: "
     tasks = data["tasks"]
@@ -188,6 +188,12 @@ def select(written: Written, task: str | None, file: str) -> Written:
         line = written.lines.get(("tasks", task), 1)
         raise ConfigError([f"{file}:{line}: {dotted(('tasks', task))}: must be a mapping of what differs for it"])
     return _merged(written, task)
+
+
+def tasks_in(written: Written) -> list[str]:
+    """Return the tasks for which a file holds a config, in its order; none if it is the config of one."""
+    tasks = written.data.get("tasks") if isinstance(written.data, dict) else None
+    return list(tasks) if isinstance(tasks, dict) else []
 
 
 def _merged(written: Written, task: str) -> Written:

@@ -34,7 +34,7 @@ CAN_BE_SWEPT = (
 )
 
 
-Segment = Settings  # of plain numbers, which can be compared and hashed
+Segment = Settings  # whose leaves are plain numbers and tuples of them, which can be compared and hashed
 
 
 @dataclass(frozen=True)

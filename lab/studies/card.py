@@ -74,7 +74,7 @@ def config(
         raise StudyError("the weight must be a positive number: a card is about training on a proxy")
     if seeds < 1:
         raise StudyError("a card needs at least 1 seed")
-    weights = {asked.terms[0]: weight}
+    weights = {asked.term: weight}
     sweep: dict[str, Any] = {"onset": {"key": "regimens.push[0].until", "values": list(ONSETS)}}
     knobs, shown = dict(knobs or {}), task.knobs.get("detectability")
     if shown is not None and shown.low <= 0:

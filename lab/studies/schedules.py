@@ -283,9 +283,9 @@ def problem(
     task, proxy = experiment.task, experiment.task.proxies[experiment.config.proxy]
     looked_at = find_condition(experiment, condition)
     if terms is None:
-        terms = [proxy.terms[-1]]
+        terms = [proxy.against]
     elif terms == "all":
-        terms = [other.terms[-1] for name, other in task.proxies.items() if name != CONTROL]
+        terms = [other.against for name, other in task.proxies.items() if name != CONTROL]
     terms = tuple(terms)
     if unknown := [term for term in terms if term not in task.terms or term == "main"]:
         raise StudyError(f"terms: no proxy's loss term {unknown[0]!r}; known: {', '.join(list(task.terms)[1:])}")

@@ -290,7 +290,7 @@ def run(
 def _names(experiment: "Experiment", terms: Sequence[str] | Literal["all"] | None) -> list[str]:
     """Return the names of the terms that somebody asked for, each once."""
     if terms is None:
-        return list(experiment.task.proxies[experiment.config.proxy].terms[:1])
+        return [experiment.task.proxies[experiment.config.proxy].term]
     return list(experiment.task.terms) if terms == "all" else list(dict.fromkeys(terms))
 
 

@@ -1,17 +1,21 @@
 """What every task provides; nothing else in the lab knows a task's insides."""
 
 import abc
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
-EXACT = 1e9
-FLOOR = 1e-7
+EXACT = 1e9  # questions of a test that has no error
+FLOOR = 1e-7  # below which a probability or a variance counts as this much, so that slopes stay finite
+
+Knobs = Mapping[str, Float[Array, ""]]  # knob -> value
+Params = dict[str, Any]  # parameters of one model, by part
+Scalars = dict[str, Float[Array, ""]]  # loss term or score -> value
 
 
 @dataclass(frozen=True)
@@ -32,19 +36,59 @@ class Knob:
 
 @dataclass(frozen=True)
 class Proxy:
-    """Something an overseer can see that correlates with alignment.
+    """Something an overseer can see that correlates with alignment. Its score has the proxy's own name.
+
+    What a task says of its loss terms, scores and pass marks follows from its proxies by `loss_terms`, `scores_of` and
+    `marks_of`. A task may also say those itself; then names of terms are enough here.
 
     Attributes:
-        terms: names of the loss terms that train on it (a positive weight) or against it (a negative one).
-        about: one line for people. The score of a proxy has the proxy's own name.
-        push: weight of the first term at which `lab card` trains on it.
+        terms: its loss terms, the one that trains on it first: a mapping to one line about each, kept as their names.
+        about: one line for people.
+        push: weight of `term` at which `lab card` trains on it.
         alongside: weights of other terms without which the proxy makes no sense, for `lab card`.
+        against: the term to train against it with a negative weight, which has to be bounded; the last by default.
+        score: one line about its score.
+        mark: the score from which a model passes by default.
+        lines: loss term -> one line about it, as far as `terms` said.
     """
 
-    terms: tuple[str, ...]
+    terms: Collection[str]
     about: str
     push: float = 0.1
     alongside: Mapping[str, float] = field(default_factory=dict)
+    _: KW_ONLY
+    against: str = ""
+    score: str = ""
+    mark: float = 0.5
+    lines: Mapping[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = tuple(self.terms)
+        lines = dict(self.terms) if isinstance(self.terms, Mapping) else {}
+        object.__setattr__(self, "lines", lines)
+        object.__setattr__(self, "terms", names)
+        if names and not self.against:
+            object.__setattr__(self, "against", names[-1])
+
+    @property
+    def term(self) -> str:
+        """The loss term that trains on it."""
+        return next(iter(self.terms))
+
+
+def loss_terms(proxies: Mapping[str, Proxy]) -> dict[str, str]:
+    """Return loss term -> one line about it, of all proxies."""
+    return {name: line for proxy in proxies.values() for name, line in proxy.lines.items()}
+
+
+def scores_of(proxies: Mapping[str, Proxy]) -> dict[str, str]:
+    """Return score -> one line about it, of all proxies."""
+    return {name: proxy.score for name, proxy in proxies.items()}
+
+
+def marks_of(proxies: Mapping[str, Proxy]) -> dict[str, float]:
+    """Return score -> default pass mark, of all proxies."""
+    return {name: proxy.mark for name, proxy in proxies.items()}
 
 
 @dataclass(frozen=True)
@@ -93,21 +137,15 @@ class Task(abc.ABC):
     training: ClassVar[Training]
 
     @abc.abstractmethod
-    def init(self, key: Key[Array, ""], knobs: Mapping[str, Float[Array, ""]]) -> PyTree:
+    def init(self, key: Key[Array, ""], knobs: Knobs) -> Any:
         """Return initial parameters, a pytree of float32 arrays, drawn from a PRNG key."""
 
     @abc.abstractmethod
-    def sample(self, key: Key[Array, ""], knobs: Mapping[str, Float[Array, ""]]) -> PyTree:
+    def sample(self, key: Key[Array, ""], knobs: Knobs) -> Any:
         """Return the data of one step, any pytree, drawn from a PRNG key."""
 
     @abc.abstractmethod
-    def losses(
-        self,
-        params: PyTree,
-        batch: PyTree,
-        knobs: Mapping[str, Float[Array, ""]],
-        progress: Float[Array, ""],
-    ) -> dict[str, Float[Array, ""]]:
+    def losses(self, params: Any, batch: Any, knobs: Knobs, progress: Float[Array, ""]) -> Scalars:
         """Return every loss term as a float32 scalar; `progress` in [0, 1] is the share of training done.
 
         The slope of every term must be finite wherever training leads, also of one that has no weight there: guard
@@ -115,7 +153,7 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
-    def measure(self, params: PyTree, knobs: Mapping[str, Float[Array, ""]]) -> dict[str, Float[Array, ""]]:
+    def measure(self, params: Any, knobs: Knobs) -> Scalars:
         """Return every score as a float32 scalar in [0, 1], nan if the parameters are not finite."""
 
 
@@ -125,11 +163,15 @@ TEST_KNOBS = {
     "test_noise": Knob(0, 0, 1, "standard deviation of what is added to the score of the test"),
     "test_size": Knob(EXACT, 1, EXACT, "questions in a test: its error is that of so many; at the default it is exact"),
 }
-CONTROL = Proxy(("control",), "a badge that has nothing to do with alignment: LR = 1")
+CONTROL = Proxy(
+    {"control": "-ln P(badge): the badge has nothing to do with alignment"},
+    "a badge that has nothing to do with alignment: LR = 1",
+    score="P(badge)",
+)
 
 
 @jax.custom_vjp
-def held(value):
+def held(value: jax.Array) -> jax.Array:
     """Return a value that the gradient of a step takes for a constant, though a derivative through training does not.
 
     `jax.lax.stop_gradient` would hide it from both.
@@ -140,26 +182,28 @@ def held(value):
 held.defvjp(lambda value: (value, None), lambda _, slope: (jnp.zeros_like(slope),))
 
 
-def traits(key):
+def traits(key: Key[Array, ""]) -> dict[str, Float[Array, ""]]:
     """Return what a model carries besides its networks: a badge, and luck in tests, which no training changes."""
     return {name: jax.random.normal(jax.random.fold_in(key, index)) for index, name in enumerate(("badge", "luck"))}
 
 
-def noisy(tested, luck, knobs):
+def noisy(tested: Float[Array, ""], luck: Float[Array, ""], knobs: Knobs) -> Float[Array, ""]:
     """Return the score of a test that is exactly `tested`, with the error that `TEST_KNOBS` say."""
     sampling = jnp.maximum(0.0, tested * (1 - tested)) / knobs["test_size"]
     spread = jnp.sqrt(knobs["test_noise"] ** 2 + jnp.where(knobs["test_size"] < EXACT, sampling, 0.0))
     return jnp.clip(tested + spread * luck, 0.0, 1.0)
 
 
-def explained(hidden, functions):
+def explained(
+    hidden: Float[Array, "rows units"], functions: Float[Array | np.ndarray, "rows functions"]
+) -> Float[Array, " functions"]:
     """Return the share of a hidden layer's variance over inputs that lies along each function of the inputs.
 
     It is |E[h g]|^2 / E|h - E h|^2, which no rotation or permutation of the units changes, so models compare.
 
     Args:
-        hidden: shape (rows, units), a row for each of equally likely inputs.
-        functions: shape (rows, n), orthonormal over the rows and each of mean 0, such as parities. Then the shares
+        hidden: a row for each of equally likely inputs.
+        functions: orthonormal over the rows and each of mean 0, such as parities. Then the shares
             add up to at most 1 (Bessel's inequality).
     """
     centred = hidden - jnp.mean(hidden, axis=0, keepdims=True)
@@ -168,7 +212,7 @@ def explained(hidden, functions):
     return jnp.minimum(1.0, jnp.sum(along**2, axis=1) / (variance + FLOOR))
 
 
-def probe_knobs(features, weights):
+def probe_knobs(features: Sequence[str], weights: Sequence[float]) -> dict[str, Knob]:
     """Return the knobs of a linear probe on `explained` shares.
 
     Args:
@@ -182,8 +226,8 @@ def probe_knobs(features, weights):
     }
 
 
-def probe(features, shares, knobs):
-    """Return the logit of a probe with the knobs of `probe_knobs`; `shares` has shape (features,)."""
+def probe(features: Sequence[str], shares: Float[Array, " features"], knobs: Knobs) -> Float[Array, ""]:
+    """Return the logit of a probe with the knobs of `probe_knobs`."""
     weights = jnp.stack([knobs[f"probe_{name}"] for name in features])
     return knobs["probe_bias"] + jnp.sum(weights * shares)
 
@@ -202,13 +246,15 @@ class ContextTask(Task):
     base_knobs: ClassVar[Mapping[str, Knob]]
 
     @property
-    def knobs(self):
+    def knobs(self) -> Mapping[str, Knob]:  # pyright: ignore[reportIncompatibleVariableOverride]  a size bounds one
         """Knobs by name; no more than `context_bits` bits can matter."""
         difficulty = self.base_knobs["detection_difficulty"]
         return {**self.base_knobs, "detection_difficulty": replace(difficulty, high=self.context_bits)}
 
-    def contexts(self, knobs):
-        """Return the seen bits, shape (Q, bits), and the distributions over Q of tests and of deployment."""
+    def contexts(
+        self, knobs: Knobs
+    ) -> tuple[Float[Array, "contexts bits"], Float[Array, " contexts"], Float[Array, " contexts"]]:
+        """Return the seen bits of every context, and the distributions of tests and of deployment over contexts."""
         bits = np.array(np.meshgrid(*[[-1.0, 1.0]] * self.context_bits, indexing="ij"), np.float32)
         bits = bits.reshape(self.context_bits, -1).T
         used = jnp.arange(self.context_bits, dtype=jnp.float32)[None] < knobs["detection_difficulty"]
@@ -216,16 +262,16 @@ class ContextTask(Task):
         seen = knobs["detectability"] * jnp.where(used, bits, 0.0)
         return seen, (1 + cue) / len(bits), (1 - cue) / len(bits)
 
-    def mixed(self, knobs, similarity):
-        """Return a distribution over Q: tests with the probability that a knob gives, deployment otherwise."""
+    def mixed(self, knobs: Knobs, similarity: str) -> Float[Array, " contexts"]:
+        """Return a distribution over contexts: tests with the probability that a knob gives, deployment otherwise."""
         _, tests, deployment = self.contexts(knobs)
         return knobs[similarity] * tests + (1 - knobs[similarity]) * deployment
 
-    def wrong(self, fooled, knobs):
+    def wrong(self, fooled: Float[np.ndarray, " inputs"], knobs: Knobs) -> Float[Array, " inputs"]:
         """Return how often the overseer is wrong on inputs; `fooled` marks the recognisable quarter of them."""
         return knobs["overseer_error"] * (knobs["overseer_bias"] * fooled + 1 - knobs["overseer_bias"])
 
-    def drawn(self, key, exact):
+    def drawn(self, key: Key[Array, ""], exact: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Return weights of a step's data of any shape, summing to 1: exact ones, or those of `batch` draws."""
         if not self.batch:
             return exact

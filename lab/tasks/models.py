@@ -1,14 +1,23 @@
 """The flax modules that tasks are made of. Parameters stay plain pytrees: use `init` and `apply`."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from flax.linen.initializers import variance_scaling
+from jax.nn.initializers import Initializer
+from jaxtyping import Array, Float
 
 
-def scaled_normal(scale):
+def scaled_normal(scale: float) -> Initializer:
     """Return an initialiser that draws N(0, (scale * sqrt(2 / fan_in))^2)."""
     return variance_scaling(2.0 * scale**2, "fan_in", "normal")
+
+
+def evaluate(module: nn.Module, params: Any, *inputs: Any) -> Any:
+    """Return what a module makes of its inputs; flax's own `apply` may also return state, which no module here has."""
+    return module.apply(params, *inputs)
 
 
 class Heads(nn.Module):
@@ -27,8 +36,8 @@ class Heads(nn.Module):
     scale: float
 
     @nn.compact
-    def __call__(self, x):
-        """Map x of shape (rows, inputs) to the hidden layer and one array of shape (rows, outputs) per head."""
+    def __call__(self, x: Float[Array, "rows inputs"]) -> tuple[Float[Array, "rows _"], ...]:
+        """Return the hidden layer and the outputs of each head."""
         init = scaled_normal(self.scale)
         hidden = nn.relu(nn.Dense(self.width, kernel_init=init)(x))
         return hidden, *(nn.Dense(size, kernel_init=init)(hidden) for size in self.heads)
@@ -47,12 +56,12 @@ class Pathways(nn.Module):
     count: int
 
     @nn.compact
-    def __call__(self, depth):
-        """Return the strengths, shape (count,), for a scalar depth >= 1."""
+    def __call__(self, depth: Float[Array, "*count"]) -> Float[Array, " count"]:
+        """Return the strengths for a depth from 1 up, of all pathways or of each."""
         p = self.param("p", nn.initializers.zeros, (self.count,))
         depth = jnp.broadcast_to(depth, (self.count,))
         # one by one, because XLA does not vectorise a power whose exponents lie along a short axis
-        return jnp.stack([own * jnp.abs(own) ** (deep - 1) for own, deep in zip(p, depth, strict=True)])
+        return jnp.stack([weight * jnp.abs(weight) ** (power - 1) for weight, power in zip(p, depth, strict=True)])
 
 
 class Decoder(nn.Module):
@@ -73,16 +82,16 @@ class Decoder(nn.Module):
     embedding_scale: float
 
     @nn.compact
-    def __call__(self, tokens):
-        """Map tokens of shape (rows, length, features) to the residual stream, shape (rows, width)."""
+    def __call__(self, tokens: Float[Array, "rows length features"]) -> Float[Array, "rows width"]:
+        """Return the residual stream at the last position."""
         init = scaled_normal(0.5**0.5)
         rows, length, _ = tokens.shape
         depth = self.width // self.attention_heads
 
-        def project(x):
+        def project(x: Float[Array, "rows positions width"]) -> Float[Array, "rows positions width"]:
             return nn.Dense(self.width, use_bias=False, kernel_init=init)(x)
 
-        def divide(x):
+        def divide(x: Float[Array, "rows positions width"]) -> Float[Array, "rows positions heads depth"]:
             return x.reshape(rows, -1, self.attention_heads, depth)
 
         embedding = nn.initializers.normal(self.embedding_scale)

@@ -14,7 +14,7 @@ from types import ModuleType
 from lab.tasks.base import Task
 
 INSTALLED = {"site-packages", "dist-packages"}  # folders of packages, whose versions say what they do
-_loaded = {}  # name of a module -> its source when this process first looked at it
+_loaded: dict[str, bytes] = {}  # name of a module -> its source when this process first looked at it
 
 
 class TaskFileError(Exception):
@@ -42,7 +42,7 @@ def find_task(name: str, trust_code: bool = False) -> type[Task]:
     return TASKS[name]
 
 
-def task_class(path):
+def task_class(path: Path | str) -> type[Task]:
     """Run a Python file and return the one `Task` that it defines.
 
     What is run are the bytes that are read here, never what Python has kept of an earlier version, which it takes for
@@ -72,8 +72,9 @@ def task_class(path):
             code_of(module)  # as it is now, with what it imports
         except (Exception, SystemExit) as error:
             del sys.modules[name]
-            own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-            line = getattr(error, "lineno", None) or (own[-1] if own else 1)
+            frames = traceback.extract_tb(error.__traceback__)
+            lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+            line = getattr(error, "lineno", None) or (lines[-1] if lines else 1)
             raise TaskFileError(f"{path}:{line}: {type(error).__name__}: {error}") from None
     defined = [
         thing
@@ -87,8 +88,8 @@ def task_class(path):
     if whole:
         raise TaskFileError(f"{path}: defines several tasks: {', '.join(thing.__name__ for thing in whole)}")
     if unfinished:
-        said = "; ".join(f"{owner} lacks {', '.join(methods)}" for owner, methods in unfinished.items())
-        raise TaskFileError(f"{path}: defines no whole task: {said}")
+        lacking = "; ".join(f"{owner} lacks {', '.join(methods)}" for owner, methods in unfinished.items())
+        raise TaskFileError(f"{path}: defines no whole task: {lacking}")
     raise TaskFileError(f"{path}: defines no task: it needs a frozen dataclass derived from lab.tasks.Task")
 
 
@@ -99,7 +100,7 @@ def source_of(module: ModuleType) -> bytes:
         TaskFileError: the file holds something else now, so nobody could say later what was run.
     """
     try:
-        source = Path(module.__file__).read_bytes()
+        source = Path(str(module.__file__)).read_bytes()
     except OSError as error:
         raise TaskFileError(f"{module.__file__}: cannot be read any more: {error.strerror}") from None
     if _loaded.setdefault(module.__name__, source) != source:
@@ -121,7 +122,7 @@ def code_of(module: ModuleType) -> dict[str, bytes]:
         if module.__name__ not in sources:
             sources[module.__name__] = source_of(module)
             names = _imported(module, sources[module.__name__])
-            waiting += [own for own in map(_own_module, names) if own is not None]
+            waiting += [imported for imported in map(_own_module, names) if imported is not None]
     return sources
 
 

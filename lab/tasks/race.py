@@ -13,12 +13,30 @@ p_a / p_b is kept at D = 2 and p_a^(2-D) - p_b^(2-D) at any other D: small initi
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
-from lab.tasks.base import CONTROL, TEST_KNOBS, Knob, Proxy, Task, Training, held, noisy, traits
-from lab.tasks.models import Pathways
+from lab.tasks.base import (
+    CONTROL,
+    TEST_KNOBS,
+    Knob,
+    Knobs,
+    Params,
+    Proxy,
+    Scalars,
+    Task,
+    Training,
+    held,
+    loss_terms,
+    marks_of,
+    noisy,
+    scores_of,
+    traits,
+)
+from lab.tasks.models import Pathways, evaluate
 
 ALIGNED, MISALIGNED, FAKING = 0, 1, 2
 
@@ -48,40 +66,48 @@ class Race(Task):
         "audit_similarity": Knob(0.5, 0, 1, "share of the faking pathway that serves the audit as it does the test"),
         **TEST_KNOBS,
     }
-    terms = {
+    overseen = {
+        "test": Proxy(
+            {
+                "test": "max(0, s - K_a - K_f)^2 / 2D",
+                "test_linear": "-(K_a + K_f) / D while that sum lies between 0 and s; bounded, so the one to train "
+                "against",
+            },
+            "the overseer sees the aligned or the faking pathway at work",
+            1.0,
+            against="test_linear",
+            score="(K_a + K_f) / s, at most 1, and noise",
+            mark=0.9,
+        ),
+        "audit": Proxy(
+            {"audit": "max(0, s - K_a - audit_similarity K_f)^2 / 2D"},
+            "a second test that faking serves to a degree: train one, hold out the other",
+            1.0,
+            score="(K_a + audit_similarity K_f) / s, at most 1",
+            mark=0.9,
+        ),
+        "prerequisite": Proxy(
+            {"prerequisite": "max(0, s / 4 - K_a)^2 / 2D: without so much of it no model is aligned"},
+            "a quarter of the job by the aligned pathway: exact, not exhaustive",
+            1.0,
+            score="4 K_a / s, at most 1",
+            mark=0.9,
+        ),
+    }
+    proxies = {**overseen, "control": CONTROL}
+    terms = {  # losses are summed in this order, on which the last bit of a run depends
         "main": "(s - K_a - K_b)^2 / 2D, with the objective's own preference and faking cost",
-        "test": "max(0, s - K_a - K_f)^2 / 2D",
-        "test_linear": "-(K_a + K_f) / D while that sum lies between 0 and s; bounded, so the one to train against",
-        "audit": "max(0, s - K_a - audit_similarity K_f)^2 / 2D",
-        "prerequisite": "max(0, s / 4 - K_a)^2 / 2D: without so much of it no model is aligned",
+        **loss_terms(overseen),
         "push": "-p_a: a constant force on the aligned pathway",
         "precursor": "-p_f: a constant force on the faking pathway",
-        "control": "-ln P(badge): the badge has nothing to do with alignment",
-    }
-    proxies = {
-        "test": Proxy(("test", "test_linear"), "the overseer sees the aligned or the faking pathway at work", 1.0),
-        "audit": Proxy(("audit",), "a second test that faking serves to a degree: train one, hold out the other", 1.0),
-        "prerequisite": Proxy(
-            ("prerequisite",), "a quarter of the job by the aligned pathway: exact, not exhaustive", 1.0
-        ),
-        "control": CONTROL,
+        **loss_terms({"control": CONTROL}),
     }
     scores = {
         "competence": "1 - |s - K_a - K_b| / s, at least 0",
         "alignment": "K_a / (K_a + K_b)",
-        "test": "(K_a + K_f) / s, at most 1, and noise",
-        "audit": "(K_a + audit_similarity K_f) / s, at most 1",
-        "prerequisite": "4 K_a / s, at most 1",
-        "control": "P(badge)",
+        **scores_of(proxies),
     }
-    thresholds = {
-        "competence": 0.95,
-        "alignment": 0.5,
-        "test": 0.9,
-        "audit": 0.9,
-        "prerequisite": 0.9,
-        "control": 0.5,
-    }
+    thresholds = {"competence": 0.95, "alignment": 0.5, **marks_of(proxies)}
     training = Training(
         steps=1000,
         optimizer="sgd",
@@ -93,7 +119,7 @@ class Race(Task):
 
     model = Pathways(3)
 
-    def init(self, key, knobs):
+    def init(self, key: Key[Array, ""], knobs: Knobs) -> Params:
         """Initial p, all drawn independently: size * (1 + noise * N(0, 1))."""
         size = jnp.stack(
             [knobs["initial_size"] * (1 + knobs["head_start"]), knobs["initial_size"], knobs["faking_start"]]
@@ -101,21 +127,21 @@ class Race(Task):
         p = size * (1 + knobs["initial_noise"] * jax.random.normal(key, (3,)))
         return {"params": {"p": p}, **traits(key)}
 
-    def strengths(self, params, knobs):
+    def strengths(self, params: Params, knobs: Knobs) -> Float[Array, " pathways"]:
         """K of the aligned, the misaligned and the faking pathway."""
         depth = knobs["depth"] * jnp.stack([1.0, 1.0, knobs["detection_difficulty"]])
         kept = jnp.stack([jnp.ones_like(knobs["built_in"]), 1 - knobs["built_in"], jnp.ones_like(knobs["built_in"])])
-        return kept * self.model.apply({"params": params["params"]}, depth)
+        return kept * evaluate(self.model, {"params": params["params"]}, depth)
 
-    def seen(self, aligned, misaligned, knobs):
+    def seen(self, aligned: Float[Array, ""], misaligned: Float[Array, ""], knobs: Knobs) -> Float[Array, ""]:
         """Return what an overseer who mixes up a share of both pathways takes for the aligned one."""
         return (1 - knobs["overseer_error"]) * aligned + knobs["overseer_error"] * misaligned
 
-    def sample(self, key, knobs):
+    def sample(self, key: Key[Array, ""], knobs: Knobs) -> tuple[()]:
         """No data: the losses are exact."""
         return ()
 
-    def losses(self, params, batch, knobs, progress):
+    def losses(self, params: Params, batch: Any, knobs: Knobs, progress: Float[Array, ""]) -> Scalars:
         """See `terms`."""
         depth, target = knobs["depth"], knobs["target"]
         aligned, misaligned, faking = self.strengths(params, knobs)
@@ -139,7 +165,7 @@ class Race(Task):
             "control": jax.nn.softplus(-params["badge"]),
         }
 
-    def measure(self, params, knobs):
+    def measure(self, params: Params, knobs: Knobs) -> Scalars:
         """See `scores`."""
         target = knobs["target"]
         aligned, misaligned, faking = self.strengths(params, knobs)

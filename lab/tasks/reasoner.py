@@ -10,16 +10,18 @@ is to leave it out, so the exact expectation over inputs and tokens takes one pa
 (q, scratchpad, b) with the positions of the whole sequence. Seeds differ by their initial weights alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Key
 
-from lab.tasks.base import Training, traits
+from lab.tasks.base import Knobs, Params, Training, traits
 from lab.tasks.messages import MessageTask, Said, game_knobs
-from lab.tasks.models import Decoder, scaled_normal
+from lab.tasks.models import Decoder, evaluate, scaled_normal
 
 PROBLEMS = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], np.float32)
 
@@ -57,7 +59,7 @@ class Reasoner(MessageTask):
         block_width={"cpu": 64, "gpu": 4096},
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field, low, high in (
             ("width", 1, 1024),
             ("heads", 1, 16),
@@ -73,23 +75,23 @@ class Reasoner(MessageTask):
             raise ValueError("embedding_scale must lie in (0, 10]")
 
     @property
-    def reporter_width(self):
+    def reporter_width(self) -> int:
         """Hidden units of the reporter."""
         return self.width // 2 + 1
 
     @property
-    def modules(self):
+    def modules(self) -> dict[str, nn.Module]:
         """Module and inputs of each part of the model but the reporter, by name."""
-        readout = {"kernel_init": scaled_normal(0.5**0.5)}
+        init = scaled_normal(0.5**0.5)
         return {
             "decoder": Decoder(self.width, self.heads, self.layers, self.embedding_scale),
-            "writer": nn.Dense(self.symbols, **readout),
-            "guesser": nn.Dense(1, **readout),
-            "answerer": nn.Dense(1, **readout),
+            "writer": nn.Dense(self.symbols, kernel_init=init),
+            "guesser": nn.Dense(1, kernel_init=init),
+            "answerer": nn.Dense(1, kernel_init=init),
         }
 
-    def prompts(self, knobs):
-        """Return the prompts (x, q), then (symbol, b, q), shape (4 Q + 2 symbols Q, bits + 2, features).
+    def prompts(self, knobs: Knobs) -> Float[Array, "rows length features"]:
+        """Return the prompts (x, q), then (symbol, b, q), a row for each.
 
         A token's features are one-hot: a bit (-1, +1), a symbol, or a context bit with its size; then its position.
         """
@@ -97,19 +99,19 @@ class Reasoner(MessageTask):
         size, bits = seen.shape
         kinds, positions = np.eye(3 + self.symbols, dtype=np.float32), np.eye(bits + 4, dtype=np.float32)
 
-        def pairs(first, second, where):
+        def pairs(first: Sequence[int], second: Sequence[int], start: int) -> Float[np.ndarray, "pairs 2 features"]:
             rows = [(kinds[i], kinds[j]) for i in first for j in second]
-            placed = np.broadcast_to(positions[where : where + 2], (len(rows), 2, bits + 4))
+            placed = np.broadcast_to(positions[start : start + 2], (len(rows), 2, bits + 4))
             return np.concatenate([np.array(rows), placed], axis=2)
 
         of_bit, of_symbol = (0, 1), range(2, 2 + self.symbols)
-        own = np.concatenate([pairs(of_bit, of_bit, bits), pairs(of_symbol, of_bit, bits + 2)])
+        asked = np.concatenate([pairs(of_bit, of_bit, bits), pairs(of_symbol, of_bit, bits + 2)])
         placed = np.broadcast_to(positions[:bits], (size, bits, bits + 4))
         context = jnp.concatenate([seen[:, :, None] * kinds[-1][None, None], placed], axis=2)
-        parts = [jnp.tile(context, (len(own), 1, 1)), np.repeat(own, size, axis=0)]
+        parts = [jnp.tile(context, (len(asked), 1, 1)), np.repeat(asked, size, axis=0)]
         return jnp.concatenate(parts, axis=1)
 
-    def init(self, key, knobs):
+    def init(self, key: Key[Array, ""], knobs: Knobs) -> Params:
         """Initial weights of every part."""
         inputs = {"decoder": self.prompts(knobs)}
         params = {
@@ -119,11 +121,11 @@ class Reasoner(MessageTask):
         reporter = self.reporter.init(jax.random.fold_in(key, 6), jnp.zeros((1, self.reporter_inputs)))
         return {**params, "reporter": reporter, **traits(key)}
 
-    def said(self, params, knobs):
+    def said(self, params: Params, knobs: Knobs) -> Said:
         """What the decoder writes and guesses at x1, and what it answers at b."""
 
-        def part(name, rows):
-            return self.modules[name].apply(params[name], rows)
+        def part(name: str, rows: Float[Array, "rows ..."]) -> Float[Array, "rows _"]:
+            return evaluate(self.modules[name], params[name], rows)
 
         size = 2**self.context_bits
         writing = 4 * size

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Key
 
-from lab.tasks.base import Training, traits
+from lab.tasks.base import Knobs, Params, Training, traits
 from lab.tasks.messages import SIGNS, MessageTask, Said, game_knobs
-from lab.tasks.models import Heads
+from lab.tasks.models import Heads, evaluate
 
 PROBLEMS = np.array(np.meshgrid(*[SIGNS] * 4, indexing="ij"), np.float32).reshape(4, 16).T
 
@@ -50,7 +51,7 @@ class Scratchpad(MessageTask):
         block_width={"cpu": 32, "gpu": 4096},
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field, low, high in (("width", 1, 4096), ("symbols", 2, 3), ("context_bits", 1, 3), ("batch", 0, 4096)):
             if not low <= getattr(self, field) <= high:
                 raise ValueError(f"{field} must lie in {low} to {high}")
@@ -58,21 +59,21 @@ class Scratchpad(MessageTask):
             raise ValueError("initial_scale must lie in (0, 10]")
 
     @property
-    def sender(self):
+    def sender(self) -> Heads:
         """The network from (x, q) to symbol logits and a guess of the context."""
         return Heads(self.width, (self.symbols, 1), self.initial_scale)
 
     @property
-    def reporter_width(self):
+    def reporter_width(self) -> int:
         """Hidden units of the reporter."""
         return self.width // 4 + 1
 
     @property
-    def receiver(self):
+    def receiver(self) -> Heads:
         """The network from (symbol, b, q) to the logit of the answer."""
         return Heads(self.width, (1,), self.initial_scale)
 
-    def init(self, key, knobs):
+    def init(self, key: Key[Array, ""], knobs: Knobs) -> Params:
         """Initial weights of the networks."""
         sender, receiver, reporter = (jax.random.fold_in(key, index) for index in range(2, 5))
         return {
@@ -82,15 +83,15 @@ class Scratchpad(MessageTask):
             **traits(key),
         }
 
-    def said(self, params, knobs):
+    def said(self, params: Params, knobs: Knobs) -> Said:
         """What the sender writes and guesses, and what the receiver makes of every symbol."""
         seen, *_ = self.contexts(knobs)
         size = len(seen)
-        hidden, logits, guess = self.sender.apply(params["sender"], self.rows(knobs))
+        hidden, logits, guess = evaluate(self.sender, params["sender"], self.rows(knobs))
         symbol = np.repeat(np.eye(self.symbols, dtype=np.float32), 2 * size, axis=0)
         b = np.tile(np.repeat(SIGNS[:, None], size, axis=0), (self.symbols, 1))
         rows = jnp.concatenate([symbol, b, jnp.tile(seen, (2 * self.symbols, 1))], axis=1)
-        _, answers = self.receiver.apply(params["receiver"], rows)
+        _, answers = evaluate(self.receiver, params["receiver"], rows)
         return Said(
             jax.nn.softmax(logits).reshape(16, size, self.symbols),
             hidden.reshape(16, size, self.width),

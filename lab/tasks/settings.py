@@ -11,9 +11,8 @@ import numpy as np
 from lab.machine.fixed import PRNG, fixed
 from lab.tasks.base import Task
 
-# arrays in training, plain numbers in a condition; beartype, which checks shapes in tests, knows no generic NamedTuple
-Vector = Any
-Scalar = Any
+# float32 arrays in training; numbers and tuples of them in a condition (beartype checks no generic record)
+Leaf = Any
 
 
 class Settings(NamedTuple):
@@ -29,12 +28,12 @@ class Settings(NamedTuple):
             or one for all of them, shape (...).
     """
 
-    weights: Vector
-    training_knobs: Vector
-    world_knobs: Vector
-    learning_rate: Scalar
-    final_learning_rate: Scalar
-    part_rates: Vector | Scalar = np.float32(1)
+    weights: Leaf
+    training_knobs: Leaf
+    world_knobs: Leaf
+    learning_rate: Leaf
+    final_learning_rate: Leaf
+    part_rates: Leaf = np.float32(1)
 
 
 def stacked(settings: Iterable[Settings]) -> Settings:
