@@ -1,6 +1,6 @@
 """Fill the tables of the README and of SCALE.md from figures/, so that no number there is typed by hand.
 
-Command:   python -m experiments.readme
+Command:   python -m experiments.pages
 """
 
 import functools
@@ -21,7 +21,7 @@ from lab.words import bound, chance, in_words, number, percent, with_interval, w
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "experiments/benchmarks/SCALE.md"]
 table = functools.cache(every_claim.table)
-BLOCK = re.compile(r"(<!-- (\w+): made by experiments/readme.py -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (\w+): made by experiments/pages.py -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def markdown(header, rows):

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import lab
-from experiments import readme
+from experiments import pages
 from lab.config.experiment import parse
 from lab.statistics import Counts, interval
 
@@ -16,8 +16,8 @@ def blocks(language):
 
 
 def test_every_table_is_what_the_stored_numbers_say():
-    for page in readme.PAGES:
-        assert readme.fill(page.read_text()) == page.read_text()
+    for page in pages.PAGES:
+        assert pages.fill(page.read_text()) == page.read_text()
     assert "| `train_early` |" in TEXT
 
 
