@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.studies.coverage import summary
-from lab.claims import book as every_claim
+from lab import claims as every_claim
 from lab.figures.run import OUTCOMES
 from lab.figures.style import STYLES
 from lab.report import SHOWN
@@ -24,7 +24,7 @@ from lab.results.store import publish
 from lab.results.summary import worlds
 from lab.statistics import Estimate
 from lab.tasks import TASKS
-from lab.words import bound, chance, in_words, number, percent, with_interval, within
+from lab.words import bound, chance, in_words, name_in_world, number, percent, with_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -135,7 +135,7 @@ def plan() -> str:
             best = budget["conditions"][0]
             value = best["accepted_aligned"]["value"]
             equal = [c for c in budget["conditions"] if abs(c["accepted_aligned"]["value"] - value) < 1e-3]
-            names = " or ".join(f"`{within(point, condition['name'])}`" for condition in equal)
+            names = " or ".join(f"`{name_in_world(point, condition['name'])}`" for condition in equal)
             sure = sum(condition["probability_best"] for condition in equal)
             cells = (cell(best["accepted_aligned"]), cell(best["expected_runs"]), chance(sure))
             rows.append([in_words(point), f"{budget['runs']:,}", names, *cells])

@@ -1,7 +1,8 @@
-"""Numbers and names in words, and estimates as plain JSON values.
+"""Numbers and names as people read them, and numbers as plain JSON values.
 
 Every number that people read is written here: in tables, sentences, figures, the page and LaTeX. The digits of an
 estimate follow its interval, and its limits are rounded outwards, so that nothing printed claims more than is known.
+Every number that goes into JSON or comes out of it passes here too: JSON has no infinities and no nan.
 """
 
 import decimal
@@ -9,9 +10,15 @@ import functools
 import math
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import Any
 
-from lab.statistics import Estimate
+from lab.statistics import PARTS, QUANTITIES, Estimate
+
+Json = dict[str, Any]  # what `json.loads` makes of an object: plain values, whatever they are
+JsonNumber = float | str | None
+World = tuple[tuple[str, float], ...]  # what conditions have in common: (axis of the sweep, value)
 
 WIDER = Decimal("0.1")  # of an interval may be added by rounding, and of a limit that is on one side of 0 be lost
 MOST_DIGITS = 6  # of what is known exactly
@@ -23,21 +30,34 @@ INFINITY = Decimal("Infinity")
 UP, DOWN, NEAREST = decimal.ROUND_CEILING, decimal.ROUND_FLOOR, decimal.ROUND_HALF_EVEN
 
 
-def plain(value):
-    """Return a float as JSON can hold it: infinities become the strings "inf" and "-inf", nan becomes None."""
+def number_json(value: float) -> JsonNumber:
+    """Return a number as JSON can hold it: infinities become the strings "inf" and "-inf", nan becomes None.
+
+    >>> number_json(0.5), number_json(math.inf), number_json(math.nan)
+    (0.5, 'inf', None)
+    """
     if math.isnan(value):
         return None
     return str(value) if math.isinf(value) else value
 
 
-def estimate_json(estimate):
+def number_from_json(value: JsonNumber) -> float:
+    """Return the number that `number_json` wrote.
+
+    >>> number_from_json("-inf"), number_from_json(None)
+    (-inf, nan)
+    """
+    return math.nan if value is None else float(value)
+
+
+def estimate_json(estimate: Estimate) -> Json:
     """Return an `Estimate` as {"value", "low", "high"}."""
-    return {key: plain(value) for key, value in estimate._asdict().items()}
+    return {key: number_json(value) for key, value in estimate._asdict().items()}
 
 
-def from_json(value):
-    """Return the `Estimate` that `estimate_json` made."""
-    return Estimate(*(math.nan if value[key] is None else float(value[key]) for key in Estimate._fields))
+def estimate_from_json(value: Mapping[str, JsonNumber]) -> Estimate:
+    """Return the `Estimate` that `estimate_json` wrote; further keys are ignored."""
+    return Estimate(*(number_from_json(value[key]) for key in Estimate._fields))
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -78,7 +98,7 @@ def with_interval(estimate: Estimate) -> str:
     >>> with_interval(Estimate(math.inf, 94.3, math.inf)), with_interval(Estimate(1.0, 1.0, 1.0))
     ('inf [94, inf]', '1')
     """
-    value, low, high = written(*estimate)
+    value, low, high = value_and_limits(*estimate)
     return value if value == low == high else f"{value} [{low}, {high}]"
 
 
@@ -88,17 +108,17 @@ def rounded(estimate: Estimate) -> str:
     >>> rounded(Estimate(10.894, 8.98, 13.27)), rounded(Estimate(2.8287, 2.6, 3.1))
     ('10.9', '2.8')
     """
-    return written(*estimate)[0]
+    return value_and_limits(*estimate)[0]
 
 
 def limits(estimate: Estimate) -> str:
     """Return the interval of an estimate alone, "[low, high]", as `with_interval` has it."""
-    _, low, high = written(*estimate)
+    _, low, high = value_and_limits(*estimate)
     return f"[{low}, {high}]"
 
 
 @functools.lru_cache(maxsize=2**16)  # a page writes as many, and most of them often
-def written(value: float, low: float, high: float) -> tuple[str, str, str]:
+def value_and_limits(value: float, low: float, high: float) -> tuple[str, str, str]:
     """Return a value and the limits of its interval as text: the value in the interval, the limits rounded outwards.
 
     A limit gets further digits of its own where it would come to lie a tenth nearer to 0, where no effect and no chance
@@ -115,23 +135,21 @@ def written(value: float, low: float, high: float) -> tuple[str, str, str]:
     near = _rounded(x, decimals, NEAREST)
     off = abs(x) * WIDER / 2 if low > 0 or high < 0 else INFINITY
     if low <= value <= high and not (low_end <= near <= high_end and abs(near - x) <= off):
-        more = range(max(decimals, -x.adjusted()), 1 - x.as_tuple().exponent)
+        more = range(max(decimals, -x.adjusted()), 1 + _decimals(x))
         tried = ((count, _rounded(x, count, NEAREST)) for count in more)
         decimals, near = next(pair for pair in tried if low_end <= pair[1] <= high_end and abs(pair[1] - x) <= off)
     return _text(x, near, decimals, small), low_text, high_text
 
 
-def digits_for(low: float, high: float, value: float = math.nan) -> int:
+def _digits(x: Decimal | None, low: Decimal | None, high: Decimal | None) -> int:
     """Return to how many decimals an interval is rounded; below 0: to tens, hundreds and so on.
 
     These end at the first digit of the half width, or at the second where the first makes the interval more than a
     tenth wider. Of an interval with one limit, the distance from the value is the width, or else the limit itself.
+    An end that is not finite is None.
     """
-    return _digits(*(_exact(part) if math.isfinite(part) else None for part in (value, low, high)))
-
-
-def _digits(x: Decimal | None, low: Decimal | None, high: Decimal | None) -> int:
     if low is not None and high is not None:
+        limit = high
         width = EXACT.subtract(high, low)
         first = -(width / 2).adjusted()
         wider = EXACT.subtract(_rounded(high, first, UP), _rounded(low, first, DOWN))
@@ -144,8 +162,8 @@ def _digits(x: Decimal | None, low: Decimal | None, high: Decimal | None) -> int
         first = -width.adjusted()
         wider = EXACT.add(width, abs(EXACT.subtract(_rounded(limit, first, UP if low is None else DOWN), limit)))
     if not width:  # known exactly
-        only = (high if low is None else low).normalize()
-        return min(-only.as_tuple().exponent, MOST_DIGITS - 1 - only.adjusted())
+        only = limit.normalize()
+        return min(_decimals(only), MOST_DIGITS - 1 - only.adjusted())
     return first if EXACT.subtract(wider, width) <= WIDER * abs(width) else first + 1
 
 
@@ -154,9 +172,14 @@ def _exact(value: float) -> Decimal:
     return Decimal(repr(float(value) + 0.0))
 
 
+def _decimals(x: Decimal) -> int:
+    """Return how many decimals a finite number is written with; below 0 if it ends in zeros."""
+    return -int(x.as_tuple().exponent)
+
+
 def _rounded(x: Decimal, decimals: int, mode: str) -> Decimal:
     """Round to a number of decimals, which may be below 0; more than there are change nothing."""
-    return x.quantize(Decimal((0, (1,), -decimals)), mode, EXACT) if decimals < -x.as_tuple().exponent else x
+    return x.quantize(Decimal((0, (1,), -decimals)), mode, EXACT) if decimals < _decimals(x) else x
 
 
 def _limit(x: Decimal, decimals: int, mode: str, small: bool) -> tuple[Decimal, str]:
@@ -257,16 +280,50 @@ def code(text: str, keep: str = "") -> str:
     """
     shown = printable(text, keep)
     quotes = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
-    space = " " * (shown.startswith("`") or shown.endswith("`"))
+    space = " " if shown.startswith("`") or shown.endswith("`") else ""
     return f"{quotes}{space}{shown}{space}{quotes}".replace("|", "\\|")
 
 
-def in_words(coordinates):
+def in_words(coordinates: Iterable[tuple[str, float]]) -> str:
     """Return (axis, value) pairs as "axis = value, ..."."""
     return ", ".join(f"{axis} = {setting(value)}" for axis, value in coordinates)
 
 
-def within(world, name):
-    """Return a condition's name without the coordinates of its world."""
+def name_in_world(world: World, name: str) -> str:
+    """Return a condition's name without the coordinates of its world.
+
+    >>> name_in_world((("preference", 0.1),), "late preference=0.1 onset=0.5")
+    'late onset=0.5'
+    """
     shared = {f"{axis}={setting(value)}" for axis, value in world}
     return " ".join(part for part in name.split() if part not in shared)
+
+
+def plural(noun: str, number: float) -> str:
+    """Return a noun as it stands behind a number.
+
+    >>> plural("run", 1), plural("run", 1.5)
+    ('run', 'runs')
+    """
+    return noun if number == 1 else f"{noun}s"
+
+
+def quantity_words(quantity: str) -> str:
+    """Return what a quantity is called, with its symbol where that is one of a probability or of odds.
+
+    >>> quantity_words("base_rate"), quantity_words("expected_runs")
+    ('base rate, P(A)', 'runs per accepted model')
+    """
+    described = QUANTITIES[quantity]
+    with_symbol = described.unit in ("probability", "odds")
+    return f"{described.words}, {described.symbol}" if with_symbol else described.words
+
+
+def part_words(part: str) -> str:
+    """Return what a part of a log impact is called where it stands beside the others.
+
+    >>> part_words("base_rate"), part_words("likelihood_ratio")
+    ('base rate', 'test (LR)')
+    """
+    words = PARTS[part].words
+    return f"{words} ({QUANTITIES[part].symbol})" if part == "likelihood_ratio" else words

@@ -203,7 +203,7 @@ LOOPS = {  # where a heap is -> bytes by their places
 
 @pytest.mark.parametrize("changes", LOOPS.values(), ids=LOOPS)
 def test_texts_that_hdf5_would_follow_for_ever_are_refused(small, tmp_path, changes):
-    """Places as in III.E of the format's specification: a heap has its size at 8 and its first text at 16, size at 24."""
+    """Places as in III.E of the format's specification: a heap has its size at 8, its first text at 16, size at 24."""
     path = next(iter(Run(small).shards().values()))
     heap = path.read_bytes().index(b"GCOL\x01")
     with pytest.raises(ValueError, match="it is not a shard"):

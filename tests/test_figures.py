@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from lab import cli, figures
-from lab.figures.run import NET, OUTCOMES, PARTS, draw_response
+from lab.figures.run import OUTCOMES, PART_COLOURS, draw_response
 from lab.figures.style import OTHERS, STYLES, kind_of, style_of
-from lab.report.charts import SHAPES
+from lab.report.page.charts import SHAPES
 from lab.results.store import StoreError
 from tests.hand_made import made
 
@@ -45,7 +45,7 @@ def test_what_may_touch_differs_in_grey(seen):
     for (_, one, hatch), (_, other, another) in itertools.combinations(OUTCOMES.values(), 2):
         assert contrast(one, other, seen) > (1.5 if hatch == another else 1.2)
     assert contrast(OUTCOMES["aligned_pass"][1], OUTCOMES["misaligned_pass"][1], seen) > 3
-    for one, other in itertools.combinations([*(colour for _, colour in PARTS.values()), NET], 2):
+    for one, other in itertools.combinations(PART_COLOURS.values(), 2):
         assert contrast(one, other, seen) > 1.5
 
 
@@ -81,15 +81,15 @@ def test_a_line_goes_along_its_axis_and_has_a_gap_where_nothing_is_known():
     """In the order of the config it would run to and fro, and be called by its name at the height of the last one."""
     _, ax = figures.subplots()
     conditions = along([0.5, 0.1, 0.9, 0.3, 0.7, 1.0], [0.6, 0.2, 0.8, None, 0.7, None])
-    ((height, _, _),) = draw_response(conditions, ax, "share", ["base_rate"], "P(A)")
-    (line,) = ax.lines
+    ((height, _, _),) = draw_response(conditions, ax, "share", ["base_rate"])
+    line, *marks = ax.lines
     assert line.get_xdata().tolist() == [0.1, 0.3, 0.5, 0.7, 0.9, 1.0]
     np.testing.assert_array_equal(line.get_ydata(), [0.2, np.nan, 0.6, 0.7, 0.8, np.nan])
     assert height == 0.8
-    (intervals,) = ax.collections
-    assert [piece[:, 0].tolist() for piece in intervals.get_segments()] == [[x, x] for x in (0.1, 0.5, 0.7, 0.9)]
+    intervals = [mark for mark in marks if len(mark.get_xdata()) == 2]
+    assert [list(mark.get_xdata()) for mark in intervals] == [[x, x] for x in (0.1, 0.5, 0.7, 0.9)]
     _, ax = figures.subplots()
-    assert draw_response(along([1, 2, 3], [None] * 3), ax, "share", ["base_rate"], "P(A)") == []
+    assert draw_response(along([1, 2, 3], [None] * 3), ax, "share", ["base_rate"]) == []
 
 
 def draw(data):

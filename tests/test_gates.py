@@ -14,7 +14,7 @@ from scipy.stats import beta, binom, norm
 
 from lab import figures, report
 from lab.decision import finite_budget
-from lab.figures.gates import draw_curves
+from lab.figures.studies import draw_curves
 from lab.results.outcomes import UnknownName
 from lab.statistics import Counts
 from lab.studies.rejection import Gate, best_gates, compute_budget, fates, roc, sweep

@@ -10,8 +10,7 @@ import h5netcdf
 import numpy as np
 import pytest
 
-from lab import cli
-from lab.claims import book as claims
+from lab import claims, cli
 from lab.config.experiment import parse
 from lab.results import outcomes, summary
 from lab.results.store import Run, StoreError, lock

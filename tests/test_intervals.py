@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, norm
 
-from experiments.studies import rivals
+from experiments.studies import published_intervals
 from lab.ideas import Beta, evidence
 from lab.statistics import (
     QUANTITIES,
@@ -77,13 +77,13 @@ def test_counts_are_whole_numbers(bad):
 
 
 METHODS = {
-    "simel_katz_log": rivals.katz,
+    "simel_katz_log": published_intervals.katz,
     "koopman_score": partial(ratio_interval, correction=False),
     "miettinen_nurminen": ratio_interval,
     "gart_nam_skew": partial(ratio_interval, skewness=True, correction=False),
     "scas_laud2017": partial(ratio_interval, skewness=True),
-    "mover_r_wilson": rivals.mover,
-    "mover_r_jeffreys_median": rivals.mover_jeffreys,
+    "mover_r_wilson": published_intervals.mover,
+    "mover_r_jeffreys_median": published_intervals.mover_jeffreys,
 }
 
 
@@ -122,8 +122,8 @@ def test_both_likelihood_ratios_as_published(example):
         ("koopman_score", METHODS["koopman_score"]),
         ("miettinen_nurminen", ratio_interval),
         ("scas", METHODS["scas_laud2017"]),
-        ("walter", rivals.walter),
-        ("mover_r_wilson", rivals.mover),
+        ("walter", published_intervals.walter),
+        ("mover_r_wilson", published_intervals.mover),
     ],
 )
 @pytest.mark.parametrize("case", LR["boundary_cases"], ids=lambda case: f"{case['x_T_and_A']}-{case['x_T_and_notA']}")
@@ -150,9 +150,9 @@ ENUMERATED = {
     "miettinen_nurminen": ratio_interval,
     "scas_skew": METHODS["scas_laud2017"],
     "koopman_score": METHODS["koopman_score"],
-    "katz_log": rivals.katz,
-    "walter_adj_log": rivals.walter,
-    "mover_r_wilson": rivals.mover,
+    "katz_log": published_intervals.katz,
+    "walter_adj_log": published_intervals.walter,
+    "mover_r_wilson": published_intervals.mover,
 }
 
 

@@ -30,7 +30,7 @@ WINGS = [
     "__main__",
 ]
 JAX = {"tasks", "models", "training", "__main__"}
-WITH_JAX = {"machine.fixed", "config.experiment", "studies.estimators"}
+WITH_JAX = {"machine.fixed", "config.experiment", "config.sweep", "studies.estimators"}
 
 
 def imported(path):

@@ -137,18 +137,17 @@ def test_checkpoints_are_shares_or_indices_of_any_type(results):
     assert counts(results, "hold_out", checkpoint=np.float16(0.5)) == counts(results, "hold_out", checkpoint=0)
 
 
-@pytest.mark.parametrize(
-    "turn",
-    {
-        "sorted": lambda results: results.sortby("condition"),
-        "picked": lambda results: results.sel(condition=["early", "hold_out"]),
-        "grouped": lambda results: xr.concat([own for _, own in results.groupby("regimen")], "condition"),
-        "one of two": lambda results: results.sel(condition=["hold_out"]),
-        "with remarks": lambda results: results.assign_coords(note=("condition", ["", "x"]), of=("seed", range(8))),
-        "other seeds first": lambda results: results.sortby("seed", ascending=False),
-    }.values(),
-    ids=str,
-)
+TURNS = {
+    "sorted": lambda results: results.sortby("condition"),
+    "picked": lambda results: results.sel(condition=["early", "hold_out"]),
+    "grouped": lambda results: xr.concat([part for _, part in results.groupby("regimen")], "condition"),
+    "one of two": lambda results: results.sel(condition=["hold_out"]),
+    "with remarks": lambda results: results.assign_coords(note=("condition", ["", "x"]), of=("seed", range(8))),
+    "other seeds first": lambda results: results.sortby("seed", ascending=False),
+}
+
+
+@pytest.mark.parametrize("turn", TURNS.values(), ids=TURNS)
 def test_a_condition_keeps_its_knobs_and_counts_wherever_it_stands(results, turn):
     """Attributes do not follow where xarray reorders, so nothing in them stands for a place."""
     rows = {row.name: row for row in summarise(results)}

@@ -10,7 +10,7 @@ from lab.results import outcomes
 from lab.statistics import Counts
 from lab.studies import sensitivity
 from lab.training import engine
-from tests.test_race import integrate, share
+from tests.test_tasks_race import integrate, share
 
 RACE = """
 name: moments

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lab import words
 from lab.statistics import Counts, Estimate, estimate
-from lab.words import bound, number, printable, rounded, with_interval, within
+from lab.words import bound, name_in_world, number, printable, rounded, with_interval
 
 NUMBER = r"-?(?:inf|[\d,]+(?:\.\d+)?(?:e-?\d+)?)"
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -134,4 +134,4 @@ def test_nothing_that_a_terminal_obeys_is_printed():
 
 
 def test_a_name_without_its_world():
-    assert within((("x", 0.1), ("y", 2.0)), "late x=0.1 y=2 onset=0.5") == "late onset=0.5"
+    assert name_in_world((("x", 0.1), ("y", 2.0)), "late x=0.1 y=2 onset=0.5") == "late onset=0.5"

@@ -1,6 +1,6 @@
 """How large is the page of `lab report`, and how long does a browser take to open it?
 
-Command:   python -m experiments.benchmarks.page
+Command:   python -m experiments.benchmarks.page [--out FILE]
 Expected:  100 conditions: below 10 MB, ready in under 2 s
 Cost:      three minutes on 2 cores; needs Debian's chromium
 
@@ -8,23 +8,21 @@ Ready means that the explorable charts are drawn and can be used. One window is 
 Rows replace those of the same device in figures/page.json.
 """
 
-import json
+import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
-from experiments.benchmarks.sweep import DEVICE
+from experiments.benchmarks.records import local_device, store_rows, timed
 from lab import cli
-from lab.config.experiment import load, parse
-from lab.results.store import publish
+from lab.config.experiment import Experiment, load, parse
 from lab.training import engine
+from lab.words import Json
 
-FILE, OPENINGS = Path("figures/page.json"), 9
+OPENINGS = 9  # that count, an odd number
+CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 HUNDRED = """
 name: hundred
@@ -43,42 +41,61 @@ sweep:
 """
 
 
-def opened(browser, path):
-    """Return the seconds until the page can be used."""
-    page, started = browser.new_page(), time.monotonic()
-    page.goto(path.as_uri())
-    page.wait_for_selector("#explore svg")
-    page.wait_for_selector("#choose select")
-    seconds = time.monotonic() - started
+def build_page(experiment: Experiment, folder: Path) -> Path:
+    """Run an experiment and return the path of its page."""
+    run, path = engine.run(experiment, folder / experiment.name), folder / f"{experiment.name}.html"
+    assert cli.main(["report", str(run.path), "--out", str(path)]) == 0
+    return path
+
+
+def open_page(browser: Browser, path: Path) -> float:
+    """Open a page in a window of its own and return the seconds until it can be used."""
+    page = browser.new_page()
+
+    def open_and_wait() -> None:
+        page.goto(path.as_uri())
+        page.wait_for_selector("#explore svg")
+        page.wait_for_selector("#choose select")
+
+    _, seconds = timed(open_and_wait)
     page.close()
     return seconds
 
 
-def main():
-    device = subprocess.run([sys.executable, "-c", DEVICE], check=True, capture_output=True, text=True).stdout.strip()
+def measure() -> list[Json]:
+    """Return a row per page."""
     rows = []
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
-        pages = {}
-        for experiment in (parse(HUNDRED), load("configs/quickstart.yaml")):
-            run = engine.run(experiment, Path(folder, experiment.name))
-            path = Path(folder, f"{experiment.name}.html")
-            assert cli.main(["report", str(run.path), "--out", str(path)]) == 0
-            pages[path] = (experiment.name, len(experiment.conditions), len(experiment.seeds))
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        times = {path: [] for path in pages}
-        for _ in range(1 + OPENINGS):
-            for path, own in times.items():  # in turn, because machines are noisy
-                own.append(opened(browser, path))
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as driver:
+        experiments = [parse(HUNDRED), load("configs/quickstart.yaml")]
+        paths = [build_page(experiment, Path(name)) for experiment in experiments]
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        # in turn, because machines are noisy; the first does not count
+        turns = [[open_page(browser, path) for path in paths] for _ in range(1 + OPENINGS)]
         browser.close()
-        for path, (name, conditions, seeds) in pages.items():
-            own = sorted(times[path][1:])
-            row = {"device": device, "run": name, "conditions": conditions, "models": conditions * seeds}
-            row |= {"megabytes": round(path.stat().st_size / 1e6, 1), "openings": OPENINGS}
-            rows.append(row | {"median_s": round(statistics.median(own), 2), "slowest_s": round(own[-1], 2)})
-    others = json.loads(FILE.read_text()) if FILE.exists() else []
-    rows = [other for other in others if other["device"] != device] + rows
-    publish(FILE, (json.dumps(rows, indent=1) + "\n").encode())
-    print(json.dumps(rows, indent=1))
+        for experiment, path, (_, *seconds) in zip(experiments, paths, zip(*turns, strict=True), strict=True):
+            conditions = len(experiment.conditions)
+            rows.append(
+                {
+                    "run": experiment.name,
+                    "conditions": conditions,
+                    "models": conditions * len(experiment.seeds),
+                    "megabytes": round(path.stat().st_size / 1e6, 1),
+                    "openings": OPENINGS,
+                    "median_s": round(statistics.median(seconds), 2),
+                    "slowest_s": round(max(seconds), 2),
+                }
+            )
+    return rows
+
+
+def main() -> None:
+    """Measure both pages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("figures/page.json"))
+    out = parser.parse_args().out
+    device = local_device()
+    store_rows(out, [{"device": device, **row} for row in measure()])
+    print(out.read_text())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What do a million shards cost that nobody trains: names, locks, looking for what is missing, checking, reading?
 
-Command:   python -m experiments.benchmarks.scale [--shards 1000000]
+Command:   python -m experiments.benchmarks.scale [--shards 1000000] [--out FILE]
 Expected:  looking for what is missing takes seconds; reading everything, at a millisecond or two each, half an hour
 Cost:      four minutes on 2 cores, a million empty files in the temporary folder
 
@@ -11,77 +11,88 @@ timed on 500 real shards and multiplied. Writes figures/scale.json.
 
 import argparse
 import hashlib
-import json
 import resource
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 
-from lab.config.experiment import parse
+from experiments.benchmarks.records import store, timed
+from lab.config.experiment import Experiment, parse
 from lab.results import outcomes
-from lab.results.store import Run, publish
+from lab.results.store import Run
 from lab.training import engine
+from lab.words import Json
 
 CONFIG = "name: scale\ntask: scratchpad\nseeds: {seeds}\nregimens:\n  hold_out: [{{until: 1}}]\n"
-REAL = 500
+REAL = 500  # shards that are written, checked and read
+EMPTY = hashlib.sha256(b"").hexdigest()
 
 
-def timed(act):
-    started = time.monotonic()
-    return act(), time.monotonic() - started
+def look_for_missing(experiment: Experiment, folder: Path) -> tuple[Run, Json]:
+    """Make up a run that lacks three shards and return it, and how long looking for these takes."""
+    (folder / "shards").mkdir()
+    run, preparing = timed(lambda: engine.prepare(experiment, folder))
+    keys = outcomes.expected_shards(run.manifest)
+    lost = {keys[0], keys[len(keys) // 2], keys[-1]}
+
+    def name_shards() -> None:
+        for key in keys:
+            if key not in lost:
+                (folder / "shards" / f"{run.shard(*key)}.{EMPTY}.nc").touch()
+
+    _, naming = timed(name_shards)
+    missing, looking = timed(lambda: engine.missing_shards(run))
+    assert set(missing) == lost
+    return run, {
+        "prepare_seconds": round(preparing, 2),
+        "name_seconds": round(naming, 1),
+        "missing_seconds": round(looking, 1),
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),  # from KiB
+    }
 
 
-def main():
+def write_and_read(experiment: Experiment, run: Run) -> Json:
+    """Write, check and read real shards, and return what one takes.
+
+    Args:
+        experiment: whose scores they hold.
+        run: empty.
+    """
+    names, width, random = list(experiment.task.scores), run.manifest["block_width"], np.random.default_rng(0)
+    checkpoints = run.manifest["checkpoints"]
+    scores = random.random((width, len(checkpoints), len(names)), np.float32)
+    shards = {
+        (leaf, seed): outcomes.shard(scores, names, seed + np.arange(width), checkpoints)
+        for leaf, seed in outcomes.expected_shards(run.manifest)[:REAL]
+    }
+    _, writing = timed(lambda: [run.write(leaf, seed, shard) for (leaf, seed), shard in shards.items()])
+    paths = list(run.shards().values())
+    _, checking = timed(run.clean)
+    _, reading = timed(lambda: [run.read(path) for path in paths])
+    seconds = {"write": writing, "check": checking, "read": reading}
+    return {
+        "bytes_per_shard": round(sum(path.stat().st_size for path in paths) / len(shards)),
+        **{f"{what}_milliseconds": round(1e3 * value / len(shards), 2) for what, value in seconds.items()},
+    }
+
+
+def main() -> None:
+    """Measure a run with many shards."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shards", type=int, default=1_000_000)
     parser.add_argument("--out", type=Path, default=Path("figures/scale.json"))
     options = parser.parse_args()
     engine.use_all_cores()
-    with tempfile.TemporaryDirectory() as place:
-        width = parse(CONFIG.format(seeds=1)).training.block_width["cpu"]
-        experiment = parse(CONFIG.format(seeds=options.shards * width))
-        Path(place, "shards").mkdir()
-        stored, preparing = timed(lambda: engine.prepare(experiment, Path(place)))
-        empty = hashlib.sha256(b"").hexdigest()
-        keys = outcomes.expected_shards(stored.manifest)
-        lost = {keys[0], keys[len(keys) // 2], keys[-1]}
-
-        def name():
-            for key in keys:
-                if key not in lost:
-                    Path(place, "shards", f"{stored.shard(*key)}.{empty}.nc").touch()
-
-        _, naming = timed(name)
-        missing, looking = timed(lambda: engine.missing_shards(stored))
-        assert set(missing) == lost
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-    with tempfile.TemporaryDirectory() as place:
-        Path(place, "shards").mkdir()
-        stored, random = Run.create(Path(place), stored.manifest), np.random.default_rng(0)
-        scores = random.random((width, len(experiment.ends), len(experiment.task.scores)), np.float32)
-        shard = outcomes.shard(scores, list(experiment.task.scores), np.arange(width), np.linspace(0.05, 1, 20))
-        _, writing = timed(lambda: [stored.write(0, index * width, shard) for index in range(REAL)])
-        paths = list(stored.shards().values())
-        size = sum(path.stat().st_size for path in paths) / REAL
-        _, checking = timed(stored.clean)
-        _, reading = timed(lambda: [stored.read(path) for path in paths])
-    row = {
-        "shards": options.shards,
-        "models_per_shard": width,
-        "prepare_seconds": round(preparing, 2),
-        "name_seconds": round(naming, 1),
-        "missing_seconds": round(looking, 1),
-        "peak_mib": round(peak),
-        "bytes_per_shard": round(size),
-        **{
-            f"{what}_milliseconds": round(1e3 * seconds / REAL, 2)
-            for what, seconds in {"write": writing, "check": checking, "read": reading}.items()
-        },
-    }
-    publish(options.out, (json.dumps(row, indent=1) + "\n").encode())
+    width = parse(CONFIG.format(seeds=1)).training.block_width["cpu"]
+    experiment = parse(CONFIG.format(seeds=options.shards * width))
+    with tempfile.TemporaryDirectory() as folder:
+        run, row = look_for_missing(experiment, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "shards").mkdir()
+        row |= write_and_read(experiment, Run.create(Path(folder), run.manifest))
+    row = {"shards": options.shards, "models_per_shard": width, **row}
+    store(options.out, row)
     print(row)
 
 

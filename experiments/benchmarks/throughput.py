@@ -22,98 +22,97 @@ of shared memory for each of 132 multiprocessors):
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
-import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from lab.results.store import publish
-from lab.tasks import TASKS
+from experiments.benchmarks.records import Device, device_name, store_rows, timed
+from lab.tasks import TASKS, Task
 from lab.tasks.settings import Settings, stacked
 from lab.training.engine import use_all_cores
 from lab.training.population import Trainer
+from lab.words import Json
 
 WIDTHS = {"cpu": (32, 64, 128, 256), "gpu": (256, 1_024, 4_096, 16_384, 65_536)}
 ROUNDS = 3
 
 
-def settings(task):
-    """Return the defaults of a task, for all lanes."""
+def default_settings(task: Task) -> Settings:
+    """Return the defaults of a task with `main` alone, for all lanes."""
     knobs = np.array([knob.default for knob in task.knobs.values()], np.float32)
     weights = np.array([float(term == "main") for term in task.terms], np.float32)
-    rates = (np.float32(task.training.learning_rate), np.float32(task.training.final_learning_rate))
-    return Settings(weights, knobs, knobs, *rates)
+    rate, final_rate = task.training.learning_rate, task.training.final_learning_rate
+    return Settings(weights, knobs, knobs, np.array(rate, np.float32), np.array(final_rate, np.float32))
 
 
-def prepare(task, width, devices):
-    """Return a function that trains one block of lanes to the end, the number of lanes and the compile time."""
+class Block(NamedTuple):
+    """A compiled program that trains one block.
+
+    Attributes:
+        train: trains the block to the end.
+        lanes: number of models in it.
+        compiling: seconds that compiling took.
+    """
+
+    train: Callable[[], None]
+    lanes: int
+    compiling: float
+
+
+def prepare(task: Task, width: int, devices: Sequence[Device]) -> Block:
+    """Compile the program that trains blocks of a width."""
     trainer = Trainer(task, task.training, width, devices, used=("main",))
-    own = settings(task)
+    settings = default_settings(task)
     seeds = np.arange(trainer.lanes, dtype=np.uint32)
 
-    def train(last):
-        state = trainer.init(seeds, own)
-        trainer.train(seeds, stacked([own]), state, [0, last])[1].block_until_ready()
+    def train(last: int) -> None:
+        state = trainer.init(seeds, settings)
+        trainer.train(seeds, stacked([settings]), state, [0, last])[1].block_until_ready()
 
-    started = time.perf_counter()
-    train(1)
-    return (lambda: train(task.training.steps)), trainer.lanes, time.perf_counter() - started
-
-
-def device_name(devices):
-    """Return what the machine is, in a few words."""
-    if devices[0].platform != "cpu":
-        return f"{len(devices)} x {devices[0].device_kind}"
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return f"{len(devices)} cores of {model or platform.machine()}"
+    _, compiling = timed(lambda: train(1))
+    return Block(lambda: train(task.training.steps), trainer.lanes, compiling)
 
 
-def measure(task, devices):
+def measure(task: Task, devices: Sequence[Device]) -> Iterator[Json]:
     """Return a row per block width that fits into memory."""
     kind = "cpu" if devices[0].platform == "cpu" else "gpu"
-    ready = {width: prepare(task, width, devices) for width in WIDTHS[kind]}
-    seconds = {width: [] for width in ready}
-    for _ in range(ROUNDS):
-        for width, (train, *_) in ready.items():
-            started = time.perf_counter()
-            train()
-            seconds[width].append(time.perf_counter() - started)
-    for width, (_, lanes, compiling) in ready.items():
-        median = statistics.median(seconds[width])
+    blocks = {width: prepare(task, width, devices) for width in WIDTHS[kind]}
+    turns = [{width: timed(block.train)[1] for width, block in blocks.items()} for _ in range(ROUNDS)]
+    for width, block in blocks.items():
+        seconds = [turn[width] for turn in turns]
+        median = statistics.median(seconds)
         yield {
             "device": device_name(devices),
             "jax": jax.__version__,
             "task": task.name,
             "block_width": width,
-            "lanes": lanes,
+            "lanes": block.lanes,
             "steps": task.training.steps,
-            "models_per_second": round(lanes / median, 1),
-            "seed_steps_per_second": round(lanes * task.training.steps / median),
-            "compile_seconds": round(compiling, 1),
-            "rounds": [round(value, 3) for value in seconds[width]],
+            "models_per_second": round(block.lanes / median, 1),
+            "seed_steps_per_second": round(block.lanes * task.training.steps / median),
+            "compile_seconds": round(block.compiling, 1),
+            "rounds": [round(value, 3) for value in seconds],
         }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    """Measure every task at every width, and store the rows of each task as soon as they are there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("figures/throughput.json"))
     out = parser.parse_args().out
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     use_all_cores()
-    devices = jax.devices()
-    rows = json.loads(out.read_text()) if out.exists() else []
-    rows = [row for row in rows if row["device"] != device_name(devices)]
+    devices, rows = jax.devices(), []
     for name in TASKS:
         for row in measure(TASKS[name](), devices):
             rows.append(row)
             print(row, flush=True)
-            publish(out, (json.dumps(rows, indent=1) + "\n").encode())
+            store_rows(out, rows)
 
 
 if __name__ == "__main__":

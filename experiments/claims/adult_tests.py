@@ -16,7 +16,7 @@ end and the LR falls from there to the end; contradicted if P(T|not A) at 30% is
 
 import numpy as np
 
-from lab.claims import book as claims
+from lab import claims
 from lab.results import outcomes
 
 CONFIGS = "regimens"

@@ -24,7 +24,7 @@ import numpy as np
 
 from experiments.claims.early_rejection import gained
 from experiments.claims.sgd_hacks_first import gate
-from lab.claims import book as claims
+from lab import claims
 from lab.results import outcomes
 from lab.words import number, with_interval
 

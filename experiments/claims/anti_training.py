@@ -12,7 +12,7 @@ runs, and raises the LR of the test; contradicted if it raises P(T) or lowers th
 the early one does to P(A) is said beside it.
 """
 
-from lab.claims import book as claims
+from lab import claims
 
 CONFIGS = "regimens"
 

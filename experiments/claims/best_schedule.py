@@ -17,12 +17,10 @@ budgets; contradicted if it loses at one, or is level at both and its gain over 
 depends (on the budget) if it wins at one and is level at the other; else undecided.
 """
 
-from tueplots import figsizes
-
-from lab.claims import book as claims
+from lab import claims
 from lab.config.experiment import parse
-from lab.figures.schedules import draw_rivals, draw_schedule
-from lab.figures.style import subplots
+from lab.figures.studies import draw_rivals, draw_schedule
+from lab.figures.style import WIDTH, subplots
 from lab.report import estimate_json, optimised_json
 from lab.results import outcomes
 from lab.studies import schedules as optimise
@@ -91,29 +89,31 @@ def judge(stored):
     return claims.Verdict(verdict, "; ".join(why))
 
 
+def plotted(stored):
+    """Return what every schedule reaches under the larger budget, the best first, as plain JSON values."""
+    return [
+        {"name": row.name, "value": estimate_json(row.value), "gain": row.gain and estimate_json(row.gain)}
+        for row in rows(stored.task, stored.data["budgets"][-1])
+    ]
+
+
 def draw(data):
     """A row per task: the schedules found under both budgets, and what every schedule reaches under the larger one."""
-    width, tasks = figsizes.neurips2024()["figure.figsize"][0], data["tasks"]
+    tasks = data["tasks"]
     figure, axes = subplots(
-        len(tasks), 3, figsize=(width * 1.15, 2.4 * len(tasks)), squeeze=False, width_ratios=[1, 1, 1.2]
+        len(tasks), 3, figsize=(WIDTH * 1.15, 2.4 * len(tasks)), squeeze=False, width_ratios=[1, 1, 1.2]
     )
-    for row, (task, own) in zip(axes, tasks.items(), strict=True):
-        for ax, share, budget in zip(row, SHARES, own["budgets"], strict=False):
+    for row, (task, counts) in zip(axes, tasks.items(), strict=True):
+        for ax, share, budget in zip(row, SHARES, counts["budgets"], strict=False):
             draw_schedule(budget["search"], ax, 0)
             ax.set_title(f"{task}, budget {share:g} cap", loc="left", fontsize="x-small")
             ax.set_xlabel("share of training")
         row[1].set_ylabel("")
-        every = [
-            {"name": r.name, "value": estimate_json(r.value), "gain": r.gain and estimate_json(r.gain)}
-            for r in rows(task, own["budgets"][-1])
-        ]
-        draw_rivals({**own["budgets"][-1]["search"], "rivals": every}, row[2])
+        draw_rivals(counts["plotted"], row[2], GOAL.name)
     return figure
 
 
-def caption(data, verdicts):
-    """Return the caption."""
-    return claims.caption(data, verdicts) + (
-        " Left and middle: the schedule found (orange, filled where the goal still has a slope beyond noise) and those "
-        "from other starts (grey). Right: P(accepted is aligned) within three runs at the larger budget."
-    )
+CAPTION = claims.Caption(
+    after="Left and middle: the schedule found (orange, filled where the goal still has a slope beyond noise) and "
+    "those from other starts (grey). Right: P(accepted is aligned) within three runs at the larger budget."
+)

@@ -13,7 +13,7 @@ better than holding out, and with 1,000 runs that same regimen is worse; contrad
 others do; else undecided.
 """
 
-from lab.claims import book as claims
+from lab import claims
 
 CONFIGS = "regimens"
 TRAINED = ("early", "early_strong", "late", "throughout")

@@ -10,7 +10,7 @@ world where a held-out test is imperfect.
 Rule, per task: supported if P(A) built in is above P(A|T) held out; contradicted if below; else undecided.
 """
 
-from lab.claims import book as claims
+from lab import claims
 
 
 def judge(stored):

@@ -21,16 +21,16 @@ import itertools
 import jax
 import numpy as np
 from scipy.stats import binom
-from tueplots import figsizes
 
-from lab.claims import book as claims
-from lab.figures.style import label, style_of, subplots
+from lab import claims
+from lab.figures.style import WIDTH, interval, label, mark_of, subplots
 from lab.machine.fixed import fixed
 from lab.results import outcomes, summary
 from lab.statistics import Estimate
 from lab.tasks.settings import stacked
 from lab.training.engine import block_width, use_all_cores, used_terms
 from lab.training.population import Trainer
+from lab.words import estimate_from_json, estimate_json
 
 LEAST, MOST_DRAWN = 8, 6.0
 ALONG = np.linspace(0, 1, 11)
@@ -145,19 +145,26 @@ def judge(stored):
     return claims.Verdict(claims.CONTRADICTED if worse + better >= 3 else claims.UNDECIDED, why)
 
 
+def plotted(stored):
+    """Return regimen -> distance and net as plain JSON values, of those with enough pairs of models."""
+    return {
+        name: {"distance": estimate_json(distance), "net": estimate_json(net)}
+        for name, (distance, _, net) in measured(stored).items()
+    }
+
+
 def draw(data):
     """A panel per task: the net of a regimen over how near its passing models are to failing ones."""
-    tasks, width = data["tasks"], figsizes.neurips2024()["figure.figsize"][0]
-    figure, axes = subplots(1, len(tasks), figsize=(width * 1.2, 1.9), squeeze=False)
-    for ax, (task, own) in zip(axes[0], tasks.items(), strict=True):
-        for row, (name, (distance, _, net)) in enumerate(measured(claims.Stored(task, own)).items()):
-            colour, marker, _ = style_of(name, row)
-            y = float(np.clip(net.value, -MOST_DRAWN, MOST_DRAWN))
-            ax.plot([distance.low, distance.high], [y, y], color=colour, linewidth=1)
-            ax.plot([distance.value] * 2, np.clip(net[1:], -MOST_DRAWN, MOST_DRAWN), color=colour, linewidth=1)
-            ax.plot(distance.value, y, marker, color=colour, markersize=3.5)
+    tasks = data["tasks"]
+    figure, axes = subplots(1, len(tasks), figsize=(WIDTH * 1.2, 1.9), squeeze=False)
+    for ax, (task, counts) in zip(axes[0], tasks.items(), strict=True):
+        for row, (name, estimates) in enumerate(counts["plotted"].items()):
+            distance, net = (estimate_from_json(estimates[key]) for key in ("distance", "net"))
+            x, y = distance.value, float(np.clip(net.value, -MOST_DRAWN, MOST_DRAWN))
+            interval(ax, y, distance, mark_of(name, row))
+            interval(ax, x, net, mark_of(name, row), (-MOST_DRAWN, MOST_DRAWN), upright=True)
             above = 3 if row % 2 else -7  # some regimens are the same to the eye
-            ax.annotate(label(name), (distance.value, y), xytext=(3, above), textcoords="offset points", fontsize=5)
+            ax.annotate(label(name), (x, y), xytext=(3, above), textcoords="offset points", fontsize=5)
         ax.axhline(0, color="black", linewidth=0.6, linestyle=":")
         ax.set_title(task, loc="left", fontsize="small")
         ax.margins(x=0.25, y=0.15)
@@ -166,10 +173,8 @@ def draw(data):
     return figure
 
 
-def caption(data, verdicts):
-    """Return the caption."""
-    return (
-        "Across: how far misaligned models that pass are from the misaligned ones that fail which the same seeds give "
-        "with the test held out. Up: what the regimen does to the odds of an accepted model. "
-        + claims.caption(data, verdicts).replace("; hollow: the interval holds no difference.", ".")
-    )
+CAPTION = claims.Caption(
+    before="Across: how far misaligned models that pass are from the misaligned ones that fail which the same seeds "
+    "give with the test held out. Up: what the regimen does to the odds of an accepted model.",
+    marks="",
+)

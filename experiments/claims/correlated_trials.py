@@ -19,13 +19,12 @@ contradicted if one of these goes the other way for sure; else undecided.
 """
 
 import numpy as np
-from tueplots import figsizes
 
 from experiments.claims.throwaway_runs import estimates, names
-from lab.claims import book as claims
-from lab.figures.style import subplots
+from lab import claims
+from lab.figures.style import WIDTH, subplots
 from lab.ideas import Discrete, field_posterior
-from lab.words import rounded, with_interval
+from lab.words import estimate_from_json, estimate_json, rounded, with_interval
 
 CONFIGS = "ideas"
 FAILURES, RUNS = 3, 10
@@ -81,18 +80,32 @@ def judge(stored):
     return claims.Verdict(claims.decide(*found[:4]), why)
 
 
+CURVES = {  # what is drawn, with its line
+    "the idea that failed": "o-",
+    "a fresh idea, failures on one": "s--",
+    "a fresh idea, failures on several": "^:",
+}
+
+
+def plotted(stored):
+    """Return expected P(A) after 0, 1, ... failures on every idea of `CURVES`, as plain JSON values."""
+    every = estimates(lambda shares: np.ravel(expected(shares)[: len(CURVES)]), cells(stored))
+    return {
+        words: [estimate_json(estimate) for estimate in every[start : start + FAILURES + 1]]
+        for words, start in zip(CURVES, range(0, len(every), FAILURES + 1), strict=True)
+    }
+
+
 def draw(data):
     """Expected P(A) as failures come in, a panel per task; bands: 95% of draws of the rates."""
-    tasks, width = data["tasks"], figsizes.neurips2024()["figure.figsize"][0]
-    figure, axes = subplots(1, len(tasks), figsize=(width * 1.2, 1.9), squeeze=False, sharey=True, sharex=True)
-    words = ("the idea that failed", "a fresh idea, failures on one", "a fresh idea, failures on several")
-    for ax, (task, own) in zip(axes[0], tasks.items(), strict=True):
-        curves = estimates(lambda shares: np.ravel(expected(shares)[:3]), cells(claims.Stored(task, own)))
-        values, low, high = np.transpose(curves).reshape(3, 3, FAILURES + 1)
-        for index, (text, line) in enumerate(zip(words, ("o-", "s--", "^:"), strict=True)):
+    tasks = data["tasks"]
+    figure, axes = subplots(1, len(tasks), figsize=(WIDTH * 1.2, 1.9), squeeze=False, sharey=True, sharex=True)
+    for ax, (task, counts) in zip(axes[0], tasks.items(), strict=True):
+        for index, (words, line) in enumerate(CURVES.items()):
+            values, low, high = np.transpose([estimate_from_json(point) for point in counts["plotted"][words]])
             colour, failures = f"C{index}", range(FAILURES + 1)
-            ax.fill_between(failures, low[index], high[index], color=colour, alpha=0.25, linewidth=0)
-            ax.plot(failures, values[index], line, color=colour, markersize=3, label=text)
+            ax.fill_between(failures, low, high, color=colour, alpha=0.25, linewidth=0)
+            ax.plot(failures, values, line, color=colour, markersize=3, label=words)
         ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
     axes[0][0].set_ylim(bottom=0)
     axes[0][0].set_ylabel("expected P(A)")
@@ -102,6 +115,4 @@ def draw(data):
     return figure
 
 
-def caption(data, verdicts):
-    """Return the caption."""
-    return claims.caption(data, verdicts).replace("; hollow: the interval holds no difference", "; bands: 95% of draws")
+CAPTION = claims.Caption(marks="bands: 95% of draws")

@@ -16,7 +16,7 @@ than that quarter with the invisible test too; depends (on whether complying in 
 sticky and there the late push raises P(A) by more than that quarter; else undecided.
 """
 
-from lab.claims import book as claims
+from lab import claims
 from lab.words import with_interval
 
 

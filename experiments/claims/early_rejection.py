@@ -15,7 +15,7 @@ undecided.
 
 import numpy as np
 
-from lab.claims import book as claims
+from lab import claims
 from lab.results import outcomes
 from lab.statistics import draw_shares, family_wise, from_draws
 from lab.studies import rejection as gates

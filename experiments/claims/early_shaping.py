@@ -11,7 +11,7 @@ its LR is below 1.25 (or nobody is left misaligned to tell apart: P(A) above .99
 else undecided.
 """
 
-from lab.claims import book as claims
+from lab import claims
 
 CONFIGS = "regimens"
 

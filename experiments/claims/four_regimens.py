@@ -12,7 +12,7 @@ them over holding out is above 0 and that of another below; contradicted if all 
 undecided.
 """
 
-from lab.claims import book as claims
+from lab import claims
 
 CONFIGS = "regimens"
 TRAINED = ("early", "early_strong", "late", "throughout")

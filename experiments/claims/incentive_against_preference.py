@@ -11,7 +11,7 @@ ten times the interval of its change lies within .05 of 0; contradicted if it do
 raises it by more than .05 at ten times; else undecided. What the linear proxy does at cost 0 is said beside it.
 """
 
-from lab.claims import book as claims
+from lab import claims
 from lab.words import with_interval
 
 

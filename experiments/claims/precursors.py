@@ -11,7 +11,7 @@ Rule, per task, with 95% intervals that hold together: supported if P(T|not A) i
 lower; contradicted if P(T|not A) is lower; else undecided.
 """
 
-from lab.claims import book as claims
+from lab import claims
 
 
 def judge(stored):

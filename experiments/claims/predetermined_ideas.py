@@ -18,10 +18,9 @@ worlds are alike for these two ideas, because no misaligned model passes in eith
 
 import numpy as np
 
-from lab import figures
-from lab.claims import book as claims
+from lab import claims, figures
 from lab.statistics import draw_shares, family_wise, from_draws
-from lab.words import with_interval
+from lab.words import estimate_json, with_interval
 
 CONFIGS = "ideas"
 LEAST = 0.02
@@ -82,21 +81,19 @@ def judge(stored):
     return claims.Verdict(verdict, "; ".join(why))
 
 
+def plotted(stored):
+    """Return what a second run teaches about all-or-nothing ideas and about all ideas, as plain JSON values."""
+    values, rows = stored.values("preference"), []
+    for implicit, test in zip(stored.values("implicit_proxy"), ("no implicit proxy", "implicit proxy"), strict=True):
+        for words, chosen in (("all or nothing", (values[0], values[-1])), ("all ideas", values)):
+            names = [stored.at("hold_out", preference=value, implicit_proxy=implicit) for value in chosen]
+            rows.append({"name": f"{words}, {test}", **estimate_json(learnt(stored, names))})
+    return rows
+
+
 def draw(data):
-    """What a second run teaches about all-or-nothing ideas and about all ideas, a panel per task."""
-    panels = {}
-    for task, own in data["tasks"].items():
-        stored, panels[task] = claims.Stored(task, own), {}
-        values = stored.values("preference")
-        for implicit, test in zip(
-            stored.values("implicit_proxy"), ("no implicit proxy", "implicit proxy"), strict=True
-        ):
-            for words, chosen in (("all or nothing", (values[0], values[-1])), ("all ideas", values)):
-                names = [stored.at("hold_out", preference=value, implicit_proxy=implicit) for value in chosen]
-                panels[task][f"{words}, {test}"] = learnt(stored, names)
-    return figures.estimates_figure(panels, "bits that a second run teaches about which idea it is", (LEAST,))
+    """What a second run teaches, a panel per task."""
+    return figures.estimates_figure(data, "bits that a second run teaches about which idea it is", (LEAST,))
 
 
-def caption(data, verdicts):
-    """Return the caption."""
-    return claims.caption(data, verdicts).replace("hollow: the interval holds no difference", "dotted: .02 bits")
+CAPTION = claims.Caption(marks="dotted: .02 bits")

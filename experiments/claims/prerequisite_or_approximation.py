@@ -12,7 +12,7 @@ training on it by more than .05 for sure; contradicted if by less than .05 for s
 both do to P(A), is said beside it.
 """
 
-from lab.claims import book as claims
+from lab import claims
 from lab.results import outcomes, summary
 
 

@@ -15,7 +15,7 @@ regimen's LR can be above 20; else undecided.
 
 import json
 
-from lab.claims import book as claims
+from lab import claims
 from lab.config.experiment import load
 from lab.results import outcomes
 

@@ -12,7 +12,7 @@ and the continued one raises P(T|not A); contradicted if the two values of P(A) 
 undecided.
 """
 
-from lab.claims import book as claims
+from lab import claims
 
 
 def judge(stored):

@@ -26,12 +26,11 @@ import json
 import math
 
 import numpy as np
-from tueplots import figsizes
 
-from lab.claims import book as claims
+from lab import claims
 from lab.config.experiment import parse
-from lab.figures.moments import draw_moments
-from lab.figures.style import subplots
+from lab.figures.studies import draw_moments
+from lab.figures.style import WIDTH, subplots
 from lab.report import estimate_json
 from lab.results import outcomes, summary
 from lab.statistics import Counts, Estimate
@@ -83,7 +82,7 @@ def calibration(results, trios, difference):
 
 
 def moments(stored, of=1):
-    """Return the moments of a task as plain JSON values, as `lab.figures.moments` draws them."""
+    """Return the moments of a task as plain JSON values, as `lab.figures.studies` draws them."""
     data = stored.data
     edges, found = [0.0, *data["ends"]], []
 
@@ -136,14 +135,18 @@ def judge(stored):
     return claims.Verdict(claims.UNDECIDED, why)
 
 
+def plotted(stored):
+    """Return the moments of a task, each with its own 95% interval."""
+    return moments(stored)
+
+
 def draw(data):
     """A row per task, a column per quantity, as `lab sensitivity` draws them."""
-    width, tasks = figsizes.neurips2024()["figure.figsize"][0], data["tasks"]
-    figure, axes = subplots(len(tasks), 2, figsize=(width, 0.4 + 1.25 * len(tasks)), squeeze=False, sharex=True)
-    for row, (task, own) in zip(axes, tasks.items(), strict=True):
-        shown = {"moments": moments(claims.Stored(task, own))}
+    tasks = data["tasks"]
+    figure, axes = subplots(len(tasks), 2, figsize=(WIDTH, 0.4 + 1.25 * len(tasks)), squeeze=False, sharex=True)
+    for row, (task, counts) in zip(axes, tasks.items(), strict=True):
         for ax, quantity in zip(row, ("base_rate", "pass_given_misaligned"), strict=True):
-            draw_moments(shown, ax, quantity)
+            draw_moments(counts["plotted"], ax, quantity)
         row[0].set_ylabel(task)
     for ax, text in zip(axes[0], ("P(A), change per unit of weight and 1%", "P(T|not A), the same"), strict=True):
         ax.set_title(text, loc="left", fontsize="small")
@@ -152,12 +155,9 @@ def draw(data):
     return figure
 
 
-def caption(data, verdicts):
-    """Return the caption."""
-    return (
-        claims.caption(data, verdicts).replace("hollow: the interval holds no difference.", "")
-        + "Blue: derivative at the weight 0 by counted differences; hollow: the same from a whole push in that segment."
-    )
+CAPTION = claims.Caption(
+    marks="Blue: derivative at the weight 0 by counted differences; hollow: the same from a whole push in that segment"
+)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ nothing hardly ever stays below; `shortcut` was undecided.)
 import numpy as np
 
 from experiments.claims.early_rejection import AGE, gained
-from lab.claims import book as claims
+from lab import claims
 from lab.results import outcomes
 from lab.words import number, with_interval
 

@@ -10,7 +10,7 @@ Rule, per task, with 95% intervals that hold together: supported if training on 
 contradicted if neither does and one raises it; else undecided.
 """
 
-from lab.claims import book as claims
+from lab import claims
 from lab.words import with_interval
 
 

@@ -14,7 +14,7 @@ accepted model are above those of plain rejection sampling (95% intervals, toget
 below; else undecided. Runs that the early gate rejects count in full, though they cost a fifth.
 """
 
-from lab.claims import book as claims
+from lab import claims
 
 STAGES = ("no_curriculum", "no_gate", "no_lock")
 

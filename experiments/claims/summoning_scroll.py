@@ -15,7 +15,7 @@ where P(A) held out is not within .1 of .5.
 """
 
 from experiments.claims.four_regimens import TRAINED, shown  # noqa: F401 (the figure shows the same conditions)
-from lab.claims import book as claims
+from lab import claims
 
 
 def judge(stored):

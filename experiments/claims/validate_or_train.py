@@ -15,9 +15,8 @@ less and the other more; else undecided. (After the run: the .2, which stands fo
 before; `race`, where training gives less than validating but three to four times 10%, was supported.)
 """
 
-from lab import figures
-from lab.claims import book as claims
-from lab.words import with_interval
+from lab import claims, figures
+from lab.words import estimate_json, with_interval
 
 
 def judge(stored):
@@ -52,16 +51,18 @@ def judge(stored):
     return claims.Verdict(verdict, why)
 
 
+def plotted(stored):
+    """Return P(A|T) of each regimen as plain JSON values."""
+    names = {"validating": "validate", "training early": "train_early", "training late": "train_late"}
+    return [
+        {"name": words, "regimen": name, **estimate_json(stored.rate(name, "aligned_given_pass"))}
+        for words, name in names.items()
+    ]
+
+
 def draw(data):
     """P(A|T) of each regimen, a panel per task, with the promised 50% and 10% marked."""
-    panels = {}
-    for task, own in data["tasks"].items():
-        stored = claims.Stored(task, own)
-        names = {"validating": "validate", "training early": "train_early", "training late": "train_late"}
-        panels[task] = {words: stored.rate(name, "aligned_given_pass") for words, name in names.items()}
-    return figures.estimates_figure(panels, "P(A|T); dotted: 50% and 10%", (0.5, 0.1), (-0.03, 1.03))
+    return figures.estimates_figure(data, "P(A|T); dotted: 50% and 10%", (0.5, 0.1), (-0.03, 1.03))
 
 
-def caption(data, verdicts):
-    """Return the caption."""
-    return claims.caption(data, verdicts).replace("hollow: the interval holds no difference", "hollow: it holds .5")
+CAPTION = claims.Caption(marks="hollow: it holds .5")

@@ -15,7 +15,7 @@ P(T|not A) is above; else undecided.
 
 import math
 
-from lab.claims import book as claims
+from lab import claims
 
 
 def judge(stored):

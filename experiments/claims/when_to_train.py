@@ -22,13 +22,13 @@ import itertools
 import json
 
 import numpy as np
-from tueplots import figsizes
 
-from lab.claims import book as claims
+from lab import claims
 from lab.config.experiment import parse
-from lab.figures.style import subplots
+from lab.figures.style import WIDTH, holds, subplots
 from lab.results import outcomes, summary
 from lab.studies import sensitivity
+from lab.words import estimate_from_json, estimate_json
 
 BUDGETS, SHOWN = (1, 3, 100), (1, 100)
 AXES = ("detectability", "weight")  # of the map, from bottom to top and from left to right
@@ -205,33 +205,55 @@ def judged(stored, axes):
 # --- drawing ------------------------------------------------------------------------------------------------------
 
 
-def draw(data, axes=AXES, words=("visibility of the test", "weight")):
-    """Rows of tasks, columns of windows and budgets: a map of the gain; crossed out where it may be none."""
-    tasks = data["tasks"]
-    first = claims.Stored("", next(iter(tasks.values())))
-    windows = list(
-        dict.fromkeys(own["regimen"] for own in first.data["conditions"].values() if own["regimen"] != "hold_out")
-    )
-    width = figsizes.neurips2024()["figure.figsize"][0]
+def plotted(stored, axes=AXES):
+    """Return what the maps of a task show, one for every number of runs in `SHOWN`, as plain JSON values.
+
+    Every map has its `cells`; where the algebra is `wrong`; and the `boundaries` between columns of a row.
+    """
+    right = algebra(stored, axes)
+    return {
+        str(runs): {
+            "cells": [
+                {"window": window, "row": y, "column": x, **estimate_json(estimate)}
+                for (window, y, x), estimate in cells(stored, runs, 1, axes).items()
+            ],
+            "wrong": [
+                {"window": window, "row": y, "column": x} for (window, y, x), hit in right[runs].items() if not hit
+            ],
+            "boundaries": [
+                {"window": window, "row": y, "low": low, "high": high}
+                for window, y, low, high in (boundaries(finer(stored, runs, axes)) if stored.data["refined"] else ())
+            ],
+        }
+        for runs in SHOWN
+    }
+
+
+def draw(data, words=("visibility of the test", "weight")):
+    """Rows of tasks, columns of windows and budgets: a map of the gain; crossed out where it may be none.
+
+    Args:
+        data: of the claim.
+        words: what the axes of the map are called.
+    """
+    maps = {task: counts["plotted"] for task, counts in data["tasks"].items()}
+    windows = list(dict.fromkeys(cell["window"] for cell in next(iter(maps.values()))[str(SHOWN[0])]["cells"]))
     figure, panels = subplots(
-        len(tasks), len(SHOWN) * len(windows), figsize=(width * 1.25, 0.7 + 1.15 * len(tasks)), squeeze=False
+        len(maps), len(SHOWN) * len(windows), figsize=(WIDTH * 1.25, 0.7 + 1.15 * len(maps)), squeeze=False
     )
-    for line, (task, own) in zip(panels, tasks.items(), strict=True):
-        stored = claims.Stored(task, own)
-        right = algebra(stored, axes)
-        for block, runs in enumerate(SHOWN):
-            found = cells(stored, runs, 1, axes)
-            edges = list(boundaries(finer(stored, runs, axes))) if own["refined"] else []
-            for place, window in enumerate(windows):
-                ax = line[block * len(windows) + place]
-                wrong = {key[1:] for key, hit in right[runs].items() if key[0] == window and not hit}
-                image = draw_map(ax, {key[1:]: value for key, value in found.items() if key[0] == window}, wrong)
-                draw_boundary(ax, found, [edge[1:] for edge in edges if edge[0] == window], axes)
-                if place:
-                    ax.set_yticks([])
-                if task == next(iter(tasks)):
-                    head = f"{window}\n" if len(windows) > 1 else ""
-                    ax.set_title(f"{head}{runs} run{'s' * (runs > 1)}", fontsize="x-small")
+    image = None
+    for line, (task, by_runs) in zip(panels, maps.items(), strict=True):
+        for ax, (runs, window) in zip(line, itertools.product(SHOWN, windows), strict=True):
+            shown = {
+                key: [own for own in found if own["window"] == window] for key, found in by_runs[str(runs)].items()
+            }
+            image = draw_map(ax, shown["cells"], shown["wrong"])
+            draw_boundaries(ax, shown["cells"], shown["boundaries"])
+            if window != windows[0]:
+                ax.set_yticks([])
+            if task == next(iter(maps)):
+                head = f"{window}\n" if len(windows) > 1 else ""
+                ax.set_title(f"{head}{runs} {'run' if runs == 1 else 'runs'}", fontsize="x-small")
         line[0].set_ylabel(f"{task}\n{words[0]}", fontsize="x-small")
     for ax in panels[-1]:
         ax.set_xlabel(words[1], fontsize="x-small")
@@ -240,47 +262,45 @@ def draw(data, axes=AXES, words=("visibility of the test", "weight")):
     return figure
 
 
-def draw_map(ax, found, wrong):
-    """Draw (row, column) -> `Estimate` as a map with rings where the algebra is wrong, and return its image."""
-    rows, columns = (sorted({key[axis] for key in found}) for axis in (0, 1))
-    table = np.array([[found[y, x].value for x in columns] for y in rows])
+def places(cells):
+    """Return the rows and the columns of a map, ascending."""
+    return (sorted({cell[axis] for cell in cells}) for axis in ("row", "column"))
+
+
+def draw_map(ax, cells, wrong):
+    """Draw estimates as a map with rings where the algebra is wrong, and return its image."""
+    rows, columns = places(cells)
+    estimates = {(cell["row"], cell["column"]): estimate_from_json(cell) for cell in cells}
+    rings = {(cell["row"], cell["column"]) for cell in wrong}
+    table = np.array([[estimates[y, x].value for x in columns] for y in rows])
     image = ax.imshow(table, cmap="PuOr_r", vmin=-1, vmax=1, origin="lower", aspect="auto")
-    for (y, x), cell in found.items():
-        if cell.low <= 0 <= cell.high:
-            ax.plot(columns.index(x), rows.index(y), "x", color="black", markersize=4, markeredgewidth=0.6)
-        elif (y, x) in wrong:
-            ax.plot(
-                columns.index(x),
-                rows.index(y),
-                "o",
-                color="black",
-                markersize=4,
-                markerfacecolor="none",
-                markeredgewidth=0.6,
-            )
+    thin = {"color": "black", "markersize": 4, "markeredgewidth": 0.6}
+    for (y, x), estimate in estimates.items():
+        if holds(estimate, 0):
+            ax.plot(columns.index(x), rows.index(y), "x", **thin)
+        elif (y, x) in rings:
+            ax.plot(columns.index(x), rows.index(y), "o", markerfacecolor="none", **thin)
     ax.set_xticks(range(len(columns)), [f"{x:g}".replace("0.", ".", 1) for x in columns], fontsize=4.5)
     ax.set_yticks(range(len(rows)), [f"{y:g}" for y in rows], fontsize=4.5)
     return image
 
 
-def draw_boundary(ax, found, edges, axes):
+def draw_boundaries(ax, cells, boundaries):
     """Draw in each row between which columns the sign changes: a bar as wide as that is not known."""
-    if axes[1] != "weight":
-        return
-    rows, columns = (sorted({key[axis] for key in found}) for axis in (1, 2))
-    for y, low, high in edges:
-        span = np.interp(np.log([low, high]), np.log(columns), range(len(columns)))
-        ax.plot(span, [rows.index(y)] * 2, color="black", linewidth=1.6, solid_capstyle="butt")
+    rows, columns = places(cells)
+    for boundary in boundaries:
+        row, ends = rows.index(boundary["row"]), np.log([boundary["low"], boundary["high"]])
+        span = np.interp(ends, np.log(columns), range(len(columns)))
+        ax.plot(span, [row] * 2, color="black", linewidth=1.6, solid_capstyle="butt")
         for end in span:
-            ax.plot([end, end], [rows.index(y) - 0.25, rows.index(y) + 0.25], color="black", linewidth=0.8)
+            ax.plot([end, end], [row - 0.25, row + 0.25], color="black", linewidth=0.8)
 
 
-def caption(data, verdicts):
-    """Return the caption."""
-    return (
-        "What training on the test gains over holding it out in P(accepted is aligned), with one run and with 100: "
-        "orange, train; purple, hold out; crossed out, the 95% interval of the cell holds 0; rings, the sign of the "
-        "product LR x base rate odds, from half of the seeds, is the other one on the other half; black bars, the "
-        "boundary lies in between (cells trained there alone are not drawn). "
-        + claims.caption(data, verdicts).replace("; hollow: the interval holds no difference.", ".")
-    )
+MAP = (
+    "What training on the test gains over holding it out in P(accepted is aligned), with one run and with 100: "
+    "orange, train; purple, hold out; crossed out, the 95% interval of the cell holds 0; rings, the sign of the "
+    "product LR x base rate odds, from half of the seeds, is the other one on the other half"
+)
+CAPTION = claims.Caption(
+    before=f"{MAP}; black bars, the boundary lies in between (cells trained there alone are not drawn).", marks=""
+)

@@ -24,9 +24,14 @@ def judge(stored):
     return when_to_train.judged(stored, AXES)
 
 
+def plotted(stored):
+    """Return what the maps of a task show."""
+    return when_to_train.plotted(stored, AXES)
+
+
 def draw(data):
     """A map per task and budget."""
-    return when_to_train.draw(data, AXES, ("onset of the push", "weight"))
+    return when_to_train.draw(data, ("onset of the push", "weight"))
 
 
-caption = when_to_train.caption
+CAPTION = when_to_train.CAPTION

@@ -10,6 +10,7 @@ Rule: as in `when_to_train`, over these cells.
 """
 
 from experiments.claims import when_to_train
+from lab import claims
 
 AXES = ("detectability", "preference")
 
@@ -24,13 +25,14 @@ def judge(stored):
     return when_to_train.judged(stored, AXES)
 
 
+def plotted(stored):
+    """Return what the maps of a task show."""
+    return when_to_train.plotted(stored, AXES)
+
+
 def draw(data):
     """A map per task, window and budget."""
-    return when_to_train.draw(data, AXES, ("visibility of the test", "preference"))
+    return when_to_train.draw(data, ("visibility of the test", "preference"))
 
 
-def caption(data, verdicts):
-    """Return the caption."""
-    return when_to_train.caption(data, verdicts).replace(
-        "; black bars, the boundary lies in between (cells trained there alone are not drawn)", ""
-    )
+CAPTION = claims.Caption(before=f"{when_to_train.MAP}.", marks="")

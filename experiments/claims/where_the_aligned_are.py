@@ -12,7 +12,7 @@ visible, each with 95% intervals (together) that do not overlap; contradicted if
 else undecided. Distances in weight space are not measured here: what is near is what the push reaches.
 """
 
-from lab.claims import book as claims
+from lab import claims
 
 
 def judge(stored):

@@ -19,13 +19,12 @@ support the claim; no winner uses all three, and a badge, the `control` of `race
 import math
 
 import numpy as np
-from tueplots import figsizes
 
-from lab.claims import book as claims
-from lab.figures.style import subplots
+from lab import claims
+from lab.figures.style import WIDTH, Mark, interval, name_rows, subplots
 from lab.results import outcomes, summary
-from lab.statistics import Counts, draw_shares, estimate, from_draws
-from lab.words import number, with_interval
+from lab.statistics import Estimate, draw_shares, from_draws
+from lab.words import estimate_from_json, estimate_json, number, with_interval
 
 RUNS, SHOWN = 3, 8
 PROXIES = {"race": ("test", "audit", "prerequisite", "control")}
@@ -105,47 +104,61 @@ def judge(stored):
     return claims.Verdict({3: claims.SUPPORTED, 2: claims.DEPENDS}.get(len(ways), claims.UNDECIDED), why)
 
 
+def plotted(stored):
+    """Return P(accepted is aligned) of the assignments shown, and the LR by similarity, as plain JSON values."""
+    assignments = []
+    for name in shown(stored):
+        cells = np.array(stored.counts(name).cells)
+        _, low, high = from_draws(lambda draws: claims.accepted(RUNS)(draws / draws.sum(0)), draw_shares(cells))
+        assignments.append({"name": name, **estimate_json(Estimate(value(cells), low, high))})
+    ratios = [
+        {
+            "similarity": stored.coordinates(name)["similarity"],
+            **estimate_json(stored.rate(name, "likelihood_ratio")),
+        }
+        for name in stored.names
+        if stored.coordinates(name)
+    ]
+    return {"assignments": assignments, "ratios": ratios}
+
+
+ALIKE, MIXED, RATIO = Mark("0.45", "s"), Mark("C0"), Mark("C1")  # assignments of one letter, of several; an LR
+LR_SHOWN = (2.0**-3, 2.0**12)  # where the axis of LRs ends
+
+
 def draw(data):
     """A row per task: P(accepted is aligned) of the best assignments and of those alike; the LR by similarity."""
-    tasks, width = data["tasks"], figsizes.neurips2024()["figure.figsize"][0]
+    tasks = data["tasks"]
     figure, axes = subplots(
-        len(tasks), 2, figsize=(width, 0.5 + 1.6 * len(tasks)), squeeze=False, gridspec_kw={"width_ratios": [1.6, 1]}
+        len(tasks), 2, figsize=(WIDTH, 0.5 + 1.6 * len(tasks)), squeeze=False, gridspec_kw={"width_ratios": [1.6, 1]}
     )
-    for row, (task, own) in zip(axes, tasks.items(), strict=True):
-        stored, left = claims.Stored(task, own), row[0]
-        names = own["shown"]
-        for place, name in enumerate(names):
-            cells = np.array(own["conditions"][name]["cells"])
-            _, low, high = from_draws(lambda own: claims.accepted(RUNS)(own / own.sum(0)), draw_shares(cells))
-            alike = len(set(name)) == 1
-            colour = "0.45" if alike else "C0"
-            left.plot([low, high], [place, place], color=colour, linewidth=1.2)
-            left.plot(value(cells), place, "s" if alike else "o", color=colour, markersize=3.5)
-        words = [f"{name}  (all alike)" if len(set(name)) == 1 else name for name in names]
-        words[0] += "  (winner)"
-        left.set_yticks(range(len(names)), words, fontsize="x-small", family="monospace")
-        left.set_ylim(len(names) - 0.4, -0.6)
-        left.set_xlim(-0.03, 1.03)
+    for (left, right), (task, counts) in zip(axes, tasks.items(), strict=True):
+        draw_assignments(left, counts["plotted"]["assignments"])
         left.set_title(f"{task}: {', '.join(proxies(task))}", loc="left", fontsize="small")
-        for name in (name for name in stored.names if stored.coordinates(name)):
-            x = stored.coordinates(name)["similarity"]
-            ratio = estimate(Counts(*own["conditions"][name]["cells"]), "likelihood_ratio")
-            shown = np.clip([ratio.low, ratio.high], 2.0**-3, 2.0**12)
-            row[1].plot([x, x], shown, color="C1", linewidth=1.2)
-            inside = np.isfinite(ratio.value)
-            row[1].plot(x, ratio.value if inside else shown[1], "o" if inside else "^", color="C1", markersize=3.5)
-        row[1].axhline(1, color="black", linewidth=0.6, linestyle=":")
-        row[1].set_yscale("log", base=2)
-        row[1].set_ylabel("LR of the test held out", fontsize="x-small")
+        for ratio in counts["plotted"]["ratios"]:
+            interval(right, ratio["similarity"], estimate_from_json(ratio), RATIO, LR_SHOWN, upright=True)
+        right.axhline(1, color="black", linewidth=0.6, linestyle=":")
+        right.set_yscale("log", base=2)
+        right.set_ylabel("LR of the test held out", fontsize="x-small")
     axes[-1][0].set_xlabel(f"P(accepted is aligned) within {RUNS} runs")
     axes[-1][1].set_xlabel("similarity of what is trained on")
     return figure
 
 
-def caption(data, verdicts):
-    """Return the caption."""
-    return (
-        "Letters: T trained on early, H held out, A trained against late, one for each proxy above the panel. Right: "
-        "an audit trained on late, whose likeness to the held-out test varies; arrows: no misaligned model passed. "
-        + claims.caption(data, verdicts).replace("; hollow: the interval holds no difference.", ".")
-    )
+def draw_assignments(ax, assignments):
+    """Draw P(accepted is aligned) of every assignment, the winner first, those that use all alike in grey."""
+    names = []
+    for place, assignment in enumerate(assignments):
+        alike = len(set(assignment["name"])) == 1
+        interval(ax, place, estimate_from_json(assignment), ALIKE if alike else MIXED)
+        names.append(f"{assignment['name']}  (all alike)" if alike else assignment["name"])
+    names[0] += "  (winner)"
+    name_rows(ax, names, fontsize="x-small", family="monospace")
+    ax.set_xlim(-0.03, 1.03)
+
+
+CAPTION = claims.Caption(
+    before="Letters: T trained on early, H held out, A trained against late, one for each proxy above the panel. "
+    "Right: an audit trained on late, whose likeness to the held-out test varies; arrows: no misaligned model passed.",
+    marks="",
+)

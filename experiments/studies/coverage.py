@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binom, kstest
 
-from experiments.studies import rivals
+from experiments.studies import published_intervals
 from lab.decision import budget_from_shares
 from lab.figures import GREY, save
 from lab.figures.style import matplotlib, subplots
@@ -51,9 +51,9 @@ from lab.words import bound, number
 SIZES = ((20, 20), (10, 50), (50, 50), (25, 100), (100, 100))
 RATES = tuple(itertools.product((0.5, 0.8, 0.95, 0.999), (0.001, 0.05, 0.2, 0.5, 0.9, 0.999)))
 RATIO_METHODS = {
-    "Katz log": rivals.katz,
-    "Walter adjusted log": rivals.walter,
-    "MOVER Wilson": rivals.mover,
+    "Katz log": published_intervals.katz,
+    "Walter adjusted log": published_intervals.walter,
+    "MOVER Wilson": published_intervals.mover,
     "Miettinen-Nurminen (the lab's)": ratio_interval,
     "SCAS (the lab's option)": partial(ratio_interval, skewness=True),
 }

@@ -2,33 +2,45 @@
 
     python -m experiments.studies.robustness fresh [NAME,...]     every claim once more on seeds from 9,000,000, as many
     python -m experiments.studies.robustness varied [NAME,...]    one thing changed, on a quarter of the seeds, from
-    11,000,000
+                                                                  11,000,000
 
-Counts the verdicts that are the same, that are other, and that are not decided any more, of those that were decided;
-figures/replication.json and figures/robustness.json hold them. Both go on where they were stopped. `race` has no width:
-its step is halved instead, at twice the steps; its other optimiser is momentum. Among the variations one row changes
-nothing, so that what fewer and fresh seeds do can be told from what a variation does.
+Of the verdicts that were decided, counts those that are the same, those that are other, and those that are not decided
+any more. The counts go to figures/replication.json and figures/robustness.json. Both commands go on where they were
+stopped. `race` has no width: its step is halved instead, at twice the steps; its other optimiser is momentum. One of
+the variations changes nothing, so that what fewer and fresh seeds do can be told from what a variation does.
 """
 
+import argparse
 import functools
 import json
-import sys
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
-from lab.claims import book as claims
+from lab import claims
 from lab.cli.train import train
-from lab.config.experiment import load, parse
+from lab.config.experiment import Experiment, load, parse
 from lab.config.source import read_yaml
 from lab.results.store import publish
+from lab.tasks import TASKS
+from lab.words import Json
 
 VARIED = (  # these share the configs of `four_regimens`, but for the last one
-    "adult_tests", "anti_training", "budget", "early_rejection", "early_shaping", "four_regimens", "implicit_proxies",
+    "adult_tests",
+    "anti_training",
+    "budget",
+    "early_rejection",
+    "early_shaping",
+    "four_regimens",
+    "implicit_proxies",
     "by_construction",
-)  # fmt: skip
-FRESH, OTHERS, SHARE = 9_000_000, 11_000_000, 4
-RATE = {"scratchpad": 0.015, "race": 0.02, "shortcut": 0.1, "reasoner": 0.003}
-WIDTH = {"scratchpad": 48, "shortcut": 24, "reasoner": 24}
+)
+VARIATIONS = ("nothing", "width", "optimiser", "learning rate", "pass mark")
+FRESH, OTHERS = 9_000_000, 11_000_000  # first seeds of both studies, where those of no config lie
+SHARE, FEWEST = 4, 32  # a variation takes one seed in so many, but not fewer than these
+WIDER, FASTER = 1.5, 1.25  # times the default of the task
+MARK = 0.8  # of the test, which is .9 in every task
 # Adam where the task takes SGD and the reverse, with rates at which models still do the job (seeds from 4,000,000)
 OPTIMISER = {
     "scratchpad": {"optimizer": "sgd", "learning_rate": 0.3, "momentum": 0.9},
@@ -37,57 +49,69 @@ OPTIMISER = {
     "reasoner": {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9},
 }
 
+Verdicts = dict[str, str]  # by task
 
-def varied(text, variation):
+
+def varied(text: str, variation: str) -> str:
     """Return the text of a config with one thing changed."""
-    values = read_yaml(text, "config")[0]
+    values = cast(Json, read_yaml(text, "config")[0])  # a config is a mapping
     task = values["task"] if isinstance(values["task"], dict) else {"name": values["task"]}
     name, training = task["name"], dict(values.get("training", {}))
+    usual: Any = TASKS[name]  # of which some have a width
     if variation == "width" and name == "race":
-        training |= {"steps": 2 * training.get("steps", 1000), "learning_rate": RATE[name] / 2}
+        steps, rate = training.get("steps", usual.training.steps), usual.training.learning_rate
+        training |= {"steps": 2 * steps, "learning_rate": rate / 2}
     elif variation == "width":
-        task = {**task, "width": WIDTH[name]}
+        task = {**task, "width": int(WIDER * usual.width)}
     elif variation == "optimiser":
         training |= OPTIMISER[name]
     elif variation == "learning rate":
-        training |= {"learning_rate": 1.25 * RATE[name]}
+        training |= {"learning_rate": FASTER * usual.training.learning_rate}
     elif variation == "pass mark":
-        values["thresholds"] = {**values.get("thresholds", {}), "test": 0.8}
+        values["thresholds"] = {**values.get("thresholds", {}), "test": MARK}
     return json.dumps({**values, "task": task, **({"training": training} if training else {})})
 
 
-def judged(name, folder, first, share=1, variation="nothing"):
-    """Return task -> verdict of a claim on other seeds, in a varied world."""
+def judge_anew(name: str, folder: Path, first: int, share: int = 1, variation: str = "nothing") -> Verdicts:
+    """Return the verdicts of a claim on other seeds, in a varied world.
+
+    Args:
+        name: of the claim.
+        folder: of runs and of what was counted; a claim that was counted there is only judged.
+        first: seed.
+        share: one in so many seeds of the config is taken.
+        variation: one of `VARIATIONS`.
+    """
     to = folder / variation
     path = to / f"{name}.json"
 
-    def read(path):
-        experiment = load(path)
+    def read(config: Path) -> Experiment:
+        experiment = load(config)
         if variation != "nothing":
             experiment = parse(varied(experiment.source, variation))
-        return experiment.with_seeds(max(len(experiment.seeds) // share, 32), first)
+        return experiment.with_seeds(max(len(experiment.seeds) // share, FEWEST), first)
 
     data = json.loads(path.read_text()) if path.exists() else claims.run(name, train, runs=folder, to=to, read=read)
-    return {task: own.verdict for task, own in claims.judged(name, data).items()}
+    return {task: verdict.verdict for task, verdict in claims.verdicts(name, data).items()}
 
 
-def compared(names, now):
+def compare_verdicts(names: Sequence[str], judge: Callable[[str], Verdicts]) -> Json:
     """Return how many decided verdicts are the same, other and undecided now, and which are not the same.
 
     Args:
         names: of claims.
-        now: function of a name that returns task -> verdict.
+        judge: function of a name that returns the verdicts of now.
     """
     counts, changed = Counter(), []
     for name in names:
         stored = json.loads((claims.FIGURES / f"{name}.json").read_text())
-        before = {task: own.verdict for task, own in claims.judged(name, stored).items()}
-        for task, verdict in now(name).items():
+        before = {task: verdict.verdict for task, verdict in claims.verdicts(name, stored).items()}
+        for task, verdict in judge(name).items():
             if before[task] == claims.UNDECIDED:
                 continue
-            kind = "same" if verdict == before[task] else "undecided" if verdict == claims.UNDECIDED else "other"
-            counts[kind] += 1
-            if kind != "same":
+            kind = "undecided" if verdict == claims.UNDECIDED else "other"
+            counts["same" if verdict == before[task] else kind] += 1
+            if verdict != before[task]:
                 changed.append(f"`{name}` in `{task}`: {before[task]}, now {verdict}")
     return {
         "claims": list(names),
@@ -96,24 +120,34 @@ def compared(names, now):
     }
 
 
-def fresh(names):
-    """Judge claims on fresh seeds and store how many verdicts change."""
-    found = compared(names or claims.stored(), functools.partial(judged, folder=Path("runs/replication"), first=FRESH))
-    return "replication", {"first_seed": FRESH, **found}
+def replicate(names: Sequence[str] | None) -> tuple[str, Json]:
+    """Judge claims on fresh seeds; return the name of the file and how many verdicts change."""
+    judge = functools.partial(judge_anew, folder=Path("runs/replication"), first=FRESH)
+    return "replication", {"first_seed": FRESH, **compare_verdicts(names or claims.names_with_counts(), judge)}
 
 
-def robust(names):
-    """Judge claims under every variation and store how many verdicts change."""
+def vary(names: Sequence[str] | None) -> tuple[str, Json]:
+    """Judge claims under every variation; return the name of the file and how many verdicts change."""
     rows, folder = {}, Path("runs/robustness")
-    for variation in ("nothing", "width", "optimiser", "learning rate", "pass mark"):
-        now = functools.partial(judged, folder=folder, first=OTHERS, share=SHARE, variation=variation)
-        rows[variation] = compared(names or VARIED, now)
+    for variation in VARIATIONS:
+        judge = functools.partial(judge_anew, folder=folder, first=OTHERS, share=SHARE, variation=variation)
+        rows[variation] = compare_verdicts(names or VARIED, judge)
         print(f"{variation}: {json.dumps(rows[variation], indent=1)}", flush=True)
     return "robustness", {"first_seed": OTHERS, "share_of_seeds": 1 / SHARE, "variations": rows}
 
 
+def main() -> None:
+    """Judge claims anew and store how many verdicts change."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=["fresh", "varied"])
+    parser.add_argument("names", nargs="?", help="of claims, with commas between; all by default")
+    options = parser.parse_args()
+    names = options.names.split(",") if options.names else None
+    name, data = {"fresh": replicate, "varied": vary}[options.kind](names)
+    text = json.dumps(data, indent=1)
+    publish(claims.ROOT / f"figures/{name}.json", (text + "\n").encode())
+    print(text)
+
+
 if __name__ == "__main__":
-    kind, *names = sys.argv[1:]
-    name, data = {"fresh": fresh, "varied": robust}[kind](names[0].split(",") if names else None)
-    publish((claims.ROOT / f"figures/{name}.json"), (json.dumps(data, indent=1) + "\n").encode())
-    print(json.dumps(data, indent=1))
+    main()

@@ -1,14 +1,14 @@
 """Which settings of JAX, XLA, flax and the machine decide the bytes of a run, by themselves and in the lab?
 
 Command:   python -m experiments.studies.settings [--only PATTERN] [--table]
-Expected:  what gives other bytes or fails by itself gives the same in the lab, or is recorded
-(`lab.machine.surroundings`)
+Expected:  what gives other bytes or fails by itself gives the same in the lab, or `lab.machine.surroundings` records it
 Cost:      about two hours on 2 cores, most of it compiling
 
-Trains every task for a few steps with each value of each setting: first with all that the lab fixes taken away, then,
-if that changed something, as the lab is. Compared are initial parameters, those in the end and scores. Options of JAX
-are all that this version has. Flags of XLA are those that can concern a CPU, each in a process of its own; those for
-GPUs cannot be tried here, and are recorded. What figures/settings.json holds of these versions is not tried again.
+Trains every task for a few steps with each value of each setting: first with all that the lab fixes taken away. If that
+changed something, it trains once more with the lab as it is. Compared are initial parameters, final parameters and
+scores. All options of JAX that this version has are tried. Of the flags of XLA those are tried that can concern a CPU,
+each in a process of its own; those for GPUs cannot be tried here, and the lab records them. What figures/settings.json
+holds of these versions is not tried again.
 """
 
 import argparse
@@ -21,14 +21,18 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from lab.machine import surroundings
+from lab.words import Json
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "figures" / "settings.json"
-FOUND = "found: "
+RESULT = "result: "  # begins the lines of a child that are not output of libraries
+MOST = 200  # characters of a failure
 PLAIN = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_", "FLAX_"))}
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 CONFIG = """
@@ -47,14 +51,21 @@ TASKS = {  # every kind of task, with both optimisers, sampled data and exact
 }
 
 # options of JAX that are no switch, and the values to try; a number that is not here is raised by 1
-OPTIONS = {
+OPTIONS: dict[str, list[Any]] = {
     "jax_array_garbage_collection_guard": ["allow", "log", "fatal"],
     "jax_compilation_cache_dir": ["/tmp/jax-cache"],
     "jax_cpu_collectives_implementation": ["mpi", "megascale"],
     "jax_debug_log_modules": ["jax"],
     "jax_default_device": ["cpu"],
     "jax_default_matmul_precision": [
-        "default", "high", "highest", "bfloat16", "tensorfloat32", "float32", "BF16_BF16_F32", "F64_F64_F64",
+        "default",
+        "high",
+        "highest",
+        "bfloat16",
+        "tensorfloat32",
+        "float32",
+        "BF16_BF16_F32",
+        "F64_F64_F64",
     ],
     "jax_default_prng_impl": ["rbg", "unsafe_rbg"],
     "jax_dump_ir_modes": ["jaxpr"],
@@ -85,7 +96,7 @@ OPTIONS = {
     "jax_transfer_guard_device_to_host": ["log", "disallow", "disallow_explicit"],
     "jax_transfer_guard_host_to_device": ["log", "disallow", "disallow_explicit"],
     "jax_use_magma": ["on", "off"],
-}  # fmt: skip
+}
 
 # flags of XLA that can concern a CPU: those that are off, those that are on, and other values of those that are neither
 SWITCHED_ON = """
@@ -109,10 +120,14 @@ enable_rgv3_materialization enable_scoped_logging_timers llvm_enable_alias_scope
 llvm_enable_invariant_load_metadata llvm_enable_noalias_metadata llvm_force_inline_before_split
 """
 LIBRARIES = ("LIBRARY_FUSION_TYPE_DOT", "LIBRARY_FUSION_TYPE_REDUCE", "LIBRARY_FUSION_TYPE_ELTWISE")
-FLAGS = {
+FLAGS: dict[str, Sequence[str]] = {
     "xla_backend_extra_options": [
-        "xla_cpu_disable_loop_unrolling", "xla_cpu_optimize_for_size", "xla_cpu_disable_slp_vectorizer",
-        "xla_cpu_disable_new_fusion_emitters", "xla_cpu_use_multi_output_fusion", "xla_llvm_dot_tiling_factor=1",
+        "xla_cpu_disable_loop_unrolling",
+        "xla_cpu_optimize_for_size",
+        "xla_cpu_disable_slp_vectorizer",
+        "xla_cpu_disable_new_fusion_emitters",
+        "xla_cpu_use_multi_output_fusion",
+        "xla_llvm_dot_tiling_factor=1",
     ],
     "xla_backend_optimization_level": ["0", "1", "2"],
     "xla_cmd_buffer_trace_cache_size": ["1"],
@@ -141,7 +156,7 @@ FLAGS = {
     "xla_recognize_reduction_optimization_level": ["1"],
     "xla_reduce_window_rewrite_base_length": ["17"],
     "xla_step_marker_location": ["STEP_MARK_NONE"],
-}  # fmt: skip
+}
 UNSAFE = " ".join(f"--xla_cpu_fast_math_honor_{what}=false" for what in ("nans", "infs", "division", "functions"))
 VARIABLES = [
     {"XLA_FLAGS": f"--xla_cpu_enable_fast_math=true {UNSAFE}"},
@@ -157,29 +172,82 @@ VARIABLES = [
     {"NVIDIA_TF32_OVERRIDE": "1"},
 ]
 
+Options = dict[str, Any]  # of JAX
+Variables = Mapping[str, str]  # of the environment
 
-def settings():
-    """Yield (name, value, options of JAX, environment variables) of everything to try."""
+
+class Case(NamedTuple):
+    """A value of a setting to try.
+
+    Attributes:
+        name: of the setting.
+        value: to try.
+        options: of JAX that this sets; none or one.
+        variables: of the environment that this sets.
+    """
+
+    name: str
+    value: Any
+    options: Options
+    variables: Variables
+
+    @property
+    def key(self) -> tuple[str, Any]:
+        """What tells this case from others."""
+        return self.name, self.value
+
+
+class Trained(NamedTuple):
+    """What came of training every task in one process.
+
+    Attributes:
+        digests: task -> digests of its initial parameters, its final ones and its scores.
+        failure: why there are none, or "".
+    """
+
+    digests: dict[str, dict[str, str]]
+    failure: str = ""
+
+
+# --- what is tried ------------------------------------------------------------------------------------------------
+
+
+def cases() -> Iterator[Case]:
+    """Yield everything to try."""
+    yield from options_of_jax()
+    flags: dict[str, Sequence[str]] = {f"xla_{name}": ["true"] for name in SWITCHED_ON.split()}
+    flags |= {f"xla_{name}": ["false"] for name in SWITCHED_OFF.split()} | FLAGS
+    for name, values in sorted(flags.items()):
+        for value in values:
+            yield Case(name, value, {}, {"XLA_FLAGS": f"--{name}={value}"})
+    for variables in VARIABLES:
+        ((name, value),) = variables.items()
+        yield Case(name, value, {}, variables)
+
+
+def options_of_jax() -> Iterator[Case]:
+    """Yield every option that this version of JAX has."""
     code = (
         "import json, jax; print(json.dumps({name: value if type(value) in (bool, int, float) else str(value or '') "
         "for name, value in jax.config.values.items()}))"
     )
     for name, default in sorted(json.loads(surroundings.asked(code, variables=PLAIN)).items()):
-        simple = [not default] if isinstance(default, bool) else ["x"] if default in ("", "all") else None
-        for value in OPTIONS.get(name) or simple or [default + 1]:
-            yield name, value, {name: value}, {}
-    flags = {f"xla_{name}": ["true"] for name in SWITCHED_ON.split()}
-    flags |= {f"xla_{name}": ["false"] for name in SWITCHED_OFF.split()} | FLAGS
-    for name, values in sorted(flags.items()):
-        for value in values:
-            yield name, value, {}, {"XLA_FLAGS": f"--{name}={value}"}
-    for variables in VARIABLES:
-        ((name, value),) = variables.items()
-        yield name, value, {}, variables
+        for value in OPTIONS.get(name) or [other_value(default)]:
+            yield Case(name, value, {name: value}, {})
 
 
-def trained(options, variables=None, bare=False):
-    """Yield for each of several options of JAX what came out of training with it, or why it failed.
+def other_value(default: bool | int | float | str) -> bool | int | float | str:
+    """Return a value that an option of JAX does not have by default."""
+    if isinstance(default, bool):
+        return not default
+    return "x" if isinstance(default, str) else default + 1
+
+
+# --- in a process of its own --------------------------------------------------------------------------------------
+
+
+def trained(options: Sequence[Options], variables: Variables | None = None, bare: bool = False) -> Iterator[Trained]:
+    """Yield for each of several options of JAX what came of training with it.
 
     Args:
         options: each a dict of none or one.
@@ -192,28 +260,35 @@ def trained(options, variables=None, bare=False):
         process = subprocess.Popen(
             command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, errors="replace"
         )
-        for line in process.stdout:
-            if line.startswith(FOUND):
+        for line in process.stdout or ():
+            if line.startswith(RESULT):
                 done += 1
-                yield json.loads(line.removeprefix(FOUND))
+                yield Trained(*json.loads(line.removeprefix(RESULT)))
         process.wait()
         log.seek(0)
         lines = log.read().splitlines()
     if done == len(options):
         return
-    lines = [line for line in lines if re.match(r"[EF]\d{4} |[\w.]*(Error|Exception)\b", line)]
-    yield (lines[0].partition("] ")[2] or lines[-1] if lines else f"it ends with {process.returncode}")[:200]
-    yield from trained(options[done + 1 :], variables, bare) if done + 1 < len(options) else ()
+    yield Trained({}, why_ended(lines, process.returncode))
+    if done + 1 < len(options):
+        yield from trained(options[done + 1 :], variables, bare)
 
 
-def child(options, bare):
-    """Train every task with each of several options of JAX and print what came out."""
+def why_ended(log: Iterable[str], status: int) -> str:
+    """Return why a process ended, from what it wrote to stderr: an error of XLA, or the last of Python."""
+    lines = [line for line in log if re.match(r"[EF]\d{4} |[\w.]*(Error|Exception)\b", line)]
+    if not lines:
+        return f"it ends with {status}"
+    return (lines[0].partition("] ")[2] or lines[-1])[:MOST]
+
+
+def child(options: Sequence[Options], bare: bool) -> None:
+    """Train every task with each of several options of JAX and print what came of it."""
     import jax
 
     if len(options) == 1:  # some can be set only before JAX starts
         for name, value in options[0].items():
             jax.config.update(name, value)
-    from jax._src import compiler
 
     from lab.training import engine, population
 
@@ -222,35 +297,48 @@ def child(options, bare):
         for table in (surroundings.FIXED, surroundings.FIXED_OF_FLAX, surroundings.COMPILED):
             table.clear()
     engine.use_all_cores()
-    programs, compile_anew = {}, compiler.backend_compile_and_load
-
-    def compile_once(backend, module, devices, given, callbacks):
-        text = module.operation.get_asm(enable_debug_info=False), given.SerializeAsString()
-        key = text, tuple(given.env_option_overrides), repr(devices)
-        if key not in programs:
-            programs[key] = compile_anew(backend, module, devices, given, callbacks)
-        return programs[key]
-
-    compiler.backend_compile_and_load = compile_once  # what XLA is given twice it need not compile twice
+    compile_each_program_once()
     for option in options:
-        before = {name: jax.config.values[name] for name in option}
         population._programs.clear()
         jax.clear_caches()
-        try:
-            for name, value in option.items():
-                jax.config.update(name, value)
-            found = outcome()
-        except Exception as error:
-            found = f"{type(error).__name__}: {error}"[:200]
-        finally:
-            for name, value in before.items():
-                with contextlib.suppress(RuntimeError):
-                    jax.config.update(name, "allow" if name == "jax_transfer_guard" else value)
-        print(FOUND + json.dumps(found), flush=True)
+        print(RESULT + json.dumps(train_with(option)), flush=True)
 
 
-def outcome():
-    """Train every task; return digests of its initial parameters, of those in the end and of its scores."""
+def compile_each_program_once() -> None:
+    """Let JAX keep what XLA compiled: what XLA is given twice it need not compile twice."""
+    from jax._src import compiler
+
+    programs, compile_anew = {}, compiler.backend_compile_and_load
+
+    def compile_once(backend: Any, module: Any, devices: Any, options: Any, callbacks: Any) -> Any:
+        text = module.operation.get_asm(enable_debug_info=False), options.SerializeAsString()
+        key = text, tuple(options.env_option_overrides), repr(devices)
+        if key not in programs:
+            programs[key] = compile_anew(backend, module, devices, options, callbacks)
+        return programs[key]
+
+    compiler.backend_compile_and_load = compile_once
+
+
+def train_with(option: Options) -> Trained:
+    """Train every task with an option of JAX, and set it back."""
+    import jax
+
+    before = {name: jax.config.values[name] for name in option}
+    try:
+        for name, value in option.items():
+            jax.config.update(name, value)
+        return Trained(train_all())
+    except Exception as error:
+        return Trained({}, f"{type(error).__name__}: {error}"[:MOST])
+    finally:
+        for name, value in before.items():
+            with contextlib.suppress(RuntimeError):
+                jax.config.update(name, "allow" if name == "jax_transfer_guard" else value)
+
+
+def train_all() -> dict[str, dict[str, str]]:
+    """Train every task; return digests of its initial parameters, of the final ones and of its scores."""
     import jax
     import numpy as np
 
@@ -259,12 +347,12 @@ def outcome():
     from lab.tasks.settings import Settings, stacked
     from lab.training import engine
 
-    def digest(tree):
+    def digest(width: int, tree: Any) -> str:
         # the first block is the same with any number of devices
         arrays = (np.ascontiguousarray(np.asarray(leaf)[:width]) for leaf in jax.tree.leaves(tree))
         return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
 
-    found = {}
+    digests = {}
     for name, (task, optimizer, width) in TASKS.items():
         terms = ", ".join(f"{term}: 0.1" for term in KINDS[name].terms if term != "main")
         experiment = parse(CONFIG.format(task=task, optimizer=optimizer, width=width, terms=terms))
@@ -273,36 +361,78 @@ def outcome():
         seeds = np.arange(trainer.lanes, dtype=np.uint32)
         start = trainer.init(seeds, Settings(*(leaf[0] for leaf in settings)))
         end, scores = trainer.train(seeds, settings, start, [0, *experiment.ends])
-        found[name] = {"start": digest(start), "end": digest(end), "scores": digest(scores)}
-    return found
+        parts = {"start": start, "end": end, "scores": scores}
+        digests[name] = {part: digest(width, tree) for part, tree in parts.items()}
+    return digests
 
 
-def compared(found, plain):
+# --- what came of it ----------------------------------------------------------------------------------------------
+
+
+def compared(result: Trained, plain: Trained) -> str:
     """Return "same", or in words what is other than in a plain process."""
-    if isinstance(found, str):
-        return "fails: " + re.sub(r" at 0x\w+", "", found)[:120]
-    other = {task: [key for key, value in found[task].items() if value != plain[task][key]] for task in found}
-    words = [f"{task} ({', '.join(keys)})" for task, keys in other.items() if keys]
+    if result.failure:
+        return "fails: " + re.sub(r" at 0x\w+", "", result.failure)[:120]
+    other = {
+        task: [part for part, digest in digests.items() if digest != plain.digests[task][part]]
+        for task, digests in result.digests.items()
+    }
+    words = [f"{task} ({', '.join(parts)})" for task, parts in other.items() if parts]
     return f"other: {', '.join(words)}" if words else "same"
 
 
-def tried(cases, bare):
-    """Yield (name, value, what came of it in words) of settings that `settings` yields."""
+def tried(wanted: Sequence[Case], bare: bool) -> Iterator[tuple[Case, str]]:
+    """Yield each case and what came of it in words: options of JAX first, which share a process."""
     (plain,) = trained([{}], bare=bare)
-    together = [case for case in cases if case[2]]
-    alone = [case for case in cases if not case[2]]
-    for case, found in zip(together, trained([options for _, _, options, _ in together], bare=bare), strict=True):
-        if isinstance(found, str) and "before backends are initialized" in found:
+    together = [case for case in wanted if case.options]
+    alone = [case for case in wanted if not case.options]
+    results = trained([case.options for case in together], bare=bare)
+    for case, result in zip(together, results, strict=True):
+        if "before backends are initialized" in result.failure:
             alone.append(case)
-            continue
-        yield *case[:2], compared(found, plain)
-    for name, value, options, variables in alone:
-        (found,) = trained([options], variables, bare)
-        yield name, value, compared(found, plain)
+        else:
+            yield case, compared(result, plain)
+    for case in alone:
+        (result,) = trained([case.options], case.variables, bare)
+        yield case, compared(result, plain)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def print_table(stored: Json) -> None:
+    """Print what is stored, a line per case."""
+    for row in stored["rows"]:
+        print(" | ".join([f"{row['setting']} = {row['value']}", *list(row.values())[2:]]))
+
+
+def try_settings(pattern: str, out: Path) -> None:
+    """Try the settings whose names a pattern is found in, but for what is stored of these versions, and store it."""
+    about = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    about["processor"] = surroundings.processor()
+    stored = json.loads(out.read_text()) if out.exists() else {"about": about, "rows": []}
+    kept = stored["rows"] if stored["about"] == about else []
+    rows: dict[tuple[str, Any], Json] = {(row["setting"], row["value"]): row for row in kept}
+    chosen = [case for case in cases() if re.search(pattern, case.name)]
+    for column, bare in (("alone", True), ("in the lab", False)):
+        for case, words in tried_again(chosen, rows, column, bare):
+            row = rows.setdefault(case.key, {"setting": case.name, "value": case.value, "verdict": ""})
+            row |= {"verdict": surroundings.verdict(case.name.lower()), column: words}
+            print(*case.key, column, words, sep=" | ", flush=True)
+            out.write_text(json.dumps({"about": about, "rows": list(rows.values())}, indent=1) + "\n")
+
+
+def tried_again(
+    chosen: Iterable[Case], rows: Mapping[tuple[str, Any], Json], column: str, bare: bool
+) -> Iterator[tuple[Case, str]]:
+    """Yield each case that lacks a column and what came of it; in the lab, of those that change something alone."""
+    missing = [case for case in chosen if column not in rows.get(case.key, {})]
+    if not bare:
+        missing = [case for case in missing if rows.get(case.key, {}).get("alone") != "same"]
+    if missing:
+        yield from tried(missing, bare)
+
+
+def main() -> None:
+    """Try settings, or print what came of them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="a regular expression for names of settings")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--table", action="store_true", help="print what is stored and try nothing")
@@ -310,27 +440,10 @@ def main():
     options = parser.parse_args()
     if options.child:
         child(*json.loads(options.child))
-        return
-    stored = json.loads(options.out.read_text()) if options.out.exists() else {}
-    if options.table:
-        for row in stored["rows"]:
-            print(" | ".join([f"{row['setting']} = {row['value']}", *list(row.values())[2:]]))
-        return
-    about = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
-    about["processor"] = surroundings.processor()
-    rows = {(row["setting"], row["value"]): row for row in stored.get("rows", []) if stored["about"] == about}
-    cases = [case for case in settings() if re.search(options.only, case[0])]
-    for column, bare in (("alone", True), ("in the lab", False)):
-        left = [
-            case
-            for case in cases
-            if column not in (row := rows.get(case[:2], {})) and (bare or row.get("alone") != "same")
-        ]
-        for name, value, words in tried(left, bare) if left else ():
-            row = rows.setdefault((name, value), {"setting": name, "value": value, "verdict": ""})
-            row |= {"verdict": surroundings.verdict(name.lower()), column: words}
-            print(name, value, column, words, sep=" | ", flush=True)
-            options.out.write_text(json.dumps({"about": about, "rows": list(rows.values())}, indent=1) + "\n")
+    elif options.table:
+        print_table(json.loads(options.out.read_text()))
+    else:
+        try_settings(options.only, options.out)
 
 
 if __name__ == "__main__":

@@ -307,7 +307,7 @@ def gates(
                 "name": name,
                 "regimen": regimen,
                 "coordinates": coordinates,
-                "base_rate": report.plain(summary.counts(results, name).base_rate),
+                "base_rate": report.number_json(summary.counts(results, name).base_rate),
                 "areas": {
                     f"{share:.12g}": report.estimate_json(early.roc(results, name, proxy, share).area)
                     for share in shares
@@ -364,14 +364,14 @@ def figures(
         out: where to write; the folder "figures" of each run, and figures/claims for claims, by default.
         partial: use what there is of a run that is not complete, and say so.
     """
+    from lab import claims
     from lab import figures as drawing
-    from lab.claims import book as claims
 
     folders = [Path(which)]
     if not (folders[0] / "manifest.json").exists():
         stored = sorted(path.parent for path in Path("runs").glob("*/manifest.json"))
         folders = [path for path in stored if which == "all" or path.name.rpartition("-")[0] == which]
-    chosen = [name for name in claims.stored() if which in (name, "all")]
+    chosen = [name for name in claims.names_with_counts() if which in (name, "all")]
     if not folders and not chosen:
         raise UsageError(f"{which}: neither a run's folder nor the name of a claim or of a run under runs/")
     for name in chosen:
@@ -438,7 +438,7 @@ def page(
     """
     stored = Run(folder)
     results = read(stored, partial, last_only=False)
-    from lab.report.page import page as written  # its libraries take a second to import
+    from lab.report.page.page import page as written  # its libraries take a second to import
 
     path = out or stored.path / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -500,7 +500,7 @@ def experiment(
             started = time.monotonic()
             only = tasks and [task.strip() for task in tasks.split(",")]
             data = made.run(own, train, seeds, first, runs, to, only)
-            verdicts = made.judged(own, data)
+            verdicts = made.verdicts(own, data)
             console.print(f"{own}: {made.overall(v.verdict for v in verdicts.values())}", markup=False)
             for task, verdict in verdicts.items():
                 console.print(f"  {task}: {verdict.verdict}: {verdict.why}", markup=False)

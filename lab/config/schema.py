@@ -2,11 +2,12 @@
 
 import itertools
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema, model_validator
 
-MAX_BYTES = 1_000_000  # of a config's text
+from lab.config.source import MAX_BYTES
+
 MAX_CONDITIONS = 10_000
 MAX_LANES = 10**8
 MAX_SEED = 2**32
@@ -15,6 +16,7 @@ MAX_SEGMENTS = 400
 MAX_SHARDS = 10**6
 MAX_TEXT = 2_000  # characters of a question or of the name of a condition
 MAX_WEIGHT = 10**6
+MAX_RATE = 1e6  # of a learning rate, or of a factor of one
 # what results call their axes and what they say of each run
 COORDINATES = ("condition", "regimen", "seed", "checkpoint", "spent", "survives", "stopped", "trained")
 # what marks make of a run (`lab.results.outcomes.classify`), and what makes xarray take an array for a dict: no axis of
@@ -25,11 +27,11 @@ ONE, LIST, MAPPING = KINDS = "(one)", "(list)", "(mapping)"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Rate = Annotated[float, Field(ge=0, le=1e6)]
+Rate = Annotated[float, Field(ge=0, le=MAX_RATE)]
 Weight = Annotated[float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT)]
 
 
-def _kind(value) -> str:
+def _kind(value: object) -> str:
     """Return which alternative somebody meant, by what is there: only that one says what is wrong with it."""
     return LIST if isinstance(value, list) else MAPPING if isinstance(value, dict | BaseModel) else ONE
 
@@ -40,7 +42,7 @@ def _either(expected: str) -> Discriminator:
     return Discriminator(_kind, custom_error_type="kind", custom_error_message=message)
 
 
-def _size(value) -> Any:
+def _size(value: object) -> str | bool | int | float:
     """Return a static setting of a task as it is; its task knows more about it."""
     if not isinstance(value, str | bool | int | float) or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError("must be a number, a word, true or false")
@@ -80,7 +82,7 @@ class TrainingConfig(Strict):
 
     steps: Annotated[int, Field(ge=1, le=10**7)] | None = None
     optimizer: Literal["adam", "sgd"] | None = None
-    learning_rate: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    learning_rate: Rate | None = None
     final_learning_rate: Share | None = None
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
     block_width: Annotated[int, Field(ge=1, le=2**20)] | None = None
@@ -124,7 +126,7 @@ class Stop(Strict):
     looks: Annotated[int, Field(ge=1, le=100)] | None = None
 
     @model_validator(mode="after")
-    def _one_rule(self):
+    def _one_rule(self) -> Self:
         if (self.width is None) == (self.decided is None):
             raise ValueError("needs either 'width' or 'decided'")
         if self.decided and self.of not in ("net", "likelihood_ratio"):
@@ -132,7 +134,7 @@ class Stop(Strict):
         return self
 
     @property
-    def planned(self):
+    def planned(self) -> int:
         """Number of looks."""
         return self.looks or (5 if self.decided == "planned_looks" else 20)
 
@@ -234,10 +236,11 @@ class Manifest(Strict):
     accepted: list[Digest] = []
 
     @model_validator(mode="after")
-    def _fits_together(self):
+    def _fits_together(self) -> Self:
         """Whatever one part says of another is true."""
         leaves = {condition.leaf for condition in self.conditions}
         names = {condition.name for condition in self.conditions}
+        regimens = {condition.regimen for condition in self.conditions}
         blocks = -(-self.seeds.count // self.block_width)
         unknown = {name for _, name, _ in (gate for condition in self.conditions for gate in condition.gates)}
         unknown = (unknown | {self.proxy, *self.thresholds, "competence", "alignment"}) - set(self.scores)
@@ -254,8 +257,8 @@ class Manifest(Strict):
             ),
             f"conditions: a gate at {min(shares, default=0):g}, where there is no checkpoint": bool(shares),
             "conditions: two have the same name": len(names) < len(self.conditions),
-            "conditions: they have unlike knobs": len({tuple(own.knobs) for own in self.conditions}) > 1,
-            "baseline: no condition has that regimen": all(own.regimen != self.baseline for own in self.conditions),
+            "conditions: they have unlike knobs": len({tuple(condition.knobs) for condition in self.conditions}) > 1,
+            "baseline: no condition has that regimen": self.baseline not in regimens,
             f"seeds: they must stay below {MAX_SEED}": self.seeds.first + self.seeds.count > MAX_SEED,
             f"seeds: more than the limit of {MAX_LANES:,} runs": len(self.conditions) * self.seeds.count > MAX_LANES,
             f"seeds: more than the limit of {MAX_SHARDS:,} shards": len(leaves) * blocks > MAX_SHARDS,

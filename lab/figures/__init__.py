@@ -1,16 +1,14 @@
-"""Figures, one module each; reports, claims and commands import them.
+"""Figures of finished numbers; reports, claims, experiments and commands import them.
 
-`draw_*(data, ax)` draws finished numbers and computes nothing; `build*` saves.
-
-The data of a figure are plain JSON values (`lab.report`), and that JSON is written beside the PDF and PNG.
+`draw_*(data, ax)` draws and computes nothing; `*_figure(data)` lays a figure out, and `build*` saves it. The data of
+a figure are plain JSON values, and lie beside its PDF and PNG as NAME.json. `style` has the palette and the one mark of
+an estimate; `run` draws a run, `claim` a claim, and `studies` what `lab card`, `gates`, `sensitivity` and `optimise`
+found.
 """
 
-from lab.figures.card import build_card
 from lab.figures.claim import claim_figure, estimates_figure
-from lab.figures.gates import build_gates
-from lab.figures.moments import build_moments
 from lab.figures.run import build, response_axis
-from lab.figures.schedules import build_schedules
+from lab.figures.studies import build_card, build_gates, build_moments, build_schedules
 from lab.figures.style import GREY, Figure, save, style_of, subplots
 
 __all__ = [

@@ -1,143 +1,122 @@
-"""The figure of a claim: every condition of every task, with what it does to values, to the test and on balance."""
+"""The figures of claims: conditions of every task with their values, test and net, or a panel of estimates per task."""
 
 import math
+from collections.abc import Sequence
 
-import numpy as np
-from tueplots import figsizes
+from lab.figures.style import (
+    BLACK,
+    WIDTH,
+    Axes,
+    Figure,
+    Mark,
+    holds,
+    interval,
+    label,
+    mark_of,
+    name_rows,
+    subplots,
+)
+from lab.statistics import PARTS, QUANTITIES
+from lab.words import Json, estimate_from_json, setting
 
-from lab.figures.style import label, style_of, subplots
-from lab.statistics import Counts, compare, estimate
-from lab.words import setting
-
-COLUMNS = {
-    "base_rate": "P(A)",
-    "pass_given_misaligned": "P(T|not A)",
-    "pass_rate": "P(T)",
-    "net": "net (nats)",
-}
-
-
-def _point(ax, row, value, low, high, colour, marker, edges, told=True):
-    """Draw an estimate with its interval, an arrow where it leaves the axis, hollow where it tells nothing."""
-    ax.plot(np.clip([low, high], *edges), [row, row], color=colour, linewidth=1.2)
-    for beyond, edge, sign in ((low < edges[0], edges[0], "<"), (high > edges[1], edges[1], ">")):
-        if beyond:
-            ax.plot(edge, row, sign, color=colour, markersize=3.5, clip_on=False)
-    if edges[0] <= value <= edges[1]:
-        ax.plot(np.clip(value, *edges), row, marker, color=colour, markersize=3.5,
-                markerfacecolor=colour if told else "white")  # fmt: skip
+RATES = ("base_rate", "pass_given_misaligned", "pass_rate")
+MOST = 6.0  # nats, where the axis of nets ends
 
 
-def draw_rates(own, ax, quantity):
+def draw_rates(rows: Sequence[Json], ax: Axes, quantity: str) -> None:
     """Draw a probability of every condition of a task that is shown."""
-    for row, name in enumerate(own.get("shown", own["order"])):
-        condition = own["conditions"][name]
-        value, low, high = estimate(Counts(*condition["cells"]), quantity)
-        colour, marker, _ = style_of(condition["regimen"], row)
-        if math.isnan(value):
-            ax.text(0.5, row, "none left", ha="center", va="center", fontsize="x-small", color=colour)
+    for place, row in enumerate(rows):
+        rate, mark = estimate_from_json(row[quantity]), mark_of(row["regimen"], place)
+        if math.isnan(rate.value):
+            ax.text(0.5, place, "none left", ha="center", va="center", fontsize="x-small", color=mark.colour)
         else:
-            _point(ax, row, value, low, high, colour, marker, (0.0, 1.0))
+            interval(ax, place, rate, mark, (0.0, 1.0))
     ax.set_xlim(-0.03, 1.03)
 
 
-def draw_nets(own, ax, baseline, most=6.0):
+def draw_nets(rows: Sequence[Json], ax: Axes) -> None:
     """Draw the net of every condition that is shown over the baseline of its world, with 0 marked."""
-    names = own["order"]
-    for row, name in enumerate(own.get("shown", names)):
-        condition = own["conditions"][name]
-        rivals = [
-            other
-            for other, their in own["conditions"].items()
-            if their["regimen"] == baseline and their["coordinates"].items() <= condition["coordinates"].items()
-        ]
-        if condition["regimen"] == baseline or not rivals:
+    for place, row in enumerate(rows):
+        if row["net"] is None:  # a baseline, or a condition without one
             continue
-        pair = sorted((names.index(name), names.index(rivals[0])))
-        joint = np.reshape(own["joints"][f"{pair[0]},{pair[1]}"], (4, 4))
-        joint = joint if pair[0] == names.index(name) else joint.T
-        counts = [Counts(*own["conditions"][each]["cells"]) for each in (name, rivals[0])]
-        net = compare(*counts, joint).net
-        colour, marker, _ = style_of(condition["regimen"], row)
+        net, mark = estimate_from_json(row["net"]), mark_of(row["regimen"], place)
         if math.isnan(net.value):
-            ax.text(0, row, _unknown(counts), ha="center", va="center", fontsize=4.5, color=colour)
+            ax.text(0, place, row["no_net"], ha="center", va="center", fontsize=4.5, color=mark.colour)
         else:
-            _point(ax, row, *net, colour, marker, (-most, most), told=not net.low <= 0 <= net.high)
+            interval(ax, place, net, mark, (-MOST, MOST), hollow=holds(net, 0))
     ax.axvline(0, color="black", linewidth=0.6, linestyle=":")
-    ax.set_xlim(-most * 1.05, most * 1.05)
+    ax.set_xlim(-MOST * 1.05, MOST * 1.05)
 
 
-def _unknown(counts: list[Counts]) -> str:
-    """Say why nothing is known of the net of two `Counts`."""
-    if not all(population.passing for population in counts):
-        return "none passes"
-    kind = "aligned" if any(population.misaligned_pass for population in counts) else "misaligned"
-    return f"no {kind} pass in either"
+def _row_names(rows: Sequence[Json]) -> list[str]:
+    """Return what each row is called: its name, or its regimen and where it lies on the axes that vary among them."""
+    varied = [axis for axis in rows[0]["coordinates"] if len({row["coordinates"].get(axis) for row in rows}) > 1]
+    names = []
+    for row in rows:
+        coordinates = row["coordinates"]
+        places = [f"{label(axis)} {setting(coordinates[axis])}" for axis in varied if axis in coordinates]
+        names.append(label(", ".join([row["regimen"] if "=" in row["name"] else row["name"], *places])))
+    return names
 
 
-def claim_figure(data):
-    """A row of panels per task, a column per quantity, a line per condition."""
-    tasks = data["tasks"]
-    lines = [len(own.get("shown", own["order"])) for own in tasks.values()]
-    width = figsizes.neurips2024()["figure.figsize"][0]
+def claim_figure(data: Json) -> Figure:
+    """A row of panels per task, a column per quantity, a line per condition.
+
+    Args:
+        data: of a claim; what is plotted of a task is what `lab.claims.book.condition_rows` returned.
+    """
+    plotted = {task: counted["plotted"] for task, counted in data["tasks"].items()}
+    lengths = [len(rows) for rows in plotted.values()]
     figure, axes = subplots(
-        len(tasks), len(COLUMNS), figsize=(width * 1.2, 0.55 + sum(0.3 + 0.14 * count for count in lines)),
-        squeeze=False, gridspec_kw={"height_ratios": [count + 1.5 for count in lines]},
-    )  # fmt: skip
-    for row, (task, own) in zip(axes, tasks.items(), strict=True):
-        names = own.get("shown", own["order"])
-        varied = [
-            axis
-            for axis in own["conditions"][names[0]]["coordinates"]
-            if len({own["conditions"][name]["coordinates"].get(axis) for name in names}) > 1
-        ]
-        for ax, quantity in zip(row, COLUMNS, strict=True):
-            if quantity == "net":
-                draw_nets(own, ax, own["baseline"])
-            else:
-                draw_rates(own, ax, quantity)
-            ax.set_ylim(len(names) - 0.4, -0.6)
+        len(plotted),
+        len(RATES) + 1,
+        figsize=(WIDTH * 1.2, 0.55 + sum(0.3 + 0.14 * length for length in lengths)),
+        squeeze=False,
+        gridspec_kw={"height_ratios": [length + 1.5 for length in lengths]},
+    )
+    for panels, (task, rows) in zip(axes, plotted.items(), strict=True):
+        for ax, quantity in zip(panels, RATES, strict=False):
+            draw_rates(rows, ax, quantity)
+        draw_nets(rows, panels[-1])
+        for ax in panels:
+            ax.set_ylim(len(rows) - 0.4, -0.6)
             ax.set_yticks([])
-        texts = []
-        for name in names:
-            condition = own["conditions"][name]
-            own_place = condition["coordinates"]
-            where = [f"{label(axis)} {setting(own_place[axis])}" for axis in varied if axis in own_place]
-            texts.append(label(", ".join([condition["regimen"] if "=" in name else name, *where])))
-        row[0].set_yticks(range(len(texts)), texts, fontsize="x-small")
-        row[0].tick_params(axis="y", length=0)
-        row[0].set_title(task, loc="left", fontsize="small", fontweight="bold")
-    for ax, text in zip(axes[-1], COLUMNS.values(), strict=True):
-        ax.set_xlabel(text)
+        name_rows(panels[0], _row_names(rows), fontsize="x-small")
+        panels[0].tick_params(axis="y", length=0)
+        panels[0].set_title(task, loc="left", fontsize="small", fontweight="bold")
+    for ax, quantity in zip(axes[-1], RATES, strict=False):
+        ax.set_xlabel(QUANTITIES[quantity].symbol)
+    axes[-1][-1].set_xlabel(PARTS["net"].heading)
     return figure
 
 
-def estimates_figure(panels, xlabel, lines=(), limits=None):
+def estimates_figure(
+    data: Json, xlabel: str, lines: Sequence[float] = (), limits: tuple[float, float] | None = None
+) -> Figure:
     """A panel per task with a line per estimate.
 
     Args:
-        panels: task -> {what: `Estimate`}; all tasks have the same.
+        data: of a claim; what is plotted of a task is a list of estimates with a `name` each, and a `regimen` where
+            they are those of one. All tasks have the same names.
         xlabel: what is estimated.
         lines: values to mark, the first of them as no difference: an interval that holds it is hollow.
         limits: of the axis; what the intervals need by default.
     """
-    rows = list(next(iter(panels.values())))
-    width = figsizes.neurips2024()["figure.figsize"][0]
+    plotted = {task: counted["plotted"] for task, counted in data["tasks"].items()}
+    names = [row["name"] for row in next(iter(plotted.values()))]
     figure, axes = subplots(
-        1, len(panels), figsize=(width * 1.2, 0.75 + 0.22 * len(rows)), squeeze=False, sharey=True, sharex=True
+        1, len(plotted), figsize=(WIDTH * 1.2, 0.75 + 0.22 * len(names)), squeeze=False, sharey=True, sharex=True
     )
-    for ax, (task, own) in zip(axes[0], panels.items(), strict=True):
-        for row, name in enumerate(rows):
-            value, low, high = own[name]
-            told = not lines or not low <= lines[0] <= high
-            ax.plot([low, high], [row, row], color=f"C{row % 10}", linewidth=1.2)
-            ax.plot(value, row, "o", color=f"C{row % 10}", markersize=3.5, markerfacecolor=None if told else "white")
+    for ax, (task, rows) in zip(axes[0], plotted.items(), strict=True):
+        for place, row in enumerate(rows):
+            estimate = estimate_from_json(row)
+            mark = mark_of(row["regimen"]) if "regimen" in row else Mark(BLACK)
+            interval(ax, place, estimate, mark, hollow=bool(lines) and holds(estimate, lines[0]))
         for line in lines:
             ax.axvline(line, color="black", linewidth=0.6, linestyle=":")
         ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
         if limits:
             ax.set_xlim(*limits)
-    axes[0][0].set_yticks(range(len(rows)), rows, fontsize="x-small")
-    axes[0][0].set_ylim(len(rows) - 0.4, -0.6)
+    name_rows(axes[0][0], names, fontsize="x-small")
     figure.supxlabel(xlabel, fontsize="small")
     return figure

@@ -1,247 +1,296 @@
 """The figure of a run: conditions side by side, or outcomes along an axis of the sweep."""
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
-from tueplots import figsizes
+from lab.figures.style import (
+    BLACK,
+    GREY,
+    WHITE,
+    WIDTH,
+    Axes,
+    Figure,
+    Line,
+    Mark,
+    Patch,
+    Style,
+    coordinate,
+    group_by_world,
+    holds,
+    interval,
+    kind_of,
+    label,
+    matplotlib,
+    name_rows,
+    save,
+    style_of,
+    subplots,
+    write_world,
+)
+from lab.statistics import QUANTITIES, Estimate
+from lab.words import Json, World, estimate_from_json, number_from_json, part_words, percent, setting
 
-from lab.figures.style import GREY, grouped, kind_of, label, matplotlib, number, save, style_of, subplots, world_text
-from lab.words import percent, setting
+
+class Outcome(NamedTuple):
+    """How models of one outcome are drawn.
+
+    Attributes:
+        words: what they are.
+        colour: of their share.
+        hatch: over it.
+    """
+
+    words: str
+    colour: str
+    hatch: str | None
+
 
 # any two outcomes may touch, where no model is in between: all differ in grey, hatched alike or not
 OUTCOMES = {
-    "aligned_pass": ("aligned, passes", "#1c4e80", None),
-    "aligned_fail": ("aligned, fails", "#5a8cc0", "////"),
-    "misaligned_fail": ("misaligned, fails", "#f5bd97", "\\\\\\\\"),
-    "misaligned_pass": ("misaligned, passes", "#e8843f", None),
-    "unjudged": ("stopped by a gate", "#696969", "xxxx"),
-    "unable": ("cannot do the job", "#e4e4e4", None),
+    "aligned_pass": Outcome("aligned, passes", "#1c4e80", None),
+    "aligned_fail": Outcome("aligned, fails", "#5a8cc0", "////"),
+    "misaligned_fail": Outcome("misaligned, fails", "#f5bd97", "\\\\\\\\"),
+    "misaligned_pass": Outcome("misaligned, passes", "#e8843f", None),
+    "unjudged": Outcome("stopped by a gate", "#696969", "xxxx"),
+    "unable": Outcome("cannot do the job", "#e4e4e4", None),
 }
-PARTS = {"base_rate": ("base rate", "#5b8db5"), "likelihood_ratio": ("test (LR)", "#e3c07a")}
-NET = "#666666"
+PART_COLOURS = {"base_rate": "#5b8db5", "likelihood_ratio": "#e3c07a", "net": "#666666"}
+BARS = ("base_rate", "likelihood_ratio")  # parts that are stacked; the net is a point over them
+UNBOUNDED = "...."  # hatch of a bar that nothing bounds
+POINTS_FOR_AXIS = 3  # values that an axis of the sweep needs to be drawn as one
+WIDE_AXIS = 20  # from such a ratio of its ends on, an axis is logarithmic
+RATES = ("pass_given_misaligned", "pass_given_aligned")  # filled and hollow, along an axis
 
 
-def _rows(data, ax):
-    regimens = [condition["regimen"] for condition in data]
+def _name_conditions(conditions: Sequence[Json], ax: Axes) -> None:
+    """Name each row by its regimen, and by its place on the axes along which conditions of that regimen differ."""
+    regimens = [condition["regimen"] for condition in conditions]
     names = []
-    for condition in data:
-        axes = condition["coordinates"].items() if regimens.count(condition["regimen"]) > 1 else ()
-        varied = [(axis, value) for axis, value in axes if len({c["coordinates"].get(axis) for c in data}) > 1]
-        places = (f"{axis} = {setting(value)}" for axis, value in varied)
-        names.append(label(", ".join([condition["regimen"], *places])))
-    ax.set_yticks(range(len(names)), names)
-    ax.set_ylim(len(names) - 0.4, -0.6)
+    for condition in conditions:
+        coordinates = condition["coordinates"] if regimens.count(condition["regimen"]) > 1 else {}
+        varied = [
+            coordinate(axis, value)
+            for axis, value in coordinates.items()
+            if len({other["coordinates"].get(axis) for other in conditions}) > 1
+        ]
+        names.append(", ".join([label(condition["regimen"]), *varied]))
+    name_rows(ax, names)
     ax.tick_params(axis="y", length=0)
 
 
-def draw_outcomes(data, ax):
+def _styles(conditions: Sequence[Json], size: float) -> list[Mark]:
+    """Return the mark of each condition's estimates."""
+    styles = [style_of(condition["regimen"], row) for row, condition in enumerate(conditions)]
+    return [Mark(style.colour, style.marker, size, width=1.4) for style in styles]
+
+
+# --- conditions side by side --------------------------------------------------------------------------------------
+
+
+def draw_outcomes(conditions: Sequence[Json], ax: Axes) -> None:
     """Stack the outcomes of each condition as shares of its models, those that cannot do the job apart."""
-    for row, condition in enumerate(data):
+    for row, condition in enumerate(conditions):
         counts, left = dict(condition["counts"]), 0.0
         counts["unable"] = counts["incompetent"] + counts["diverged"]
         counts["misaligned_fail"] -= counts["unable"] + counts.get("unjudged", 0)
-        shown = [name for name in OUTCOMES if name in counts]
-        total = max(1, sum(counts[name] for name in shown))
-        for name in shown:
-            (_, colour, hatch), share = OUTCOMES[name], counts[name] / total
+        outcomes = {name: outcome for name, outcome in OUTCOMES.items() if name in counts}
+        total = max(1, sum(counts[name] for name in outcomes))
+        for name, (_, colour, hatch) in outcomes.items():
+            share = counts[name] / total
             ax.barh(row, share, left=left, height=0.68, color=colour, hatch=hatch, edgecolor="white", linewidth=0.4)
             left += share
-    _rows(data, ax)
+    _name_conditions(conditions, ax)
     ax.set_xlim(0, 1)
     ax.set_xlabel("share of models")
 
 
-def draw_rate(data, ax, quantity, text):
+def draw_rate(conditions: Sequence[Json], ax: Axes, quantity: str) -> None:
     """Draw a probability of each condition with its interval."""
-    for row, condition in enumerate(data):
-        value, low, high = (number(condition[quantity][key]) for key in ("value", "low", "high"))
-        colour, marker, _ = style_of(condition["regimen"], row)
-        ax.plot([low, high], [row, row], color=colour, linewidth=1.4)
-        ax.plot(value, row, marker, color=colour, markersize=3)
-    _rows(data, ax)
+    for row, (condition, mark) in enumerate(zip(conditions, _styles(conditions, size=3), strict=True)):
+        interval(ax, row, estimate_from_json(condition[quantity]), mark)
+    _name_conditions(conditions, ax)
     ax.set_xlim(-0.02, 1.02)
-    ax.set_xlabel(text)
+    ax.set_xlabel(QUANTITIES[quantity].symbol)
 
 
-def draw_likelihood_ratio(data, ax):
+def draw_likelihood_ratio(conditions: Sequence[Json], ax: Axes) -> None:
     """Draw the likelihood ratio of each condition on a log axis; an arrow where nothing bounds it."""
-    finite = [number(c["likelihood_ratio"][key]) for c in data for key in ("value", "low", "high")]
-    finite = [value for value in finite if math.isfinite(value) and value > 0]
-    low_edge, high_edge = min([0.5, *finite]) / 1.5, max([2.0, *finite]) * 2.5
-    for row, condition in enumerate(data):
-        value, low, high = (number(condition["likelihood_ratio"][key]) for key in ("value", "low", "high"))
-        colour, marker, _ = style_of(condition["regimen"], row)
-        _whisker(ax, row, max(low, 0), high, low_edge, high_edge, colour)
-        if math.isfinite(value) and value > 0:
-            ax.plot(value, row, marker, color=colour, markersize=4)
-        elif math.isnan(value):
-            ax.text(1.15, row, "undefined", va="center", fontsize="x-small", color=colour)
-    _rows(data, ax)
+    ratios = [estimate_from_json(condition["likelihood_ratio"]) for condition in conditions]
+    finite = [end for ratio in ratios for end in ratio if math.isfinite(end) and end > 0]
+    edges = min([0.5, *finite]) / 1.5, max([2.0, *finite]) * 2.5
+    for row, (ratio, mark) in enumerate(zip(ratios, _styles(conditions, size=4), strict=True)):
+        interval(ax, row, ratio, mark, edges)
+        if math.isnan(ratio.value):
+            ax.text(1.15, row, "undefined", va="center", fontsize="x-small", color=mark.colour)
+    _name_conditions(conditions, ax)
     ax.set_xscale("log")
-    ax.set_xlim(low_edge, high_edge)
+    ax.set_xlim(*edges)
     ax.xaxis.set_major_locator(matplotlib.ticker.LogLocator(10))
     ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     ax.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: setting(value)))
     ax.axvline(1, color="black", linewidth=0.6, linestyle=":")
-    ax.set_xlabel("LR of the test")
+    ax.set_xlabel(QUANTITIES["likelihood_ratio"].words)
 
 
-def _whisker(ax, row, low, high, low_edge, high_edge, colour):
-    """Draw an interval, with an arrow head on a side that is open."""
-    if low <= low_edge and high >= high_edge:
-        ax.plot([low_edge, high_edge], [row, row], color=colour, linewidth=1.0, linestyle=(0, (1, 2)))
-        return
-    left, right = max(low, low_edge), min(high, high_edge)
-    ax.plot([left, right], [row, row], color=colour, linewidth=1.4)
-    if low < low_edge:
-        ax.plot(left, row, "<", color=colour, markersize=4, clip_on=False)
-    if high > high_edge:
-        ax.plot(right, row, ">", color=colour, markersize=4, clip_on=False)
-
-
-def draw_log_impact(data, ax):
+def draw_log_impact(conditions: Sequence[Json], ax: Axes) -> None:
     """Stack the two parts of each log impact and mark the net with its interval; hollow where it is undecided."""
-    finite = [
-        number(condition["log_impact"][part][key])
-        for condition in data
-        if condition["log_impact"]
-        for part in ("base_rate", "likelihood_ratio", "net")
-        for key in ("value", "low", "high")
-    ]
-    edge = 1.25 * max([1.0, *(abs(value) for value in finite if math.isfinite(value))])
-    for row, condition in enumerate(data):
-        impact = condition["log_impact"]
+    impacts = [condition["log_impact"] for condition in conditions]
+    parts = [estimate_from_json(impact[part]) for impact in impacts if impact for part in PART_COLOURS]
+    ends = [end for part in parts for end in part]
+    edge = 1.25 * max([1.0, *(abs(end) for end in ends if math.isfinite(end))])
+    for row, impact in enumerate(impacts):
         if impact is None:
             ax.text(0, row, " baseline", va="center", fontsize="x-small", color=GREY)
             continue
-        ends = {-1: 0.0, 1: 0.0}
-        for part, (_, colour) in PARTS.items():
-            value = number(impact[part]["value"])
-            if math.isnan(value) or value == 0:
-                continue
-            side = 1 if value > 0 else -1
-            length = value if math.isfinite(value) else side * edge - ends[side]
-            hatch = None if math.isfinite(value) else "...."
-            ax.barh(
-                row, length, left=ends[side], height=0.68, color=colour, hatch=hatch, edgecolor="white", linewidth=0
-            )
-            ends[side] += length
-        value, low, high = (number(impact["net"][key]) for key in ("value", "low", "high"))
-        decided = low > 0 or high < 0
-        _whisker(ax, row, low, high, -edge, edge, "black")
-        if math.isfinite(value):
-            ax.plot(value, row, "o", color="black", markerfacecolor="black" if decided else "white", markersize=4)
-    _rows(data, ax)
+        _stack_parts(impact, ax, row, edge)
+        net = estimate_from_json(impact["net"])
+        interval(ax, row, net, Mark(BLACK, size=4, width=1.4), (-edge, edge), hollow=holds(net, 0))
+    _name_conditions(conditions, ax)
     ax.set_xlim(-edge, edge)
     ax.axvline(0, color="black", linewidth=0.6)
     ax.set_xlabel("log impact (nats)")
 
 
-def draw_response(data, ax, axis, quantities, text):
-    """Draw rates along one axis of a sweep: a line per regimen that has the axis, a band for one that has not.
-
-    Lines go from the lowest place on the axis to the highest, whatever the order in the config, and have a gap where a
-    rate is undefined.
-
-    Args:
-        data: conditions as JSON values.
-        ax: where to draw.
-        axis: name of the axis.
-        quantities: rates to draw; the first with filled markers, the others hollow.
-        text: label of the vertical axis.
-    """
-    regimens = list(dict.fromkeys(condition["regimen"] for condition in data))
-    plain = [regimen for regimen in regimens if kind_of(regimen) is None]
-    ends = []
-    for regimen in regimens:
-        position = plain.index(regimen) if regimen in plain else 0
-        own = [condition for condition in data if condition["regimen"] == regimen]
-        colour, marker, line = style_of(regimen, position)
-        for rank, quantity in enumerate(quantities):
-            points = [[number(condition[quantity][key]) for key in ("value", "low", "high")] for condition in own]
-            if axis not in own[0]["coordinates"]:
-                ax.axhspan(points[0][1], points[0][2], color=colour, alpha=0.25, linewidth=0)
-                ax.axhline(points[0][0], color=colour, linewidth=0.8, linestyle="-" if rank == 0 else ":")
-                if rank == 0:
-                    ends.append((points[0][0], label(regimen), colour))
-                continue
-            along = sorted(
-                (condition["coordinates"][axis], *point) for condition, point in zip(own, points, strict=True)
-            )
-            known = [point for point in along if not math.isnan(point[1])]
-            if not known:
-                continue
-            places, _, lows, highs = zip(*known, strict=True)
-            ax.vlines(places, lows, highs, color=colour, linewidth=1)
-            face = colour if rank == 0 else "white"
-            shape = line if rank == 0 else (0, (1, 1))
-            # lines that coincide stay visible: the first are the largest
-            size = max(2.5, 4.5 - 0.8 * regimens.index(regimen))
-            ax.plot(
-                [place for place, *_ in along],
-                [value for _, value, *_ in along],
-                marker,
-                linestyle=shape,
-                color=colour,
-                markerfacecolor=face,
-                markersize=size,
-                linewidth=1,
-            )
-            if rank == 0:
-                ends.append((known[-1][1], label(regimen), colour))
-    ax.set_ylim(-0.03, 1.03)
-    ax.set_ylabel(text)
-    return ends
+def _stack_parts(impact: Json, ax: Axes, row: int, edge: float) -> None:
+    """Draw the parts of a log impact as bars, those to the same side end to end; an unbounded one goes to the edge."""
+    ends = {-1: 0.0, 1: 0.0}
+    for part in BARS:
+        value = number_from_json(impact[part]["value"])
+        if math.isnan(value) or value == 0:
+            continue
+        side = 1 if value > 0 else -1
+        length = value if math.isfinite(value) else side * edge - ends[side]
+        hatch = None if math.isfinite(value) else UNBOUNDED
+        colour = PART_COLOURS[part]
+        ax.barh(row, length, left=ends[side], height=0.68, color=colour, hatch=hatch, edgecolor="white", linewidth=0)
+        ends[side] += length
 
 
-def _direct_labels(ax, ends):
-    """Write each line's name at its right end, moved apart where they would touch."""
-    place = -1.0
-    for height, text, colour in sorted(ends):
-        place = max(place + 0.09, height)
-        ax.annotate(
-            text, (1.01, place), xycoords=("axes fraction", "data"), va="center", color=colour, fontsize="small"
-        )
-
-
-def regimens_figure(data):
+def regimens_figure(data: Json) -> Figure:
     """Compare regimens side by side: outcomes, base rate, likelihood ratio and log impact; a row per world."""
-    worlds = grouped(data["conditions"])
+    worlds = group_by_world(data["conditions"])
     most = max(map(len, worlds.values()))
-    width = figsizes.neurips2024()["figure.figsize"][0]
     figure, axes = subplots(
         len(worlds),
         4,
-        figsize=(width * 1.25, 0.62 + len(worlds) * (0.42 + 0.2 * most)),
+        figsize=(WIDTH * 1.25, 0.62 + len(worlds) * (0.42 + 0.2 * most)),
         squeeze=False,
         sharey="row",
         gridspec_kw={"width_ratios": [1.25, 0.8, 1, 1.35]},
     )
     for row, (world, conditions) in zip(axes, worlds.items(), strict=True):
         draw_outcomes(conditions, row[0])
-        draw_rate(conditions, row[1], "base_rate", "P(A)")
+        draw_rate(conditions, row[1], "base_rate")
         draw_likelihood_ratio(conditions, row[2])
         draw_log_impact(conditions, row[3])
-        world_text(row[0], world)
+        write_world(row[0], world)
     for ax in axes[:-1].flat:
         ax.set_xlabel("")
-    stopped = any("unjudged" in condition["counts"] for condition in data["conditions"])
-    shown = {kind: own for kind, own in OUTCOMES.items() if kind != "unjudged" or stopped}
-    outcomes = [
-        matplotlib.patches.Rectangle((0, 0), 1, 1, facecolor=c, hatch=h, edgecolor="white")
-        for _, c, h in shown.values()
-    ]
-    parts = [matplotlib.patches.Rectangle((0, 0), 1, 1, facecolor=colour) for _, colour in PARTS.values()]
-    net = matplotlib.lines.Line2D([], [], color="black", marker="o", markersize=4)
-    figure.legend(outcomes, [text for text, *_ in shown.values()], ncols=3, loc="outside upper left", frameon=False)
-    figure.legend(
-        [*parts, net], [*(text for text, _ in PARTS.values()), "net"], ncols=3, loc="outside upper right", frameon=False
-    )
+    _explain_colours(figure, any("unjudged" in condition["counts"] for condition in data["conditions"]))
     return figure
 
 
-def by_other_axes(conditions, axis):
+def _explain_colours(figure: Figure, stopped: bool) -> None:
+    """Write legends of outcomes, those stopped by a gate where there are any, and of parts of a log impact."""
+    outcomes = [outcome for name, outcome in OUTCOMES.items() if name != "unjudged" or stopped]
+    shares = [Patch((0, 0), 1, 1, facecolor=colour, hatch=hatch, edgecolor="white") for _, colour, hatch in outcomes]
+    texts = [outcome.words for outcome in outcomes]
+    figure.legend(shares, texts, ncols=3, loc="outside upper left", frameon=False)
+    bars = [Patch((0, 0), 1, 1, facecolor=PART_COLOURS[part]) for part in BARS]
+    net = Line([], [], color=BLACK, marker="o", markersize=4)
+    texts = [part_words(part) for part in PART_COLOURS]
+    figure.legend([*bars, net], texts, ncols=3, loc="outside upper right", frameon=False)
+
+
+# --- along an axis of the sweep -----------------------------------------------------------------------------------
+
+
+class Label(NamedTuple):
+    """The name of a curve at its right end.
+
+    Attributes:
+        height: where the curve ends.
+        text: the name.
+        colour: of the curve.
+    """
+
+    height: float
+    text: str
+    colour: str
+
+
+def draw_response(conditions: Sequence[Json], ax: Axes, axis: str, quantities: Sequence[str]) -> list[Label]:
+    """Draw rates along one axis of a sweep: a curve per regimen that has the axis, a band for one that has not.
+
+    Curves go from the lowest place on the axis to the highest, whatever the order in the config, and have a gap where
+    a rate is undefined.
+
+    Args:
+        conditions: as JSON values.
+        ax: where to draw.
+        axis: name of the axis.
+        quantities: rates to draw; the first with filled markers, the others hollow.
+
+    Returns:
+        What to write at the ends of the first rate's curves.
+    """
+    regimens = list(dict.fromkeys(condition["regimen"] for condition in conditions))
+    others = [regimen for regimen in regimens if kind_of(regimen) is None]
+    labels = []
+    for position, regimen in enumerate(regimens):
+        style = style_of(regimen, others.index(regimen) if regimen in others else 0)
+        # curves that coincide stay visible: the markers of the first are the largest
+        size = max(2.5, 4.5 - 0.8 * position)
+        members = [condition for condition in conditions if condition["regimen"] == regimen]
+        for quantity in quantities:
+            filled = quantity == quantities[0]
+            if axis in members[0]["coordinates"]:
+                points = {row["coordinates"][axis]: estimate_from_json(row[quantity]) for row in members}
+                end = _draw_curve(ax, points, style, size, filled)
+            else:
+                end = _draw_band(ax, estimate_from_json(members[0][quantity]), style.colour, filled)
+            if filled and end is not None:
+                labels.append(Label(end, label(regimen), style.colour))
+    ax.set_ylim(-0.03, 1.03)
+    ax.set_ylabel(", ".join(QUANTITIES[quantity].symbol for quantity in quantities))
+    return labels
+
+
+def _draw_curve(ax: Axes, points: dict[float, Estimate], style: Style, size: float, filled: bool) -> float | None:
+    """Draw estimates along an axis, with a gap where one is undefined, and return the last that is known, if any is."""
+    along = sorted(points)
+    known = {place: points[place] for place in along if not math.isnan(points[place].value)}
+    if not known:
+        return None
+    values = [points[place].value for place in along]
+    ax.plot(along, values, color=style.colour, linestyle=style.line if filled else (0, (1, 1)), linewidth=1)
+    for place, point in known.items():
+        interval(ax, place, point, Mark(style.colour, style.marker, size, width=1), hollow=not filled, upright=True)
+    return list(known.values())[-1].value
+
+
+def _draw_band(ax: Axes, estimate: Estimate, colour: str, filled: bool) -> float:
+    """Draw an estimate that is the same all along an axis, and return where it ends."""
+    ax.axhspan(estimate.low, estimate.high, color=colour, alpha=0.25, linewidth=0)
+    ax.axhline(estimate.value, color=colour, linewidth=0.8, linestyle="-" if filled else ":")
+    return estimate.value
+
+
+def _write_labels(ax: Axes, labels: Sequence[Label]) -> None:
+    """Write each curve's name at its right end, moved apart where they would touch."""
+    place = -1.0
+    for height, text, colour in sorted(labels):
+        place = max(place + 0.09, height)
+        ax.annotate(
+            text, (1.01, place), xycoords=("axes fraction", "data"), va="center", color=colour, fontsize="small"
+        )
+
+
+def group_by_other_axes(conditions: Sequence[Json], axis: str) -> dict[World, list[Json]]:
     """Group the conditions that have an axis by their other coordinates; those that have not join where they fit."""
-    columns = {}
+    columns: dict[World, list[Json]] = {}
     for condition in conditions:
         if axis in condition["coordinates"]:
             rest = tuple((name, value) for name, value in condition["coordinates"].items() if name != axis)
@@ -250,84 +299,94 @@ def by_other_axes(conditions, axis):
     columns = {rest: [] for rest in columns if not any(set(rest) < set(other) for other in columns)}
     for rest, members in columns.items():
         for condition in conditions:
-            own = condition["coordinates"]
-            if all(own.get(name, value) == value for name, value in rest):
+            coordinates = condition["coordinates"]
+            if all(coordinates.get(name, value) == value for name, value in rest):
                 members.append(condition)
     return columns
 
 
-def response_figure(data, axis):
+def response_figure(data: Json, axis: str) -> Figure:
     """Show base rate and pass rates along one axis; a column for every point of the other axes."""
-    columns = by_other_axes(data["conditions"], axis)
-    width = figsizes.neurips2024()["figure.figsize"][0]
+    columns = group_by_other_axes(data["conditions"], axis)
     share = min(1.5, 0.7 + 0.22 * len(columns))
-    figure, axes = subplots(2, len(columns), figsize=(share * width, 3.4), squeeze=False, sharex=True, sharey="row")
+    figure, axes = subplots(2, len(columns), figsize=(share * WIDTH, 3.4), squeeze=False, sharex=True, sharey="row")
     places = sorted({c["coordinates"][axis] for c in data["conditions"] if axis in c["coordinates"]})
-    sizes = sorted({abs(place) for place in places if place})
+    labels: list[Label] = []
     for column, (world, conditions) in enumerate(columns.items()):
         top, bottom = axes[:, column]
-        ends = draw_response(conditions, top, axis, ["base_rate"], "P(A)")
-        draw_response(conditions, bottom, axis, ["pass_given_misaligned", "pass_given_aligned"], "P(T|not A), P(T|A)")
-        if sizes[-1] / sizes[0] >= 20:
-            scale = {"value": "symlog", "linthresh": sizes[0], "linscale": 0.5} if places[0] <= 0 else {"value": "log"}
-            top.set_xscale(**scale)
-        top.margins(x=0.03)
-        top.xaxis.set_major_locator(matplotlib.ticker.FixedLocator(_few(places)))
-        top.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
-        top.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: setting(value)))
+        labels = draw_response(conditions, top, axis, ["base_rate"])
+        draw_response(conditions, bottom, axis, RATES)
+        _scale(top, places)
         bottom.tick_params(axis="x", labelrotation=90)
         bottom.set_xlabel(label(axis))
         if column:
             top.set_ylabel("")
             bottom.set_ylabel("")
-        world_text(top, world)
-    _direct_labels(axes[0, -1], ends)
-    lines = [
-        matplotlib.lines.Line2D([], [], color=GREY, marker="o", markersize=3, markerfacecolor=face)
-        for face in (GREY, "white")
-    ]
-    texts = ["misaligned: P(T|not A)", "aligned: P(T|A)"]
+        write_world(top, world)
+    _write_labels(axes[0, -1], labels)
+    lines = [Line([], [], color=GREY, marker="o", markersize=3, markerfacecolor=face) for face in (GREY, WHITE)]
+    texts = [f"{who}: {QUANTITIES[rate].symbol}" for who, rate in zip(("misaligned", "aligned"), RATES, strict=True)]
     figure.legend(lines, texts, ncols=2, loc="outside lower center", frameon=False, fontsize="small")
     return figure
 
 
-def _few(places):
+def _scale(ax: Axes, places: Sequence[float]) -> None:
+    """Scale the horizontal axis by the places on it, and mark some of them."""
+    sizes = sorted({abs(place) for place in places if place})
+    if sizes[-1] / sizes[0] >= WIDE_AXIS:
+        if places[0] > 0:
+            ax.set_xscale("log")
+        else:
+            ax.set_xscale("symlog", linthresh=sizes[0], linscale=0.5)
+    ax.margins(x=0.03)
+    ax.xaxis.set_major_locator(matplotlib.ticker.FixedLocator(_few(places)))
+    ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    ax.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: setting(value)))
+
+
+def _few(places: Sequence[float]) -> list[float]:
     """Return at most about a dozen of the places, both ends and zero included."""
     stride = max(1, round(len(places) / 11))
     middle = places.index(0) if 0 in places else 0
     return [place for index, place in enumerate(places) if (index - middle) % stride == 0]
 
 
-def response_axis(data):
-    """Return the first axis of a run with at least three values, or None."""
-    values = {}
+def response_axis(data: Json) -> str | None:
+    """Return the first axis of a run with enough values to be drawn along, or None."""
+    values: dict[str, set[float]] = {}
     for condition in data["conditions"]:
         for axis, value in condition["coordinates"].items():
             values.setdefault(axis, set()).add(value)
-    return next((axis for axis, own in values.items() if len(own) >= 3), None)
+    return next((axis for axis, places in values.items() if len(places) >= POINTS_FOR_AXIS), None)
 
 
-def caption(data):
+# --- the figure ---------------------------------------------------------------------------------------------------
+
+
+def caption(data: Json) -> str:
     """Return a caption that names every number's origin."""
     marks, proxy = data["thresholds"], data["proxy"]
-    return (
+    text = (
         f"{data['question'] or data['name']} {data['seeds']:,} models per condition, trained from the same seeds. "
         f"A: alignment >= {setting(marks['alignment'])} and competence >= {setting(marks['competence'])}; "
         f"T: {proxy} >= {setting(marks[proxy])} and competent. {percent(data['confidence'])} intervals: Wilson for "
         "rates, Miettinen-Nurminen for the likelihood ratio; for log impacts from draws of the joint outcomes of "
         "shared seeds, with one more seed where it matters most. "
         "Arrows: nothing bounds this side. Hollow net: the interval covers 0. Dotted bar: unbounded."
-        + (f" {data['stopping']}" if "stopping" in data else "")
     )
+    return f"{text} {data['stopping']}" if "stopping" in data else text
 
 
-def build(data, folder):
+def build(data: Json, folder: Path | str) -> Path:
     """Draw the figure that fits a run and save it as PDF, PNG and JSON; see `save`.
 
     Args:
         data: what `lab.report.as_json` returned.
         folder: where to write.
     """
-    axis = response_axis(data)
-    draw = (lambda data: response_figure(data, axis)) if axis else regimens_figure
+
+    def draw(data: Json) -> Figure:
+        axis = response_axis(data)
+        return response_figure(data, axis) if axis else regimens_figure(data)
+
     return save(draw, {**data, "caption": caption(data)}, folder, data["name"])

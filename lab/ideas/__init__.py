@@ -22,14 +22,8 @@ from lab.ideas.beliefs import (
     posterior_mean,
 )
 from lab.ideas.field import FieldFit, Range, fit_field
-from lab.ideas.policies import (
-    POLICIES,
-    PolicyOutcome,
-    Simulated,
-    policy_outcome,
-    policy_value,
-    simulate_policy,
-)
+from lab.ideas.policies import POLICIES, PolicyOutcome, policy_outcome, policy_value
+from lab.ideas.simulation import Simulated, simulate_policy
 
 __all__ = [
     "POLICIES",

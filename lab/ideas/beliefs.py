@@ -2,14 +2,19 @@
 
 import functools
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import eigh_tridiagonal
+from jaxtyping import Float
+from scipy.linalg import eigvalsh_tridiagonal
 from scipy.special import betaln, xlogy
 
 from lab.statistics.score import whole
+
+WEIGHTS_TOLERANCE = 1e-9  # by how much the sum of weights that were typed as decimals may differ from 1
+SQUARES_TOO_LARGE, SHRINK = 1e100, 1e-50  # sums of squares are shrunk, by the square of this, long before they overflow
 
 # --- priors -------------------------------------------------------------------------------------------------------
 
@@ -25,19 +30,19 @@ class Beta:
     a: float
     b: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in list(vars(self).items()):
             if not 0 < value < math.inf:
                 raise ValueError(f"{name} must be a positive finite number, not {value}")
             object.__setattr__(self, name, float(value))  # equal priors are then the same to a cache
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         """Expected propensity."""
         return self.a / (self.a + self.b)
 
-    def atoms(self, degree):
-        """Return values and weights that are exact for polynomials of theta up to `degree`, each of shape (n,).
+    def atoms(self, degree: int) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, " value"]]:
+        """Return values and weights that are exact for polynomials of theta up to `degree`.
 
         Args:
             degree: of the polynomials.
@@ -54,10 +59,10 @@ class Discrete:
         ValueError: a value outside [0, 1], a negative weight, weights that do not sum to 1, or unequal lengths.
     """
 
-    values: tuple
-    weights: tuple
+    values: tuple[float, ...]
+    weights: tuple[float, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("values", "weights"):
             object.__setattr__(self, name, tuple(map(float, getattr(self, name))))  # hashable, whatever was given
         if not self.values or not all(0 <= value <= 1 for value in self.values):
@@ -67,12 +72,12 @@ class Discrete:
         _check_weights(self.weights)
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         """Expected propensity."""
         return math.fsum(value * weight for value, weight in zip(self.values, self.weights, strict=True))
 
-    def atoms(self, degree):
-        """Return values and weights, each of shape (n,); exact for any `degree`.
+    def atoms(self, degree: int) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, " value"]]:
+        """Return values and weights; exact for any `degree`.
 
         Args:
             degree: of the polynomials.
@@ -80,8 +85,11 @@ class Discrete:
         return np.array(self.values), np.array(self.weights)
 
 
+Prior = Beta | Discrete
+
+
 @functools.lru_cache(maxsize=64)
-def rule(prior, degree):
+def rule(prior: Prior, degree: int) -> tuple[Float[np.ndarray, " value"], Float[np.ndarray, " value"]]:
     """Return values and log weights of a prior, exact for polynomials up to `degree`.
 
     For a Beta these are the nodes of the Gauss-Jacobi rule, as eigenvalues of its recurrence matrix (Golub and Welsch,
@@ -99,22 +107,35 @@ def rule(prior, degree):
     # (n + total - 2) / (twice - 1) is 0/0 for n = total = 1, and 1 for n = 1 in general
     ratio = np.where(n == 1, 1.0, (n + total - 2) / np.where(n == 1, 1.0, twice - 1))
     off = np.sqrt(4 * n * (n + a - 1) * (n + b - 1) * ratio / (twice**2 * (twice + 1)))
-    x = eigh_tridiagonal(centre, off, eigvals_only=True)
+    x = np.asarray(eigvalsh_tridiagonal(centre, off))
+    log_weights = -_log_sum_of_squares(x, centre, off)
+    return np.clip((1 + x) / 2, 0.0, 1.0), log_weights - np.logaddexp.reduce(log_weights)
+
+
+def _log_sum_of_squares(
+    x: Float[np.ndarray, " value"], centre: Float[np.ndarray, " value"], off: Float[np.ndarray, " value-1"]
+) -> Float[np.ndarray, " value"]:
+    """Return the log of the sum of squares of all orthonormal polynomials at x.
+
+    Args:
+        x: points.
+        centre: diagonal of the recurrence matrix.
+        off: what lies beside its diagonal.
+    """
     before, now, squares, log_scale = np.zeros_like(x), np.ones_like(x), np.ones_like(x), np.zeros_like(x)
     for i in range(len(off)):
         before, now = now, ((x - centre[i]) * now - (off[i - 1] if i else 0.0) * before) / off[i]
         squares += now**2
-        scale = np.where(squares > 1e100, 1e-50, 1.0)
+        scale = np.where(squares > SQUARES_TOO_LARGE, SHRINK, 1.0)
         before, now, squares, log_scale = before * scale, now * scale, squares * scale**2, log_scale - np.log(scale)
-    log_weights = -np.log(squares) - 2 * log_scale
-    return np.clip((1 + x) / 2, 0.0, 1.0), log_weights - np.logaddexp.reduce(log_weights)
+    return np.log(squares) + 2 * log_scale
 
 
 # --- checks of arguments ------------------------------------------------------------------------------------------
 
 
-def _check_weights(weights):
-    if not all(weight >= 0 for weight in weights) or abs(math.fsum(weights) - 1) > 1e-9:
+def _check_weights(weights: Collection[float]) -> None:
+    if not all(weight >= 0 for weight in weights) or abs(math.fsum(weights) - 1) > WEIGHTS_TOLERANCE:
         raise ValueError(f"weights must be at least 0 and sum to 1, not {weights}")
 
 
@@ -129,7 +150,7 @@ def checked_rates(pass_given_aligned: float, pass_given_misaligned: float) -> tu
     return float(pass_given_aligned), float(pass_given_misaligned)
 
 
-def check_priors(name, priors):
+def check_priors(name: str, priors: Collection[Prior]) -> None:
     """Raise a ValueError unless there are priors and they are of a kind that is known."""
     if not priors or not all(isinstance(prior, Beta | Discrete) for prior in priors):
         raise ValueError(f"{name} must be Beta or Discrete priors, at least one, not {priors!r}")
@@ -139,47 +160,70 @@ def check_priors(name, priors):
 
 
 class Belief(NamedTuple):
-    """What is known about an idea after its runs; nan where the data are impossible or there is no such run."""
+    """What is known about an idea after its runs; nan where the data are impossible or there is no such run.
+
+    Attributes:
+        log_evidence: log probability of its runs, as an ordered sequence.
+        mean: expected propensity.
+        next_pass: probability that its next run passes.
+        aligned_pass: probability that one of its passing runs is aligned.
+        aligned_fail: the same of one of its failing runs.
+        weights: of the values of its prior's rule.
+    """
 
     log_evidence: float
     mean: float
     next_pass: float
     aligned_pass: float
     aligned_fail: float
-    weights: np.ndarray  # of the values of its prior's rule
+    weights: Float[np.ndarray, " value"]
 
 
-def belief_about(passes, failures, prior, s, f, degree=None):
-    """Return the `Belief` about an idea after its runs; `degree` of the rule, if others must have the same."""
+def belief_about(passes: int, failures: int, prior: Prior, s: float, f: float, degree: int | None = None) -> Belief:
+    """Return the `Belief` about an idea after its runs.
+
+    Args:
+        passes: number of the idea's runs that passed.
+        failures: number that failed.
+        prior: of its propensity.
+        s: P(T|A).
+        f: P(T|not A).
+        degree: of the rule, if others must have the same.
+    """
     values, log_prior = rule(prior, passes + failures + 2 if degree is None else degree)
-    g, miss = s * values + f * (1 - values), (1 - s) * values + (1 - f) * (1 - values)
-    joint = log_prior + xlogy(passes, g) + xlogy(failures, miss)
+    passing, failing = s * values + f * (1 - values), (1 - s) * values + (1 - f) * (1 - values)
+    joint = log_prior + xlogy(passes, passing) + xlogy(failures, failing)
     log_evidence = float(np.logaddexp.reduce(joint)) if np.isfinite(joint).any() else -math.inf
     if log_evidence == -math.inf:
-        return Belief(log_evidence, *[math.nan] * 4, np.full_like(values, math.nan))
+        return Belief(log_evidence, math.nan, math.nan, math.nan, math.nan, np.full_like(values, math.nan))
     weights = np.exp(joint - log_evidence)
 
-    def given(seen, likelihood, of_run):
+    def aligned_share(likelihood: Float[np.ndarray, " value"], if_aligned: float) -> float:
         """P(A | this run, data): weights are zero where the run's own outcome is impossible."""
-        return float(weights @ (of_run * values / np.where(likelihood > 0, likelihood, 1.0))) if seen else math.nan
+        return float(weights @ (if_aligned * values / np.where(likelihood > 0, likelihood, 1.0)))
 
     return Belief(
-        log_evidence,
-        float(weights @ values),
-        float(weights @ g),
-        given(passes, g, s),
-        given(failures, miss, 1 - s),
-        weights,
+        log_evidence=log_evidence,
+        mean=float(weights @ values),
+        next_pass=float(weights @ passing),
+        aligned_pass=aligned_share(passing, s) if passes else math.nan,
+        aligned_fail=aligned_share(failing, 1 - s) if failures else math.nan,
+        weights=weights,
     )
 
 
-def _checked_belief(passes, failures, prior, pass_given_aligned, pass_given_misaligned):
+def _checked_belief(
+    passes: float, failures: float, prior: Prior, pass_given_aligned: float, pass_given_misaligned: float
+) -> Belief:
     passes, failures = whole("passes", passes), whole("failures", failures)
     check_priors("prior", [prior])
-    return belief_about(passes, failures, prior, *checked_rates(pass_given_aligned, pass_given_misaligned))
+    s, f = checked_rates(pass_given_aligned, pass_given_misaligned)
+    return belief_about(passes, failures, prior, s, f)
 
 
-def evidence(passes, failures, prior, pass_given_aligned, pass_given_misaligned):
+def evidence(
+    passes: int, failures: int, prior: Prior, pass_given_aligned: float, pass_given_misaligned: float
+) -> float:
     """Return the probability of one ordered sequence of outcomes: E[g^passes (1-g)^failures].
 
     With s = 1, f = 0 and a Beta prior this is B(a + passes, b + failures) / B(a, b).
@@ -187,7 +231,7 @@ def evidence(passes, failures, prior, pass_given_aligned, pass_given_misaligned)
     Args:
         passes: number of the idea's runs that passed.
         failures: number that failed.
-        prior: `Beta` or `Discrete`, of its propensity to give aligned models.
+        prior: of its propensity to give aligned models.
         pass_given_aligned: P(T|A), in [0, 1].
         pass_given_misaligned: P(T|not A), in [0, 1].
 
@@ -197,33 +241,44 @@ def evidence(passes, failures, prior, pass_given_aligned, pass_given_misaligned)
     return math.exp(_checked_belief(passes, failures, prior, pass_given_aligned, pass_given_misaligned).log_evidence)
 
 
-def posterior_mean(passes, failures, prior, pass_given_aligned, pass_given_misaligned):
+def posterior_mean(
+    passes: int, failures: int, prior: Prior, pass_given_aligned: float, pass_given_misaligned: float
+) -> float:
     """Return the expected propensity of an idea after its runs; nan if they are impossible. Raises as `evidence`.
 
     Args:
         passes: number of the idea's runs that passed.
         failures: number that failed.
-        prior: `Beta` or `Discrete`, of its propensity to give aligned models.
+        prior: of its propensity to give aligned models.
         pass_given_aligned: P(T|A), in [0, 1].
         pass_given_misaligned: P(T|not A), in [0, 1].
     """
     return _checked_belief(passes, failures, prior, pass_given_aligned, pass_given_misaligned).mean
 
 
-def next_pass(passes, failures, prior, pass_given_aligned, pass_given_misaligned):
+def next_pass(
+    passes: int, failures: int, prior: Prior, pass_given_aligned: float, pass_given_misaligned: float
+) -> float:
     """Return the probability that the idea's next run passes; nan if its runs are impossible. Raises as `evidence`.
 
     Args:
         passes: number of the idea's runs that passed.
         failures: number that failed.
-        prior: `Beta` or `Discrete`, of its propensity to give aligned models.
+        prior: of its propensity to give aligned models.
         pass_given_aligned: P(T|A), in [0, 1].
         pass_given_misaligned: P(T|not A), in [0, 1].
     """
     return _checked_belief(passes, failures, prior, pass_given_aligned, pass_given_misaligned).next_pass
 
 
-def aligned_given_run(passes, failures, prior, pass_given_aligned, pass_given_misaligned, passed=True):
+def aligned_given_run(
+    passes: int,
+    failures: int,
+    prior: Prior,
+    pass_given_aligned: float,
+    pass_given_misaligned: float,
+    passed: bool = True,
+) -> float:
     """Return the probability that one of the idea's passing (or failing) runs is aligned, given all its runs.
 
     That run is among the counts: E[s theta g^(passes-1) (1-g)^failures] / evidence, and likewise for a failing one.
@@ -231,7 +286,7 @@ def aligned_given_run(passes, failures, prior, pass_given_aligned, pass_given_mi
     Args:
         passes: number of the idea's runs that passed.
         failures: number that failed.
-        prior: `Beta` or `Discrete`, of its propensity to give aligned models.
+        prior: of its propensity to give aligned models.
         pass_given_aligned: P(T|A), in [0, 1].
         pass_given_misaligned: P(T|not A), in [0, 1].
         passed: whether the run in question passed.
@@ -245,13 +300,19 @@ def aligned_given_run(passes, failures, prior, pass_given_aligned, pass_given_mi
     return belief.aligned_pass if passed else belief.aligned_fail
 
 
-def log_aligned(passes, failures, s, f):
+def log_aligned(passes: int, failures: int, s: float, f: float) -> Float[np.ndarray, " aligned"]:
     """Return log c_l, l = 0..n, where g^passes (1-g)^failures = sum_l c_l theta^l (1-theta)^(n-l).
 
     c_l sums over all ways in which l of the n runs are aligned, so that no term is negative.
+
+    Args:
+        passes: number of runs that passed.
+        failures: number that failed.
+        s: P(T|A).
+        f: P(T|not A).
     """
 
-    def expansion(n, if_aligned, if_not):
+    def expansion(n: int, if_aligned: float, if_not: float) -> Float[np.ndarray, " aligned"]:
         i = np.arange(n + 1)
         return -betaln(i + 1, n - i + 1) - math.log(n + 1) + xlogy(i, if_aligned) + xlogy(n - i, if_not)
 
@@ -276,13 +337,19 @@ class FieldPosterior(NamedTuple):
         idea_means: expected propensity of each idea tried.
     """
 
-    types: tuple
+    types: tuple[float, ...]
     evidence: float
     fresh_mean: float
-    idea_means: tuple
+    idea_means: tuple[float, ...]
 
 
-def field_posterior(trials, types, weights, pass_given_aligned, pass_given_misaligned):
+def field_posterior(
+    trials: Sequence[tuple[int, int]],
+    types: Sequence[Prior],
+    weights: Sequence[float],
+    pass_given_aligned: float,
+    pass_given_misaligned: float,
+) -> FieldPosterior:
     """Return the `FieldPosterior` of a field whose type is drawn once and whose ideas are drawn from it.
 
     Args:
@@ -300,20 +367,23 @@ def field_posterior(trials, types, weights, pass_given_aligned, pass_given_misal
         raise ValueError(f"weights must be as many as types ({len(types)}), not {len(weights)}")
     _check_weights(weights)
     beliefs = [
-        [_checked_belief(*t, prior, pass_given_aligned, pass_given_misaligned) for t in trials] for prior in types
+        [_checked_belief(*trial, prior, pass_given_aligned, pass_given_misaligned) for trial in trials]
+        for prior in types
     ]
     joint = [
-        math.log(weight) + math.fsum(belief.log_evidence for belief in own) if weight else -math.inf
-        for weight, own in zip(weights, beliefs, strict=True)
+        math.log(weight) + math.fsum(belief.log_evidence for belief in of_type) if weight else -math.inf
+        for weight, of_type in zip(weights, beliefs, strict=True)
     ]
     if max(joint) == -math.inf:
         return FieldPosterior((math.nan,) * len(types), 0.0, math.nan, (math.nan,) * len(trials))
     total = float(np.logaddexp.reduce(joint))
-    posterior = tuple(math.exp(own - total) for own in joint)
-    possible = [(weight, prior, own) for weight, prior, own in zip(posterior, types, beliefs, strict=True) if weight]
+    posterior = tuple(math.exp(log_weight - total) for log_weight in joint)
+    possible = [type_ for type_ in zip(posterior, types, beliefs, strict=True) if type_[0]]
     return FieldPosterior(
-        posterior,
-        math.exp(total),
-        math.fsum(weight * prior.mean for weight, prior, _ in possible),
-        tuple(math.fsum(weight * own[i].mean for weight, _, own in possible) for i in range(len(trials))),
+        types=posterior,
+        evidence=math.exp(total),
+        fresh_mean=math.fsum(weight * prior.mean for weight, prior, _ in possible),
+        idea_means=tuple(
+            math.fsum(weight * of_type[idea].mean for weight, _, of_type in possible) for idea in range(len(trials))
+        ),
     )

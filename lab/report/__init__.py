@@ -12,19 +12,6 @@ from lab.report.decisions import (
     plan_table,
 )
 from lab.report.progress import duration, progress_rows, progress_table
-from lab.report.run import (
-    SHOWN,
-    as_json,
-    impact_json,
-    impact_table,
-    numbers,
-    reading,
-    readings,
-    short_name,
-    stopping,
-    table,
-    text_table,
-)
 from lab.report.studies import (
     card_json,
     card_table,
@@ -37,7 +24,20 @@ from lab.report.studies import (
     profile_json,
     profile_table,
 )
-from lab.words import digits_for, estimate_json, from_json, in_words, number, plain, with_interval, within
+from lab.report.tables import (
+    SHOWN,
+    as_json,
+    impact_json,
+    impact_table,
+    numbers,
+    reading,
+    readings,
+    short_name,
+    stopping,
+    table,
+    text_table,
+)
+from lab.words import estimate_from_json, estimate_json, in_words, name_in_world, number, number_json, with_interval
 
 __all__ = [
     "BUDGET",
@@ -46,24 +46,24 @@ __all__ = [
     "card_json",
     "card_table",
     "curve_json",
-    "digits_for",
     "duration",
+    "estimate_from_json",
     "estimate_json",
     "field_json",
     "field_tables",
-    "from_json",
     "gates_json",
     "gates_table",
     "goal_text",
     "impact_json",
     "impact_table",
     "in_words",
+    "name_in_world",
     "number",
+    "number_json",
     "numbers",
     "optimised_json",
     "optimised_reading",
     "optimised_table",
-    "plain",
     "plan_json",
     "plan_readings",
     "plan_table",
@@ -80,5 +80,4 @@ __all__ = [
     "table",
     "text_table",
     "with_interval",
-    "within",
 ]

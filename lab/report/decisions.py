@@ -1,27 +1,33 @@
 """Plans, gates and ideas as JSON and tables."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from lab.decision import Field, Plan
+from lab.ideas import PolicyOutcome
+from lab.studies.rejection import BestGates, Roc
 from lab.words import (
+    Json,
     bound,
     chance,
+    estimate_from_json,
     estimate_json,
-    from_json,
     in_words,
+    name_in_world,
     number,
+    number_json,
     percent,
-    plain,
+    plural,
     setting,
     with_interval,
-    within,
 )
 
 
-def plan_json(plans):
+def plan_json(plans: Sequence[Plan]) -> list[Json]:
     """Return what `lab.decision.plan` found as plain JSON values."""
     return [
         {
@@ -51,7 +57,7 @@ def plan_json(plans):
 BUDGET = ("accepted_aligned", "forced_fail", "expected_runs")
 
 
-def plan_table(plans, confidence):
+def plan_table(plans: Sequence[Plan], confidence: float) -> Table:
     """Return a `rich.table.Table`: a row per budget and condition, best first."""
     view = Table(
         title=Text(
@@ -73,25 +79,27 @@ def plan_table(plans, confidence):
         for runs, choices in plan.choices.items():
             view.add_section()
             for index, choice in enumerate(choices):
-                own = (with_interval(getattr(choice, key)) for key in BUDGET)
+                estimates = (with_interval(getattr(choice, key)) for key in BUDGET)
                 style = "bold" if index == 0 else ""
-                name = within(plan.world, choice.name)
-                cells = (f"{runs:,}" if index == 0 else "", name, *own, chance(choice.probability_best))
+                name = name_in_world(plan.world, choice.name)
+                cells = (f"{runs:,}" if index == 0 else "", name, *estimates, chance(choice.probability_best))
                 view.add_row(*(Text(cell, style=style) for cell in cells))
     return view
 
 
-def plan_readings(plans):
+def plan_readings(plans: Sequence[Plan]) -> list[str]:
     """Return which condition is best from which number of runs on, a line per world."""
     lines = []
     for plan in plans:
-        spans = [f"{within(plan.world, name)} from {runs:,} run{'s' * (runs > 1)} on" for runs, name in plan.changes]
+        spans = [
+            f"{name_in_world(plan.world, name)} from {runs:,} {plural('run', runs)} on" for runs, name in plan.changes
+        ]
         lines.append((f"{in_words(plan.world)}: " if plan.world else "") + "best by its estimate: " + ", ".join(spans))
     return lines
 
 
-def curve_json(curve, most=200):
-    """Return a `lab.studies.rejection.Roc` as plain JSON values, thinned to at most `most` + 1 points.
+def curve_json(curve: Roc, most: int = 200) -> Json:
+    """Return a ROC curve as plain JSON values, thinned to at most `most` + 1 points.
 
     They are evenly spaced along the ROC curve, not among the thresholds: of a million models ten aligned ones may be
     all that matters, and their places are kept.
@@ -102,13 +110,13 @@ def curve_json(curve, most=200):
     points = ("threshold", "pass_given_aligned", "pass_given_misaligned", "precision")
     return {
         "area": estimate_json(curve.area),
-        "average_precision": plain(curve.average_precision),
-        **{key: [plain(float(getattr(curve, key)[index])) for index in kept] for key in points},
+        "average_precision": number_json(curve.average_precision),
+        **{key: [number_json(float(getattr(curve, key)[index])) for index in kept] for key in points},
     }
 
 
-def gates_json(best):
-    """Return a `lab.studies.rejection.BestGates` as plain JSON values."""
+def gates_json(best: BestGates) -> Json:
+    """Return the best gates for a budget as plain JSON values."""
     return {
         "gates": [gate._asdict() for gate in best.gates],
         "chosen_value": best.chosen_value,
@@ -118,7 +126,7 @@ def gates_json(best):
     }
 
 
-def gates_table(conditions, budgets, confidence, steps):
+def gates_table(conditions: Sequence[Json], budgets: Sequence[float], confidence: float, steps: int) -> Table:
     """Return a `rich.table.Table`: a row per condition and compute budget.
 
     Args:
@@ -144,10 +152,10 @@ def gates_table(conditions, budgets, confidence, steps):
         for index, budget in enumerate(budgets):
             best = condition["best_gates"][index]
             gates = [_gate(**gate) for gate in best["gates"]]
-            own = (with_interval(from_json(best[key])) for key in ("value", "baseline", "gain"))
+            values = (with_interval(estimate_from_json(best[key])) for key in ("value", "baseline", "gain"))
             used = f"{number(best['compute'])} ({number(best['baseline_compute'])})"
             name = condition["name"] if index == 0 else ""
-            view.add_row(*map(Text, (name, setting(budget), ", ".join(gates) or "competence alone", *own, used)))
+            view.add_row(*map(Text, (name, setting(budget), ", ".join(gates) or "competence alone", *values, used)))
     return view
 
 
@@ -156,11 +164,11 @@ def _gate(checkpoint: float, proxy: str, threshold: float) -> str:
     return f"{proxy} >= {bound(threshold, upwards=False, digits=3)} at {percent(checkpoint)}"
 
 
-def field_json(field, outcomes):
-    """Return a `lab.decision.Field` and the outcomes of policies on it as plain JSON values."""
+def field_json(field: Field, outcomes: Mapping[str, PolicyOutcome]) -> Json:
+    """Return a field of ideas and the outcomes of policies on it as plain JSON values."""
     return {
         "ideas": [
-            {"name": name, "base_rate": plain(counts.base_rate), "shrunken": mean}
+            {"name": name, "base_rate": number_json(counts.base_rate), "shrunken": mean}
             for name, counts, mean in zip(field.names, field.counts, field.fit.idea_means, strict=True)
         ],
         "propensity": field.fit.propensity._asdict(),
@@ -172,8 +180,8 @@ def field_json(field, outcomes):
     }
 
 
-def field_tables(field, outcomes, ideas, runs):
-    """Return two `rich.table.Table`s: what each idea is, and what policies on fresh ideas lead to."""
+def field_tables(field: Field, outcomes: Mapping[str, PolicyOutcome], ideas: int, runs: int) -> tuple[Table, Table]:
+    """Return two tables: what each idea is, and what policies on fresh ideas lead to."""
     known = Table(title=Text("P(A) of each idea"), title_justify="left")
     for column in ("idea", "as counted", "shrunken towards the field"):
         known.add_column(column, overflow="fold")

@@ -14,17 +14,25 @@ import contextlib
 import json
 import math
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
+import xarray as xr
+from jaxtyping import Float
 
 from lab.results import outcomes, summary
 from lab.results.outcomes import classify
-from lab.results.store import StoreError, inner_folder, publish, publishing
-from lab.results.summary import cells
-from lab.statistics import CELLS, QUANTITIES
-from lab.words import code, markdown, printable, setting
+from lab.results.store import Run, StoreError, inner_folder, publish, publishing
+from lab.results.summary import Summary, cells
+from lab.statistics import CELLS, PARTS, QUANTITIES
+from lab.words import Json, code, markdown, printable, setting
+
+Values = Mapping[str, Any]  # by column: an array, or what all rows share
+Put = Callable[[Values, int], None]  # appends a row group of so many rows
 
 ROWS = 2**18  # of curves in a row group, about: 20 MB with 15 scores
 ARROW = {"string": "string", "int64": "int64", "float32": "float32", "float64": "float64", "bool": "bool_"}
@@ -61,33 +69,6 @@ class Column:
     null: str = "never null"
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """What a quantity of `lab.statistics` means, for its three columns."""
-
-    meaning: str
-    unit: str
-    high: float
-
-
-MEANT = {
-    "base_rate": Quantity("P(A): share of models that are aligned.", "probability", 1),
-    "prior_odds": Quantity("o(A) = P(A) / P(not A).", "odds", math.inf),
-    "pass_given_aligned": Quantity("P(T|A): share of aligned models that pass.", "probability", 1),
-    "pass_given_misaligned": Quantity("P(T|not A): share of the other models that pass.", "probability", 1),
-    "aligned_given_pass": Quantity("P(A|T): share of passing models that are aligned.", "probability", 1),
-    "posterior_odds": Quantity("o(A|T): odds that a passing model is aligned.", "odds", math.inf),
-    "pass_rate": Quantity("P(T): share of models that pass.", "probability", 1),
-    "expected_runs": Quantity("1 / P(T): training runs per accepted model.", "training runs", math.inf),
-    "likelihood_ratio": Quantity("LR = P(T|A) / P(T|not A): what passing says.", "ratio", math.inf),
-    "negative_likelihood_ratio": Quantity("P(not T|A) / P(not T|not A): what failing says.", "ratio", math.inf),
-    "odds_ratio": Quantity("Odds of passing if aligned over those if not.", "ratio", math.inf),
-}
-IMPACTS = {
-    "likelihood_ratio": "Change of ln LR against the baseline: what happened to the test.",
-    "base_rate": "Change of ln o(A) against the baseline: what happened to the models.",
-    "net": "Change of ln o(A|T) against the baseline, the sum of both.",
-}
 COUNTED = {
     "aligned_pass": "Number of aligned models that pass.",
     "aligned_fail": "Number of aligned models that fail.",
@@ -99,104 +80,137 @@ COUNTED = {
 }
 NO_SCORE = "the model diverged, or a gate had stopped it before"
 NO_TRUTH = "a gate stopped the model, so nobody knows"
-NO_VALUE = "0/0: no models of the kind it takes, or a gate stopped models whose truth it takes"
+ALONE = "this is a baseline itself"
 
 
-def _estimate(name, meaning, unit, low, high, level, null, interval_null="never null"):
-    """Return the three columns of an estimate."""
-    ends = [("low", "Lower"), ("high", "Upper")]
-    return [
-        Column(name, meaning, "float64", unit, low, high, null),
-        *(
-            Column(f"{name}_{end}", f"{word} end of the {level} interval of {name}.", "float64", unit, low, high,
-                   interval_null)
-            for end, word in ends
-        ),
-    ]  # fmt: skip
+def _estimate_columns(value: Column, level: str, interval_null: str = "never null") -> list[Column]:
+    """Return the columns of an estimate.
+
+    Args:
+        value: the column of its value; those of its limits have the same unit and range.
+        level: confidence of its interval.
+        interval_null: what it means that a limit is missing.
+    """
+    limits = [
+        replace(
+            value,
+            name=f"{value.name}_{end}",
+            meaning=f"{word} end of the {level} interval of {value.name}.",
+            null=interval_null,
+        )
+        for end, word in (("low", "Lower"), ("high", "Upper"))
+    ]
+    return [value, *limits]
 
 
-def _places(manifest):
+def _place_columns(manifest: Json) -> list[Column]:
     """Return the columns that say which condition a row is about."""
-    axes = manifest["config"]["sweep"]
+    axes = [
+        Column(
+            f"axis_{axis}",
+            f"Where the condition lies on the axis {axis} of the sweep.",
+            "float64",
+            null="this regimen does not have that axis",
+        )
+        for axis in manifest["config"]["sweep"]
+    ]
     return [
         Column("condition", "Name of the condition: its regimen and its place in the sweep.", "string"),
         Column("regimen", "Name of the training regimen.", "string"),
-        *(
-            Column(f"axis_{axis}", f"Where the condition lies on the axis {axis} of the sweep.", "float64",
-                   null="this regimen does not have that axis")
-            for axis in axes
-        ),
-    ]  # fmt: skip
+        *axes,
+    ]
 
 
-def _scores(manifest, about, when):
-    own = about.get("scores", {})
+def _score_columns(manifest: Json, about: Json, when: str) -> list[Column]:
+    """Return the columns of scores; `when` says at which moment of training they were taken."""
+    words = about.get("scores", {})
     return [
-        Column(f"score_{name}", f"Score {name} {when}" + (f": {own[name]}." if name in own else "."), "float32",
-               "share", 0, 1, NO_SCORE)
+        Column(
+            f"score_{name}",
+            f"Score {name} {when}: {words[name]}." if name in words else f"Score {name} {when}.",
+            *("float32", "share", 0, 1, NO_SCORE),
+        )
         for name in manifest["scores"]
-    ]  # fmt: skip
+    ]
 
 
-def columns(manifest, about=None):
-    """Return the `Column`s of every table of a run, by file name.
+def columns(manifest: Json, about: Json | None = None) -> dict[str, list[Column]]:
+    """Return the columns of every table of a run, by file name.
 
     Args:
         manifest: of a `lab.results.store.Run`.
         about: what scores and knobs mean: {"scores": {name: words}, "knobs": {name: `lab.tasks.Knob`}}.
     """
     about, seeds = about or {}, outcomes.all_seeds(manifest)
-    level, steps = setting(manifest["confidence"]), manifest["config"]["training"]["steps"]
     meaning = "The seed: it has the same initial weights and data stream in every condition."
-    seed = Column("seed", meaning, "int64", "", seeds[0], seeds[-1])
-    flag = {"type": "bool"}
-    models = [
-        *_places(manifest),
-        seed,
-        *_scores(manifest, about, "at the end of training"),
+    model = [*_place_columns(manifest), Column("seed", meaning, "int64", "", seeds[0], seeds[-1])]
+    return {
+        "conditions.parquet": _condition_columns(manifest, about),
+        "models.parquet": [*model, *_model_columns(manifest, about)],
+        "curves.parquet": [*model, *_curve_columns(manifest, about)],
+    }
+
+
+def _model_columns(manifest: Json, about: Json) -> list[Column]:
+    """Return the columns of a trained model: its final scores, and what the pass marks make of them."""
+    return [
+        *_score_columns(manifest, about, "at the end of training"),
         Column("cell", f"Where the model is counted: {', '.join(CELLS)}.", "string"),
-        Column("aligned", "A: alignment and competence are at or above their marks.", **flag, null=NO_TRUTH),
-        Column("passes", "T: the proxy and competence are at or above their marks, and no gate rejected it.", **flag),
-        Column("competent", "Competence is at or above its mark.", **flag, null=NO_TRUTH),
-        Column("incompetent", "It can be judged, and cannot do the job.", **flag),
-        Column("diverged", "A score is not a number.", **flag),
-        Column("unjudged", "A gate stopped it in training.", **flag),
-        Column("survives", "No gate of the regimen has rejected it; true where there are none.", **flag),
+        Column("aligned", "A: alignment and competence are at or above their marks.", "bool", null=NO_TRUTH),
+        Column("passes", "T: the proxy and competence are at or above their marks, and no gate rejected it.", "bool"),
+        Column("competent", "Competence is at or above its mark.", "bool", null=NO_TRUTH),
+        Column("incompetent", "It can be judged, and cannot do the job.", "bool"),
+        Column("diverged", "A score is not a number.", "bool"),
+        Column("unjudged", "A gate stopped it in training.", "bool"),
+        Column("survives", "No gate of the regimen has rejected it; true where there are none.", "bool"),
         Column("spent", "Share of its training until a gate rejected it; 1 if none did.", "float64", "share", 0, 1),
     ]
-    curves = [
-        *_places(manifest),
-        seed,
+
+
+def _curve_columns(manifest: Json, about: Json) -> list[Column]:
+    """Return the columns of a trained model at a checkpoint."""
+    steps = manifest["config"]["training"]["steps"]
+    return [
         Column("checkpoint", "Share of training done.", "float64", "share", 0, 1),
         Column("step", "Optimisation steps done.", "int64", "steps", 0, steps),
-        *_scores(manifest, about, "at the checkpoint"),
+        *_score_columns(manifest, about, "at the checkpoint"),
     ]
-    knobs = about.get("knobs", {})
-    conditions = _places(manifest)
+
+
+def _condition_columns(manifest: Json, about: Json) -> list[Column]:
+    """Return the columns of a condition: its place, its counts, every quantity and its log impact."""
+    level, seeds, knobs = setting(manifest["confidence"]), len(outcomes.all_seeds(manifest)), about.get("knobs", {})
+    conditions = _place_columns(manifest)
     for name in manifest["conditions"][0]["knobs"]:
-        knob = knobs.get(name)
-        meaning = f"Knob {name}" + (f": {knob.about}." if knob else ".")
-        conditions.append(Column(f"knob_{name}", meaning, "float64", "", *((knob.low, knob.high) if knob else ())))
-    conditions.append(Column("seeds", "Number of models.", "int64", "models", 0, len(seeds)))
-    conditions += [Column(name, meaning, "int64", "models", 0, len(seeds)) for name, meaning in COUNTED.items()]
-    for name in QUANTITIES:
-        own = MEANT[name]
-        # 1 / P(T) counts the accepted run, so it is at least 1
-        low = 1 if name == "expected_runs" else 0
-        conditions += _estimate(name, own.meaning, own.unit, low, own.high, level, NO_VALUE)
+        if knob := knobs.get(name):
+            described = Column(f"knob_{name}", f"Knob {name}: {knob.about}.", "float64", "", knob.low, knob.high)
+        else:
+            described = Column(f"knob_{name}", f"Knob {name}.", "float64")
+        conditions.append(described)
+    conditions.append(Column("seeds", "Number of models.", "int64", "models", 0, seeds))
+    conditions += [Column(name, meaning, "int64", "models", 0, seeds) for name, meaning in COUNTED.items()]
+    for quantity in QUANTITIES.values():
+        limits = _whole(quantity.low), _whole(quantity.high)
+        value = Column(quantity.name, quantity.meaning, "float64", quantity.unit, *limits, quantity.null)
+        conditions += _estimate_columns(value, level)
     if any(condition["gates"] for condition in manifest["conditions"]):
         meaning = "Trainings spent per accepted model; runs that a gate stopped count in part."
-        conditions += _estimate("compute_per_accepted", meaning, "trainings", 1, math.inf, level, "never null")
-    meaning = "The condition that log impacts are against."
-    conditions.append(Column("baseline", meaning, "string", null="this is a baseline itself"))
-    alone = "this is a baseline itself"
-    for name, meaning in IMPACTS.items():
-        null = f"{alone}, or both are infinite, 0 or undefined"
-        conditions += _estimate(f"impact_{name}", meaning, "nats", -math.inf, math.inf, level, null, alone)
-    return {"conditions.parquet": conditions, "models.parquet": models, "curves.parquet": curves}
+        value = Column("compute_per_accepted", meaning, "float64", "trainings", 1, math.inf)
+        conditions += _estimate_columns(value, level)
+    conditions.append(Column("baseline", "The condition that log impacts are against.", "string", null=ALONE))
+    for part in PARTS.values():
+        null = f"{ALONE}, or {part.null}"
+        value = Column(f"impact_{part.name}", part.meaning, "float64", part.unit, part.low, part.high, null)
+        conditions += _estimate_columns(value, level, ALONE)
+    return conditions
 
 
-def definitions(manifest):
+def _whole(value: float) -> float:
+    """Return a number as the dictionary writes it: 1 instead of 1.0."""
+    return int(value) if value.is_integer() else value
+
+
+def definitions(manifest: Json) -> dict[str, str]:
     """Return what A, T, LR and the rest mean in a run, in words with its pass marks.
 
     Args:
@@ -204,11 +218,12 @@ def definitions(manifest):
     """
     marks, proxy = manifest["thresholds"], manifest["proxy"]
     competent = f"score_competence >= {setting(marks['competence'])}"
-    gated = any(condition["gates"] for condition in manifest["conditions"])
+    passes = f"passes: score_{proxy} >= {setting(marks[proxy])} and {competent}, at the end of training"
+    if any(condition["gates"] for condition in manifest["conditions"]):
+        passes += ", and no gate of the regimen has rejected the model"
     return {
         "A": f"aligned: score_alignment >= {setting(marks['alignment'])} and {competent}, at the end of training",
-        "T": f"passes: score_{proxy} >= {setting(marks[proxy])} and {competent}, at the end of training"
-        + ", and no gate of the regimen has rejected the model" * gated,
+        "T": passes,
         "not A": "every other model that was trained, incompetent and diverged ones included: nobody ships them",
         "marks": "are compared in float32, the type of the scores",
         "intervals": f"confidence {setting(manifest['confidence'])}, each by itself; Wilson's for rates and what "
@@ -218,7 +233,7 @@ def definitions(manifest):
     }
 
 
-def dictionary(manifest, rows, about=None, partial=None):
+def dictionary(manifest: Json, rows: Mapping[str, int], about: Json | None = None, partial: str | None = None) -> Json:
     """Return the data dictionary of a run's tables as plain JSON values.
 
     Args:
@@ -233,25 +248,27 @@ def dictionary(manifest, rows, about=None, partial=None):
         "run": {key: manifest[key] for key in keys} | {"changes": manifest["changes"], "partial": partial},
         "definitions": definitions(manifest),
         "tables": {
-            name: {"about": TABLES[name], "rows": rows[name], "columns": [_entry(column) for column in own]}
-            for name, own in columns(manifest, about).items()
+            name: {"about": TABLES[name], "rows": rows[name], "columns": [_entry(column) for column in described]}
+            for name, described in columns(manifest, about).items()
         },
     }
 
 
-def _entry(column):
+def _entry(column: Column) -> Json:
     """Return a column as JSON can hold it."""
     return {key: str(value) if value in (math.inf, -math.inf) else value for key, value in asdict(column).items()}
 
 
-def page(data: dict) -> str:
+def page(data: Json) -> str:
     """Return what `dictionary` returned as a page to read, in Markdown.
 
     Args:
         data: what `dictionary` returned.
     """
-    run = {key: markdown(value) if isinstance(value, str) and key != "source" else value
-           for key, value in data["run"].items()}  # fmt: skip
+    run: Json = {
+        key: markdown(value) if isinstance(value, str) and key != "source" else value
+        for key, value in data["run"].items()
+    }
     lines = [f"# {run['name']}", "", *([run["question"], ""] if run["question"] else [])]
     lines += [f"Run {run['hash']}" + (f", NOT COMPLETE: {run['partial']}" if run["partial"] else ""), ""]
     seeds = run["seeds"]
@@ -263,21 +280,21 @@ def page(data: dict) -> str:
     for name, table in data["tables"].items():
         lines += ["", f"## {name}", "", f"{table['rows']:,} rows: {table['about']}.", ""]
         lines += ["| column | meaning | type | unit | range | null |", "| --- | --- | --- | --- | --- | --- |"]
-        for own in table["columns"]:
-            limits = "" if own["low"] is None else f"{own['low']} to {own['high']}"
-            others = (own["meaning"], own["type"], own["unit"], limits, own["null"])
-            lines.append("| " + " | ".join([code(own["name"]), *map(markdown, others)]) + " |")
+        for column in table["columns"]:
+            limits = "" if column["low"] is None else f"{column['low']} to {column['high']}"
+            others = (column["meaning"], column["type"], column["unit"], limits, column["null"])
+            lines.append("| " + " | ".join([code(column["name"]), *map(markdown, others)]) + " |")
     source = printable(run["source"].rstrip("\n"), keep="\n\t")
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", source)), default=0))
     lines += ["", "## The config", "", f"{fence}yaml", source, fence, ""]
     return "\n".join(lines)
 
 
-def write(stored, results, folder=None, about=None):
+def write(stored: Run, results: xr.Dataset, folder: Path | str | None = None, about: Json | None = None) -> list[Path]:
     """Write a run's tables and their dictionary; return the paths.
 
     Args:
-        stored: a `lab.results.store.Run`.
+        stored: the run.
         results: its results at the last checkpoint, from `lab.results.outcomes.results`; the conditions that these have
             are written, and if they are partial, the dictionary and every table say so.
         folder: where to; the folder "export" of the run by default.
@@ -295,10 +312,10 @@ def write(stored, results, folder=None, about=None):
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             put = {
-                name: stack.enter_context(_table(folder / name, own, manifest, partial))
-                for name, own in described.items()
+                name: stack.enter_context(_table(folder / name, of_table, manifest, partial))
+                for name, of_table in described.items()
             }
-            for name, values, count in _pieces(stored, results):
+            for name, values, count in _row_groups(stored, results):
                 put[name](values, count)
                 rows[name] += count
     except pyarrow.ArrowException as error:
@@ -311,7 +328,7 @@ def write(stored, results, folder=None, about=None):
     return [folder / name for name in (*TABLES, "dictionary.json", "dictionary.md")]
 
 
-def _pyarrow():
+def _pyarrow() -> ModuleType:
     """Import pyarrow, which is needed for this alone. Raises `MissingExtra`."""
     try:
         import pyarrow.parquet
@@ -321,19 +338,19 @@ def _pyarrow():
 
 
 @contextlib.contextmanager
-def _table(path, described, manifest, partial):
+def _table(path: Path, described: Sequence[Column], manifest: Json, partial: str | None) -> Iterator[Put]:
     """Give a function of (values, count) that appends a row group; the file is there once all is well, or not at all.
 
     A value is an array, or one number or word that all rows share; None and numbers that are nan are null.
     """
     pyarrow = _pyarrow()
-    said = {key: manifest[key] for key in ("name", "hash", "question")} | {"partial": partial or ""}
-    said |= {"definitions": json.dumps(definitions(manifest))}
-    said |= {"columns": json.dumps({column.name: column.meaning for column in described})}
+    metadata = {key: manifest[key] for key in ("name", "hash", "question")} | {"partial": partial or ""}
+    metadata |= {"definitions": json.dumps(definitions(manifest))}
+    metadata |= {"columns": json.dumps({column.name: column.meaning for column in described})}
     fields = [(column.name, getattr(pyarrow, ARROW[column.type])()) for column in described]
-    schema = pyarrow.schema(fields, {f"proxy_lab.{key}": value for key, value in said.items()})
+    schema = pyarrow.schema(fields, {f"proxy_lab.{key}": value for key, value in metadata.items()})
 
-    def array(value, kind, count):
+    def array(value: Any, kind: Any, count: int) -> Any:
         if value is None:
             return pyarrow.nulls(count, kind)
         if np.ndim(value) == 0:
@@ -341,7 +358,7 @@ def _table(path, described, manifest, partial):
             return pyarrow.nulls(count, kind) if null else pyarrow.repeat(pyarrow.scalar(value, kind), count)
         return pyarrow.array(value, kind, from_pandas=True)
 
-    def put(values, count):
+    def put(values: Values, count: int) -> None:
         arrays = [array(values[name], kind, count) for name, kind in fields]
         writer.write_table(pyarrow.table(arrays, schema=schema), row_group_size=max(1, count))
 
@@ -349,7 +366,7 @@ def _table(path, described, manifest, partial):
         yield put
 
 
-def _pieces(stored, results):
+def _row_groups(stored: Run, results: xr.Dataset) -> Iterator[tuple[str, Values, int]]:
     """Yield (file name, values by column, number of rows) of every row group, in order."""
     manifest = stored.manifest
     axes = manifest["config"]["sweep"]
@@ -359,8 +376,9 @@ def _pieces(stored, results):
         {"condition": row.name, "regimen": row.regimen} | {f"axis_{axis}": row.coordinates.get(axis) for axis in axes}
         for row in rows
     ]
-    whole = [{**place, **_summary(row)} for place, row in zip(places, rows, strict=True)]
-    yield "conditions.parquet", {name: [own[name] for own in whole] for name in whole[0]}, len(whole)
+    conditions = [{**place, **_condition_values(row)} for place, row in zip(places, rows, strict=True)]
+    by_column = {name: [condition[name] for condition in conditions] for name in conditions[0]}
+    yield "conditions.parquet", by_column, len(conditions)
     for place in places:
         index = names.index(place["condition"])
         for seeds in _stretches(manifest):
@@ -368,11 +386,11 @@ def _pieces(stored, results):
             if "trained" in part.coords:
                 part = part.isel(seed=np.flatnonzero(part.trained.values[0]))
             if count := part.sizes["seed"]:
-                yield "models.parquet", {**place, **_models(part)}, count
-                yield "curves.parquet", {**place, **_curves(part)}, count * part.sizes["checkpoint"]
+                yield "models.parquet", {**place, **_model_values(part)}, count
+                yield "curves.parquet", {**place, **_curve_values(part)}, count * part.sizes["checkpoint"]
 
 
-def _stretches(manifest):
+def _stretches(manifest: Json) -> Iterator[range]:
     """Yield ranges of seeds of whole blocks, whose scores make about `ROWS` rows of curves."""
     blocks = max(1, ROWS // (manifest["block_width"] * len(manifest["checkpoints"])))
     seeds, size = outcomes.all_seeds(manifest), blocks * manifest["block_width"]
@@ -380,22 +398,22 @@ def _stretches(manifest):
         yield seeds[start : start + size]
 
 
-def _summary(row):
-    """Return the columns of a `lab.results.summary.Summary`."""
+def _condition_values(row: Summary) -> Json:
+    """Return the values of a condition."""
     values = {f"knob_{name}": float(value) for name, value in row.knobs.items()}
     values |= {"seeds": row.counts.seeds, **asdict(row.counts), "baseline": row.baseline}
-    estimates = dict(row.estimates)
+    estimates: dict[str, Any] = dict(row.estimates)
     if row.compute is not None:
         estimates["compute_per_accepted"] = row.compute
-    for name in IMPACTS:
+    for name in PARTS:
         estimates[f"impact_{name}"] = (None, None, None) if row.impact is None else getattr(row.impact, name)
     for name, (value, low, high) in estimates.items():
         values |= {name: value, f"{name}_low": low, f"{name}_high": high}
     return values
 
 
-def _models(part):
-    """Return the columns of models, from the results of one condition."""
+def _model_values(part: xr.Dataset) -> Values:
+    """Return the values of models, from the results of one condition."""
     last = part.isel(condition=0, checkpoint=-1)
     kinds = classify(part)
     known = {name: kinds[name].values[0] for name in kinds}
@@ -414,8 +432,8 @@ def _models(part):
     }
 
 
-def _curves(part):
-    """Return the columns of curves, from the results of one condition."""
+def _curve_values(part: xr.Dataset) -> Values:
+    """Return the values of curves, from the results of one condition."""
     seeds, shares = part.seed.values, part.checkpoint.values
     steps = np.rint(shares * part.attrs["steps"]).astype(np.int64)
     return {
@@ -426,5 +444,5 @@ def _curves(part):
     }
 
 
-def _finite(scores):
+def _finite(scores: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     return np.where(np.isfinite(scores), scores, np.float32(np.nan))

@@ -1,39 +1,52 @@
 """The table of a run that is in progress."""
 
 import io
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from lab.statistics import estimate
+from lab.results.tally import Tally
+from lab.statistics import PARTS, QUANTITIES, estimate
 from lab.words import percent, with_interval
 
-RATES = {
-    "P(A)": "base_rate",
-    "P(T|A)": "pass_given_aligned",
-    "P(T|not A)": "pass_given_misaligned",
-    "LR": "likelihood_ratio",
-}
-NET = "net (nats)"
+QUANTITIES_SHOWN = ("base_rate", "pass_given_aligned", "pass_given_misaligned", "likelihood_ratio")
+RATES = {QUANTITIES[quantity].heading: quantity for quantity in QUANTITIES_SHOWN}
+NET = PARTS["net"].heading
 LETTERS = "A: aligned. T: passes the test."
 RATIO = "LR = P(T|A) / P(T|not A)."
 CHANGE = "Net: change of ln o(A|T) against the baseline, on the seeds that both have so far."
 
 
-def duration(seconds):
+class Row(NamedTuple):
+    """A row of the table of a run in progress.
+
+    Attributes:
+        name: of the condition.
+        seeds: how many it has, and of how many where conditions differ in that.
+        cells: heading of a column -> "value [low, high]".
+    """
+
+    name: str
+    seeds: str
+    cells: dict[str, str]
+
+
+def duration(seconds: float) -> str:
     """Return a time for people."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def progress_rows(tally, most):
-    """Return the cells of the first conditions: (name, seeds, column -> "value [low, high]") each.
+def progress_rows(tally: Tally, most: int) -> list[Row]:
+    """Return the rows of the first conditions.
 
     Args:
-        tally: a `lab.results.tally.Tally`.
+        tally: of the run.
         most: how many of them.
     """
     shown = range(min(most, len(tally.names)))
@@ -41,20 +54,23 @@ def progress_rows(tally, most):
     for (done, planned), row in zip(tally.seeds, tally.summaries(shown), strict=False):
         cells = dict.fromkeys((*RATES, NET), "")
         if done:
-            cells = {title: with_interval(estimate(row.counts, own, row.confidence)) for title, own in RATES.items()}
+            cells = {
+                heading: with_interval(estimate(row.counts, quantity, row.confidence))
+                for heading, quantity in RATES.items()
+            }
             cells[NET] = "baseline" if row.impact is None else with_interval(row.impact.net)
-        rows.append((row.name, f"{done:,}" if len(plans) == 1 else f"{done:,} of {planned:,}", cells))
+        rows.append(Row(row.name, f"{done:,}" if len(plans) == 1 else f"{done:,} of {planned:,}", cells))
     return rows
 
 
-def progress_table(tally, rows, state, width, height):
+def progress_table(tally: Tally, rows: Sequence[Row], state: str, width: int, height: int) -> Group:
     """Return what to print of a run in progress: a heading, a table and notes, as they fit a terminal.
 
     Intervals stand below their values where there is no room beside them; then LR goes, then P(T|A).
     Conditions beyond the height become one line.
 
     Args:
-        tally: a `lab.results.tally.Tally`.
+        tally: of the run.
         rows: what `progress_rows` returned.
         state: a line on how the run stands.
         width: columns of the terminal.
@@ -62,6 +78,7 @@ def progress_table(tally, rows, state, width, height):
     """
     columns, measure = [*RATES, NET], Console(width=10_000, file=io.StringIO())
     layouts = [(columns, " "), (columns, "\n"), ([*columns[:3], NET], "\n"), ([columns[0], columns[2], NET], "\n")]
+    names, between = layouts[0]
     for names, between in layouts:
         if measure.measure(_cells(tally, rows, names, between)).maximum <= width:
             break
@@ -74,13 +91,14 @@ def progress_table(tally, rows, state, width, height):
         rows = rows[: max(1, len(rows) - max(1, excess // (1 if between == " " else 2)))]
 
 
-def _table(tally, rows, state, names, between):
-    done = sum(own for own, _ in tally.seeds)
-    planned = sum(own for _, own in tally.seeds)
+def _table(tally: Tally, rows: Sequence[Row], state: str, names: Sequence[str], between: str) -> Group:
+    """Return a heading, the table with the columns of these names, and notes."""
+    done = sum(seeds for seeds, _ in tally.seeds)
+    planned = sum(seeds for _, seeds in tally.seeds)
     level = f"{percent(tally.run.manifest['confidence'])} intervals"
     notes = []
     if rest := tally.seeds[len(rows) :]:
-        fewest, most = min(own for own, _ in rest), max(own for own, _ in rest)
+        fewest, most = min(seeds for seeds, _ in rest), max(seeds for seeds, _ in rest)
         seeds = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
         notes.append(f"... and {len(rest)} more conditions with {seeds} seeds each")
     if tally.behind:
@@ -88,16 +106,19 @@ def _table(tally, rows, state, names, between):
     if tally.damaged:
         notes.append(f"{len(tally.damaged):,} damaged shards, which `lab run` computes again")
     view = _cells(tally, rows, names, between)
-    caption = " ".join([LETTERS, *[RATIO] * ("LR" in names), CHANGE])
+    caption = " ".join([LETTERS, RATIO, CHANGE] if "LR" in names else [LETTERS, CHANGE])
     title = f"{tally.run.manifest['name']}: {done:,} of {planned:,} models so far, {level}; {state}"
     return Group(Text(title, style="bold"), view, *map(Text, [*notes, caption]))
 
 
-def _cells(tally, rows, names, between):
-    view, plans = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True), {own for _, own in tally.seeds}
+def _cells(tally: Tally, rows: Sequence[Row], names: Sequence[str], between: str) -> Table:
+    """Return the table alone; `between` stands between values and their intervals."""
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    plans = {planned for _, planned in tally.seeds}
     view.add_column("condition", overflow="fold", min_width=12)
-    for name in (f"seeds\nof {plans.pop():,}" if len(plans) == 1 else "seeds", *names):
-        view.add_column(name, no_wrap=True)
-    for name, seeds, cells in rows:
-        view.add_row(*map(Text, (name, seeds, *(cells[own].replace(" ", between, 1) for own in names))))
+    for heading in (f"seeds\nof {plans.pop():,}" if len(plans) == 1 else "seeds", *names):
+        view.add_column(heading, no_wrap=True)
+    for row in rows:
+        cells = (row.cells[name].replace(" ", between, 1) for name in names)
+        view.add_row(*map(Text, (row.name, row.seeds, *cells)))
     return view

@@ -1,35 +1,57 @@
 """Cards, probes, profiles and schedules as JSON and tables."""
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
 from rich.table import Table
 from rich.text import Text
 
 from lab.statistics import Estimate
-from lab.studies.schedules import GOALS
-from lab.words import bound, estimate_json, from_json, percent, plain, setting, with_interval
+from lab.studies.card import Card
+from lab.studies.probe import Probe
+from lab.studies.schedules import GOALS, Found, Goal, Rival
+from lab.studies.sensitivity import Change, Moment, per_percent
+from lab.words import Json, bound, estimate_from_json, estimate_json, number_json, percent, setting, with_interval
+
+ESTIMATORS = {  # what the caption of a profile says of how its derivatives were found
+    "counted": "Central differences on shared seeds, a small step up and down, ratios and odds in natural logs; "
+    "last, P(A) by a whole push.",
+    "evolution": "Evolution strategies, ratios and odds in natural logs, limits from standard errors.",
+    "pathwise": "Slopes through training, checked against differences; limits from standard errors.",
+    "surrogate": "Slopes of a margin at the end of each segment. That margin need not decide: count to be sure.",
+}
 
 
-def card_json(results, card):
-    """Return a `lab.studies.card.Card` as plain JSON values, with what its figure needs."""
+def _tree_json(tree: Mapping[str, Estimate | Mapping]) -> Json:
+    """Return a tree of `Estimate`s as plain JSON values."""
+    return {
+        key: estimate_json(value) if isinstance(value, Estimate) else _tree_json(value) for key, value in tree.items()
+    }
 
-    def plainly(tree):
-        return {
-            key: estimate_json(value) if isinstance(value, Estimate) else plainly(value) for key, value in tree.items()
-        }
 
+def card_json(results: xr.Dataset, card: Card) -> Json:
+    """Return a card as plain JSON values, with what its figure needs."""
     config = {key: results.attrs[key] for key in ("name", "hash", "question", "proxy", "thresholds")}
     answers = [
-        {"question": own.question, "verdict": own.verdict, "reading": own.reading, "numbers": plainly(own.numbers)}
-        for own in card.answers
+        {
+            "question": answer.question,
+            "verdict": answer.verdict,
+            "reading": answer.reading,
+            "numbers": _tree_json(answer.numbers),
+        }
+        for answer in card.answers
     ]
     curves = {
-        world: [{"onset": onset, **plainly(own)} for onset, own in curve.items()]
+        world: [{"onset": onset, **_tree_json(rates)} for onset, rates in curve.items()]
         for world, curve in card.curves.items()
     }
     rest = {"confidence": card.confidence, "seeds": card.seeds, "window": card.window}
-    return {**config, "answers": answers, "curves": curves, "regimens": plainly(card.regimens), **rest}
+    return {**config, "answers": answers, "curves": curves, "regimens": _tree_json(card.regimens), **rest}
 
 
-def card_table(data):
+def card_table(data: Json) -> Table:
     """Return a `rich.table.Table` of what `card_json` returned: a row per question."""
     view = Table(
         title=Text(
@@ -44,13 +66,13 @@ def card_table(data):
     return view
 
 
-def probe_json(probe):
-    """Return a `lab.studies.probe.Probe` as plain JSON values."""
+def probe_json(probe: Probe) -> Json:
+    """Return what a probe tells as plain JSON values."""
     areas = {key: estimate_json(getattr(probe, key)) for key in ("own_area", "area")}
     return {"condition": probe.condition, "knobs": probe.knobs, **areas}
 
 
-def probe_table(probes, confidence):
+def probe_table(probes: Sequence[Probe], confidence: float) -> Table:
     """Return a `rich.table.Table` with what the run's own probe and a new one tell, a row per condition."""
     view = Table(
         title=Text(f"area under the ROC curve about alignment, {percent(confidence)} intervals"),
@@ -67,14 +89,21 @@ def probe_table(probes, confidence):
     return view
 
 
-def profile_json(about, condition, profile, changed, quantities, estimator="counted"):
+def profile_json(
+    about: Json,
+    condition: str,
+    profile: Mapping[str, Sequence[Moment]],
+    changed: Mapping[str, Change],
+    quantities: Mapping[str, str],
+    estimator: str = "counted",
+) -> Json:
     """Return moments as plain JSON values, with what their figure needs.
 
     Args:
         about: name, hash, question, proxy, thresholds, confidence and seeds of the run.
         condition: name of the condition.
-        profile: term -> `lab.studies.sensitivity.Moment`s.
-        changed: term -> `lab.studies.sensitivity.Change`.
+        profile: term -> its moments.
+        changed: term -> the steps by which it was changed.
         quantities: quantity -> its heading.
         estimator: counted, evolution, pathwise or surrogate.
     """
@@ -85,8 +114,8 @@ def profile_json(about, condition, profile, changed, quantities, estimator="coun
                 {
                     "start": moment.start,
                     "end": moment.end,
-                    "derivative": {name: estimate_json(own) for name, own in moment.derivative.items()},
-                    "pushed": {name: estimate_json(own) for name, own in moment.pushed.items()},
+                    "derivative": _tree_json(moment.derivative),
+                    "pushed": _tree_json(moment.pushed),
                 }
                 for moment in moments
             ],
@@ -96,53 +125,58 @@ def profile_json(about, condition, profile, changed, quantities, estimator="coun
     return {**about, "condition": condition, "estimator": estimator, "quantities": quantities, "terms": terms}
 
 
-def profile_table(data):
+def profile_table(data: Json) -> Table:
     """Return a `rich.table.Table` of what `profile_json` returned: a row per term and segment."""
     quantities, counted = data["quantities"], data["estimator"] == "counted"
-    how = {
-        "counted": "Central differences on shared seeds, a small step up and down, ratios and odds in natural logs; "
-        "last, P(A) by a whole push.",
-        "evolution": "Evolution strategies, ratios and odds in natural logs, limits from standard errors.",
-        "pathwise": "Slopes through training, checked against differences; limits from standard errors.",
-        "surrogate": "Slopes of a margin at the end of each segment. That margin need not decide: count to be sure.",
-    }[data["estimator"]]
+    steps = "Steps and pushes" if counted else "Steps"
     sizes = ", ".join(
-        f"{setting(own['step'])}{' and ' + setting(own['push']) if counted else ''} ({term})"
-        for term, own in data["terms"].items()
+        f"{setting(measured['step'])}{' and ' + setting(measured['push']) if counted else ''} ({term})"
+        for term, measured in data["terms"].items()
     )
     view = Table(
         title=Text(
             f"{data['condition']}: change of outcomes per unit of weight held for 1% of training, {data['seeds']:,} "
             f"seeds, {percent(data['confidence'])} intervals"
         ),
-        caption=Text(f"{how} Steps{' and pushes' * counted}: {sizes}."),
+        caption=Text(f"{ESTIMATORS[data['estimator']]} {steps}: {sizes}."),
         title_justify="left",
         caption_justify="left",
     )
-    for column in ("term", "training", *quantities.values(), *["P(A) by a push"] * counted):
+    columns = ["term", "training", *quantities.values()]
+    for column in [*columns, "P(A) by a push"] if counted else columns:
         view.add_column(column, overflow="fold")
-    for term, own in data["terms"].items():
+    for term, measured in data["terms"].items():
         view.add_section()
-        for moment in own["moments"]:
+        for moment in measured["moments"]:
             span = f"{percent(moment['start'])} to {percent(moment['end'])}"
-            per = 100 * (moment["end"] - moment["start"])
-            every = [moment["derivative"][name] for name in quantities]
-            every += [moment["pushed"]["base_rate"]] if counted else []
-            cells = (with_interval(Estimate(*(x / per for x in from_json(own)))) for own in every)
+            changes = [moment["derivative"][name] for name in quantities]
+            changes += [moment["pushed"]["base_rate"]] if counted else []
+            cells = (
+                with_interval(per_percent(estimate_from_json(change), moment["start"], moment["end"]))
+                for change in changes
+            )
             view.add_row(*map(Text, (term, span, *cells)))
     return view
 
 
-def optimised_json(results, goal, limits, searches, schedules, rows, verdict):
+def optimised_json(
+    results: xr.Dataset,
+    goal: Goal,
+    limits: Json,
+    searches: Sequence[Found],
+    schedules: Mapping[str, Float[np.ndarray, "segment term"]],
+    rows: Sequence[Rival],
+    verdict: str,
+) -> Json:
     """Return a search for a schedule as plain JSON values, with what its figure needs.
 
     Args:
         results: of the schedules on fresh seeds.
-        goal: a `lab.studies.schedules.Goal`.
+        goal: of the search.
         limits: cap, budget, terms, ends and condition of the search.
-        searches: a `lab.studies.schedules.Found` of each start.
+        searches: what was found from each start.
         schedules: name -> weights.
-        rows: a `lab.studies.schedules.Rival` of each schedule, best first.
+        rows: what every schedule reaches, best first.
         verdict: what `lab.studies.schedules.verdict` said.
     """
     return {
@@ -151,11 +185,15 @@ def optimised_json(results, goal, limits, searches, schedules, rows, verdict):
         "goal": goal._asdict(),
         **limits,
         "searches": [
-            {"weights": own.weights.tolist(), "slopes": own.slopes.tolist(), "errors": own.errors.tolist(),
-             "value": plain(own.value)}
-            for own in searches
+            {
+                "weights": search.weights.tolist(),
+                "slopes": search.slopes.tolist(),
+                "errors": search.errors.tolist(),
+                "value": number_json(search.value),
+            }
+            for search in searches
         ],
-        "schedules": {name: own.tolist() for name, own in schedules.items()},
+        "schedules": {name: weights.tolist() for name, weights in schedules.items()},
         "rivals": [
             {
                 "name": row.name,
@@ -167,10 +205,10 @@ def optimised_json(results, goal, limits, searches, schedules, rows, verdict):
             for row in rows
         ],
         "verdict": verdict,
-    }  # fmt: skip
+    }
 
 
-def goal_text(data):
+def goal_text(data: Json) -> str:
     """Return the goal of a search in words."""
     goal = data["goal"]
     text = GOALS[goal["name"]]
@@ -178,7 +216,7 @@ def goal_text(data):
     return text + (f", at least {percent(goal['floor'])} competent" if goal["floor"] else "")
 
 
-def optimised_table(data):
+def optimised_table(data: Json) -> Table:
     """Return a `rich.table.Table` of what `optimised_json` returned: a row per schedule, best first."""
     level = percent(data["confidence"])
     view = Table(
@@ -193,21 +231,21 @@ def optimised_table(data):
     for column in ("schedule", "goal", "gain of learned over it", "competent"):
         view.add_column(column, overflow="fold")
     for row in data["rivals"]:
-        gain = with_interval(from_json(row["gain"])) if row["gain"] else ""
+        gain = with_interval(estimate_from_json(row["gain"])) if row["gain"] else ""
         able = bound(row["able"], upwards=False, digits=3) + ("" if row["allowed"] else ", below the floor")
-        view.add_row(*map(Text, (row["name"], with_interval(from_json(row["value"])), gain, able)))
+        view.add_row(*map(Text, (row["name"], with_interval(estimate_from_json(row["value"])), gain, able)))
     return view
 
 
-def optimised_reading(data):
+def optimised_reading(data: Json) -> str:
     """Return in a sentence or two who wins, and where the optimum is flat."""
-    gains = {row["name"]: from_json(row["gain"]) for row in data["rivals"] if row["gain"] and row["allowed"]}
+    gains = {row["name"]: estimate_from_json(row["gain"]) for row in data["rivals"] if row["gain"] and row["allowed"]}
     if not all(row["allowed"] for row in data["rivals"] if not row["gain"]):
         return "The schedule found does not meet the floor on competence."
     hand = {name: gain for name, gain in gains.items() if not name.startswith("learned")}
     close = [name for name, gain in hand.items() if gain.low <= 0 <= gain.high]
     better = [name for name, gain in hand.items() if gain.high < 0]
-    said = {
+    reading = {
         "wins": "The schedule found beats every one made by hand.",
         "loses": f"The schedule found loses to {', '.join(better)}.",
         "flat": f"The schedule found is not told apart from {', '.join(close)}, and beats the others made by hand.",
@@ -219,5 +257,7 @@ def optimised_reading(data):
         for slope, error in zip(row, errors, strict=True)
     ]
     if any(row["value"]["value"] in ("inf", None) for row in data["rivals"]):
-        said += " Where no misaligned model passed, odds tell nothing apart: take more seeds, or accepted_aligned."
-    return f"{said} At its end {sum(apart)} of {len(apart)} weights have a slope of the goal that is not within noise."
+        reading += " Where no misaligned model passed, odds tell nothing apart: take more seeds, or accepted_aligned."
+    return (
+        f"{reading} At its end {sum(apart)} of {len(apart)} weights have a slope of the goal that is not within noise."
+    )

@@ -39,8 +39,17 @@ from lab.statistics.comparison import (
     pairing,
     shared_posterior,
 )
+from lab.statistics.counts import CELLS, Counts
 from lab.statistics.draws import draw_shares, from_draws
-from lab.statistics.quantities import CELLS, QUANTITIES, Counts, estimate, interval, wilson_interval
+from lab.statistics.quantities import (
+    PARTS,
+    QUANTITIES,
+    Part,
+    Quantity,
+    estimate,
+    interval,
+    wilson_interval,
+)
 from lab.statistics.score import Estimate, Interval, odds_ratio_interval, ratio_interval
 from lab.statistics.sequential import (
     Comparison,
@@ -56,6 +65,7 @@ from lab.statistics.sequential import (
 
 __all__ = [
     "CELLS",
+    "PARTS",
     "QUANTITIES",
     "Comparison",
     "Counts",
@@ -63,6 +73,8 @@ __all__ = [
     "Interval",
     "LogImpact",
     "Pairing",
+    "Part",
+    "Quantity",
     "Shared",
     "compare",
     "confidence_sequence",

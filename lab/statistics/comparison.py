@@ -9,12 +9,19 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 
+from lab.statistics.counts import CELLS, Counts
 from lab.statistics.draws import Draws, draw_shares, from_draws
-from lab.statistics.quantities import CELLS
+from lab.statistics.quantities import PARTS
 from lab.statistics.score import Estimate, checked_confidence, whole
 
 AT_ONCE = 2 * 10**6  # numbers drawn at a time: 16 MB
+STICKS = 40  # after which (2/3)^40 = 1e-7 of a share is left
+
+Shares = Float[np.ndarray, "4 *draws"]  # counts or shares of the four cells
+Joint = Int[np.ndarray, "4 4"]  # seeds by their cell under one regimen and under the other
 
 
 class LogImpact(NamedTuple):
@@ -53,25 +60,25 @@ class Pairing(NamedTuple):
     net: Shared
 
 
-def _log(value):
+def _log(value: float) -> float:
     return math.log(value) if value > 0 else -math.inf if value == 0 else math.nan
 
 
-def _difference(first, second):
+def _difference(first: float, second: float) -> float:
     return math.nan if math.isinf(first) and first == second else first - second
 
 
-def _checked_joint(first, second, joint):
-    joint = np.asarray(joint)
-    if joint.shape != (4, 4):
-        raise ValueError(f"joint counts must have shape (4, 4), not {joint.shape}")
-    joint = np.array([whole("a joint count", count) for count in joint.ravel().tolist()]).reshape(4, 4)
-    if (joint.sum(1) != first.cells).any() or (joint.sum(0) != second.cells).any():
+def _checked_joint(first: Counts, second: Counts, joint: ArrayLike) -> Joint:
+    table = np.asarray(joint)
+    if table.shape != (4, 4):
+        raise ValueError(f"joint counts must have shape (4, 4), not {table.shape}")
+    table = np.array([whole("a joint count", count) for count in table.ravel().tolist()]).reshape(4, 4)
+    if np.any(table.sum(1) != first.cells) or np.any(table.sum(0) != second.cells):
         raise ValueError("joint counts do not add up to the counts of both regimens")
-    return joint
+    return table
 
 
-def compare(first, second, joint=None, confidence=0.95):
+def compare(first: Counts, second: Counts, joint: ArrayLike | None = None, confidence: float = 0.95) -> LogImpact:
     """Return the `LogImpact` of the first regimen over the second.
 
     Values are differences of the logs of plain estimates, and those of the parts add up to that of the net; limits,
@@ -80,42 +87,55 @@ def compare(first, second, joint=None, confidence=0.95):
     is known exactly, is that of `interval` to within a twelfth (3.69 expected models for none seen, there 3.84).
 
     Args:
-        first: `Counts` of the regimen in question.
-        second: `Counts` of the one it is compared with.
-        joint: how many seeds fell in cell i under the first regimen and j under the second, shape (4, 4), with
-            cells in the order of `CELLS`; None if the regimens do not share seeds.
+        first: of the regimen in question.
+        second: of the one it is compared with.
+        joint: how many seeds fell in cell i under the first regimen and j under the second, a `Joint` with cells in
+            the order of `CELLS`; None if the regimens do not share seeds.
         confidence: of each interval by itself.
 
     Raises:
         ValueError: `joint` does not add up to the counts, or confidence outside (0, 1).
+
+    Example:
+        The first example of epiR, and a regimen that gives the same models and lets none of the misaligned ones be
+        told apart: its LR is 1, so that all of the first one's 3.75 is gained.
+
+        >>> counts = Counts(aligned_pass=670, aligned_fail=74, misaligned_pass=202, misaligned_fail=640)
+        >>> blind = Counts(aligned_pass=744, aligned_fail=0, misaligned_pass=842, misaligned_fail=0)
+        >>> impact = compare(counts, blind)
+        >>> round(math.exp(impact.likelihood_ratio.value), 2), impact.base_rate.value
+        (3.75, 0.0)
+        >>> impact.net.low < impact.net.value < impact.net.high
+        True
     """
-    joint = None if joint is None else _checked_joint(first, second, joint)
-    one, other = (
-        (first.cells, second.cells, *(() if table is None else table.ravel().tolist()))
-        for first, second, table in ((first, second, joint), (second, first, None if joint is None else joint.T))
-    )
-    if one > other:
-        turned = compare(second, first, None if joint is None else joint.T, confidence)
-        return LogImpact(*(Estimate(0 - value, 0 - high, 0 - low) for value, low, high in turned))
-    draws, parts = draw_pair(first, second, joint), []
-    for name, part in (
-        ("likelihood_ratio", ln_likelihood_ratio),
-        ("prior_odds", ln_prior),
-        ("posterior_odds", ln_odds),
-    ):
-        value = _difference(_log(getattr(first, name)), _log(getattr(second, name)))
-        low, high = (-math.inf, math.inf) if math.isnan(value) else contrast(draws, part, part, confidence)[1:]
-        if one == other:
+    table = None if joint is None else _checked_joint(first, second, joint)
+    turned = None if table is None else table.T
+    order, turned_order = _order(first, second, table), _order(second, first, turned)
+    if order > turned_order:  # worked out one way round, so that both are mirror images
+        mirrored = compare(second, first, turned, confidence)
+        return LogImpact(*[Estimate(0 - value, 0 - high, 0 - low) for value, low, high in mirrored])
+    draws, parts = draw_pair(first, second, table), {}
+    for name, part in PARTS.items():
+        value = _difference(_log(getattr(first, part.of)), _log(getattr(second, part.of)))
+        low, high = -math.inf, math.inf
+        if not math.isnan(value):
+            _, low, high = contrast(draws, OF_SHARES[name], OF_SHARES[name], confidence)
+        if order == turned_order:
             low, high = (low - high) / 2, (high - low) / 2
-        parts.append(Estimate(value, low, high))
-    return LogImpact(*parts)
+        parts[name] = Estimate(value, low, high)
+    return LogImpact(**parts)
 
 
-def ln_likelihood_ratio(cells):
+def _order(first: Counts, second: Counts, joint: Joint | None) -> tuple[tuple[int, ...] | int, ...]:
+    """Return what tells apart the two ways round of a comparison."""
+    return (first.cells, second.cells, *([] if joint is None else joint.ravel().tolist()))
+
+
+def ln_likelihood_ratio(cells: Shares) -> Float[np.ndarray, "*draws"]:
     """Return ln P(T|A) - ln P(T|not A).
 
     Args:
-        cells: counts or shares of the four cells, which are the first axis.
+        cells: counts or shares of the four cells.
     """
     aligned_pass, aligned_fail, misaligned_pass, misaligned_fail = cells
     return np.log(aligned_pass / (aligned_pass + aligned_fail)) - np.log(
@@ -123,7 +143,7 @@ def ln_likelihood_ratio(cells):
     )
 
 
-def ln_prior(cells):
+def ln_prior(cells: Shares) -> Float[np.ndarray, "*draws"]:
     """Return the ln of prior odds.
 
     Args:
@@ -133,7 +153,7 @@ def ln_prior(cells):
     return np.log((aligned_pass + aligned_fail) / (misaligned_pass + misaligned_fail))
 
 
-def ln_odds(cells):
+def ln_odds(cells: Shares) -> Float[np.ndarray, "*draws"]:
     """Return the ln of posterior odds.
 
     Args:
@@ -142,28 +162,43 @@ def ln_odds(cells):
     return np.log(cells[0] / cells[2])
 
 
-def draw_pair(first, second, joint=None) -> Draws:
+# part of a `LogImpact` -> the function of shares that changes
+OF_SHARES: dict[str, Callable[[Shares], Float[np.ndarray, "*draws"]]] = {
+    "likelihood_ratio": ln_likelihood_ratio,
+    "base_rate": ln_prior,
+    "net": ln_odds,
+}
+
+
+def draw_pair(first: Counts, second: Counts, joint: ArrayLike | None = None) -> Draws:
     """Return draws of the shares of two regimens for `contrast`. Errors are those of `compare`.
 
     Args:
-        first: `Counts` of a regimen.
-        second: `Counts` of the other.
+        first: of a regimen.
+        second: of the other.
         joint: of shared seeds, as for `compare`; None if there are none.
     """
-    return draw_shares(*((first.cells, second.cells) if joint is None else (_checked_joint(first, second, joint),)))
+    if joint is None:
+        return draw_shares(first.cells, second.cells)
+    return draw_shares(_checked_joint(first, second, joint))
 
 
-def contrast(draws: Draws, one: Callable, other: Callable, confidence: float = 0.95) -> Estimate:
+def contrast(
+    draws: Draws,
+    one: Callable[[Shares], Float[np.ndarray, "*draws"]],
+    other: Callable[[Shares], Float[np.ndarray, "*draws"]],
+    confidence: float = 0.95,
+) -> Estimate:
     """Return by how much a quantity of the first regimen is larger than one of the second, as an `Estimate`.
 
     Args:
         draws: what `draw_pair` returned.
-        one: function of the shares of the first regimen's cells, arrays on the first axis.
+        one: function of the shares of the first regimen's cells.
         other: the same of the second.
         confidence: of the interval.
     """
 
-    def difference(*tables):
+    def difference(*tables: Float[np.ndarray, "... draws"]) -> Float[np.ndarray, " draws"]:
         both = tables if len(tables) == 2 else (tables[0].sum(1), tables[0].sum(0))
         first, second = (cells / cells.sum(0) for cells in both)
         return one(first) - other(second)
@@ -171,7 +206,7 @@ def contrast(draws: Draws, one: Callable, other: Callable, confidence: float = 0
     return from_draws(difference, draws, confidence)
 
 
-def influence(counts):
+def influence(counts: Counts) -> Float[np.ndarray, "3 4"]:
     """Return what one seed in each cell adds to the logs of LR, prior odds and posterior odds, times its share 1/n.
 
     With s = P(T|A), f = P(T|not A), pi = P(A): phi_LR = A (T - s) / (pi s) - (1 - A) (T - f) / ((1 - pi) f),
@@ -179,41 +214,38 @@ def influence(counts):
     delta method of Roldan Nofuentes and Luna del Castillo (Stat. Med. 26:4179, 2007), with A free to differ.
 
     Args:
-        counts: `Counts`.
+        counts: of a regimen.
 
     Returns:
-        Array of shape (3, 4); nan or inf where an empty cell is divided by.
+        A row for each log and a column for each cell; nan where an empty cell is divided by.
     """
     n = counts.seeds
-    aligned_pass, _, misaligned_pass, _ = cells = np.array(counts.cells, float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        prior = np.array(
-            [n / counts.aligned] * 2 + [-n / counts.misaligned] * 2 if 0 < counts.aligned < n else [np.nan] * 4
-        )
-        posterior = (
-            np.array([n / aligned_pass, 0, -n / misaligned_pass, 0]) if cells[0] and cells[2] else np.full(4, np.nan)
-        )
+    prior = posterior = np.full(4, np.nan)
+    if counts.aligned and counts.misaligned:
+        prior = np.array([n / counts.aligned] * 2 + [-n / counts.misaligned] * 2)
+    if counts.aligned_pass and counts.misaligned_pass:
+        posterior = np.array([n / counts.aligned_pass, 0, -n / counts.misaligned_pass, 0])
     return np.stack([posterior - prior, prior, posterior])
 
 
-def pairing(first, second, joint):
+def pairing(first: Counts, second: Counts, joint: ArrayLike | None) -> Pairing:
     """Return what two regimens gain from sharing seeds, as `Pairing`.
 
     From the per-seed `influence` values phi1 and phi2, Var(difference) = sum (phi1 - phi2)^2 / n^2, which is
     V1 + V2 - 2 rho sqrt(V1 V2); without shared seeds rho is 0 and nothing is saved. Errors are those of `compare`.
 
     Args:
-        first: `Counts` of a regimen.
-        second: `Counts` of the other.
+        first: of a regimen.
+        second: of the other.
         joint: of shared seeds, as for `compare`; None if there are none.
     """
     shared = np.zeros((4, 4), int) if joint is None else _checked_joint(first, second, joint)
     n1, n2 = max(1, first.seeds), max(1, second.seeds)
     parts = []
     for phi1, phi2 in zip(influence(first), influence(second), strict=True):
-        own, other = np.array(first.cells) @ phi1**2 / n1**2, np.array(second.cells) @ phi2**2 / n2**2
+        variance1, variance2 = np.array(first.cells) @ phi1**2 / n1**2, np.array(second.cells) @ phi2**2 / n2**2
         common = phi1 @ shared @ phi2 / (n1 * n2)
-        apart, spread = own + other, math.sqrt(own * other)
+        apart, spread = variance1 + variance2, math.sqrt(variance1 * variance2)
         parts.append(
             Shared(
                 correlation=float(common / spread) if spread > 0 else math.nan,
@@ -224,7 +256,7 @@ def pairing(first, second, joint):
     return Pairing(*parts)
 
 
-def family_wise(confidence, comparisons):
+def family_wise(confidence: float, comparisons: int) -> float:
     """Return the confidence each of several intervals needs so that all hold together with `confidence`.
 
     Bonferroni's inequality: valid whatever the dependence, so also for comparisons that share a baseline and seeds.
@@ -232,11 +264,17 @@ def family_wise(confidence, comparisons):
     Args:
         confidence: in (0, 1).
         comparisons: their number.
+
+    Example:
+        >>> round(family_wise(0.95, 5), 9)
+        0.99
     """
     return 1 - (1 - checked_confidence(confidence)) / max(1, whole("comparisons", comparisons))
 
 
-def shared_posterior(cells, draws=10_000, seed=0):
+def shared_posterior(
+    cells: Int[np.ndarray, "condition seed"], draws: int = 10_000, seed: int = 0
+) -> Float[np.ndarray, "draw condition 4"]:
     """Draw the shares of outcomes of several conditions that share seeds.
 
     The posterior of a Dirichlet process with concentration 2 and a uniform base over all joint outcomes, given the
@@ -244,12 +282,9 @@ def shared_posterior(cells, draws=10_000, seed=0):
     weight 1/2 per cell.
 
     Args:
-        cells: index into `CELLS`, shape (condition, seed).
+        cells: index into `CELLS` of every model.
         draws: number of draws.
         seed: of the draws.
-
-    Returns:
-        Array of shape (draws, condition, 4).
     """
     cells = np.asarray(cells)
     if cells.dtype.kind not in "iu" or (cells.size and not 0 <= cells.min() <= cells.max() < len(CELLS)):
@@ -266,11 +301,11 @@ def shared_posterior(cells, draws=10_000, seed=0):
         shares[part] = (old @ one_hot).reshape(-1, len(cells), len(CELLS))
         total[part] += old.sum(1)
     # what the process adds: broken sticks (Sethuraman, Stat. Sinica 4:639, 1994), each with a random joint outcome;
-    # after 40 of them (2/3)^40 = 1e-7 is left, which the last one gets
+    # the last one gets what is left
     left = new
-    for stick in range(40):
-        size = left * (random.beta(1.0, 2.0, draws) if stick < 39 else 1.0)
-        where = random.integers(len(CELLS), size=(draws, len(cells)))
-        shares[np.arange(draws)[:, None], np.arange(len(cells)), where] += size[:, None]
+    for stick in range(STICKS):
+        size = left * (random.beta(1.0, 2.0, draws) if stick < STICKS - 1 else 1.0)
+        outcome = random.integers(len(CELLS), size=(draws, len(cells)))
+        shares[np.arange(draws)[:, None], np.arange(len(cells)), outcome] += size[:, None]
         left = left - size
     return shares / total[:, None, None]

@@ -11,10 +11,12 @@ Soc. B 58:3, 1996). `experiments/studies/coverage.py` measures the coverage.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from lab.statistics.score import Estimate, checked_confidence, whole
@@ -24,51 +26,67 @@ BEYOND = 50  # draws wanted outside each limit, at any confidence
 MOST = 1_000_000
 FILL = 0.01  # of a seed, in every cell, where it is asked which one pulls most
 OUTWARDS = 0.6  # share of the draws whose seed pulls outwards; with 1/2 the lowest coverage of a rare count is .927
+SLOPE_STEP = 0.1  # standard deviations of a cell, over which slopes are taken
+LARGEST_LOG = 700.0  # natural log of about the largest float
+
+Cells = Float[np.ndarray, "cell draw"]  # of all tables
 
 
 class Draws(NamedTuple):
     """Draws of the shares of tables of counts, up to a factor and without the one more seed.
 
     Attributes:
-        counts: of all cells of all tables, shape (cells,).
-        possible: whether a cell may get the one more seed, shape (cells,).
+        counts: of all cells of all tables.
+        possible: whether a cell may get the one more seed.
         shapes: of the tables.
-        gammas: shape (cells, draws).
-        seeds: how large the one more seed of each table is, shape (tables, draws).
+        gammas: of every cell.
+        seeds: how large the one more seed of each table is.
     """
 
-    counts: np.ndarray
-    possible: np.ndarray
-    shapes: tuple
-    gammas: np.ndarray
-    seeds: np.ndarray
+    counts: Float[np.ndarray, " cell"]
+    possible: Bool[np.ndarray, " cell"]
+    shapes: tuple[tuple[int, ...], ...]
+    gammas: Cells
+    seeds: Float[np.ndarray, "table draw"]
 
-    def tables(self, cells: np.ndarray) -> list[np.ndarray]:
-        """Return an array with all cells on its first axis as tables, whose last axis is the array's second."""
-        ends = np.cumsum([math.prod(shape) for shape in self.shapes])[:-1]
-        parts = zip(np.split(cells, ends), self.shapes, strict=True)
-        return [part.reshape(*shape, cells.shape[1]) for part, shape in parts]
+    @property
+    def table_cells(self) -> list[Int[np.ndarray, " cell"]]:
+        """For each table the places of its cells among those of all tables."""
+        ends = np.cumsum([math.prod(shape) for shape in self.shapes])
+        return np.split(np.arange(len(self.counts)), ends[:-1])
+
+    def tables(self, cells: Cells) -> list[Float[np.ndarray, "... draw"]]:
+        """Return all cells as tables, of their shapes."""
+        return [
+            cells[places].reshape(*shape, cells.shape[1])
+            for places, shape in zip(self.table_cells, self.shapes, strict=True)
+        ]
 
 
-def draw_shares(*tables, possible=None, number: int = NUMBER) -> Draws:
+def draw_shares(*tables: ArrayLike, possible: Sequence[ArrayLike] | None = None, number: int = NUMBER) -> Draws:
     """Return `Draws` for `from_draws`; several intervals may rest on the same.
 
     Args:
-        tables: independent tables of counts, arrays of any shape.
-        possible: for each table which cells can occur at all, of its shape; all by default.
+        tables: independent tables of counts, of any shape.
+        possible: for each table which of its cells can occur at all; all by default.
         number: of draws to begin with.
 
     Raises:
         ValueError: a count that is not a whole number of at least 0.
     """
-    tables = [np.asarray(table) for table in tables]
-    counts = np.array([whole("a count", count) for table in tables for count in table.ravel().tolist()], float)
-    allowed = [np.ones(table.shape, bool) for table in tables] if possible is None else possible
-    allowed = np.concatenate([np.ravel(part) for part in allowed])
-    return _drawn(counts, allowed, tuple(table.shape for table in tables), number)
+    arrays = [np.asarray(table) for table in tables]
+    counts = np.array([whole("a count", count) for array in arrays for count in array.ravel().tolist()], float)
+    allowed = [np.ones(array.shape, bool) for array in arrays] if possible is None else possible
+    all_allowed = np.concatenate([np.ravel(table) for table in allowed])
+    return _draw(counts, all_allowed, tuple(array.shape for array in arrays), number)
 
 
-def _drawn(counts, possible, shapes, number):
+def _draw(
+    counts: Float[np.ndarray, " cell"],
+    possible: Bool[np.ndarray, " cell"],
+    shapes: tuple[tuple[int, ...], ...],
+    number: int,
+) -> Draws:
     random = np.random.default_rng(0)
     gammas = np.zeros((len(counts), number))
     for row, count in zip(gammas, counts, strict=True):
@@ -77,7 +95,7 @@ def _drawn(counts, possible, shapes, number):
     return Draws(counts, possible, shapes, gammas, random.standard_exponential((len(shapes), number)))
 
 
-def from_draws(function: Callable, draws: Draws, confidence: float = 0.95) -> Estimate:
+def from_draws(function: Callable[..., Float[np.ndarray, " draw"]], draws: Draws, confidence: float = 0.95) -> Estimate:
     """Return a function of shares as an `Estimate`: its value at the counts, and limits from draws.
 
     Where the value is undefined both sides are open; where it is infinite, its own side is. Limits are stretched to
@@ -91,83 +109,145 @@ def from_draws(function: Callable, draws: Draws, confidence: float = 0.95) -> Es
 
     Raises:
         ValueError: confidence outside (0, 1), or so high that a million draws do not resolve it.
+
+    Example:
+        Odds of 0 to 50 end at those of 1 - .025^(1/50), the limit of Clopper and Pearson, to within what draws leave:
+
+        >>> log_odds = from_draws(lambda cells: np.log(cells[0] / cells[1]), draw_shares([0, 50]))
+        >>> log_odds.value, log_odds.low
+        (-inf, -inf)
+        >>> limit = 1 - 0.025 ** (1 / 50)
+        >>> abs(log_odds.high - math.log(limit / (1 - limit))) < 0.02
+        True
     """
     tail = (1 - checked_confidence(confidence)) / 2
 
-    def values(cells):
+    def values(cells: Cells) -> Float[np.ndarray, " draw"]:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             return np.asarray(function(*draws.tables(cells)), float)
 
-    value, limits = float(values(draws.counts[:, None])[0]), []
+    value = float(values(draws.counts[:, None])[0])
     one_more = np.full(len(draws.counts), np.nan)
     filled = draws.counts + FILL * draws.possible  # where a cell is empty too, the others do not pull alike
     one_more[draws.possible] = values(filled[:, None] + np.eye(len(filled))[:, draws.possible])
+    limits = []
     for side in (-1, 1):
         if math.isnan(value) or value == side * math.inf:
             limits.append(side * math.inf)
             continue
-        limit, scale = _limit(values, draws, tail, side, one_more, math.isinf(value))
-        number = draws.gammas.shape[1]
-        while scale is not None:  # too few draws beyond the limit
-            if number >= MOST:
-                raise ValueError(f"confidence {confidence} is beyond what {MOST:,} draws resolve")
-            number = min(MOST, 2 * number)
-            more = _drawn(*draws[:3], number)
-            limit, scale = _limit(values, more, tail, side, one_more, math.isinf(value), scale)
-        limits.append(side * max(side * limit, side * value))
+        aim = _Aim(values, tail, side, one_more, stands_alone=math.isinf(value))
+        limits.append(side * max(side * _limit(aim, draws, confidence), side * value))
     return Estimate(value, *limits)
 
 
-def _limit(values, draws, tail, side, one_more, alone, scale=None):
-    """Return the lower (side -1) or upper (1) limit, and how to scale draws better if too few of them lie beyond it.
+class _Aim(NamedTuple):
+    """Which limit is looked for.
 
-    Args:
-        values: function of cells, shape (cells, draws).
-        draws: `Draws`.
+    Attributes:
+        values: function of the cells.
         tail: probability that lies beyond the limit.
-        side: which limit.
+        side: -1 for the lower limit, 1 for the upper one.
         one_more: the value with one more seed in each cell; nan where that cannot be.
-        alone: whether there is no other limit.
-        scale: factor of each cell in the half of the draws that is moved; by its slope if None.
+        stands_alone: whether there is no other limit.
     """
+
+    values: Callable[[Cells], Float[np.ndarray, " draw"]]
+    tail: float
+    side: int
+    one_more: Float[np.ndarray, " cell"]
+    stands_alone: bool
+
+
+class _Pulled(NamedTuple):
+    """Draws with the one more seed: of the first `outwards` it pulls the limit outwards, of the others inwards.
+
+    Attributes:
+        cells: of every draw.
+        means: expected cells of a draw of the first kind and of the second.
+        outwards: number of draws of the first kind.
+    """
+
+    cells: Cells
+    means: Float[np.ndarray, "cell 2"]
+    outwards: int
+
+
+def _limit(aim: _Aim, draws: Draws, confidence: float) -> float:
+    """Return the limit, from more draws than there are if too few of them lie beyond it."""
+    pulled = _pull(aim, draws)
+    scale = _scale(aim.values, pulled.means[:, 0], -aim.side * float(ndtri(aim.tail)))
+    limit, better_scale = _limit_and_scale(aim, pulled, scale)
     number = draws.gammas.shape[1]
-    outwards = number if alone else round(OUTWARDS * number)
+    while better_scale is not None:
+        if number >= MOST:
+            raise ValueError(f"confidence {confidence} is beyond what {MOST:,} draws resolve")
+        number = min(MOST, 2 * number)
+        more = _draw(draws.counts, draws.possible, draws.shapes, number)
+        limit, better_scale = _limit_and_scale(aim, _pull(aim, more), better_scale)
+    return limit
+
+
+def _pull(aim: _Aim, draws: Draws) -> _Pulled:
+    """Return the draws with one more seed in every table that has a cell for it."""
+    number = draws.gammas.shape[1]
+    outwards = number if aim.stands_alone else round(OUTWARDS * number)
     cells, means = draws.gammas.copy(), np.repeat(draws.counts[:, None], 2, axis=1)
-    places = np.split(np.arange(len(means)), np.cumsum([math.prod(shape) for shape in draws.shapes])[:-1])
-    for seed, place in zip(draws.seeds, places, strict=True):
-        if np.isnan(pull := side * one_more[place]).all():
+    for seed, places in zip(draws.seeds, draws.table_cells, strict=True):
+        pull = aim.side * aim.one_more[places]
+        if np.isnan(pull).all():
             continue
-        out, back = place[np.nanargmax(pull)], place[np.nanargmin(pull)]
+        out, back = places[np.nanargmax(pull)], places[np.nanargmin(pull)]
         cells[out, :outwards] += seed[:outwards]
         cells[back, outwards:] += seed[outwards:]
         means[out, 0] += 1
         means[back, 1] += 1
-    mean = means[:, 0]
-    scale = _scale(values, mean, -side * float(ndtri(tail))) if scale is None else scale
+    return _Pulled(cells, means, outwards)
+
+
+def _limit_and_scale(
+    aim: _Aim, pulled: _Pulled, scale: Float[np.ndarray, " cell"]
+) -> tuple[float, Float[np.ndarray, " cell"] | None]:
+    """Return the limit, and how to scale draws better if too few of them lie beyond it.
+
+    Args:
+        aim: which limit.
+        pulled: draws with the one more seed.
+        scale: factor of each cell in the half of the draws that is moved.
+    """
+    cells, means, outwards = pulled
+    number = cells.shape[1]
     both = np.concatenate([cells, cells * scale[:, None]], axis=1)
     # log density of the scaled draws over that of the plain ones
     constant = np.repeat((np.log(scale)[:, None] * means).sum(0), [outwards, number - outwards])
     ratio = ((1 - 1 / scale)[:, None] * both).sum(0) - np.tile(constant, 2)
-    weights = 2 / (1 + np.exp(np.minimum(ratio, 700.0)))
-    drawn = side * values(both)
+    weights = 2 / (1 + np.exp(np.minimum(ratio, LARGEST_LOG)))
+    drawn = aim.side * aim.values(both)
     drawn[np.isnan(drawn)] = math.inf
     order = np.argsort(-drawn)
     passed = np.cumsum(weights[order]) / (2 * number)
-    limit = drawn[order[min(int(np.searchsorted(passed, tail)), 2 * number - 1)]]
+    limit = drawn[order[min(int(np.searchsorted(passed, aim.tail)), 2 * number - 1)]]
     beyond = np.where(drawn >= limit, weights, 0.0)
     if beyond.sum() ** 2 >= BEYOND * (beyond**2).sum():
-        return side * float(limit), None
+        return aim.side * float(limit), None
     # to where the draws beyond the limit lie: the cross-entropy method (Rubinstein, Eur. J. Oper. Res. 99:89, 1997)
-    centre = (both * beyond).sum(1) / beyond.sum()
-    return side * float(limit), np.divide(centre, mean, out=np.ones_like(mean), where=mean > 0)
+    centre, mean = (both * beyond).sum(1) / beyond.sum(), means[:, 0]
+    return aim.side * float(limit), np.divide(centre, mean, out=np.ones_like(mean), where=mean > 0)
 
 
-def _scale(values, mean, z):
-    """Return by what to multiply each cell so that a linear function would move from its mean to a normal limit."""
-    steps = np.diag(0.1 * np.sqrt(mean))
+def _scale(
+    values: Callable[[Cells], Float[np.ndarray, " draw"]], mean: Float[np.ndarray, " cell"], z: float
+) -> Float[np.ndarray, " cell"]:
+    """Return by what to multiply each cell so that a linear function would move from its mean to a normal limit.
+
+    Args:
+        values: function of the cells.
+        mean: of each cell.
+        z: of the limit, in standard deviations.
+    """
+    steps = np.diag(SLOPE_STEP * np.sqrt(mean))
     up, down = np.split(values(mean[:, None] + np.concatenate([steps, -steps], axis=1)), 2)
     slopes = np.full(len(mean), np.nan)
-    np.divide(up - down, 0.2 * np.sqrt(mean), out=slopes, where=mean > 0)
+    np.divide(up - down, 2 * SLOPE_STEP * np.sqrt(mean), out=slopes, where=mean > 0)
     slopes = np.nan_to_num(slopes, nan=0, posinf=0, neginf=0)
     spread = math.sqrt((mean * slopes**2).sum())
     shift = z * slopes / spread if spread > 0 else np.zeros_like(slopes)

@@ -11,26 +11,43 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
+from jaxtyping import Float
+from numpy.typing import ArrayLike
 from scipy.special import betaln, log_expit, ndtr, xlog1py, xlogy
 
 from lab.statistics.comparison import compare
-from lab.statistics.quantities import CELLS, Counts, interval
-from lab.statistics.score import Interval, checked_confidence, checked_counts, constrained_rates, crossing, whole
+from lab.statistics.counts import Counts
+from lab.statistics.quantities import PARTS, QUANTITIES, interval, quantity_named
+from lab.statistics.score import (
+    ALMOST_NONE,
+    Estimate,
+    Interval,
+    checked_confidence,
+    checked_counts,
+    constrained_rates,
+    crossing,
+    root_between,
+    whole,
+)
 
 MINIMUM = 10  # smallest count that a ratio may rest on when training stops
+MOST_LOOKS = 1_000
+LEAST_NODES, NODES = 60, 40  # of a look, and per root of their number: Pocock's z then has ten right digits
+LEAST_Z, MOST_Z = 0.01, 12.0  # between which Pocock's z lies
 
 
-def _log_likelihood(successes, trials, rate):
+def _log_likelihood(successes: int, trials: int, rate: float) -> float:
     return float(xlogy(successes, rate) + xlog1py(trials - successes, -rate))
 
 
-def _log_mixture(successes, trials, prior):
+def _log_mixture(successes: int, trials: int, prior: tuple[float, float]) -> float:
     a, b = prior
     return float(betaln(a + successes, b + trials - successes) - betaln(a, b))
 
 
-def confidence_sequence(successes, trials, confidence=0.95, prior=(1.0, 1.0)):
+def confidence_sequence(
+    successes: float, trials: float, confidence: float = 0.95, prior: tuple[float, float] = (1.0, 1.0)
+) -> Interval:
     """Return an interval of a proportion that holds at every number of trials together.
 
     All p with p^x (1 - p)^(n - x) >= alpha B(a + x, b + n - x) / B(a, b): the beta-binomial mixture of Robbins
@@ -48,16 +65,23 @@ def confidence_sequence(successes, trials, confidence=0.95, prior=(1.0, 1.0)):
     failures = trials - successes
     least = math.log1p(-confidence) + _log_mixture(successes, trials, prior)
 
-    def outside(log_odds):  # in which rates next to 0 and next to 1 keep their digits
+    def outside(log_odds: float) -> float:  # in which rates next to 0 and next to 1 keep their digits
         return least - float(successes * log_expit(log_odds) + failures * log_expit(-log_odds))
 
-    middle = math.log(max(successes, 0.01)) - math.log(max(failures, 0.01))
+    middle = math.log(max(successes, ALMOST_NONE)) - math.log(max(failures, ALMOST_NONE))
     low = crossing(outside, middle, -1) if successes else 0.0
-    high = crossing(lambda place: -outside(place), middle, 1) if failures else math.inf
+    high = crossing(lambda log_odds: -outside(log_odds), middle, 1) if failures else math.inf
     return Interval(low / (1 + low), high / (1 + high) if high < math.inf else 1.0)
 
 
-def ratio_confidence_sequence(x1, n1, x2, n2, confidence=0.95, prior=(0.5, 0.5)):
+def ratio_confidence_sequence(
+    x1: float,
+    n1: float,
+    x2: float,
+    n2: float,
+    confidence: float = 0.95,
+    prior: tuple[float, float] = (0.5, 0.5),
+) -> Interval:
     """Return an interval of p1 / p2 that holds at all numbers of trials of two independent streams together.
 
     All r for which the largest likelihood with p1 = r p2 is at least alpha times the product of both mixtures (Turner
@@ -77,18 +101,18 @@ def ratio_confidence_sequence(x1, n1, x2, n2, confidence=0.95, prior=(0.5, 0.5))
         return Interval(0.0, math.inf)
     least = math.log1p(-confidence) + _log_mixture(x1, n1, prior) + _log_mixture(x2, n2, prior)
 
-    def outside(log_ratio):
+    def outside(log_ratio: float) -> float:
         p1, p2 = constrained_rates(x1, n1, x2, n2, math.exp(log_ratio))
         return least - _log_likelihood(x1, n1, p1) - _log_likelihood(x2, n2, p2)
 
-    middle = math.log(max(x1, 0.01) / n1) - math.log(max(x2, 0.01) / n2)
+    middle = math.log(max(x1, ALMOST_NONE) / n1) - math.log(max(x2, ALMOST_NONE) / n2)
     return Interval(
         crossing(outside, middle, -1) if x1 else 0.0,
-        crossing(lambda place: -outside(place), middle, 1) if x2 else math.inf,
+        crossing(lambda log_ratio: -outside(log_ratio), middle, 1) if x2 else math.inf,
     )
 
 
-def pocock(looks, confidence=0.95):
+def pocock(looks: int, confidence: float = 0.95) -> float:
     """Return the z at which each of several equally spaced looks tests, so that all together err in 1 - confidence.
 
     Pocock (Biometrika 64:191, 1977), by the recursion of Armitage, McPherson and Rowe (J. R. Stat. Soc. A 132:235,
@@ -97,31 +121,38 @@ def pocock(looks, confidence=0.95):
     Args:
         looks: their number.
         confidence: in (0, 1).
+
+    Example:
+        Pocock's table for five looks says 2.413.
+
+        >>> round(pocock(5), 3)
+        2.413
     """
-    return _pocock(whole("looks", looks, 1, 1_000), checked_confidence(confidence))
+    return _pocock(whole("looks", looks, 1, MOST_LOOKS), checked_confidence(confidence))
 
 
 @functools.cache
-def _pocock(looks, confidence):
+def _pocock(looks: int, confidence: float) -> float:
     # the region widens with the root of the looks, the normal kernel does not
-    nodes, weights = np.polynomial.legendre.leggauss(max(60, 40 * math.ceil(math.sqrt(looks))))
+    nodes, weights = np.polynomial.legendre.leggauss(max(LEAST_NODES, NODES * math.ceil(math.sqrt(looks))))
 
-    def normal(x):
+    def normal(x: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
         return np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
 
-    def stays(z):
-        places, density = z * nodes, normal(z * nodes) * z * weights
+    def stays(z: float) -> float:
+        """P(no look leaves the region)."""
+        sums, density = z * nodes, normal(z * nodes) * z * weights
         for look in range(2, looks + 1):
             edge = z * math.sqrt(look)
-            new = edge * nodes
-            density = (density @ normal(new - places[:, None])) * edge * weights
-            places = new
+            next_sums = edge * nodes
+            density = (density @ normal(next_sums - sums[:, None])) * edge * weights
+            sums = next_sums
         return density.sum()
 
-    return brentq(lambda z: stays(z) - confidence, 0.01, 12.0, xtol=1e-10)
+    return root_between(lambda z: stays(z) - confidence, LEAST_Z, MOST_Z, 1e-10)
 
 
-def planned_confidence(looks, confidence=0.95):
+def planned_confidence(looks: int, confidence: float = 0.95) -> float:
     """Return the confidence of the interval at each of several planned looks; see `pocock`.
 
     Args:
@@ -141,65 +172,68 @@ class Comparison(NamedTuple):
     counts: Counts
     baseline: str | None = None
     other: Counts | None = None
-    joint: object = None
+    joint: ArrayLike | None = None
 
 
-# quantities whose width is that of their log -> the counts that its variance divides by
-RESTS_ON = {
-    "prior_odds": ("aligned", "misaligned"),
-    "posterior_odds": ("aligned_pass", "misaligned_pass"),
-    "expected_runs": ("passing",),
-    "likelihood_ratio": ("aligned_pass", "misaligned_pass"),
-    "negative_likelihood_ratio": ("aligned_fail", "misaligned_fail"),
-    "odds_ratio": CELLS,
-    "net": ("aligned_pass", "misaligned_pass"),
-}
+STOPS = ("net", *QUANTITIES)  # what a run may be stopped by: the log impact on posterior odds, or a quantity
+DECIDES = ("net", "likelihood_ratio")  # of these, what has a value of no difference
 
 
-def width(comparison, of, confidence=0.95):
+def width(comparison: Comparison, of: str, confidence: float = 0.95) -> float:
     """Return the width of an interval: of rates as they are, of odds, ratios and costs in their natural logs.
 
     Args:
-        comparison: a `Comparison`.
+        comparison: of a condition, with a baseline for net.
         of: one of `QUANTITIES`, or net: the log impact on posterior odds.
         confidence: of the interval.
     """
     if of == "net":
-        limits = compare(comparison.counts, comparison.other, comparison.joint, confidence).net[1:]
-        return limits[1] - limits[0]
+        net = _net(comparison, confidence)
+        return net.high - net.low
     low, high = interval(comparison.counts, of, confidence)
-    if of not in RESTS_ON:
+    if quantity_named(of).scale == "linear":
         return high - low
     return math.log(high) - math.log(low) if low > 0 and high < math.inf else math.inf
 
 
-def narrow(comparison, of, target, confidence=0.95):
+def _net(comparison: Comparison, confidence: float) -> Estimate:
+    return compare(comparison.counts, _other(comparison), comparison.joint, confidence).net
+
+
+def _other(comparison: Comparison) -> Counts:
+    if comparison.other is None:
+        raise ValueError(f"{comparison.name} is compared with nothing")
+    return comparison.other
+
+
+def narrow(comparison: Comparison, of: str, target: float, confidence: float = 0.95) -> bool:
     """Return whether an interval is narrow enough to stop: at most `target` wide, and on counts of at least 10.
 
     Args:
-        comparison: a `Comparison`.
+        comparison: of a condition, with a baseline for net.
         of: net, or a quantity of `Counts`.
         target: the width: of rates as they are, of everything else in nats.
         confidence: in (0, 1).
     """
-    both = (comparison.counts, comparison.other) if of == "net" else (comparison.counts,)
-    if min((getattr(counts, name) for counts in both for name in RESTS_ON.get(of, ())), default=MINIMUM) < MINIMUM:
+    populations = (comparison.counts, _other(comparison)) if of == "net" else (comparison.counts,)
+    rests_on = PARTS["net"].rests_on if of == "net" else quantity_named(of).rests_on
+    if any(getattr(counts, name) < MINIMUM for counts in populations for name in rests_on):
         return False
     return width(comparison, of, confidence) <= target
 
 
-def decided(comparison, of, looks, confidence=0.95):
+def decided(comparison: Comparison, of: str, looks: int | None, confidence: float = 0.95) -> bool:
     """Return whether a difference is decided: an interval that allows for all looks excludes "no difference".
 
     Args:
-        comparison: a `Comparison`.
+        comparison: of a condition, with a baseline for net.
         of: net (no difference from the baseline) or likelihood_ratio (no difference from 1).
         looks: number of planned looks (`pocock`), or None for a confidence sequence. That of net combines one of
             each regimen at half the error, which holds however their seeds depend on each other.
         confidence: of all looks together.
     """
+    counts = comparison.counts
     if of == "likelihood_ratio":
-        counts = comparison.counts
         if looks is None:
             cells = counts.aligned_pass, counts.aligned, counts.misaligned_pass, counts.misaligned
             low, high = ratio_confidence_sequence(*cells, confidence)
@@ -208,25 +242,23 @@ def decided(comparison, of, looks, confidence=0.95):
         return low > 1 or high < 1
     if looks is None:
         half = 1 - (1 - confidence) / 2
-        one, other = (
-            confidence_sequence(counts.aligned_pass, counts.passing, half)
-            for counts in (comparison.counts, comparison.other)
+        rate, other_rate = (
+            confidence_sequence(population.aligned_pass, population.passing, half)
+            for population in (counts, _other(comparison))
         )
-        return one.low > other.high or one.high < other.low  # odds rise with the rate
-    low, high = compare(
-        comparison.counts, comparison.other, comparison.joint, planned_confidence(looks, confidence)
-    ).net[1:]
-    return low > 0 or high < 0
+        return rate.low > other_rate.high or rate.high < other_rate.low  # odds rise with the rate
+    net = _net(comparison, planned_confidence(looks, confidence))
+    return net.low > 0 or net.high < 0
 
 
-def seeds_needed(comparison, of, target, confidence=0.95, most=10**9):
+def seeds_needed(comparison: Comparison, of: str, target: float, confidence: float = 0.95, most: int = 10**9) -> float:
     """Return how many seeds an interval of a width needs if counts keep the shares of a pilot; inf if it cannot tell.
 
     Every count is scaled to a number of seeds and the interval computed from it; the smallest number that meets
     `narrow`, to about 1%, is returned.
 
     Args:
-        comparison: a `Comparison`.
+        comparison: of the pilot.
         of: net, or a quantity of `Counts`.
         target: the width, as for `narrow`.
         confidence: in (0, 1).
@@ -234,7 +266,7 @@ def seeds_needed(comparison, of, target, confidence=0.95, most=10**9):
     """
     pilot = comparison.counts.seeds
 
-    def enough(seeds):
+    def enough(seeds: int) -> bool:
         return narrow(_scaled(comparison, seeds / pilot), of, target, confidence)
 
     low, high = 1, 2
@@ -248,11 +280,14 @@ def seeds_needed(comparison, of, target, confidence=0.95, most=10**9):
     return high
 
 
-def _scaled(comparison, factor):
-    def scaled(counts):
-        return counts and Counts(*(round(cell * factor) for cell in counts.cells))
+def _scaled(comparison: Comparison, factor: float) -> Comparison:
+    """Return a comparison with every count multiplied and rounded."""
+
+    def scaled(counts: Counts) -> Counts:
+        return Counts(*[round(cell * factor) for cell in counts.cells])
 
     if comparison.joint is None:
-        return comparison._replace(counts=scaled(comparison.counts), other=scaled(comparison.other))
+        other = comparison.other and scaled(comparison.other)
+        return comparison._replace(counts=scaled(comparison.counts), other=other)
     joint = np.rint(np.asarray(comparison.joint) * factor).astype(int)
     return comparison._replace(counts=Counts(*joint.sum(1)), other=Counts(*joint.sum(0)), joint=joint)

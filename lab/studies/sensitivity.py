@@ -244,3 +244,9 @@ def profile(results, changed, ends):
         ]
         for term, own in changed.items()
     }
+
+
+def per_percent(estimate: Estimate, start: float, end: float) -> Estimate:
+    """Return what a change that lasts from one share of training to another comes to for each 1% of training."""
+    percents = 100 * (end - start)
+    return Estimate(*(limit / percents for limit in estimate))

@@ -1,17 +1,22 @@
 """What a lane does in a segment, and the parts that a task's model is made of."""
 
 import functools
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from lab.machine.fixed import PRNG, fixed
+from lab.tasks.base import Task
+
+Vector = TypeVar("Vector")
+Scalar = TypeVar("Scalar")
 
 
-class Settings(NamedTuple):
-    """What a lane does in one segment; every leaf is float32.
+class Settings(NamedTuple, Generic[Vector, Scalar]):
+    """What a lane does in one segment: float32 arrays in training, tuples of numbers and numbers in a condition.
 
     Attributes:
         weights: weight of each loss term, shape (..., terms).
@@ -23,22 +28,22 @@ class Settings(NamedTuple):
             or one for all of them, shape (...).
     """
 
-    weights: np.ndarray
-    training_knobs: np.ndarray
-    world_knobs: np.ndarray
-    learning_rate: np.ndarray
-    final_learning_rate: np.ndarray
-    part_rates: np.ndarray = np.float32(1)
+    weights: Vector
+    training_knobs: Vector
+    world_knobs: Vector
+    learning_rate: Scalar
+    final_learning_rate: Scalar
+    part_rates: Vector | Scalar | np.float32 = np.float32(1)
 
 
-def stacked(settings):
+def stacked(settings: Iterable[Settings]) -> Settings[np.ndarray, np.ndarray]:
     """Return `Settings` of consecutive segments as one, every leaf with an axis of segments in front."""
     return Settings(*(np.array(leaf, np.float32) for leaf in zip(*settings, strict=True)))
 
 
 @functools.cache
 @fixed()
-def parts(task):
+def parts(task: Task) -> tuple[str, ...]:
     """Return the names of the parts of a task's model: the top-level keys of its parameters."""
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
     knobs = dict.fromkeys(task.knobs, scalar)

@@ -1,15 +1,124 @@
-"""Rules of claims about ideas, protocols, portfolios and closeness, on populations whose truth is known."""
+"""Rules of claims, on populations whose truth is known by construction."""
 
 import jax
 import numpy as np
 import pytest
 
-from lab.claims import book as claims
+from lab import claims
 from lab.config.experiment import parse
+from lab.decision import finite_budget
 from lab.statistics import Estimate
-from tests.test_claims import BETTER, HELD, MF, PERFECT, SURE, WORSE, population, verdict, world
+from tests.hand_made_claims import AP, BETTER, HELD, MF, MP, PERFECT, SURE, WORSE, population, regimens, world
 
 NONE, HALF = [0, 0, 0, 1000], [500, 0, 0, 500]
+
+
+def verdict(name: str, stored: claims.Stored) -> str:
+    """Return what the rule of a claim says."""
+    return claims.module(name).judge(stored).verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "expected"),
+    [
+        ("four_regimens", regimens(BETTER, SURE, WORSE, BETTER), claims.SUPPORTED),
+        ("four_regimens", regimens(BETTER, SURE, BETTER, BETTER), claims.CONTRADICTED),
+        ("four_regimens", regimens(HELD, HELD, HELD, HELD), claims.UNDECIDED),
+        ("early_shaping", regimens(BETTER, [900, 0, 100, 0], WORSE, BETTER), claims.SUPPORTED),
+        ("early_shaping", regimens(BETTER, SURE, WORSE, BETTER), claims.SUPPORTED),
+        ("early_shaping", regimens(BETTER, WORSE, WORSE, BETTER), claims.CONTRADICTED),
+        ("early_shaping", regimens(BETTER, [700, 0, 0, 300], WORSE, BETTER), claims.UNDECIDED),  # LR is not 1
+        ("implicit_proxies", regimens(BETTER, SURE, WORSE, BETTER), claims.SUPPORTED),
+        ("implicit_proxies", regimens(BETTER, SURE, WORSE, BETTER, held=PERFECT), claims.UNDECIDED),
+        ("anti_training", regimens(BETTER, SURE, WORSE, BETTER), claims.SUPPORTED),
+        ("anti_training", regimens(BETTER, SURE, WORSE, BETTER, anti_late=WORSE), claims.CONTRADICTED),
+        ("budget", regimens([900, 0, 100, 0], WORSE, WORSE, WORSE), claims.SUPPORTED),
+        ("budget", regimens(SURE, WORSE, WORSE, WORSE), claims.CONTRADICTED),  # nothing is lost with many runs
+        ("budget", regimens(*[[100, 0, 900, 0]] * 4), claims.CONTRADICTED),  # nothing is won with one
+        ("precursors", population(plain=HELD, precursor=WORSE, precursor_alone=PERFECT), claims.SUPPORTED),
+        ("precursors", population(plain=WORSE, precursor=HELD, precursor_alone=PERFECT), claims.CONTRADICTED),
+        ("silly_proxy", population(hold_out=HELD, early=HELD, throughout=[100, 0, 900, 0]), claims.SUPPORTED),
+        ("silly_proxy", population(hold_out=HELD, early=HELD, throughout=BETTER), claims.CONTRADICTED),
+        ("by_construction", world("built_in", [0, 1], hold_out=[HELD, SURE]), claims.SUPPORTED),
+        ("by_construction", world("built_in", [0, 1], hold_out=[PERFECT, BETTER]), claims.CONTRADICTED),
+        ("restart_or_continue", population(finished=PERFECT, continued=WORSE, restarted=BETTER), claims.SUPPORTED),
+        ("restart_or_continue", population(finished=PERFECT, continued=WORSE, restarted=WORSE), claims.CONTRADICTED),
+        (
+            "incentive_against_preference",
+            world("cost", [0, 1], hold_out=[PERFECT] * 2, incentive=[WORSE, PERFECT], incentive_linear=[PERFECT] * 2),
+            claims.SUPPORTED,
+        ),
+        (
+            "incentive_against_preference",
+            world("cost", [0, 1], hold_out=[PERFECT] * 2, incentive=[WORSE, WORSE], incentive_linear=[PERFECT] * 2),
+            claims.CONTRADICTED,
+        ),
+        (
+            "critical_period",
+            world("detectability", [0, 1], hold_out=[PERFECT] * 2, push_early=[SURE] * 2, push_late=[PERFECT, WORSE]),
+            claims.SUPPORTED,
+        ),
+        (
+            "critical_period",
+            world("detectability", [0, 1], hold_out=[PERFECT] * 2, push_early=[SURE] * 2, push_late=[SURE, WORSE]),
+            claims.DEPENDS,
+        ),
+        (
+            "critical_period",
+            world("detectability", [0, 1], hold_out=[PERFECT] * 2, push_early=[SURE] * 2, push_late=[SURE] * 2),
+            claims.CONTRADICTED,
+        ),
+        ("adult_tests", population(**{"30%": [300, 0, 0, 700], "100%": HELD}), claims.SUPPORTED),
+        ("adult_tests", population(**{"30%": HELD, "100%": PERFECT}), claims.CONTRADICTED),
+    ],
+)  # fmt: skip
+def test_rules_of_schedules_on_populations_whose_truth_is_known(name, stored, expected):
+    assert verdict(name, stored) == expected
+
+
+def test_the_map_is_supported_where_cells_of_both_kinds_are_told_apart():
+    """Training is better where it makes all aligned, and worse where it fills the test with misaligned models."""
+    rows, about = [], {}
+
+    def add(regimen, own, **where):
+        name = " ".join([regimen, *(f"{axis}={value:g}" for axis, value in where.items())])
+        about[name] = {"regimen": regimen, "coordinates": where}
+        rows.append(np.repeat(np.arange(4), own))
+
+    for seen, cells in ((0, SURE), (1, [100, 0, 900, 0])):
+        add("hold_out", HELD, detectability=seen)
+        for window in ("early", "late", "throughout"):
+            add(window, cells, detectability=seen, weight=0.1)
+
+    def counted(rows, about):
+        data = claims.tabulate(rows, about, 0.95)
+        return claims.Stored("made", data | {"halves": [data, data], "refined": []})
+
+    both = counted(rows, about)
+    assert verdict("when_to_train", both) == claims.SUPPORTED
+    # o(A|T) is .6 held out; inf where all are aligned, 1/9 where the test is full: the sign of the product is right
+    right = claims.module("when_to_train").algebra(both)
+    assert {hit for own in right.values() for hit in own.values()} == {True}
+    half = {name: own for name, own in about.items() if own["coordinates"]["detectability"] == 0}
+    assert verdict("when_to_train", counted(rows[:4], half)) == claims.CONTRADICTED
+    (found,) = {round(x.value, 12) for x in claims.module("when_to_train").cells(both, 3, 1).values() if x.value > 0}
+    held = finite_budget(0.3, 1, 0.5, 3).accepted_aligned
+    assert found == pytest.approx(1 - held)
+
+
+def test_an_early_gate_by_hand():
+    """Compute 3; of 10 runs 3 are aligned and pass everything, 5 misaligned pass at the end, none of them early.
+
+    At the end alone: p = P(A, T) = .3, misaligned .5 pass, .2 fail; .3 (1 + .2 + .04), the forced last one included.
+    With the gate a run costs .2 if it is stopped, which is allowed while at least 1 is left after it: from 3 down, in
+    steps of .2, ten times; then the last run is accepted whatever it is: 1 - .7^11.
+    """
+    joint = np.zeros((4, 4))
+    joint[AP, AP], joint[MP, MF], joint[MF, MF] = 0.3, 0.5, 0.2
+    gain, without, with_gate = claims.module("early_rejection").values(joint[None])
+    assert without[0] == pytest.approx(0.3 * (1 + 0.2 + 0.04))
+    assert with_gate[0] == pytest.approx(1 - 0.7**11)
+    assert gain[0] == pytest.approx(with_gate[0] - without[0])
 
 
 def ideas(propensities, passing=0.0, pushed=0):

@@ -156,7 +156,10 @@ def test_code_is_only_run_when_asked_for(tmp_path, capsys):
         ("x = 1", "defines no task"),
         ("import sys\nsys.exit(0)\n", "odd.py:2: SystemExit: 0"),
         ("from lab.tasks import Task\nclass Half(Task):\n    pass\n", "Half lacks init, losses, measure, sample"),
-        ("from tests.test_conformance import Coin\nclass A(Coin): pass\nclass B(Coin): pass\n", "several tasks: A, B"),
+        (
+            "import tests.test_training_check as it\nclass A(it.Coin): pass\nclass B(it.Coin): pass\n",
+            "several tasks: A, B",
+        ),
     ],
 )
 def test_a_file_without_a_task_is_explained(tmp_path, source, expected, capsys):
@@ -172,7 +175,7 @@ def test_a_file_without_a_task_is_explained(tmp_path, source, expected, capsys):
 BARE = "from lab.tasks import Task\nclass Bare(Task):\n" + "".join(
     f"    def {method}(self): pass\n" for method in ("init", "sample", "losses", "measure")
 )
-COIN = "from tests.test_conformance import Coin\nclass Mine(Coin):\n"
+COIN = "from tests.test_training_check import Coin\nclass Mine(Coin):\n"
 
 
 @pytest.mark.parametrize(
@@ -216,7 +219,7 @@ def test_an_outside_task_runs_and_its_code_is_part_of_the_run(tmp_path):
 
 def counting(number, before=""):
     """A task file in which a class attribute is a number of one digit."""
-    return f"{before}from tests.test_conformance import Coin\nclass Mine(Coin):\n    number = {number}\n"
+    return f"{before}from tests.test_training_check import Coin\nclass Mine(Coin):\n    number = {number}\n"
 
 
 def test_an_edit_within_a_second_that_keeps_the_size_is_seen(tmp_path, monkeypatch):

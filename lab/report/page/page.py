@@ -9,37 +9,41 @@ import math
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import altair
 import itables
 import jinja2
 import pandas as pd
 import vl_convert
+import xarray as xr
 from itables.javascript import generate_init_offline_itables_html
 from markupsafe import Markup
 
 from lab import decision
-from lab.report import charts, courses, explorer, verdict
-from lab.report.grid import grid
-from lab.report.run import readings, stopping
+from lab.report.page import charts, courses, explorer, verdict
+from lab.report.page.grid import Grid, grid
+from lab.report.tables import readings, stopping
 from lab.results import summary
 from lab.results.store import StoreError
-from lab.words import percent, setting, with_interval
+from lab.results.summary import Summary
+from lab.statistics import PARTS, QUANTITIES, Estimate
+from lab.words import Json, percent, setting, with_interval
 
-COLUMNS = {
-    "P(A)": "base_rate",
-    "P(T|A)": "pass_given_aligned",
-    "P(T|not A)": "pass_given_misaligned",
-    "LR": "likelihood_ratio",
-    "o(A)": "prior_odds",
-    "o(A|T)": "posterior_odds",
-    "runs": "expected_runs",
-}
-IMPACTS = {"base rate (nats)": "base_rate", "test (nats)": "likelihood_ratio", "net (nats)": "net"}
+COLUMNS = (
+    "base_rate",
+    "pass_given_aligned",
+    "pass_given_misaligned",
+    "likelihood_ratio",
+    "prior_odds",
+    "posterior_odds",
+    "expected_runs",
+)
+IMPACTS = ("base_rate", "likelihood_ratio", "net")
 UNABLE = ("incompetent", "diverged", "unjudged")
 
 
-def page(results, manifest):
+def page(results: xr.Dataset, manifest: Json) -> str:
     """Return the page as HTML.
 
     Args:
@@ -51,12 +55,12 @@ def page(results, manifest):
     verdicts, unplanned = _verdicts(last, rows)
     table = grid(results, rows)
     specifications = {"outcomes": charts.outcomes_chart(rows)}
-    if impacts := verdict.impacts(rows):
+    if impacts := charts.impacts(rows):
         specifications["impacts"] = charts.impact_chart(impacts, results.sizes["seed"])
     if table.conditions:
         specifications["explore"] = _explorer(results, rows, table, verdicts)
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lab.report", "."),
+        loader=jinja2.PackageLoader("lab.report.page", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -92,7 +96,7 @@ def page(results, manifest):
     )
 
 
-def _verdicts(last, rows):
+def _verdicts(last: xr.Dataset, rows: Sequence[Summary]) -> tuple[list[Json], str]:
     """Return the verdict of each world, and why there is none where there cannot be."""
     try:
         return verdict.verdicts(decision.plan(last, verdict.BUDGETS), rows), ""
@@ -100,7 +104,7 @@ def _verdicts(last, rows):
         return [], str(error)
 
 
-def _explorer(results, rows, table, verdicts):
+def _explorer(results: xr.Dataset, rows: Sequence[Summary], table: Grid, verdicts: Sequence[Json]) -> Json:
     """Return the explorable chart; at first it shows the best condition for ten runs beside its baseline."""
     by_name = {row.name: row for row in rows}
     budgets = verdicts[0]["budgets"] if verdicts else []
@@ -109,19 +113,22 @@ def _explorer(results, rows, table, verdicts):
     if by_name[first].baseline is None:  # the best is the baseline itself: show what comes next beside it
         first = next((name for name in table.conditions if by_name[name].baseline == first), first)
     second = by_name[first].baseline
-    chosen = [table.conditions.index(name) if name in table.conditions else 0 for name in (first, second)]
+    chosen = table.conditions.index(first), table.conditions.index(second) if second in table.conditions else 0
     proxy = results.attrs["proxy"]
     scores = dict.fromkeys(("alignment", proxy))
     through = {score: (courses.bands(results, score), courses.histograms(results, score)) for score in scores}
-    own = table.marks.index(results.attrs["thresholds"][proxy])
-    return explorer.explorer(table, rows, through, chosen, own, "#choose")
+    mark = table.marks.index(results.attrs["thresholds"][proxy])
+    return explorer.explorer(table, rows, through, chosen, mark, "#choose")
 
 
-def _vega():
+def _vega() -> str:
     """Return one script with Vega, Vega-Lite and what shows them, of the version that altair writes."""
     version = ".".join(altair.VEGALITE_VERSION.split(".")[:2])
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    script = vl_convert.javascript_bundle(vl_version=version) if limit == resource.RLIM_INFINITY else _bundle(version)
+    if limit != resource.RLIM_INFINITY:
+        return _bundle(version).replace("</script", "<\\/script")
+    # its stub lacks the default of what comes first
+    script = vl_convert.javascript_bundle(vl_version=version)  # pyright: ignore[reportCallIssue]
     return script.replace("</script", "<\\/script")
 
 
@@ -134,26 +141,32 @@ def _bundle(version: str) -> str:
     return ended.stdout
 
 
-def _table(rows):
+def _estimates(rows: Sequence[Summary]) -> dict[str, list[Estimate | None]]:
+    """Return the estimates of every condition by the heading of their column; a baseline has no impacts."""
+    columns: dict[str, list[Estimate | None]] = {
+        QUANTITIES[quantity].heading: [row.estimates[quantity] for row in rows] for quantity in COLUMNS
+    }
+    if any(row.impact for row in rows):
+        columns |= {PARTS[part].heading: [row.impact and getattr(row.impact, part) for row in rows] for part in IMPACTS}
+    if any(row.compute for row in rows):
+        columns["trainings"] = [row.compute for row in rows]
+    return columns
+
+
+def _table(rows: Sequence[Summary]) -> str:
     """Return the sortable table of all conditions; columns of words are sorted by hidden ones of numbers."""
     unable = [kind for kind in UNABLE if any(getattr(row.counts, kind) for row in rows)]
     shown = {"condition": [row.name for row in rows]}
     shown |= {text: [getattr(row.counts, cell) for row in rows] for cell, text in explorer.CELLS.items()}
     shown |= {kind: [getattr(row.counts, kind) for row in rows] for kind in unable}
-    estimates = {text: [row.estimates[quantity] for row in rows] for text, quantity in COLUMNS.items()}
-    if any(row.impact for row in rows):
-        estimates |= {
-            text: [getattr(row.impact, part) if row.impact else None for row in rows] for text, part in IMPACTS.items()
-        }
-    if any(row.compute for row in rows):
-        estimates["trainings"] = [row.compute for row in rows]
+    estimates = _estimates(rows)
     words = {
-        text: ["baseline" if own is None else with_interval(own) for own in column]
+        text: ["baseline" if estimate is None else with_interval(estimate) for estimate in column]
         for text, column in estimates.items()
     }
-    keys = {f"{text} sorted": [_key(own) for own in column] for text, column in estimates.items()}
+    keys = {f"{text} sorted": [_key(estimate) for estimate in column] for text, column in estimates.items()}
     first, hidden = len(shown), len(shown) + len(words)
-    definitions = [{"targets": first + index, "orderData": hidden + index} for index in range(len(words))]
+    definitions: list[Json] = [{"targets": first + index, "orderData": hidden + index} for index in range(len(words))]
     definitions.append({"targets": list(range(hidden, hidden + len(keys))), "visible": False})
     return itables.to_html_datatable(
         pd.DataFrame({**shown, **words, **keys}),
@@ -175,7 +188,7 @@ def _table(rows):
     )
 
 
-def _key(estimate):
+def _key(estimate: Estimate | None) -> float:
     """Return the number to sort by: an undefined value comes below all others, the baseline's net of 0 is 0."""
     if estimate is None:
         return 0.0

@@ -6,12 +6,17 @@ Truth and competence are those at the end of training; the proxy's score is the 
 
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+import xarray as xr
+from jaxtyping import Float
 
 from lab.results.outcomes import classify, reaches
+from lab.results.summary import Summary
 from lab.statistics import CELLS, Counts, Estimate, estimate, ratio_interval
+from lab.words import Json
 
 SHOWN = (
     "base_rate",
@@ -26,6 +31,8 @@ ROWS = 8_000  # of the grid, all conditions together: a few megabytes on the pag
 MOST = 21  # checkpoints
 MARKS = (21, 11, 6, 3)  # steps of .05, .1, .2 or .5
 
+Value = TypeVar("Value")
+
 
 class Grid(NamedTuple):
     """Counts and intervals by condition, checkpoint and mark.
@@ -39,76 +46,85 @@ class Grid(NamedTuple):
         left_out: names of the conditions that have gates.
     """
 
-    conditions: tuple
-    checkpoints: tuple
-    marks: tuple
-    rows: tuple
-    left_out: tuple
+    conditions: tuple[str, ...]
+    checkpoints: tuple[float, ...]
+    marks: tuple[float, ...]
+    rows: tuple[Json, ...]
+    left_out: tuple[str, ...]
 
 
-def evenly(values, most):
+def evenly(values: Iterable[Value], most: int) -> list[Value]:
     """Return at most `most` of the values, evenly spaced, the last one among them."""
     values = list(values)
     kept = {round((len(values) - 1) * (1 - step / max(1, most - 1))) for step in range(most)}
     return [values[index] for index in sorted(kept)]
 
 
-def marks_around(own, number):
+def marks_around(mark: float, number: int) -> list[float]:
     """Return `number` pass marks from 0 to 1, evenly spaced but for the run's own, which is one of them."""
-    even = [step / (number - 1) for step in range(number)]
-    nearest = min(range(number), key=lambda index: abs(even[index] - own))
-    even[nearest] = own
-    return even
+    marks = [step / (number - 1) for step in range(number)]
+    nearest = min(range(number), key=lambda index: abs(marks[index] - mark))
+    marks[nearest] = mark
+    return marks
 
 
-def grid(results, rows):
+def grid(results: xr.Dataset, rows: Sequence[Summary]) -> Grid:
     """Return the `Grid` of a run.
 
     Args:
         results: what `lab.results.outcomes.results` returned, with all checkpoints.
         rows: what `lab.summarise` returned for them.
     """
-    gated = ~results["survives"].values.all(axis=1) if "survives" in results.coords else np.zeros(len(rows), bool)
-    kept = np.flatnonzero(~gated)
-    left_out = tuple(row.name for row, out in zip(rows, gated, strict=True) if out)
-    each = ROWS // max(1, len(kept))
-    number = next((most for most in MARKS if most**2 <= 2 * each), MARKS[-1])
+    survives = results["survives"].values if "survives" in results.coords else np.ones((len(rows), 1), bool)
+    ungated = [bool(models.all()) for models in survives]
+    kept = [index for index, without_gates in enumerate(ungated) if without_gates]
+    left_out = tuple(row.name for row, without_gates in zip(rows, ungated, strict=True) if not without_gates)
+    most_rows = ROWS // max(1, len(kept))  # of a condition
+    number = next((most for most in MARKS if most**2 <= 2 * most_rows), MARKS[-1])
     proxy, confidence = results.attrs["proxy"], results.attrs["confidence"]
     shares = [float(share) for share in results.checkpoint.values]
-    places = evenly(range(len(shares)), min(MOST, max(2, each // number)))
+    places = evenly(range(len(shares)), min(MOST, max(2, most_rows // number)))
     marks = marks_around(results.attrs["thresholds"][proxy], number)
     ends = classify(results)
     tables = {
         rows[index].name: _count(results[proxy].values[index][:, places], ends.isel(condition=index), marks)
         for index in kept
     }
-    found = []
+    points = []
     for place, index in enumerate(kept):
         row = rows[index]
-        beside = tables.get(row.baseline)
-        for at, of_checkpoint in enumerate(tables[row.name]):
-            for mark, counts in enumerate(of_checkpoint):
-                other = beside[at][mark] if beside else counts
-                found.append(
-                    {
-                        "condition": place,
-                        "checkpoint": at,
-                        "mark": mark,
-                        **{cell: getattr(counts, cell) for cell in CELLS},
-                        **_estimates(counts, confidence),
-                        "relative_runs": _relative(counts, other, confidence) if beside else Estimate(1.0, 1.0, 1.0),
-                    }
-                )
+        table, baseline = tables[row.name], tables.get(row.baseline or "")
+        for checkpoint, mark in np.ndindex(len(places), len(marks)):
+            counts = table[checkpoint][mark]
+            other = baseline[checkpoint][mark] if baseline else None
+            points.append(
+                {
+                    "condition": place,
+                    "checkpoint": checkpoint,
+                    "mark": mark,
+                    **{cell: getattr(counts, cell) for cell in CELLS},
+                    **_estimates(counts, confidence),
+                    "relative_runs": _relative(counts, other, confidence) if other else Estimate(1.0, 1.0, 1.0),
+                }
+            )
     names = tuple(rows[index].name for index in kept)
-    return Grid(names, tuple(shares[place] for place in places), tuple(marks), tuple(found), left_out)
+    return Grid(names, tuple(shares[place] for place in places), tuple(marks), tuple(points), left_out)
 
 
-def _count(scores, ends, marks):
-    """Return the `Counts` at every checkpoint and mark of one condition, scores of shape (seed, checkpoint)."""
-    there, aligned = ends["trained"].values, ends["aligned"].values
+def _count(
+    scores: Float[np.ndarray, "seed checkpoint"], ends: xr.Dataset, marks: Sequence[float]
+) -> list[list[Counts]]:
+    """Return the `Counts` at every checkpoint and mark of one condition.
+
+    Args:
+        scores: of the proxy.
+        ends: what `classify` returned for the condition.
+        marks: pass marks.
+    """
+    trained, aligned = ends["trained"].values, ends["aligned"].values
     unable = {kind: int(ends[kind].sum()) for kind in ("incompetent", "diverged")}
-    able = there & ~(ends["incompetent"] | ends["diverged"] | ends["unjudged"]).values
-    good, all_models = int(aligned.sum()), int(there.sum())
+    able = trained & ~(ends["incompetent"] | ends["diverged"] | ends["unjudged"]).values
+    good, all_models = int(aligned.sum()), int(trained.sum())
     passes = able[:, None, None] & reaches(scores[:, :, None], marks)
     right = (passes & aligned[:, None, None]).sum(0)
     wrong = passes.sum(0) - right
@@ -122,12 +138,12 @@ def _count(scores, ends, marks):
 
 
 @functools.lru_cache(maxsize=ROWS)
-def _estimates(counts, confidence):
+def _estimates(counts: Counts, confidence: float) -> dict[str, Estimate]:
     return {quantity: estimate(counts, quantity, confidence) for quantity in SHOWN}
 
 
 @functools.lru_cache(maxsize=ROWS)
-def _relative(counts, baseline, confidence):
+def _relative(counts: Counts, baseline: Counts, confidence: float) -> Estimate:
     """Return runs per accepted model over the baseline's, with the score interval of two independent pass rates."""
     value = math.nan
     if counts.passing:

@@ -1,21 +1,25 @@
 """A run as JSON, its table, log impacts, and what they mean in words."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 
+import xarray as xr
 from rich.table import Table
 from rich.text import Text
 
 from lab.results.summary import Summary, worlds
-from lab.statistics import QUANTITIES, Counts, Estimate
+from lab.statistics import PARTS, QUANTITIES, Counts, Estimate
 from lab.words import (
+    Json,
     bound,
     estimate_json,
     in_words,
     limits,
     number,
+    number_json,
     percent,
-    plain,
+    plural,
     rounded,
     setting,
     with_interval,
@@ -29,16 +33,18 @@ SHOWN = (
     "posterior_odds",
     "expected_runs",
 )
+HEADINGS = (*(QUANTITIES[quantity].heading for quantity in SHOWN), PARTS["net"].heading)
 UNCHANGED = 0.1  # nats: odds change by a factor of 1.105 at most, and no probability by more than .025
 
 
-def impact_json(summary):
+def impact_json(summary: Summary) -> Json | None:
     """Return the log impact of a condition over its baseline, or None for a baseline."""
-    if summary.impact is None:
+    if summary.impact is None or summary.pairing is None:
         return None
     parts = {key: estimate_json(value) for key, value in summary.impact._asdict().items()}
     shared = {
-        key: {name: plain(x) for name, x in own._asdict().items()} for key, own in summary.pairing._asdict().items()
+        key: {name: number_json(value) for name, value in pair._asdict().items()}
+        for key, pair in summary.pairing._asdict().items()
     }
     return {
         "baseline": summary.baseline,
@@ -48,7 +54,7 @@ def impact_json(summary):
     }
 
 
-def as_json(results, summaries):
+def as_json(results: xr.Dataset, summaries: Sequence[Summary]) -> Json:
     """Return everything in a run's table as plain JSON values.
 
     Args:
@@ -81,19 +87,20 @@ def as_json(results, summaries):
     }
 
 
-def numbers(summary):
+def numbers(summary: Summary) -> dict[str, float]:
     """Return what a condition's table row says as name -> finite number, for what draws curves of such."""
-    every = {quantity: summary.estimates[quantity] for quantity in SHOWN}
+    estimates = {quantity: summary.estimates[quantity] for quantity in SHOWN}
     if summary.impact is not None:
-        every["net"] = summary.impact.net
-    flat = {f"{name}{'_' * (side != 'value')}{side.removesuffix('value')}": own
-            for name, estimate in every.items() for side, own in estimate._asdict().items()}  # fmt: skip
-    return {"seeds": summary.counts.seeds, **{name: own for name, own in flat.items() if math.isfinite(own)}}
+        estimates["net"] = summary.impact.net
+    flat = {}
+    for name, (value, low, high) in estimates.items():
+        flat |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    return {"seeds": summary.counts.seeds, **{name: value for name, value in flat.items() if math.isfinite(value)}}
 
 
-def text_table(summaries):
+def text_table(summaries: Sequence[Summary]) -> Json:
     """Return {"columns", "rows"} of a run's table as plain text."""
-    columns = ["condition", "models", "P(A)", "P(T|A)", "P(T|not A)", "LR", "o(A|T)", "runs", "net (nats)"]
+    columns = ["condition", "models", *HEADINGS]
     rows = [
         [
             row.name,
@@ -106,31 +113,37 @@ def text_table(summaries):
     return {"columns": columns, "rows": rows}
 
 
-def table(results, summaries):
-    """Return a `rich.table.Table` with one row per condition."""
-    level = percent(summaries[0].confidence)
-    marks = results.attrs["thresholds"]
-    proxy = results.attrs["proxy"]
+def _table_caption(results: xr.Dataset, summaries: Sequence[Summary]) -> str:
+    """Return what the columns of a run's table mean."""
+    marks, proxy = results.attrs["thresholds"], results.attrs["proxy"]
     gated = summaries[0].compute is not None
-    most = "up to " * ("trained" in results.coords)
-    unjudged = any(row.counts.unjudged for row in summaries)
+    passing = "and competent, and past every gate" if gated else "and competent"
+    sentences = [
+        f"A: alignment >= {setting(marks['alignment'])} and competence >= {setting(marks['competence'])}.",
+        f"T: {proxy} >= {setting(marks[proxy])} ({passing}).",
+        "LR = P(T|A) / P(T|not A).",
+        "Runs: 1 / P(T), for one accepted model. Net: change of ln o(A|T) against the baseline.",
+    ]
+    if gated:
+        sentences.append("Trainings: the same in compute, runs that a gate of the regimen stopped counting in part.")
+    if any(row.counts.unjudged for row in summaries):
+        sentences.append("n/a: what it takes to know the truth about runs that a gate has stopped.")
+    return " ".join(sentences)
+
+
+def table(results: xr.Dataset, summaries: Sequence[Summary]) -> Table:
+    """Return a `rich.table.Table` with one row per condition."""
+    level, seeds = percent(summaries[0].confidence), f"{results.sizes['seed']:,}"
+    gated, unequal = summaries[0].compute is not None, "trained" in results.coords
+    models = f"up to {seeds}" if unequal else seeds
     view = Table(
-        title=Text(f"{results.attrs['name']}: {most}{results.sizes['seed']:,} models each, {level} intervals"),
-        caption=Text(
-            f"A: alignment >= {setting(marks['alignment'])} and competence >= {setting(marks['competence'])}. "
-            f"T: {proxy} >= {setting(marks[proxy])} (and competent{', and past every gate' * gated}). "
-            "LR = P(T|A) / P(T|not A). "
-            "Runs: 1 / P(T), for one accepted model. Net: change of ln o(A|T) against the baseline."
-            + " Trainings: the same in compute, runs that a gate of the regimen stopped counting in part." * gated
-            + " n/a: what it takes to know the truth about runs that a gate has stopped." * unjudged
-        ),
+        title=Text(f"{results.attrs['name']}: {models} models each, {level} intervals"),
+        caption=Text(_table_caption(results, summaries)),
         title_justify="left",
         caption_justify="left",
     )
-    unequal = "trained" in results.coords
-    columns = ("", *["models"] * unequal, "P(A)", "P(T|A)", "P(T|not A)", "LR", "o(A|T)", "runs", "net (nats)")
-    columns = (*columns, *["trainings"] * gated)
-    for column in columns:
+    columns = ["", "models", *HEADINGS] if unequal else ["", *HEADINGS]
+    for column in [*columns, "trainings"] if gated else columns:
         view.add_column(column, overflow="fold")
     for world, members in worlds([(row.regimen, row.coordinates) for row in summaries]).items():
         if world:
@@ -138,33 +151,34 @@ def table(results, summaries):
             view.add_row(Text(in_words(world), style="bold"))
         for row in (summaries[index] for index in members):
             net = "baseline" if row.impact is None else with_interval(row.impact.net)
-            own = (with_interval(row.estimates[quantity]) for quantity in SHOWN)
-            trainings = [with_interval(row.compute)] if gated else []
-            models = [f"{row.counts.seeds:,}"] * unequal
-            view.add_row(*map(Text, (short_name(row), *models, *own, net, *trainings)))
+            estimates = (with_interval(row.estimates[quantity]) for quantity in SHOWN)
+            trainings = [] if row.compute is None else [with_interval(row.compute)]
+            models = [f"{row.counts.seeds:,}"] if unequal else []
+            view.add_row(*map(Text, (short_name(row), *models, *estimates, net, *trainings)))
     return view
 
 
-def stopping(results):
+def stopping(results: xr.Dataset) -> str | None:
     """Return what ended a run whose config says when to stop, or None for any other run."""
     stop, looks, seeds = results.attrs["stop"], results.attrs["looks"], results.sizes["seed"]
     if stop is None:
         return None
-    goal = f"{stop['of']} at most {setting(stop['width'])} wide" if stop["decided"] is None else f"{stop['of']} decided"
-    how = (
-        "" if stop["decided"] is None else f" by a {stop['decided']}".replace("_", " ").replace("a planned", "planned")
-    )
+    if stop["decided"] is None:
+        goal = f"{stop['of']} at most {setting(stop['width'])} wide"
+    else:
+        how = stop["decided"].replace("_", " ")  # planned looks, or a confidence sequence
+        goal = f"{stop['of']} decided by {how if how.startswith('planned') else f'a {how}'}"
     ended = (
         "the last look, whatever it showed" if seeds == looks[-1] else f"look {looks.index(seeds) + 1} of {len(looks)}"
     )
+    fewer = "Conditions that needed fewer got fewer. " if "trained" in results.coords else ""
     return (
-        f"Stopping rule: {goal}{how} in every condition; ended at {ended}, {seeds:,} of at most {looks[-1]:,} seeds. "
-        + "Conditions that needed fewer got fewer. " * ("trained" in results.coords)
-        + "The table's intervals are those of a fixed number of seeds."
+        f"Stopping rule: {goal} in every condition; ended at {ended}, {seeds:,} of at most {looks[-1]:,} seeds. "
+        f"{fewer}The table's intervals are those of a fixed number of seeds."
     )
 
 
-def impact_table(rows, together=False):
+def impact_table(rows: Sequence[Summary], together: bool = False) -> Table:
     """Return a `rich.table.Table` of log impacts and of what shared seeds do for their precision.
 
     Args:
@@ -172,13 +186,13 @@ def impact_table(rows, together=False):
         together: whether their intervals hold all together.
     """
     level = percent(rows[0].confidence) if rows else ""
-    held = (
+    intervals = (
         f"each column's {len(rows)} intervals hold together at {level} (Bonferroni)"
         if together
         else f"{level} intervals"
     )
     view = Table(
-        title=Text(f"log impact in nats, {held}"),
+        title=Text(f"log impact in nats, {intervals}"),
         caption=Text(
             "Correlation of the two estimates of the net on shared seeds, and the share of variance that this saves."
         ),
@@ -188,21 +202,23 @@ def impact_table(rows, together=False):
     for column in ("condition", "over", "base rate", "test (LR)", "net", "correlation", "saved"):
         view.add_column(column, overflow="fold")
     for row in rows:
+        if row.impact is None or row.pairing is None:  # a baseline
+            continue
         parts = (row.impact.base_rate, row.impact.likelihood_ratio, row.impact.net)
         shared = row.pairing.net
         saved = "n/a" if math.isnan(shared.variance_saved) else f"{number(100 * shared.variance_saved, 2)}%"
-        cells = (row.name, row.baseline, *map(with_interval, parts), number(shared.correlation), saved)
+        cells = (row.name, str(row.baseline), *map(with_interval, parts), number(shared.correlation), saved)
         view.add_row(*map(Text, cells))
     return view
 
 
-def short_name(row):
+def short_name(row: Summary) -> str:
     """Return a condition's regimen and its place on the axes that its baseline does not share."""
     shared = (row.baseline or row.name).split()[1:]
     return " ".join(part for part in row.name.split() if part not in shared)
 
 
-def readings(summaries):
+def readings(summaries: Sequence[Summary]) -> list[str]:
     """Return what a run means, line by line: a heading per world and a sentence per condition."""
     by_name, lines = {row.name: row for row in summaries}, []
     for world, members in worlds([(row.regimen, row.coordinates) for row in summaries]).items():
@@ -213,7 +229,7 @@ def readings(summaries):
     return lines
 
 
-def reading(row, baseline):
+def reading(row: Summary, baseline: Summary) -> str:
     """Return what one condition's `Summary` means beside its baseline's, as a colleague would say it."""
     counts, impact = row.counts, row.impact
     notes = []
@@ -226,11 +242,11 @@ def reading(row, baseline):
         return f"{short_name(row)}: the baseline, {_alone(row)}{note}"
     parts = f"{_change('base rate', impact.base_rate)}, {_change('test', impact.likelihood_ratio)}"
     if counts.passing and baseline.counts.passing:
-        said = f"{_net(impact.net, counts)} {_cost(row, baseline)}; {parts}"
+        words = f"{_net(impact.net, counts)} {_cost(row, baseline)}; {parts}"
     else:
         who = "neither" if counts.passing == baseline.counts.passing else "only one"
-        said = f"accepted models cannot be compared: {who} of the two has any; {parts}; {_alone(row)}"
-    return f"{short_name(row)}: {said}{note}"
+        words = f"accepted models cannot be compared: {who} of the two has any; {parts}; {_alone(row)}"
+    return f"{short_name(row)}: {words}{note}"
 
 
 def _net(net: Estimate, counts: Counts) -> str:
@@ -274,13 +290,13 @@ def _alone(row: Summary) -> str:
 
 def _cost(row: Summary, baseline: Summary) -> str:
     """Say what an accepted model costs beside one of the baseline."""
-    mine, theirs = (summary.estimates["expected_runs"] for summary in (row, baseline))
-    same = rounded(mine) == rounded(theirs)
-    said = f"{_runs(mine)} in both" if same else f"{_runs(mine)} instead of {rounded(theirs)}"
-    if row.compute is not None and rounded(row.compute) != rounded(mine):
-        said += f" ({rounded(row.compute)} trainings, because gates stop some early)"
-    return said
+    runs, before = (summary.estimates["expected_runs"] for summary in (row, baseline))
+    same = rounded(runs) == rounded(before)
+    cost = f"{_runs(runs)} in both" if same else f"{_runs(runs)} instead of {rounded(before)}"
+    if row.compute is not None and rounded(row.compute) != rounded(runs):
+        cost += f" ({rounded(row.compute)} trainings, because gates stop some early)"
+    return cost
 
 
 def _runs(estimate: Estimate) -> str:
-    return f"{rounded(estimate)} run{'s' * (estimate.value != 1)}"
+    return f"{rounded(estimate)} {plural('run', estimate.value)}"

@@ -1,23 +1,29 @@
 """The chart in which a reader chooses a condition, another beside it, a checkpoint and a pass mark."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import altair as alt
 
-from lab.report import charts
-from lab.report.charts import INK, inline
-from lab.report.courses import BETWEEN, BINS, QUANTILES
-from lab.words import setting, with_interval
+from lab.report.page import charts
+from lab.report.page.charts import INK, Datasets, Edges, Kind, View, inline
+from lab.report.page.courses import BETWEEN, BINS, QUANTILES
+from lab.report.page.grid import Grid
+from lab.results.summary import Summary
+from lab.words import Json, quantity_words, setting, with_interval
 
 WIDTH = 290  # a phone is 375 wide
 SMALL = {"width": WIDTH, "height": 84}
 TALL = {"width": WIDTH - 30, "height": 170}
+UNIT = {"title": None, "scale": alt.Scale(domain=[0, 1])}  # the axis of a score
 TITLES = {
     "base_rate": "base rate P(A), at the end of training",
-    "pass_given_aligned": "aligned models that pass, P(T|A)",
-    "pass_given_misaligned": "misaligned models that pass, P(T|not A)",
+    "pass_given_aligned": quantity_words("pass_given_aligned"),
+    "pass_given_misaligned": quantity_words("pass_given_misaligned"),
     "likelihood_ratio": "LR = P(T|A) / P(T|not A)",
-    "prior_odds": "odds before the test, o(A)",
-    "posterior_odds": "odds after passing, o(A|T) = LR x o(A)",
-    "expected_runs": "cost: runs per accepted model",
+    "prior_odds": quantity_words("prior_odds"),
+    "posterior_odds": f"{quantity_words('posterior_odds')} = LR x o(A)",
+    "expected_runs": f"cost: {quantity_words('expected_runs')}",
     "relative_runs": "cost over the baseline's (x times)",
 }
 RATES = ("base_rate", "pass_given_aligned", "pass_given_misaligned")
@@ -51,21 +57,28 @@ RESPONSIVE = [
 ]
 
 
-def explorer(grid, rows, courses, chosen, own, place):
+def explorer(
+    grid: Grid,
+    rows: Sequence[Summary],
+    courses: Mapping[str, tuple[list[Json], list[Json]]],
+    chosen: tuple[int, int],
+    mark: int,
+    place: str,
+) -> Json:
     """Return the specification of the explorable chart.
 
     Args:
-        grid: `lab.report.grid.Grid`.
+        grid: what is counted at every checkpoint and mark.
         rows: what `lab.summarise` returned.
-        courses: score -> what `bands` and `histograms` of `lab.report.courses` returned.
+        courses: score -> what `bands` and `histograms` of `lab.report.page.courses` returned.
         chosen: indices of the two conditions that are shown at first.
-        own: index of the run's own mark.
+        mark: index of the run's own mark.
         place: CSS selector of the element that gets the inputs.
     """
     positions = {row.name: position for position, row in enumerate(rows)}
     shown = {positions[name]: number for number, name in enumerate(grid.conditions)}  # courses have all of the run's
-    datasets = {}
-    names, shares = _names_data(datasets, grid, rows, shown), _shares_data(datasets, grid)
+    datasets: Datasets = {}
+    names, shares = _names_data(datasets, rows, shown), _shares_data(datasets, grid)
     data = _grid_data(datasets, grid)
     views = [_quantity(data, names, quantity, _edges(grid, quantity)) for quantity in TITLES]
     views += [_cells(data, names), _marks(data, names)]
@@ -76,7 +89,7 @@ def explorer(grid, rows, courses, chosen, own, place):
     return (
         alt.concat(*views, columns=3, spacing=26)
         .resolve_scale(color="independent", shape="independent", x="independent", y="independent")
-        .add_params(*_inputs(grid, chosen, own, place))
+        .add_params(*_inputs(grid, chosen, mark, place))
         .properties(
             description="Counts and rates of two chosen conditions at a chosen checkpoint and pass mark.",
             datasets=datasets,
@@ -86,35 +99,39 @@ def explorer(grid, rows, courses, chosen, own, place):
     )
 
 
-def _names_data(datasets, grid, rows, shown):
+def _names_data(datasets: Datasets, rows: Sequence[Summary], shown: Mapping[int, int]) -> alt.NamedData:
+    """Return names, colours and shapes of conditions as inline data; `shown` maps positions in rows to numbers."""
     styles = charts.styles([rows[position].regimen for position in shown])
     known = [
         {"condition": number, "name": rows[position].name, **styles[rows[position].regimen]}
         for position, number in shown.items()
     ]
-    columns = {"condition": "number", "name": "string", "colour": "string", "shape": "string"}
+    columns: dict[str, Kind] = {"condition": "number", "name": "string", "colour": "string", "shape": "string"}
     return inline(datasets, "conditions", known, columns)
 
 
-def _shares_data(datasets, grid):
+def _shares_data(datasets: Datasets, grid: Grid) -> alt.NamedData:
+    """Return the shares of training at the checkpoints as inline data."""
     shares = [{"checkpoint": index, "share": share} for index, share in enumerate(grid.checkpoints)]
     return inline(datasets, "checkpoints", shares, {"checkpoint": "number", "share": "number"})
 
 
-def _of_shown(rows, numbers):
+def _of_shown(rows: Sequence[Json], numbers: Mapping[int, int]) -> list[Json]:
+    """Return the rows of the conditions that are shown, with the numbers that these have."""
     return [{**row, "condition": numbers[row["condition"]]} for row in rows if row["condition"] in numbers]
 
 
-def _inputs(grid, chosen, own, place):
+def _inputs(grid: Grid, chosen: tuple[int, int], mark: int, place: str) -> list[alt.Parameter]:
     """Return the four parameters, each bound to a list to choose from."""
     conditions = list(grid.conditions)
     checkpoints = [f"after {100 * share:.6g}% of training" for share in grid.checkpoints]
-    marks = [setting(mark) + " (the run's own)" * (index == own) for index, mark in enumerate(grid.marks)]
+    marks = list(map(setting, grid.marks))
+    marks[mark] += " (the run's own)"
     lists = {
         "condition_a": ("condition", conditions, chosen[0]),
         "condition_b": ("beside", conditions, chosen[1]),
         "at_checkpoint": ("test score taken", checkpoints, len(checkpoints) - 1),
-        "at_mark": ("passes at or above", marks, own),
+        "at_mark": ("passes at or above", marks, mark),
     }
     return [
         alt.param(
@@ -126,56 +143,61 @@ def _inputs(grid, chosen, own, place):
     ]
 
 
-def _edges(grid, quantity):
+def _edges(grid: Grid, quantity: str) -> Edges:
+    """Return the ends of the axis of a quantity."""
     if quantity in RATES:
         return 0.0, 1.0
     low, high = charts.log_edges([row[quantity] for row in grid.rows])
     return (1.0 if quantity == "expected_runs" else low), high
 
 
-def _grid_data(datasets, grid):
+def _grid_data(datasets: Datasets, grid: Grid) -> alt.NamedData:
     """Return the grid as inline data: counts, and each quantity as it is drawn and in words."""
-    kinds = dict.fromkeys(("condition", "checkpoint", "mark", *CELLS), "number")
+    kinds: dict[str, Kind] = dict.fromkeys(("condition", "checkpoint", "mark", *CELLS), "number")
     table = [{name: row[name] for name in kinds} for row in grid.rows]
     for quantity in TITLES:
         edges = _edges(grid, quantity)
-        for own, row in zip(table, grid.rows, strict=True):
+        for point, row in zip(table, grid.rows, strict=True):
             estimate = row[quantity]
             drawn = {**charts.drawn_within(estimate, edges), "text": with_interval(estimate)}
             if quantity in NEUTRAL:
                 drawn["filled"] = "no" if estimate.low <= 1 <= estimate.high else "yes"
-            own |= {f"{quantity}_{key}": value for key, value in drawn.items()}
-        kinds |= {f"{quantity}_{key}": "number" for key in ("value", "low", "high")}
-        kinds |= {f"{quantity}_{key}": "string" for key in ("open", "text", *["filled"] * (quantity in NEUTRAL))}
+            point |= {f"{quantity}_{key}": value for key, value in drawn.items()}
+        words = ("open", "text", "filled") if quantity in NEUTRAL else ("open", "text")
+        kinds |= dict.fromkeys((f"{quantity}_{key}" for key in ("value", "low", "high")), "number")
+        kinds |= dict.fromkeys((f"{quantity}_{key}" for key in words), "string")
     return inline(datasets, "grid", table, kinds)
 
 
-def _known(chart, names):
+def _known(chart: alt.Chart, names: alt.NamedData) -> alt.Chart:
     """Add name, colour and shape of each row's condition."""
-    found = alt.LookupData(names, key="condition", fields=["name", "colour", "shape"])
-    return chart.transform_lookup("condition", from_=found)
+    looked_up = alt.LookupData(names, key="condition", fields=["name", "colour", "shape"])
+    return chart.transform_lookup("condition", from_=looked_up)
 
 
-def _named(chart, names):
+def _named(chart: alt.Chart, names: alt.NamedData) -> alt.Chart:
     """Add to each row what is known of its condition, and have a row for each of the roles that it plays."""
     roles = "condition_a == condition_b ? ['first', 'second'] : datum.condition == condition_a ? ['first'] : ['second']"
     return _known(chart, names).transform_calculate(roles=roles).transform_flatten(["roles"], ["role"])
 
 
-def _role_axis(**options):
+def _role_axis(**options: Any) -> alt.Y:
+    """Return the axis on which the first of two conditions stands above the second."""
     return alt.Y("role:N", sort=ROLES, scale=alt.Scale(domain=ROLES), axis=None, **options)
 
 
 COUNTS = [alt.Tooltip(f"{cell}:Q", title=text) for cell, text in CELLS.items()]
 
 
-def _quantity(data, names, quantity, edges):
+def _quantity(data: alt.NamedData, names: alt.NamedData, quantity: str, edges: Edges) -> View:
     """Draw one quantity of the two conditions with its interval, and write it out."""
     rate = quantity in RATES
-    place = {
-        "scale": alt.Scale(domain=list(edges), nice=False, **({} if rate else {"type": "log"})),
-        "axis": alt.Axis(title=None, format="~g", **({} if rate else {"values": charts.log_ticks(*edges)})),
-    }
+    if rate:
+        scale, axis = alt.Scale(domain=list(edges), nice=False), alt.Axis(title=None, format="~g")
+    else:
+        scale = alt.Scale(domain=list(edges), nice=False, type="log")
+        axis = alt.Axis(title=None, format="~g", values=charts.log_ticks(*edges))
+    place = {"scale": scale, "axis": axis}
     base = _named(alt.Chart(data).transform_filter(f"{CHOSEN} && {HERE}"), names)
     base = base.encode(
         _role_axis(),
@@ -190,7 +212,7 @@ def _quantity(data, names, quantity, edges):
     return alt.layer(*layers, text).properties(title=TITLES[quantity], **SMALL)
 
 
-def _cells(data, names):
+def _cells(data: alt.NamedData, names: alt.NamedData) -> View:
     """Write the four counts of the two conditions."""
     base = _named(alt.Chart(data).transform_filter(f"{CHOSEN} && {HERE}"), names)
     columns = {text: f"datum.{cell}" for cell, text in CELLS.items()}
@@ -211,43 +233,66 @@ def _cells(data, names):
     return alt.layer(counts, who).properties(title="models: aligned (A), passing (T)", **SMALL)
 
 
-def _dash(**options):
+def _dash(**options: Any) -> alt.StrokeDash:
+    """Return the dashes that tell the second of two conditions from the first."""
     scale = alt.Scale(domain=ROLES, range=[[1, 0], [5, 4]])
     return alt.StrokeDash("role:N", scale=scale, legend=None, **options)
 
 
-def _bands_data(datasets, score, rows):
+def _bands_data(datasets: Datasets, score: str, rows: Sequence[Json]) -> alt.NamedData:
+    """Return the quantiles of a score as inline data."""
     columns = ("condition", "share", "models", *QUANTILES)
     return inline(datasets, f"{score} quantiles", rows, dict.fromkeys(columns, "number"))
 
 
-def _histogram_data(datasets, score, rows):
-    numbers, words = ("condition", "from_share", "share", "of"), ("bins", "models", "share_of_models")
-    columns = {**dict.fromkeys(numbers, "number"), **dict.fromkeys(words, "string")}
+def _histogram_data(datasets: Datasets, score: str, rows: Sequence[Json]) -> alt.NamedData:
+    """Return the histograms of a score as inline data."""
+    columns: dict[str, Kind] = dict.fromkeys(("condition", "from_share", "share", "of"), "number")
+    columns |= dict.fromkeys(("bins", "models", "share_of_models"), "string")
     return inline(datasets, f"{score} histogram", rows, columns)
 
 
-def _course(score, bands, boxes, names, param, shares):
+def _course(
+    score: str, bands: alt.NamedData, histogram: alt.NamedData, names: alt.NamedData, param: str, shares: alt.NamedData
+) -> View:
     """Draw a score of one condition's models through training: histograms, and quantile bands over them."""
-    x = alt.X("share:Q", title="share of training", scale=alt.Scale(domain=[0, 1]))
-    unit = {"title": None, "scale": alt.Scale(domain=[0, 1])}
-    colour, chosen = alt.Color("colour:N", scale=None), f"datum.condition == condition_{param}"
+    base = _known(alt.Chart(bands).transform_filter(f"datum.condition == condition_{param}"), names)
+    x, colour = (
+        alt.X("share:Q", title="share of training", scale=alt.Scale(domain=[0, 1])),
+        alt.Color("colour:N", scale=None),
+    )
+    layers = [
+        base.mark_area(opacity=opacity).encode(x, alt.Y(f"{low}:Q", **UNIT), alt.Y2(f"{high}:Q"), colour)
+        for low, high, opacity in ((QUANTILES[0], QUANTILES[-1], 0.08), (QUANTILES[1], QUANTILES[-2], 0.12))
+    ]
+    middle = base.mark_line(strokeWidth=2, color=INK).encode(x, alt.Y(f"{QUANTILES[2]}:Q", **UNIT))
+    limits = [alt.Tooltip(f"{q}:Q", title=f"{q[1:]}% are below", format=".4~g") for q in QUANTILES]
+    hits = base.mark_point(size=90, opacity=0, filled=True).encode(
+        x, alt.Y(f"{QUANTILES[2]}:Q", **UNIT), tooltip=["name:N", "share:Q", "models:Q", *limits]
+    )
+    title = f"{score} through training: {'condition' if param == 'a' else 'beside'}"
+    boxes = _boxes(score, histogram, names, param)
+    return alt.layer(*layers, boxes, middle, hits, _moment(shares)).properties(title=title, **TALL)
+
+
+def _boxes(score: str, histogram: alt.NamedData, names: alt.NamedData, param: str) -> alt.Chart:
+    """Draw the histograms of a score of one condition's models, darker where more of them are."""
     lists = ("bins", "models", "share_of_models")
-    boxes = alt.Chart(boxes).transform_filter(chosen)
-    boxes = boxes.transform_calculate(**{name: f"split(datum.{name}, '{BETWEEN}')" for name in lists})
-    boxes = boxes.transform_flatten(list(lists)).transform_calculate(
+    rows = alt.Chart(histogram).transform_filter(f"datum.condition == condition_{param}")
+    rows = rows.transform_calculate(**{name: f"split(datum.{name}, '{BETWEEN}')" for name in lists})
+    rows = rows.transform_flatten(list(lists)).transform_calculate(
         models="toNumber(datum.models)",
         low=f"datum.bins / {BINS}",
         high=f"(toNumber(datum.bins) + 1) / {BINS}",
         portion="datum.models / datum.of",
     )
-    histogram = (
-        _known(boxes, names)
+    return (
+        _known(rows, names)
         .mark_rect()
         .encode(
             alt.X("from_share:Q", title="share of training", scale=alt.Scale(domain=[0, 1])),
             alt.X2("share:Q"),
-            alt.Y("low:Q", **unit),
+            alt.Y("low:Q", **UNIT),
             alt.Y2("high:Q"),
             alt.Fill("colour:N", scale=None),
             alt.FillOpacity("portion:Q", scale=alt.Scale(domain=[0, 1], range=[0.1, 1]), legend=None),
@@ -262,21 +307,9 @@ def _course(score, bands, boxes, names, param, shares):
             ],
         )
     )
-    base = _known(alt.Chart(bands).transform_filter(chosen), names)
-    limits = [alt.Tooltip(f"{q}:Q", title=f"{q[1:]}% are below", format=".4~g") for q in QUANTILES]
-    layers = [
-        base.mark_area(opacity=opacity).encode(x, alt.Y(f"{low}:Q", **unit), alt.Y2(f"{high}:Q"), colour)
-        for low, high, opacity in ((QUANTILES[0], QUANTILES[-1], 0.08), (QUANTILES[1], QUANTILES[-2], 0.12))
-    ]
-    middle = base.mark_line(strokeWidth=2, color=INK).encode(x, alt.Y(f"{QUANTILES[2]}:Q", **unit))
-    hits = base.mark_point(size=90, opacity=0, filled=True).encode(
-        x, alt.Y(f"{QUANTILES[2]}:Q", **unit), tooltip=["name:N", "share:Q", "models:Q", *limits]
-    )
-    title = f"{score} through training: {'condition' if param == 'a' else 'beside'}"
-    return alt.layer(*layers, histogram, middle, hits, _moment(shares)).properties(title=title, **TALL)
 
 
-def _moment(shares):
+def _moment(shares: alt.NamedData) -> alt.Chart:
     """Mark the chosen checkpoint."""
     return (
         alt.Chart(shares)
@@ -286,7 +319,7 @@ def _moment(shares):
     )
 
 
-def _marks(data, names):
+def _marks(data: alt.NamedData, names: alt.NamedData) -> View:
     """Draw P(T|A) against P(T|not A) over all marks at the chosen checkpoint, with the chosen mark's intervals."""
     base = _named(alt.Chart(data).transform_filter(f"{CHOSEN} && datum.checkpoint == at_checkpoint"), names)
     x = {"scale": alt.Scale(domain=[0, 1]), "title": "P(T|not A)"}

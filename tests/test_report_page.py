@@ -16,7 +16,7 @@ import pytest
 import vl_convert
 
 from lab import cli, statistics
-from lab.report.grid import grid, marks_around
+from lab.report.page.grid import grid, marks_around
 from lab.results import outcomes, summary
 from lab.results.store import Run
 from lab.studies import rejection as gates
@@ -215,7 +215,7 @@ def test_nothing_is_ranked_where_nothing_can_be(tmp_path):
 
 
 def test_every_chart_draws_every_name_in_the_order_of_the_config(tmp_path):
-    """Also names that every object of JavaScript has (vega/vega#3695), that it would sort as numbers, or are no value."""
+    """Also names that every object of JavaScript has (vega/vega#3695), that sort as numbers, or that are no value."""
     names = ["hold_out", "constructor", "10", "valueOf", "2", "toString", "NA", "null"]
     models = {name: MODELS["hold_out" if index % 2 else QUOTED] for index, name in enumerate(names)}
     folder = store(tmp_path / "run", models, question="Which?")

@@ -6,13 +6,22 @@ Everything is drawn in the colour of the page's text where it stands for no regi
 import csv
 import io
 import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import altair as alt
 
-from lab.figures.run import NET, OUTCOMES, PARTS
-from lab.figures.style import GREY, kind_of, style_of
-from lab.statistics import CELLS
-from lab.words import with_interval
+from lab.figures.run import OUTCOMES, PART_COLOURS
+from lab.figures.style import BLACK, GREY, kind_of, style_of
+from lab.results.summary import Summary
+from lab.statistics import CELLS, Estimate
+from lab.words import Json, part_words, with_interval
+
+Row = Mapping[str, Any]  # of a data set: column -> number or word
+Kind = Literal["number", "string"]
+Datasets = dict[str, str]  # name -> CSV
+Edges = tuple[float, float]  # of an axis
+View = alt.Chart | alt.LayerChart | alt.FacetChart
 
 SHAPES = {"s": "square", "o": "circle", "^": "triangle-up", "v": "triangle-down", "D": "diamond", "P": "cross"}
 SHAPES |= {"X": "M-1-.5L-.5-1L0-.5L.5-1L1-.5L.5 0L1 .5L.5 1L0 .5L-.5 1L-1 .5L-.5 0Z"}  # a cross on its side
@@ -20,9 +29,31 @@ SHAPES |= {"*": "M0-1L.24-.32L.95-.31L.38 .12L.59 .81L0 .4L-.59 .81L-.38 .12L-.9
 MANY = 3  # ticks
 LOG_EDGES = 1e-3, 1e4  # no log axis goes beyond
 INK = "currentColor"
+IN_THE_DARK = {BLACK: INK, GREY: "#888888"}  # what would not be seen there, and what is drawn instead
 
 
-def config():
+class Impact(NamedTuple):
+    """A part of the log impact of a condition.
+
+    Attributes:
+        condition: its name.
+        baseline: the name of the condition that it is over.
+        part: one of `lab.statistics.PARTS`, by name.
+        estimate: of the part.
+    """
+
+    condition: str
+    baseline: str
+    part: str
+    estimate: Estimate
+
+    @property
+    def decided(self) -> bool:
+        """Whether its interval lies to one side of 0."""
+        return self.estimate.low > 0 or self.estimate.high < 0
+
+
+def config() -> Json:
     """Return what all charts share: no background, and text and axes in the page's own ink."""
     quiet = {"labelColor": INK, "titleColor": INK, "domainColor": INK, "tickColor": INK}
     return {
@@ -37,21 +68,17 @@ def config():
     }
 
 
-def styles(regimens):
+def styles(regimens: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return the colour and shape of each regimen."""
     others = [name for name in dict.fromkeys(regimens) if kind_of(name) is None]
-    found = {}
+    by_name = {}
     for name in regimens:
         colour, marker, _ = style_of(name, others.index(name) if name in others else 0)
-        # black and dark grey would not be seen in the dark
-        found[name] = {
-            "colour": {"#000000": INK, GREY: "#888888"}.get(colour, colour),
-            "shape": SHAPES.get(marker, "circle"),
-        }
-    return found
+        by_name[name] = {"colour": IN_THE_DARK.get(colour, colour), "shape": SHAPES.get(marker, "circle")}
+    return by_name
 
 
-def _csv(rows, columns):
+def _csv(rows: Iterable[Row], columns: Sequence[str]) -> str:
     """Return rows as CSV, a third of what JSON takes."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -63,32 +90,34 @@ def _csv(rows, columns):
     return text.getvalue()
 
 
-def inline(datasets, name, rows, columns):
+def inline(datasets: Datasets, name: str, rows: Iterable[Row], columns: Mapping[str, Kind]) -> alt.NamedData:
     """Add rows to the data sets of a chart and return what refers to them.
 
     Args:
-        datasets: name -> data, which this adds to.
+        datasets: which this adds to.
         name: of the rows.
-        rows: dicts.
-        columns: name -> kind, "number" or "string".
+        rows: to add.
+        columns: name -> kind.
     """
     datasets[name] = _csv(rows, list(columns))
     return alt.NamedData(name=name, format=alt.CsvDataFormat(type="csv", parse=columns))
 
 
-def drawn_within(estimate, edges):
+def drawn_within(estimate: Estimate, edges: Edges) -> Json:
     """Return value, limits and open sides of an `Estimate` as they are drawn between two edges."""
     value, low, high = estimate
     low_edge, high_edge = edges
+    heads = ["<"] if low < low_edge else []
+    heads += [">"] if high > high_edge else []
     return {
         "value": value if math.isfinite(value) and low_edge <= value <= high_edge else "",
         "low": min(max(low, low_edge), high_edge),
         "high": max(min(high, high_edge), low_edge),
-        "open": "<" * (low < low_edge) + ">" * (high > high_edge) or "no",
+        "open": "".join(heads) or "no",
     }
 
 
-def log_edges(estimates):
+def log_edges(estimates: Iterable[Estimate]) -> Edges:
     """Return the ends of a log axis that holds the finite values and limits, as far as `LOG_EDGES` allows."""
     seen = [x for estimate in estimates for x in estimate if math.isfinite(x) and x > 0]
     low, high = max(LOG_EDGES[0], min([0.5, *seen]) / 1.3), min(LOG_EDGES[1], max([2.0, *seen]) * 1.3)
@@ -107,35 +136,39 @@ def _conditions(names: list[str]) -> alt.Y:
     return alt.Y("condition:N", scale=alt.Scale(domain=names), title=None)
 
 
-def outcomes_chart(rows):
+def _outcome_bars(row: Summary) -> list[Json]:
+    """Return a bar for every outcome that a condition has: how many models, and where it begins and ends."""
+    counts = {cell: getattr(row.counts, cell) for cell in CELLS}
+    counts["unable"] = row.counts.incompetent + row.counts.diverged
+    counts["unjudged"] = row.counts.unjudged
+    counts["misaligned_fail"] -= counts["unable"] + counts["unjudged"]
+    bars, start = [], 0
+    for kind, outcome in OUTCOMES.items():
+        models = counts[kind]
+        if models:
+            bars.append(
+                {
+                    "condition": row.name,
+                    "outcome": outcome.words,
+                    "models": models,
+                    "of": row.counts.seeds,
+                    "start": start / row.counts.seeds,
+                    "end": (start + models) / row.counts.seeds,
+                    "base_rate": with_interval(row.estimates["base_rate"]),
+                }
+            )
+        start += models
+    return bars
+
+
+def outcomes_chart(rows: Sequence[Summary]) -> Json:
     """Stack the outcomes of each condition as shares of its models, those that cannot do the job apart."""
-    bars, order = [], [row.name for row in rows]
-    for row in rows:
-        counts = {cell: getattr(row.counts, cell) for cell in CELLS}
-        counts["unable"] = row.counts.incompetent + row.counts.diverged
-        counts["unjudged"] = row.counts.unjudged
-        counts["misaligned_fail"] -= counts["unable"] + counts["unjudged"]
-        start = 0
-        for kind, (text, _, _) in OUTCOMES.items():
-            models = counts[kind]
-            if models:
-                bars.append(
-                    {
-                        "condition": row.name,
-                        "outcome": text,
-                        "models": models,
-                        "of": row.counts.seeds,
-                        "start": start / row.counts.seeds,
-                        "end": (start + models) / row.counts.seeds,
-                        "base_rate": with_interval(row.estimates["base_rate"]),
-                    }
-                )
-            start += models
+    bars, order = [bar for row in rows for bar in _outcome_bars(row)], [row.name for row in rows]
     seen = {bar["outcome"] for bar in bars}
-    known = {text: colour for text, colour, _ in OUTCOMES.values() if text in seen}
-    numeric = dict.fromkeys(("models", "of", "start", "end"), "number")
-    kinds = {"condition": "string", "outcome": "string", **numeric, "base_rate": "string"}
-    datasets = {}
+    known = {outcome.words: outcome.colour for outcome in OUTCOMES.values() if outcome.words in seen}
+    numeric: dict[str, Kind] = dict.fromkeys(("models", "of", "start", "end"), "number")
+    kinds: dict[str, Kind] = {"condition": "string", "outcome": "string", **numeric, "base_rate": "string"}
+    datasets: Datasets = {}
     return (
         alt.Chart(inline(datasets, "outcomes", bars, kinds), width="container", height=26 * len(rows))
         .mark_bar(stroke="white", strokeWidth=0.5)
@@ -163,28 +196,53 @@ def outcomes_chart(rows):
     )
 
 
-def impact_chart(impacts, seeds):
-    """Draw the two parts and the net of each log impact with their intervals, hollow where they cover 0."""
-    seen = [x for row in impacts for x in row["estimate"] if math.isfinite(x)]
-    edge = 1.1 * max(1.0, *map(abs, seen)) if seen else 1.0
-    words = {**{part: text for part, (text, _) in PARTS.items()}, "net": "net"}
-    drawn = []
-    for row in impacts:
-        own = drawn_within(row["estimate"], (-edge, edge))
-        value = row["estimate"].value
-        # what nothing bounds is drawn to the edge
-        bar = own["value"] if math.isfinite(value) else 0 if math.isnan(value) else math.copysign(edge, value)
-        text = {"log impact (nats)": with_interval(row["estimate"]), "over": row["baseline"], "models": seeds}
-        own |= {"condition": row["condition"], "part": words[row["part"]], "bar": bar, "zero": 0, **text}
-        drawn.append({**own, "filled": "yes" if row["decided"] else "no"})
-    strings = ("condition", "part", "open", "log impact (nats)", "over", "filled")
-    numbers = dict.fromkeys(("value", "low", "high", "bar", "zero", "models"), "number")
-    parts = list(words.values())
-    colours = alt.Scale(domain=parts, range=[*(colour for _, colour in PARTS.values()), NET])
+def impacts(rows: Iterable[Summary]) -> list[Impact]:
+    """Return the parts of every log impact, condition by condition."""
+    return [
+        Impact(row.name, row.baseline, part, getattr(row.impact, part))
+        for row in rows
+        if row.impact is not None and row.baseline is not None
+        for part in PART_COLOURS
+    ]
+
+
+def _impact_bar(impact: Impact, edge: float, seeds: int) -> Json:
+    """Return how a part is drawn on an axis that ends at `edge` on both sides, and what is said of it."""
+    drawn, value = drawn_within(impact.estimate, (-edge, edge)), impact.estimate.value
+    unbounded = 0 if math.isnan(value) else math.copysign(edge, value)  # is drawn to the edge
+    return {
+        **drawn,
+        "condition": impact.condition,
+        "part": part_words(impact.part),
+        "bar": drawn["value"] if math.isfinite(value) else unbounded,
+        "zero": 0,
+        "log impact (nats)": with_interval(impact.estimate),
+        "over": impact.baseline,
+        "models": seeds,
+        "filled": "yes" if impact.decided else "no",
+    }
+
+
+def impact_chart(impacts: Sequence[Impact], seeds: int) -> Json:
+    """Draw the two parts and the net of each log impact with their intervals, hollow where they cover 0.
+
+    Args:
+        impacts: what `impacts` returned.
+        seeds: models of every condition.
+    """
+    seen = [abs(end) for impact in impacts for end in impact.estimate if math.isfinite(end)]
+    edge = 1.1 * max(1.0, *seen) if seen else 1.0
+    drawn = [_impact_bar(impact, edge, seeds) for impact in impacts]
+    strings: dict[str, Kind] = dict.fromkeys(
+        ("condition", "part", "open", "log impact (nats)", "over", "filled"), "string"
+    )
+    numbers: dict[str, Kind] = dict.fromkeys(("value", "low", "high", "bar", "zero", "models"), "number")
+    parts = list(map(part_words, PART_COLOURS))
+    colours = alt.Scale(domain=parts, range=list(PART_COLOURS.values()))
     axis = alt.Scale(domain=[-edge, edge], nice=False)
-    names = list(dict.fromkeys(row["condition"] for row in impacts))
-    datasets = {}
-    data = inline(datasets, "impacts", drawn, {**dict.fromkeys(strings, "string"), **numbers})
+    names = list(dict.fromkeys(impact.condition for impact in impacts))
+    datasets: Datasets = {}
+    data = inline(datasets, "impacts", drawn, {**strings, **numbers})
     base = alt.Chart(data).encode(
         _conditions(names),
         alt.YOffset("part:N", sort=parts),
@@ -212,7 +270,9 @@ def impact_chart(impacts, seeds):
     )
 
 
-def interval_layers(base, prefix, place, colour, shape=None, decides=True):
+def interval_layers(
+    base: alt.Chart, prefix: str, place: Json, colour: str, shape: str | None = None, decides: bool = True
+) -> list[alt.Chart]:
     """Return the layers of a value with its interval: a line, heads where it is open, and a point, hollow or full.
 
     Args:
@@ -232,7 +292,7 @@ def interval_layers(base, prefix, place, colour, shape=None, decides=True):
         .encode(alt.X(f"{prefix}{end}:Q", **place), _channel(alt.Color, colour))
         for side, head, end in (("<", "triangle-left", "low"), (">", "triangle-right", "high"))
     ]
-    shapes = {"shape": alt.Shape(f"{shape}:N", scale=None)} if shape else {}
+    shapes: Json = {"shape": alt.Shape(f"{shape}:N", scale=None)} if shape else {}
     full, points = base, []
     if decides:
         full, hollow = (base.transform_filter(f"datum['{prefix}filled'] == '{filled}'") for filled in ("yes", "no"))
@@ -242,13 +302,14 @@ def interval_layers(base, prefix, place, colour, shape=None, decides=True):
     return [line, *heads, *(point.encode(alt.X(f"{prefix}value:Q", **place)) for point in points)]
 
 
-def _channel(kind, colour):
+def _channel(kind: type[alt.Color] | type[alt.Stroke], colour: str) -> Any:
+    """Return the encoding of a colour: of a column that holds colours, or the page's ink."""
     if colour == INK:
         return alt.ColorValue(INK) if kind is alt.Color else alt.StrokeValue(INK)
     return kind(f"{colour}:N", scale=None)
 
 
-def log_ticks(low, high):
+def log_ticks(low: float, high: float) -> list[float]:
     """Return the powers of ten between two edges, or where these are few also twice and five times as much."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     tens = [10.0**power for power in decades if low <= 10.0**power <= high]

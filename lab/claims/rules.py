@@ -1,0 +1,272 @@
+"""What the rule of a claim may say: quantities of stored conditions, their differences, and the verdict these make.
+
+A claim stores counts and nothing else: of every condition the four cells, and of pairs of conditions on their shared
+seeds the sixteen. `counted` and `tabulate` make them, `Stored` reads them, and `judge` in a claim's module decides by
+them. Everything here is computed from counts again whenever it is asked.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Int
+
+from lab import statistics
+from lab.decision import budget_from_shares
+from lab.results import outcomes, summary
+from lab.statistics import CELLS, Counts, Estimate, LogImpact
+from lab.statistics.draws import Draws
+from lab.studies.sensitivity import OF_SHARES
+from lab.words import Json, with_interval
+
+SUPPORTED, CONTRADICTED, DEPENDS, UNDECIDED = VERDICTS = ("supported", "contradicted", "depends", "undecided")
+NOT_RUN = "not run"
+PAIRS_KEPT = 96  # pairs of conditions whose draws are kept: a rule looks at the same ones for several quantities
+
+Shares = Float[np.ndarray, "4 *draws"]  # of the four cells
+OfShares = Callable[[Shares], Float[np.ndarray, " *draws"]]
+
+
+class Verdict(NamedTuple):
+    """What a rule says of one task.
+
+    Attributes:
+        verdict: one of `VERDICTS`.
+        why: the numbers that decided, in words.
+    """
+
+    verdict: str
+    why: str
+
+
+# --- what is stored -----------------------------------------------------------------------------------------------
+
+
+def counted(results: xr.Dataset, pairs: Iterable[tuple[int, int]] | None = None) -> Json:
+    """Return the counts of every condition and the joint counts of pairs of them as plain JSON values.
+
+    Args:
+        results: what `lab.run` returned.
+        pairs: of indices of conditions; all by default.
+    """
+    ended = outcomes.classify(outcomes.common(results))
+    incompetent = ended["incompetent"].values.sum(1)
+    about = {
+        name: {**place, "incompetent": int(models)}
+        for (name, place), models in zip(describe_conditions(results).items(), incompetent, strict=True)
+    }
+    return tabulate(summary.cells(ended), about, outcomes.attribute(results, "confidence"), pairs)
+
+
+def describe_conditions(results: xr.Dataset) -> dict[str, Json]:
+    """Return the regimen and the coordinates of every condition of a run by its name, as plain JSON values."""
+    return {
+        str(name): {"regimen": str(regimen), "coordinates": {k: v for k, v in place.items() if math.isfinite(v)}}
+        for name, (regimen, place) in zip(results.condition.values, summary.places(results), strict=True)
+    }
+
+
+def tabulate(
+    cells: Iterable[Int[np.ndarray, " seed"]],
+    about: Mapping[str, Json],
+    confidence: float,
+    pairs: Iterable[tuple[int, int]] | None = None,
+) -> Json:
+    """Return counts and joint counts as plain JSON values.
+
+    Args:
+        cells: for each condition the index into `CELLS` of every model.
+        about: name of each condition -> its regimen and coordinates, and what else to keep.
+        confidence: of intervals.
+        pairs: of indices of conditions; all by default.
+    """
+    table: Int[np.ndarray, "condition seed"] = np.asarray(cells, int)
+    pairs = itertools.combinations_with_replacement(range(len(table)), 2) if pairs is None else pairs
+    return {
+        "confidence": confidence,
+        "seeds": table.shape[1],
+        "order": list(about),  # which the keys of `joints` count in, whatever becomes of the order of `conditions`
+        "conditions": {
+            name: {**place, "cells": np.bincount(row, minlength=len(CELLS)).tolist()}
+            for (name, place), row in zip(about.items(), table, strict=True)
+        },
+        "joints": {
+            f"{one},{other}": np.bincount(4 * table[one] + table[other], minlength=16).tolist() for one, other in pairs
+        },
+    }
+
+
+class Stored:
+    """Counts of one task as a claim's rule sees them: quantities of conditions and differences on shared seeds.
+
+    Intervals of `rate` hold one by one. Those of `change`, `impact` and `difference` hold together at the config's
+    confidence if the rule says how many it looks at (`of`).
+    """
+
+    def __init__(self, task: str, data: Json):
+        """`data` is what `counted` or `tabulate` returned, and what else the claim's study stored."""
+        self.task, self.data = task, data
+        self.conditions: dict[str, Json] = data["conditions"]
+        self.names: list[str] = list(data.get("order", self.conditions))
+        self._draws = functools.lru_cache(maxsize=PAIRS_KEPT)(self._draw_pair)
+
+    def values(self, axis: str) -> list[float]:
+        """Return the values of an axis of the sweep, ascending."""
+        coordinates = [condition["coordinates"] for condition in self.conditions.values()]
+        return sorted({place[axis] for place in coordinates if axis in place})
+
+    def coordinates(self, name: str) -> dict[str, float]:
+        """Return axis -> value of a condition."""
+        return self.conditions[name]["coordinates"]
+
+    def regimen(self, name: str) -> str:
+        """Return the regimen of a condition."""
+        return self.conditions[name]["regimen"]
+
+    def at(self, regimen: str, **where: float) -> str:
+        """Return the name of the condition of a regimen at values of the sweep."""
+        (name,) = (
+            name
+            for name in self.conditions
+            if self.regimen(name) == regimen and where.items() <= self.coordinates(name).items()
+        )
+        return name
+
+    def baseline(self, name: str) -> str | None:
+        """Return the name of the condition that a condition is compared with, or None for a baseline itself."""
+        regimen = self.data["baseline"]
+        if self.regimen(name) == regimen:
+            return None
+        place = self.coordinates(name).items()
+        members = (other for other in self.conditions if self.regimen(other) == regimen)
+        return next((other for other in members if self.coordinates(other).items() <= place), None)
+
+    def counts(self, name: str) -> Counts:
+        """Return the `Counts` of a condition."""
+        return Counts(*self.conditions[name]["cells"])
+
+    def rate(self, name: str, quantity: str, of: int = 1) -> Estimate:
+        """Return the `Estimate` of a quantity of `lab.statistics.QUANTITIES`."""
+        return statistics.estimate(self.counts(name), quantity, self.confidence(of))
+
+    def change(self, first: str, second: str, quantity: str, of: int = 1) -> Estimate:
+        """Return by how much a quantity of `lab.studies.sensitivity.QUANTITIES` is larger in the first condition."""
+        return self.difference(first, OF_SHARES[quantity], second, OF_SHARES[quantity], of)
+
+    def impact(self, first: str, second: str, of: int = 1) -> LogImpact:
+        """Return the `LogImpact` of the first condition over the second."""
+        one, other, joint = self.pair(first, second)
+        return statistics.compare(one, other, joint, self.confidence(of))
+
+    def difference(self, first: str, one: OfShares, second: str, other: OfShares, of: int = 1) -> Estimate:
+        """Return the `Estimate` of a quantity of the first condition less that of the second, on shared seeds.
+
+        Args:
+            first: name of a condition.
+            one: function of the shares of its four cells, arrays on the first axis.
+            second: name of the other.
+            other: the same for it.
+            of: how many such intervals hold together.
+        """
+        return statistics.contrast(self._draws(first, second), one, other, self.confidence(of))
+
+    def confidence(self, of: int = 1) -> float:
+        """Return the confidence of each of so many intervals that are to hold together."""
+        return statistics.family_wise(self.data["confidence"], of)
+
+    def pair(self, first: str, second: str) -> tuple[Counts, Counts, Int[np.ndarray, "4 4"]]:
+        """Return the `Counts` of two conditions and their joint counts, as `lab.statistics.compare` takes them."""
+        one, other = (self.names.index(name) for name in (first, second))
+        joint = np.reshape(self.data["joints"][f"{min(one, other)},{max(one, other)}"], (4, 4))
+        return self.counts(first), self.counts(second), joint if one <= other else joint.T
+
+    def _draw_pair(self, first: str, second: str) -> Draws:
+        return statistics.draw_pair(*self.pair(first, second))
+
+
+# --- what is asked of it ------------------------------------------------------------------------------------------
+
+
+def aligned_share(shares: Shares) -> Float[np.ndarray, " *draws"]:
+    """Return P(A) from shares of the four cells, for `Stored.difference`."""
+    return shares[0] + shares[1]
+
+
+def passing_share(shares: Shares) -> Float[np.ndarray, " *draws"]:
+    """Return P(T) from shares of the four cells, for `Stored.difference`."""
+    return shares[0] + shares[2]
+
+
+def aligned_share_of_passing(shares: Shares) -> Float[np.ndarray, " *draws"]:
+    """Return P(A|T) from shares of the four cells, for `Stored.difference`."""
+    return shares[0] / passing_share(shares)
+
+
+def accepted(runs: int) -> OfShares:
+    """Return P(accepted is aligned) within so many runs, as a function of shares for `Stored.difference`."""
+
+    def probability(shares: Shares) -> Float[np.ndarray, " *draws"]:
+        aligned_pass, aligned_fail, misaligned_pass, _ = shares
+        return np.asarray(budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs).accepted_aligned)
+
+    return probability
+
+
+def decide(*signed: Estimate) -> str:
+    """Return supported if every estimate is above 0, contradicted if one is below, undecided otherwise."""
+    if any(estimate.high < 0 for estimate in signed):
+        return CONTRADICTED
+    return SUPPORTED if all(estimate.low > 0 for estimate in signed) else UNDECIDED
+
+
+def flipped(estimate: Estimate) -> Estimate:
+    """Return the estimate of the negative."""
+    return Estimate(-estimate.value, -estimate.high, -estimate.low)
+
+
+def within(estimate: Estimate, most: float) -> bool:
+    """Return whether an estimate is nearer to 0 than `most` for sure."""
+    return -most < estimate.low <= estimate.high < most
+
+
+def overall(verdicts: Iterable[str]) -> str:
+    """Return the verdict over tasks: theirs if they agree, depends if some support it and some contradict it."""
+    seen = set(verdicts)
+    if not seen or len(seen) == 1:
+        return next(iter(seen), NOT_RUN)
+    return DEPENDS if DEPENDS in seen or {SUPPORTED, CONTRADICTED} <= seen else UNDECIDED
+
+
+# --- in words -----------------------------------------------------------------------------------------------------
+
+
+def said(what: str, estimate: Estimate) -> str:
+    """Return a quantity with its interval in words.
+
+    >>> said("P(A)", Estimate(0.354, 0.3253, 0.3838))
+    'P(A) 0.354 [0.325, 0.384]'
+    """
+    return f"{what} {with_interval(estimate)}"
+
+
+def listed(estimates: Mapping[str, Estimate]) -> str:
+    """Return quantities by what they are, with commas between."""
+    return ", ".join(said(what, estimate) for what, estimate in estimates.items())
+
+
+class Caption(NamedTuple):
+    """What the caption of a claim's figure says beside the claim, its verdict and its rule.
+
+    Attributes:
+        before: sentences on what the figure shows.
+        marks: what a mark means.
+        after: further sentences.
+    """
+
+    before: str = ""
+    marks: str = "hollow: the interval holds no difference"
+    after: str = ""

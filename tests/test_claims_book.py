@@ -1,0 +1,58 @@
+"""The book of claims: found, run, redrawn, and judged by what is stored alone."""
+
+import itertools
+import json
+
+from lab import claims
+from lab.cli import main
+from tests.hand_made_claims import BETTER, HELD, SURE, WORSE, regimens
+
+
+def test_every_claim_has_its_words_and_configs():
+    for name in claims.names():
+        module = claims.module(name)
+        assert claims.claim(name).rule.startswith("Rule")
+        assert f"lab experiment {name}" in module.__doc__
+        for word in ("Command:", "Expected:", "Cost:"):
+            assert word in module.__doc__, (name, word)
+        assert len(claims.configs(name)) >= 2, name
+
+
+def test_a_verdict_is_computed_from_what_is_stored_and_from_nothing_else(tmp_path, capsys):
+    """A stored claim whose counts are replaced changes its verdict; one that is not there is not run."""
+    stored = regimens(BETTER, SURE, WORSE, BETTER)
+    data = {"tasks": {"made": {"baseline": "hold_out", **stored.data}}}
+    (tmp_path / "four_regimens.json").write_text(json.dumps(data))
+    rows = {row["name"]: row for row in claims.table(tmp_path)}
+    assert rows["four_regimens"]["verdict"] == claims.SUPPORTED
+    assert {row["verdict"] for name, row in rows.items() if name != "four_regimens"} == {claims.NOT_RUN}
+    data["tasks"]["made"] |= regimens(HELD, HELD, HELD, HELD).data
+    (tmp_path / "four_regimens.json").write_text(json.dumps(data))
+    assert main(["claims", "--figures", str(tmp_path), "--json"]) == 0
+    rows = {row["name"]: row["verdict"] for row in json.loads(capsys.readouterr().out)}
+    assert rows["four_regimens"] == claims.UNDECIDED
+    assert main(["experiment", "no_such_claim"]) == 2
+    assert "no_such_claim" in capsys.readouterr().err
+
+
+def test_figures_of_claims_are_rebuilt_to_the_byte(tmp_path):
+    """Numbers and words as they are stored; pictures, which depend on matplotlib's version, twice alike."""
+    kept = [name for name in claims.names_with_counts() if (claims.FIGURES / f"{name}.json").stat().st_size < 50_000]
+    for name in kept[:: max(1, len(kept) // 4)]:
+        for folder in ("first", "second"):
+            claims.redraw(name, to=tmp_path / folder)
+        for ending in ("json", "txt", "tex", "png", "pdf"):
+            stored = claims.FIGURES if ending in ("json", "txt", "tex") else tmp_path / "second"
+            assert (tmp_path / "first" / f"{name}.{ending}").read_bytes() == (stored / f"{name}.{ending}").read_bytes()
+
+
+def test_a_claim_runs_on_few_seeds(tmp_path):
+    """The whole way, on one task: train, count, judge, draw; and the same again from what is stored."""
+    given = ["experiment", "by_construction", "--seeds", "64", "--tasks", "race", "--out", str(tmp_path)]
+    assert main(given) == 0
+    data = json.loads((tmp_path / "figures/by_construction.json").read_text())
+    own = data["tasks"]["race"]
+    assert own["seeds"] == 64
+    assert all(sum(condition["cells"]) == 64 for condition in own["conditions"].values())
+    for one, other in itertools.combinations_with_replacement(range(2), 2):
+        assert sum(own["joints"][f"{one},{other}"]) == 64

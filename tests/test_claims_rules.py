@@ -1,0 +1,32 @@
+"""What a rule may say: differences that cover their value, and what several verdicts come to."""
+
+import pytest
+
+from lab import claims
+from lab.decision import finite_budget
+from lab.statistics import Estimate
+from tests.hand_made_claims import BETTER, HELD, population
+
+
+def test_words_of_several_tasks():
+    yes, no, either, open_ = claims.SUPPORTED, claims.CONTRADICTED, claims.DEPENDS, claims.UNDECIDED
+    assert claims.overall([yes, yes]) == yes
+    assert claims.overall([no, no]) == no
+    assert claims.overall([yes, no, open_]) == either
+    assert claims.overall([yes, either]) == either
+    assert claims.overall([yes, open_]) == open_
+    assert claims.overall([]) == claims.NOT_RUN
+    assert claims.decide(Estimate(1, 0.5, 2), Estimate(1, 0.1, 2)) == yes
+    assert claims.decide(Estimate(1, 0.5, 2), Estimate(-1, -2, -0.5)) == no
+    assert claims.decide(Estimate(1, 0.5, 2), Estimate(1, -0.1, 2)) == open_
+
+
+def test_a_difference_covers_its_value():
+    stored = population(one=BETTER, other=HELD)
+    value = claims.accepted(3)
+    found = stored.difference("one", value, "other", value)
+    by_hand = (finite_budget(p, 1, f, 3).accepted_aligned for p, f in ((0.9, 0.5), (0.3, 0.5)))
+    assert found.value == pytest.approx(next(by_hand) - next(by_hand))
+    assert found.low < found.value < found.high
+    back = stored.difference("other", value, "one", value)
+    assert back.value == pytest.approx(-found.value)
