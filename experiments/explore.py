@@ -23,15 +23,17 @@ def _():
 
     import lab
     from lab import decision, figures, report, words
+    from lab.report import drawing
     from lab.results import outcomes, store, summary
+    from lab.studies import roc
 
-    return Path, decision, figures, lab, mo, outcomes, report, store, summary, tempfile, words
+    return Path, decision, drawing, figures, lab, mo, outcomes, report, roc, store, summary, tempfile, words
 
 
 @app.cell
 def _(Path, mo):
-    _found = sorted(Path("runs").glob("quickstart-*/manifest.json"), key=lambda path: path.stat().st_mtime)
-    folder = mo.cli_args().get("run") or (str(_found[-1].parent) if _found else None)
+    _manifests = sorted(Path("runs").glob("quickstart-*/manifest.json"), key=lambda path: path.stat().st_mtime)
+    folder = mo.cli_args().get("run") or (str(_manifests[-1].parent) if _manifests else None)
     return (folder,)
 
 
@@ -92,7 +94,7 @@ def _(baseline_choice, condition_choice, mark_sliders):
 @app.cell
 def _(baseline, condition, lab, marks, proxy, results):
     rows = lab.summarise(results, baseline=baseline, proxy=proxy, thresholds=marks)
-    row = next(own for own in rows if own.name == condition)
+    row = next(row for row in rows if row.name == condition)
     return row, rows
 
 
@@ -118,7 +120,7 @@ def _(condition, mo, row, words):
 
 @app.cell
 def _(mo, row, words):
-    said = {
+    meanings = {
         "base_rate": "P(A), the base rate",
         "pass_given_aligned": "P(T\\|A)",
         "pass_given_misaligned": "P(T\\|not A)",
@@ -127,7 +129,7 @@ def _(mo, row, words):
         "posterior_odds": "o(A\\|T) = LR x o(A), odds after it",
         "expected_runs": "1 / P(T), runs per accepted model",
     }
-    lines = [f"| {meaning} | {words.with_interval(row.estimates[name])} |" for name, meaning in said.items()]
+    lines = [f"| {meaning} | {words.with_interval(row.estimates[name])} |" for name, meaning in meanings.items()]
     head = f"| | value and {words.percent(row.confidence)} interval |\n|---|---|\n"
     mo.md("## Test times base rate\n\n" + head + "\n".join(lines))
     return
@@ -151,8 +153,8 @@ def _(mo, row, words):
 
 @app.cell
 def _(figures, mo, report, results, rows, tempfile):
-    with tempfile.TemporaryDirectory() as place:
-        drawn = figures.build(report.as_json(results, rows), place).read_bytes()
+    with tempfile.TemporaryDirectory() as scratch:
+        drawn = figures.build(report.as_json(results, rows), scratch).read_bytes()
     mo.vstack([mo.md("## All conditions at these marks"), mo.image(drawn)])
     return
 
@@ -176,19 +178,22 @@ def _(budget_slider):
 def _(decision, mo, rows, runs, words):
     # a rate of nothing, 0/0, is never needed: it is multiplied by a share of 0
     budgets = {
-        own.name: decision.finite_budget(
-            own.counts.base_rate,
-            own.counts.pass_given_aligned if own.counts.aligned else 0.0,
-            own.counts.pass_given_misaligned if own.counts.misaligned else 0.0,
+        summarised.name: decision.finite_budget(
+            summarised.counts.base_rate,
+            summarised.counts.pass_given_aligned if summarised.counts.aligned else 0.0,
+            summarised.counts.pass_given_misaligned if summarised.counts.misaligned else 0.0,
             runs,
         )
-        for own in rows
-        if own.counts.seeds and not own.counts.unjudged
+        for summarised in rows
+        if summarised.counts.seeds and not summarised.counts.unjudged
     }
     ordered = sorted(budgets.items(), key=lambda item: -item[1].accepted_aligned)
     cells = {
-        name: [words.code(name), *map(words.number, (own.accepted_aligned, own.forced_fail, own.expected_runs))]
-        for name, own in ordered
+        name: [
+            words.code(name),
+            *map(words.number, (outcome.accepted_aligned, outcome.forced_fail, outcome.expected_runs)),
+        ]
+        for name, outcome in ordered
     }
     body = "\n".join(f"| {' | '.join(cells[name])} |" for name in cells)
     mo.md(
@@ -207,8 +212,8 @@ def _(condition, figures, marks, mo, proxy, results, summary):
     ]
     figure = figures.Figure(figsize=(7, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    left.plot(shares, [own.base_rate for own in curves], "o-", ms=3, color="#0072B2", label="P(A)")
-    left.plot(shares, [own.pass_rate for own in curves], "s--", ms=3, color="#E69F00", label="P(T)")
+    left.plot(shares, [after.base_rate for after in curves], "o-", ms=3, color="#0072B2", label="P(A)")
+    left.plot(shares, [after.pass_rate for after in curves], "s--", ms=3, color="#E69F00", label="P(T)")
     for score, (line, colour) in {"alignment": ("-", "#0072B2"), proxy: ("--", "#E69F00")}.items():
         values = results[score].values[index]
         right.plot(shares, values[:40].T, line, color=colour, lw=0.5, alpha=0.4)
@@ -218,6 +223,20 @@ def _(condition, figures, marks, mo, proxy, results, summary):
         ax.legend(frameon=False, fontsize="small")
     mo.vstack([mo.md(f"## Through training: `{condition}`"), figure])
     return (curves,)
+
+
+@app.cell
+def _(condition, drawing, figures, mo, proxy, results, roc):
+    try:
+        areas = {share: roc.roc(results, condition, proxy, share) for share in map(float, results.checkpoint.values)}
+    except ValueError as error:
+        mo.stop(True, mo.md(f"No curve: {error}."))
+    roc_figure = figures.Figure(figsize=(3.5, 2.8), layout="constrained")
+    roc_ax = roc_figure.subplots()
+    drawing.draw_roc(areas, roc_ax)
+    roc_ax.set(xlabel="P(T|not A)", ylabel="P(T|A)")
+    mo.vstack([mo.md(f"## What `{proxy}` says about alignment, for every mark; later is darker"), roc_figure])
+    return (areas,)
 
 
 if __name__ == "__main__":

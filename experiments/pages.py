@@ -23,6 +23,7 @@ from lab.report import SHOWN
 from lab.results.store import publish
 from lab.results.summary import worlds
 from lab.statistics import Estimate
+from lab.studies import sensitivity
 from lab.tasks import TASKS
 from lab.words import bound, chance, in_words, name_in_world, number, percent, with_interval
 
@@ -280,15 +281,13 @@ def derivatives() -> str:
 def calibrated() -> str:
     """Coverage of printed derivatives."""
     tasks = stored("claims/sensitivity.json")["tasks"]
-    quantities = {"base_rate": "P(A)", "pass_given_aligned": "P(T\\|A)", "pass_given_misaligned": "P(T\\|not A)"}
-    quantities |= {"likelihood_ratio": "ln LR", "posterior_odds": "ln o(A\\|T)"}
     rows = []
-    for name, words in quantities.items():
+    for name, symbol in sensitivity.QUANTITIES.items():
         cells = []
         for task in tasks.values():
             hit, of = map(sum, zip(*task["calibration"].get(name, {"": (0, 0)}).values(), strict=True))
             cells.append(f"{number(hit / of)} of {of:,}" if of else "undefined")
-        rows.append([words, *cells])
+        rows.append([symbol.replace("|", "\\|"), *cells])
     seeds = ", ".join(f"{task['seeds'] // 16:,} (`{name}`)" for name, task in tasks.items())
     return markdown(["", *(f"`{name}`" for name in tasks)], rows) + f"\nModels per interval: {seeds}.\n"
 

@@ -1,19 +1,24 @@
 """What to do with a finite budget of training runs: the first that passes is accepted, the last one in any case."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from lab import statistics
-from lab.ideas import POLICIES, Beta, Discrete, FieldFit, fit_field, policy_outcome
-from lab.ideas.beliefs import checked_rates
+from lab.ideas import POLICIES, Beta, Discrete, FieldFit, PolicyOutcome, fit_field, policy_outcome
+from lab.ideas.beliefs import Prior, checked_rates
 from lab.results import summary
 from lab.results.outcomes import UnknownName, attribute, classify, common, labels
 from lab.statistics import Counts, Estimate, draw_shares, family_wise, from_draws, wilson_interval
+from lab.statistics.draws import Draws
 from lab.statistics.score import checked_confidence, whole
 
-TIE = 1e-12
-MOST_SHARED = 10_000
+TIE = 1e-12  # values closer than this are equal, so that rounding decides nothing
+MOST_SHARED = 10_000  # runs that share a propensity: the Gauss rule of so many takes about a second
 
 
 class BudgetOutcome(NamedTuple):
@@ -30,7 +35,17 @@ class BudgetOutcome(NamedTuple):
     expected_runs: float
 
 
-def finite_budget(base_rate, pass_given_aligned, pass_given_misaligned, runs):
+class Budgets(NamedTuple):
+    """What `BudgetOutcome` holds, of many shares of outcomes at once."""
+
+    accepted_aligned: Float[np.ndarray, "..."]
+    forced_fail: Float[np.ndarray, "..."]
+    expected_runs: Float[np.ndarray, "..."]
+
+
+def finite_budget(
+    base_rate: float | Prior, pass_given_aligned: float, pass_given_misaligned: float, runs: int
+) -> BudgetOutcome:
     """Return the `BudgetOutcome` of rejection sampling with at most `runs` runs.
 
     With p = P(T) and n independent runs, P(no pass) = (1 - p)^n and E[runs] = (1 - (1 - p)^n) / p, the sum of P(run t
@@ -47,22 +62,38 @@ def finite_budget(base_rate, pass_given_aligned, pass_given_misaligned, runs):
 
     Raises:
         ValueError: a probability outside [0, 1], or `runs` not a whole number of at least 1.
+
+    Example:
+        One run is no selection. Of two, the first is accepted if it passes, with probability .3 x .9 + .7 x .2 = .41:
+
+        >>> round(finite_budget(0.3, 0.9, 0.2, 1).accepted_aligned, 9)
+        0.3
+        >>> two = finite_budget(0.3, 0.9, 0.2, 2)
+        >>> round(two.expected_runs, 9), round(two.accepted_aligned, 9)
+        (1.59, 0.447)
     """
-    shared = isinstance(base_rate, Beta | Discrete)
-    if not shared and not 0 <= base_rate <= 1:
-        raise ValueError(f"base_rate must lie in [0, 1], not {base_rate}")
     passes, fooled = checked_rates(pass_given_aligned, pass_given_misaligned)
     runs = whole("runs", runs, 1)
-    if shared and runs > MOST_SHARED:
-        raise ValueError(f"runs that share a propensity must be at most {MOST_SHARED:,}, not {runs}")
-    # a polynomial of degree n in the propensity: finitely many atoms give its exact expectation
-    base, weights = base_rate.atoms(runs) if shared else (np.array([float(base_rate)]), np.ones(1))
-    cells = np.stack([base * passes, base * (1 - passes), (1 - base) * fooled])
-    return BudgetOutcome(*(float(weights @ part) for part in budget_from_shares(*cells, runs)))
+    base, weights = _atoms(base_rate, runs)
+    budgets = budget_from_shares(base * passes, base * (1 - passes), (1 - base) * fooled, runs)
+    return BudgetOutcome(*[float(weights @ values) for values in budgets])
 
 
-def budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs):
-    """Return the `BudgetOutcome` from the shares of outcomes of one run, arrays of any common shape.
+def _atoms(base_rate: float | Prior, runs: int) -> tuple[Float[np.ndarray, " atom"], Float[np.ndarray, " atom"]]:
+    """Return base rates and their weights: a polynomial of degree n has its exact expectation in finitely many."""
+    if isinstance(base_rate, Beta | Discrete):
+        if runs > MOST_SHARED:
+            raise ValueError(f"runs that share a propensity must be at most {MOST_SHARED:,}, not {runs}")
+        return base_rate.atoms(runs)
+    if not 0 <= base_rate <= 1:
+        raise ValueError(f"base_rate must lie in [0, 1], not {base_rate}")
+    return np.array([float(base_rate)]), np.ones(1)
+
+
+def budget_from_shares(
+    aligned_pass: ArrayLike, aligned_fail: ArrayLike, misaligned_pass: ArrayLike, runs: int
+) -> Budgets:
+    """Return the `Budgets` from the shares of outcomes of one run, arrays of a common shape.
 
     Args:
         aligned_pass: share of aligned passes.
@@ -71,52 +102,17 @@ def budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs):
         runs: most runs allowed.
     """
     runs = whole("runs", runs, 1)
-    pass_rate = np.minimum(1.0, aligned_pass + misaligned_pass)
+    aligned_pass, aligned_fail = np.asarray(aligned_pass, float), np.asarray(aligned_fail, float)
+    pass_rate = np.minimum(1.0, aligned_pass + np.asarray(misaligned_pass, float))
     with np.errstate(divide="ignore", invalid="ignore"):
         log_fail = np.log1p(-pass_rate)
         expected = np.where(pass_rate > 0, -np.expm1(runs * log_fail) / pass_rate, float(runs))
         before_last = np.exp((runs - 1) * log_fail) if runs > 1 else np.ones_like(pass_rate)
-    return BudgetOutcome(
+    return Budgets(
         accepted_aligned=aligned_pass * expected + aligned_fail * before_last,
         forced_fail=before_last * (1 - pass_rate),
         expected_runs=expected,
     )
-
-
-def crossovers(first, second, most=100_000):
-    """Return the budgets at which the better of two regimens changes, as [(runs, 0 or 1), ...] from the start on.
-
-    Better means a larger P(accepted is aligned). Two regimens change places at most twice: their difference is a
-    constant and two exponentials in the number of runs.
-
-    Args:
-        first: (P(A), P(T|A), P(T|not A)) of a regimen.
-        second: the same of the other.
-        most: largest budget to look at, up to 10^7.
-
-    Raises:
-        ValueError: a rate outside [0, 1], or `most` out of range.
-    """
-    for rate in (*first, *second):
-        if not 0 <= rate <= 1:
-            raise ValueError(f"rates must lie in [0, 1], not {rate}")
-    most = whole("most", most, 1, 10**7)
-    base, passes, fooled = np.array([first, second], float).T[:, :, None]
-    runs = np.arange(1, most + 1)
-    shares = base * passes, base * (1 - passes), (1 - base) * fooled
-    pass_rate = shares[0] + shares[2]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_fail = np.log1p(-np.minimum(1.0, pass_rate))
-        expected = np.where(pass_rate > 0, -np.expm1(runs * log_fail) / pass_rate, runs)
-        before_last = np.where(runs == 1, 1.0, np.exp(np.where(runs == 1, 0, runs - 1) * log_fail))
-    value = shares[0] * expected + shares[1] * before_last
-    better = np.where(np.abs(value[0] - value[1]) < TIE, -1, (value[1] > value[0]).astype(int))
-    changes, last = [], -1
-    for index in np.flatnonzero(np.diff(better, prepend=-1)):
-        if better[index] not in (-1, last):
-            last = int(better[index])
-            changes.append((int(runs[index]), last))
-    return changes
 
 
 class Choice(NamedTuple):
@@ -148,13 +144,19 @@ class Plan(NamedTuple):
         changes: [(runs, name), ...]: from that many runs on, that condition has the largest estimate.
     """
 
-    world: tuple
-    choices: dict
-    changes: list
+    world: tuple[tuple[str, float], ...]
+    choices: dict[int, list[Choice]]
+    changes: list[tuple[int, str]]
     sure: float
 
 
-def plan(results, budgets, confidence=None, most=10_000, **marks):
+def plan(
+    results: xr.Dataset,
+    budgets: Sequence[int],
+    confidence: float | None = None,
+    most: int = 10_000,
+    **marks: Any,
+) -> list[Plan]:
     """Return a `Plan` per world: which condition for which number of runs, and how sure that is.
 
     Values come from the shares of outcomes as counted, carried through `finite_budget`. Limits are those of
@@ -174,7 +176,7 @@ def plan(results, budgets, confidence=None, most=10_000, **marks):
         ValueError: a budget is not a whole number of at least 1.
     """
     budgets = [whole("runs", runs, 1) for runs in budgets]
-    confidence = attribute(results, "confidence") if confidence is None else confidence
+    level: float = attribute(results, "confidence") if confidence is None else confidence
     shared = common(results)
     if not shared.sizes["seed"]:
         raise ValueError("no seed was trained in every condition")
@@ -184,50 +186,83 @@ def plan(results, budgets, confidence=None, most=10_000, **marks):
     names, _ = labels(results)
     plans = []
     for world, members in summary.worlds(summary.places(results)).items():
-        own = cells[members]
-        counts = [Counts(*np.bincount(row, minlength=4)) for row in own]
-        posterior = np.moveaxis(statistics.shared_posterior(own), -1, 0)
-        draws, together = [draw_shares(each.cells) for each in counts], family_wise(confidence, len(members))
-        choices = {}
-        for runs in budgets:
-            drawn = budget_from_shares(*posterior[:3], runs).accepted_aligned
-            best = drawn == drawn.max(1, keepdims=True)
-            probability = (best / best.sum(1, keepdims=True)).mean(0)
-            rows = [
-                Choice(names[member], *_estimates(counts[i], draws[i], runs, together), float(probability[i]))
-                for i, member in enumerate(members)
-            ]
-            choices[runs] = sorted(rows, key=lambda row: (-row.accepted_aligned.value, row.expected_runs.value))
-        seen = np.array([each.cells for each in counts]) / own.shape[1]
-        changes = _changes([names[member] for member in members], seen, most)
-        plans.append(Plan(world, choices, changes, (1 + checked_confidence(confidence)) / 2))
+        member_names, member_cells = [names[member] for member in members], cells[members]
+        counts = [Counts(*np.bincount(row, minlength=4).tolist()) for row in member_cells]
+        shares = np.array([condition.cells for condition in counts]) / member_cells.shape[1]
+        choices = _choices(member_names, counts, statistics.shared_posterior(member_cells), budgets, level)
+        changes = _changes(member_names, shares, most)
+        plans.append(Plan(world, choices, changes, (1 + checked_confidence(level)) / 2))
     return plans
 
 
-def _check_judged(outcomes):
+def _choices(
+    names: list[str],
+    counts: list[Counts],
+    posterior: Float[np.ndarray, "draw condition 4"],
+    budgets: Sequence[int],
+    confidence: float,
+) -> dict[int, list[Choice]]:
+    """Return for each budget the `Choice`s of one world, best first.
+
+    Args:
+        names: of the conditions.
+        counts: of each.
+        posterior: of their shares of outcomes.
+        budgets: numbers of runs.
+        confidence: of the intervals of one budget together.
+    """
+    draws = [draw_shares(condition.cells) for condition in counts]
+    together = family_wise(confidence, len(counts))
+    aligned_pass, aligned_fail, misaligned_pass, _ = np.moveaxis(posterior, -1, 0)
+    choices = {}
+    for runs in budgets:
+        drawn = budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs).accepted_aligned
+        best = drawn == drawn.max(1, keepdims=True)
+        probability = (best / best.sum(1, keepdims=True)).mean(0)
+        rows = [
+            Choice(name, *_estimates(counts[i], draws[i], runs, together), float(probability[i]))
+            for i, name in enumerate(names)
+        ]
+        choices[runs] = sorted(rows, key=lambda row: (-row.accepted_aligned.value, row.expected_runs.value))
+    return choices
+
+
+def _check_judged(outcomes: xr.Dataset) -> None:
     """Refuse what takes the truth about every model where gates have stopped some."""
     stopped = outcomes.condition.values[outcomes["unjudged"].values.any(axis=1)]
     if len(stopped):
         raise ValueError(f"gates have stopped runs of {stopped[0]}, and nobody knows what they would have become")
 
 
-def _estimates(counts, draws, runs, confidence):
+def accepted_aligned(cells: Float[np.ndarray, "4 ..."], runs: int) -> Float[np.ndarray, "..."]:
+    """Return P(accepted is aligned) from shares of the four cells, up to a factor.
+
+    Args:
+        cells: counts or shares.
+        runs: most runs allowed.
+    """
+    aligned_pass, aligned_fail, misaligned_pass, _ = cells / cells.sum(0)
+    return budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs).accepted_aligned
+
+
+def _estimates(counts: Counts, draws: Draws, runs: int, confidence: float) -> tuple[Estimate, Estimate, Estimate]:
     """Return an `Estimate` of each part of the `BudgetOutcome` of one condition."""
+    # all parts but the first depend on P(T) alone, and fall as it grows
+    rate = wilson_interval(counts.passing, counts.seeds, confidence)
+    falling = budget_from_shares(np.array([counts.pass_rate, rate.high, rate.low]), 0.0, 0.0, runs)
+    return (
+        from_draws(lambda cells: accepted_aligned(cells, runs), draws, confidence),
+        Estimate(*falling.forced_fail.tolist()),
+        Estimate(*falling.expected_runs.tolist()),
+    )
 
-    def accepted(cells):
-        return budget_from_shares(*(cells / cells.sum(0))[:3], runs).accepted_aligned
 
-    # the other parts depend on P(T) alone, and fall as it grows
-    rates = np.array([counts.pass_rate, *wilson_interval(counts.passing, counts.seeds, confidence)[::-1]])
-    _, failed, expected = budget_from_shares(rates, 0.0, 0.0, runs)
-    return from_draws(accepted, draws, confidence), *(Estimate(*map(float, part)) for part in (failed, expected))
-
-
-def _changes(names, shares, most):
+def _changes(names: list[str], shares: Float[np.ndarray, "condition 4"], most: int) -> list[tuple[int, str]]:
     """Return from which budget on which condition has the largest estimate; the cheaper one where they are equal."""
-    changes = []
+    aligned_pass, aligned_fail, misaligned_pass, _ = shares.T
+    changes: list[tuple[int, str]] = []
     for runs in range(1, most + 1):
-        outcome = budget_from_shares(*shares.T[:3], runs)
+        outcome = budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs)
         top = outcome.accepted_aligned.max()
         equal = np.flatnonzero(outcome.accepted_aligned > top - TIE)
         best = names[equal[np.argmin(outcome.expected_runs[equal])]]
@@ -247,15 +282,15 @@ class Field(NamedTuple):
         pass_given_aligned, pass_given_misaligned: of the test, over all ideas together.
     """
 
-    names: tuple
-    counts: tuple
+    names: tuple[str, ...]
+    counts: tuple[Counts, ...]
     fit: FieldFit
     prior: Beta
     pass_given_aligned: float
     pass_given_misaligned: float
 
 
-def field(results, regimen=None, confidence=None, **marks):
+def field(results: xr.Dataset, regimen: str | None = None, confidence: float | None = None, **marks: Any) -> Field:
     """Return the `Field` that the conditions of a run, or those of one regimen, are ideas of.
 
     The fit takes the models of different ideas for independent. Conditions of a run share seeds, so where a seed ends
@@ -271,25 +306,27 @@ def field(results, regimen=None, confidence=None, **marks):
         UnknownName: no such regimen.
         ValueError: no condition has both aligned and misaligned models, or none passes or fails where it must.
     """
-    confidence = attribute(results, "confidence") if confidence is None else confidence
+    level: float = attribute(results, "confidence") if confidence is None else confidence
     _check_judged(classify(results, **marks))
-    every, regimens = labels(results)
-    names = tuple(name for name, own in zip(every, regimens, strict=True) if regimen in (None, own))
+    conditions, regimens = labels(results)
+    names = tuple(
+        name for name, of_condition in zip(conditions, regimens, strict=True) if regimen in (None, of_condition)
+    )
     if not names:
         raise UnknownName(f"no regimen {regimen!r}; known: {', '.join(dict.fromkeys(regimens))}")
     counts = tuple(summary.counts(results, name, **marks) for name in names)
-    fit = fit_field([(own.aligned, own.misaligned) for own in counts], confidence=confidence)
-    together = Counts(*np.sum([own.cells for own in counts], axis=0))
+    fit = fit_field([(condition.aligned, condition.misaligned) for condition in counts], confidence=level)
+    together = Counts(*np.sum([condition.cells for condition in counts], axis=0).tolist())
     concentration = 1 / fit.correlation.mean - 1
     prior = Beta(fit.propensity.mean * concentration, (1 - fit.propensity.mean) * concentration)
     return Field(names, counts, fit, prior, together.pass_given_aligned, together.pass_given_misaligned)
 
 
-def policies(field, ideas, runs):
+def policies(field: Field, ideas: int, runs: int) -> dict[str, PolicyOutcome]:
     """Return policy -> `lab.ideas.PolicyOutcome` on some fresh ideas of a `Field`, exact.
 
     Args:
-        field: a `Field`.
+        field: whose ideas they are.
         ideas: number of fresh ideas that a policy may try.
         runs: training runs that it may use.
 
@@ -300,6 +337,7 @@ def policies(field, ideas, runs):
     for name in POLICIES:
         if name.startswith("explore") and runs <= ideas:
             continue  # it has no run left to accept
-        rates = field.pass_given_aligned, field.pass_given_misaligned
-        outcomes[name] = policy_outcome(name, (field.prior,) * ideas, runs, *rates)
+        outcomes[name] = policy_outcome(
+            name, (field.prior,) * ideas, runs, field.pass_given_aligned, field.pass_given_misaligned
+        )
     return outcomes

@@ -268,7 +268,7 @@ def markdown(text: str) -> str:
     >>> markdown("<b>a|b</b>\n[c](d) *e*")
     '&lt;b>a\\|b&lt;/b>\\n\\[c\\](d) \\*e\\*'
     """
-    escaped = printable(re.sub(r"([\\`*\[\]|#~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text), keep="")
+    escaped = printable(re.sub(r"[\\`*\[\]|#~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text), keep="")
     return escaped.replace("&", "&amp;").replace("<", "&lt;")
 
 

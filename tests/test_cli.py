@@ -13,7 +13,7 @@ import pytest
 
 from lab import cli, figures, report
 from lab.config import experiment
-from lab.figures.run import by_other_axes
+from lab.figures.run import group_by_other_axes
 from lab.results.store import Run
 from lab.results.summary import Summary
 from lab.statistics import Counts, Estimate, LogImpact, compare
@@ -226,7 +226,7 @@ def test_a_column_for_every_point_of_the_other_axes():
     """A shared axis along x and another axis of one regimen: no column pools that regimen."""
     hold = [{"regimen": "hold_out", "coordinates": {"x": x}} for x in (0, 1, 2)]
     push = [{"regimen": "push", "coordinates": {"x": x, "w": w}} for x in (0, 1, 2) for w in (5, 6)]
-    columns = by_other_axes(hold + push, "x")
+    columns = group_by_other_axes(hold + push, "x")
     assert list(columns) == [(("w", 5),), (("w", 6),)]
     assert [len(members) for members in columns.values()] == [6, 6]
 

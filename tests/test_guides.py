@@ -35,9 +35,9 @@ NOT_RUN = {
     "marimo": "serves a page until it is stopped; tests/test_experiments_explore.py runs the notebook without one",
     "PDOC_ALLOW_EXEC=1 python -m pdoc": "tests/test_reference.py runs it",
     "lab check-task": "tests/test_training_check.py checks the same file",
-    "lab sensitivity": "trains 41 conditions; tests/test_sensitivity.py runs a small one",
-    "lab card": "trains thousands of models whatever the config says; tests/test_card.py runs a small one",
-    "lab optimise": "its searches take minutes whatever the config says; tests/test_optimise.py runs a small one",
+    "lab sensitivity": "trains 41 conditions; tests/test_studies_sensitivity.py runs a small one",
+    "lab card": "trains thousands of models whatever the config says; tests/test_studies_card.py runs a small one",
+    "lab optimise": "searches for minutes whatever the config says; tests/test_studies_schedules.py runs a small one",
     "lab experiment": "trains what a claim takes; tests/test_claims_book.py runs a small one",
     "lab run CONFIG": "stands for any config",
 }

@@ -6,7 +6,6 @@ import pytest
 from lab import report
 from lab.config.experiment import ConfigError, parse
 from lab.results import outcomes, summary
-from lab.statistics.quantities import Counts, compute_per_accepted, estimate
 from lab.studies.rejection import Gate, fates
 from lab.tasks import Race, Scratchpad, Shortcut
 from lab.tasks.settings import Settings, parts
@@ -115,35 +114,6 @@ def test_gates_reject_as_recorded_scores_say(tmp_path):
     assert laid.mean_cost == pytest.approx(results.spent.values[1].mean())
     text = report.as_json(results, summary.summarise(results))["conditions"]
     assert text[1]["compute_per_accepted"]["value"] == pytest.approx(row.compute.value)
-
-
-@pytest.mark.parametrize(
-    ("runs", "early", "passing"),
-    [(400, 0.5, 0.25), (64, 0.0, 0.98), (128, 0.0, 0.95), (64, 0.05, 0.9), (16, 0.25, 0.5), (128, 0.2, 0.1)],
-)
-def test_compute_per_accepted_covers_a_known_ratio(runs, early, passing):
-    """A share `early` of all runs is rejected at 1/4: (1 - .75 early) / passing trainings; 1,000 times.
-
-    The standard error of a coverage of .95 is .007, so .915 is 5 of them away; it may well be higher.
-    """
-    random, truth, covered = np.random.default_rng(0), (1 - 0.75 * early) / passing, 0
-    for _ in range(1000):
-        kind = random.random(runs)
-        estimate = compute_per_accepted(np.where(kind < early, 0.25, 1.0), kind > 1 - passing)
-        covered += estimate.low <= truth <= estimate.high
-    assert covered / 1000 > 0.915
-
-
-def test_compute_without_early_rejections_is_that_of_runs():
-    """Then every run costs 1, and trainings per accepted model are runs per accepted model, limits included."""
-    passes = np.arange(64) < 61
-    runs = estimate(Counts(61, 0, 0, 3), "expected_runs")
-    assert compute_per_accepted(np.ones(64), passes) == pytest.approx(runs)
-
-
-def test_nothing_accepted_has_no_end():
-    never = compute_per_accepted([0.5, 1.0], [False, False])
-    assert (never.value, never.high) == (np.inf, np.inf)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from lab.config.experiment import parse
 from lab.machine import surroundings
 from lab.results.store import StoreError
 from lab.studies import estimators as derivatives
+from lab.studies.regimens import Subject
 from lab.training import engine, population
 
 ROOT = Path(lab.__file__).parents[1]
@@ -131,7 +132,7 @@ def test_slopes_through_training_do_not_depend_on_them_either(options, monkeypat
     monkeypatch.setattr(jax, "jit", lowered)
     for changed in ({}, {"jax_enable_x64": True, "jax_default_prng_impl": "rbg", "jax_threefry_partitionable": False}):
         options(**changed)
-        derivatives.pathwise(experiment, experiment.conditions[0], ["push"], [0, 1], width=2)
+        derivatives.pathwise(Subject(experiment, experiment.conditions[0], ("push",)), [0, 1], lanes=2)
     assert texts[0] == texts[1]
 
 

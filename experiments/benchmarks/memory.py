@@ -51,9 +51,11 @@ main(["sensitivity", sys.argv[1], "--seeds", "1024", "--out", sys.argv[2]])
 import sys
 import numpy as np
 from lab.studies import estimators
+from lab.studies.regimens import Subject
 from lab.config.experiment import load
 experiment = load(sys.argv[1])
-estimators.pathwise(experiment, experiment.conditions[0], ["test"], np.arange(1024, dtype=np.uint32), width=1024)
+subject = Subject(experiment, experiment.conditions[0], ("test",))
+estimators.pathwise(subject, np.arange(1024, dtype=np.uint32), lanes=1024)
 """,
 }
 PEAK = """

@@ -240,14 +240,13 @@ def even_onsets() -> "tuple[str, Experiment]":
 
 def profile() -> "tuple[str, Experiment]":
     """Return the profile of `lab sensitivity`, without the pushes."""
-    from lab.config.experiment import parse
+    from lab.config.experiment import from_values, parse
     from lab.studies import sensitivity
 
     plain = parse(PROFILE)
-    text = sensitivity.config(plain, plain.conditions[0], sensitivity.changes(plain.task, ["test"]))
-    values = json.loads(text)
+    values = sensitivity.config(plain, plain.conditions[0], sensitivity.changes(plain.task, ["test"]))
     values["regimens"] = {name: phases for name, phases in values["regimens"].items() if not name.startswith("push")}
-    return "profile", parse(json.dumps(values))
+    return "profile", from_values(values)
 
 
 def compare_prefixes(named: "tuple[str, Experiment]", devices: Sequence[Device]) -> Json:

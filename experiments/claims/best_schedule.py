@@ -18,15 +18,17 @@ depends (on the budget) if it wins at one and is level at the other; else undeci
 """
 
 from lab import claims
-from lab.config.experiment import parse
+from lab.config.experiment import from_values
 from lab.figures.studies import draw_rivals, draw_schedule
 from lab.figures.style import WIDTH, subplots
 from lab.report import estimate_json, optimised_json
 from lab.results import outcomes
 from lab.studies import schedules as optimise
+from lab.studies.study import About
 from lab.words import with_interval
 
 GOAL = optimise.Goal("accepted_aligned", 3)
+EFFORT = optimise.Effort(starts=3, iterations=40)
 SHARES = (0.1, 0.4)  # of training for which the cap would spend the budget
 CAPS = {"race": 0.3, "scratchpad": 0.02, "shortcut": 0.3}
 PAIRS = {"race": 512, "scratchpad": 128, "shortcut": 256}
@@ -39,27 +41,25 @@ def study(experiment, folder, train):
     for share in SHARES:
         own = folder / f"budget-{share:g}"
         own.mkdir(parents=True, exist_ok=True)
-        found = optimise.searches(
-            experiment, condition, TERMS, GOAL, cap, cap * share, count=3, iterations=40,
-            pairs=PAIRS[experiment.task.name], file=own / "search.json",
-        )  # fmt: skip
-        schedules = optimise.beside(experiment, TERMS, cap, cap * share, found)
-        made = parse(optimise.config(experiment, condition, TERMS, schedules, []))
+        problem = optimise.problem(experiment, condition.name, TERMS, GOAL, cap, cap * share)
+        found = optimise.searches(problem, EFFORT._replace(pairs=PAIRS[experiment.task.name]), own / "search.json")
+        schedules = optimise.schedules_to_compare(problem, found)
+        made = from_values(optimise.config(problem, schedules))
         results = outcomes.results(train(made, own / "run"), last_only=True)
         best = list(schedules).index("learned")
-        limits = {"cap": cap, "budget": cap * share, "terms": TERMS, "condition": condition.name}
-        limits["ends"] = [end / experiment.training.steps for end in experiment.ends]
         counted = claims.counted(results, [(min(best, i), max(best, i)) for i in range(len(schedules))])
-        budgets.append(counted | {"search": optimised_json(results, GOAL, limits, found, schedules, [], "")})
+        about = About.of_results(results)
+        search = optimise.Optimised(about, problem, found, schedules, [], "", own / "search.json", own)
+        budgets.append(counted | {"search": optimised_json(search)})
     return {"confidence": experiment.config.confidence, "seeds": len(experiment.seeds), "conditions": {},
             "budgets": budgets}  # fmt: skip
 
 
 def rows(task, budget):
-    """Return a `lab.studies.schedules.Rival` of every schedule at one budget, the best first."""
+    """Return a `lab.studies.schedules.Standing` of every schedule at one budget, the best first."""
     stored = claims.Stored(task, budget)
     found = [
-        optimise.rival(name, *stored.pair("learned", name), GOAL, budget["confidence"],
+        optimise.standing(name, *stored.pair("learned", name), GOAL, budget["confidence"],
                        None if name == "learned" else len(stored.names) - 1)
         for name in stored.names
     ]  # fmt: skip

@@ -28,7 +28,7 @@ import math
 import numpy as np
 
 from lab import claims
-from lab.config.experiment import parse
+from lab.config.experiment import from_values
 from lab.figures.studies import draw_moments
 from lab.figures.style import WIDTH, subplots
 from lab.report import estimate_json
@@ -45,8 +45,8 @@ BATCHES = 16
 def study(experiment, folder, train):
     """Train the profile of the config's only regimen and count it."""
     changed = sensitivity.changes(experiment.task, [TERM], *SIZES[experiment.task.name])
-    text = sensitivity.config(experiment, experiment.conditions[0], changed)
-    results = outcomes.results(train(parse(text), folder), last_only=True)
+    values = sensitivity.config(experiment, experiment.conditions[0], changed)
+    results = outcomes.results(train(from_values(values), folder), last_only=True)
     names = list(map(str, results.condition.values))
     trios = [
         [names.index(f"{side}-{TERM}-{index:03d}") for side in ("up", "down", "push")]
@@ -70,7 +70,7 @@ def calibration(results, trios, difference):
             mine[batch * size : (batch + 1) * size] = True
             own, rest = (np.bincount(joint[part], minlength=16).reshape(4, 4) for part in (mine, ~mine))
             intervals = sensitivity.derivative(Counts(*own.sum(1)), Counts(*own.sum(0)), own, difference)
-            one, other = (sensitivity.of_shares(rest.sum(axis).astype(float)) for axis in (1, 0))
+            one, other = (sensitivity.quantities(rest.sum(axis).astype(float)) for axis in (1, 0))
             for name, interval in intervals.items():
                 with np.errstate(invalid="ignore"):  # inf - inf
                     truth = float(one[name] - other[name]) / difference

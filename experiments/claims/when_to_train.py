@@ -27,7 +27,7 @@ from lab import claims
 from lab.config.experiment import parse
 from lab.figures.style import WIDTH, holds, subplots
 from lab.results import outcomes, summary
-from lab.studies import sensitivity
+from lab.studies import regimens as made
 from lab.words import estimate_from_json, estimate_json
 
 BUDGETS, SHOWN = (1, 3, 100), (1, 100)
@@ -97,13 +97,13 @@ def refined(experiment, axes, y, places):
         row = (own for own in experiment.conditions if own.regimen == regimen)
         return next(own for own in row if own.coordinates.get(axes[0], y) == y)
 
-    held, test = first("hold_out"), sensitivity.place(experiment.task, "test")
-    regimens = {"hold_out": sensitivity.phases(experiment, held)}
+    held, test = first("hold_out"), made.column(experiment.task, "test")
+    regimens = {"hold_out": made.phases(experiment, held)}
     for index, (window, weight) in enumerate(places):
-        table = sensitivity.settings(first(window))
+        table = made.values_by_segment(first(window))
         table[table[:, test] != 0, test] = weight
-        regimens[f"cell-{index:02d}"] = sensitivity.phases(experiment, first(window), table)
-    head = sensitivity.around(experiment, held, f"{experiment.name}-{y:g}".replace(".", "_"), "Where is the boundary?")
+        regimens[f"cell-{index:02d}"] = made.phases(experiment, first(window), table)
+    head = made.config_head(experiment, held, f"{experiment.name}-{y:g}".replace(".", "_"), "Where is the boundary?")
     seeds = {"first": experiment.seeds[0] + APART, "count": len(experiment.seeds)}
     return json.dumps({**head, "seeds": seeds, "baseline": "hold_out", "regimens": regimens})
 

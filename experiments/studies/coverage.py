@@ -18,23 +18,30 @@ import itertools
 import json
 import math
 import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy.stats import binom, kstest
 
 from experiments.studies import published_intervals
-from lab.decision import budget_from_shares
+from lab.decision import accepted_aligned
 from lab.figures import GREY, save
 from lab.figures.style import matplotlib, subplots
 from lab.ideas import Discrete, fit_field
 from lab.ideas.beliefs import belief_about
 from lab.statistics import (
+    PARTS,
     Comparison,
     Counts,
+    Estimate,
     compare,
     decided,
     draw_shares,
@@ -78,14 +85,20 @@ RARE = {
 }
 EXPECTED = (0.1, 0.4, 1.2, 2.8, 5, 10)
 EQUAL = (2, 5, 20, 50, 100)  # regimens that do not differ
+MODELS = 4_096  # of a regimen where an outcome is rare
+ODDS_RATIO = "odds ratio, score (the lab's)"
+CONFIDENCE = 0.95
+
+Row = dict[str, Any]  # of the JSON
+Shares = Float[np.ndarray, "4"]
 
 
-def shares(base, passes, fooled):
+def shares(base: float, passes: float, fooled: float) -> Shares:
     """Return the shares of the four outcomes."""
     return np.array([base * passes, base * (1 - passes), (1 - base) * fooled, (1 - base) * (1 - fooled)])
 
 
-def joint_shares(first, second, common):
+def joint_shares(first: Shares, second: Shares, common: float) -> Float[np.ndarray, "4 4"]:
     """Return joint shares of two regimens; a part `common` of the seeds ends as alike as the margins allow."""
     alike = np.minimum(first, second)
     rest = first - alike, second - alike
@@ -93,7 +106,7 @@ def joint_shares(first, second, common):
     return common * together + (1 - common) * np.outer(first, second)
 
 
-def truths(first, second):
+def truths(first: Shares, second: Shares) -> dict[str, float]:
     """Return the true log impacts: likelihood ratio, base rate, net."""
     net, base = (
         math.log(first[0] / first[2] * second[2] / second[0]),
@@ -102,22 +115,23 @@ def truths(first, second):
     return {"likelihood_ratio": net - base, "base_rate": base, "net": net}
 
 
-def accepted(counts, runs, confidence=0.95):
+def accepted(counts: Counts, runs: int, confidence: float = CONFIDENCE) -> Estimate:
     """Return the `Estimate` of P(accepted is aligned) of one regimen."""
+    return from_draws(lambda cells: accepted_aligned(cells, runs), draw_shares(counts.cells), confidence)
 
-    def value(cells):
-        return budget_from_shares(*(cells / cells.sum(0))[:3], runs).accepted_aligned
 
-    return from_draws(value, draw_shares(counts.cells), confidence)
+def covers(estimate: Any, truth: float) -> bool:
+    """Return whether an interval holds the truth."""
+    return bool(estimate.low <= truth <= estimate.high)
 
 
 # --- one table, exactly -------------------------------------------------------------------------------------------
 
 
-def one_table(task):
+def one_table(task: tuple[str, tuple[int, int]]) -> list[Row]:
     """Return rows of exact coverage of one method for one pair of group sizes."""
     name, (n1, n2) = task
-    method = odds_ratio_interval if name == "odds ratio, score (the lab's)" else RATIO_METHODS[name]
+    method = odds_ratio_interval if name == ODDS_RATIO else RATIO_METHODS[name]
     limits = np.array([[method(a, n1, b, n2) for b in range(n2 + 1)] for a in range(n1 + 1)])
     rows = []
     for p1, p2 in RATES:
@@ -139,7 +153,7 @@ def one_table(task):
     return rows
 
 
-def one_rate(trials):
+def one_rate(trials: int) -> list[Row]:
     """Return exact coverage of Wilson's interval over a grid of rates."""
     limits = np.array([wilson_interval(successes, trials) for successes in range(trials + 1)])
     rows = []
@@ -153,209 +167,262 @@ def one_rate(trials):
 # --- comparisons, budgets, fields: by simulation ------------------------------------------------------------------
 
 
-def comparisons(task):
+def covered_impacts(tables: Float[np.ndarray, "repeat 4 4"], true: dict[str, float], shared: bool) -> dict[str, int]:
+    """Return for each part of the log impact how many of its intervals hold the truth."""
+    covered = dict.fromkeys(PARTS, 0)
+    for table in tables:
+        impact = compare(Counts(*table.sum(1)), Counts(*table.sum(0)), table if shared else None)
+        for part in covered:
+            covered[part] += covers(getattr(impact, part), true[part])
+    return covered
+
+
+def covered_budgets(tables: Float[np.ndarray, "repeat 4 4"], first: Shares, budgets: Sequence[int]) -> dict[int, int]:
+    """Return for each budget how many intervals of P(accepted is aligned) hold the truth."""
+    true = {runs: float(accepted_aligned(first, runs)) for runs in budgets}
+    covered = dict.fromkeys(budgets, 0)
+    for table in tables:
+        for runs in budgets:
+            covered[runs] += covers(accepted(Counts(*table.sum(1)), runs), true[runs])
+    return covered
+
+
+def comparisons(task: tuple[str, int, float | None, int, int]) -> list[Row]:
     """Return how often the intervals of log impacts and of budgets hold the truth."""
     name, seeds, common, repeats, seed = task
     first, second = (shares(*regimen) for regimen in SCENARIOS[name])
     random = np.random.default_rng([seed, seeds, list(SCENARIOS).index(name), int(10 * (common or 0))])
     joint = np.outer(first, second) if common is None else joint_shares(first, second, common)
-    true, held = truths(first, second), dict.fromkeys(("likelihood_ratio", "base_rate", "net"), 0)
-    budget_truth = {runs: budget_from_shares(*first[:3], runs).accepted_aligned for runs in BUDGETS}
-    budgets_held = dict.fromkeys(BUDGETS, 0)
-    for table in random.multinomial(seeds, joint.ravel(), repeats).reshape(-1, 4, 4):
-        counts = Counts(*table.sum(1)), Counts(*table.sum(0))
-        for part, own in compare(*counts, None if common is None else table)._asdict().items():
-            held[part] += own.low <= true[part] <= own.high
-        if common is not None:
-            continue
-        for runs, value in budget_truth.items():
-            own = accepted(counts[0], runs)
-            budgets_held[runs] += own.low <= value <= own.high
-    where = {"scenario": name, "seeds": seeds, "shared": common, "repeats": repeats}
-    rows = [{**where, "quantity": f"log impact, {part}", "coverage": times / repeats} for part, times in held.items()]
+    tables = random.multinomial(seeds, joint.ravel(), repeats).reshape(-1, 4, 4)
+    about = {"scenario": name, "seeds": seeds, "shared": common, "repeats": repeats}
+    covered = covered_impacts(tables, truths(first, second), common is not None)
+    rows = [{**about, "quantity": f"log impact, {part}", "coverage": n / repeats} for part, n in covered.items()]
     if common is None:
         rows += [
-            {**where, "quantity": f"P(accepted aligned), {runs} runs", "coverage": times / repeats}
-            for runs, times in budgets_held.items()
+            {**about, "quantity": f"P(accepted aligned), {runs} runs", "coverage": n / repeats}
+            for runs, n in covered_budgets(tables, first, BUDGETS).items()
         ]
     return rows
 
 
-def rare(task):
+def rare(task: tuple[str, float, float | None, int, int]) -> list[Row]:
     """Return how often the intervals of log impacts hold the truth where an outcome is rare."""
     name, expected, common, repeats, seed = task
-    first, second = (np.array([*cells, 4_096 - sum(cells)]) / 4_096 for cells in RARE[name](expected))
+    first, second = (np.array([*cells, MODELS - sum(cells)]) / MODELS for cells in RARE[name](expected))
     random = np.random.default_rng([seed, 55, list(RARE).index(name), int(10 * expected), int(10 * (common or 0))])
     joint = np.outer(first, second) if common is None else joint_shares(first, second, common)
     if name == "seeds that differ":  # rather than as alike as the margins allow
-        joint = np.diag([800, 400, 800, 2096 - 2 * expected]) / 4_096
-        joint[2, 3] = joint[3, 2] = expected / 4_096
-    true = truths(joint.sum(1), joint.sum(0))
-    held, budget = dict.fromkeys(true, 0), 0
-    value = budget_from_shares(*first[:3], 10).accepted_aligned
-    for table in random.multinomial(4_096, joint.ravel(), repeats).reshape(-1, 4, 4):
-        counts = Counts(*table.sum(1)), Counts(*table.sum(0))
-        for part, own in compare(*counts, None if common is None else table)._asdict().items():
-            held[part] += own.low <= true[part] <= own.high
-        if common is None:
-            own = accepted(counts[0], 10)
-            budget += own.low <= value <= own.high
-    where = {"scenario": f"{expected:g} {name}", "seeds": 4_096, "shared": common, "repeats": repeats}
+        joint = np.diag([800, 400, 800, 2096 - 2 * expected]) / MODELS
+        joint[2, 3] = joint[3, 2] = expected / MODELS
+    tables = random.multinomial(MODELS, joint.ravel(), repeats).reshape(-1, 4, 4)
+    about = {"scenario": f"{expected:g} {name}", "seeds": MODELS, "shared": common, "repeats": repeats}
     kind = "rare outcomes"
-    rows = [{**where, "quantity": f"log impact of {kind}, {part}", "coverage": n / repeats} for part, n in held.items()]
+    covered = covered_impacts(tables, truths(joint.sum(1), joint.sum(0)), common is not None)
+    rows = [
+        {**about, "quantity": f"log impact of {kind}, {part}", "coverage": n / repeats} for part, n in covered.items()
+    ]
     if common is None:
-        rows.append({**where, "quantity": f"P(accepted aligned) of {kind}, 10 runs", "coverage": budget / repeats})
+        budget = covered_budgets(tables, first, (10,))[10]
+        rows.append({**about, "quantity": f"P(accepted aligned) of {kind}, 10 runs", "coverage": budget / repeats})
     return rows
 
 
-def selection(task):
+def selection(task: tuple[int, float, int, int]) -> list[Row]:
     """Return how often the interval of the best of equal regimens holds the truth, and how often none is called so."""
     count, common, repeats, seed = task
-    own, seeds = shares(0.35, 0.85, 0.15), 256
+    regimen, seeds = shares(0.35, 0.85, 0.15), 256
     random = np.random.default_rng([seed, 66, count, int(100 * common)])
-    held, calm = dict.fromkeys(BUDGETS, 0), dict.fromkeys(BUDGETS, 0)
+    covered, calm = dict.fromkeys(BUDGETS, 0), dict.fromkeys(BUDGETS, 0)
     for _ in range(repeats):
-        cells = random.choice(4, (count, seeds), p=own)
-        cells = np.where(random.random(seeds) < common, random.choice(4, seeds, p=own), cells)
+        cells = random.choice(4, (count, seeds), p=regimen)
+        cells = np.where(random.random(seeds) < common, random.choice(4, seeds, p=regimen), cells)
         counts = [Counts(*np.bincount(row, minlength=4)) for row in cells]
         drawn = np.moveaxis(shared_posterior(cells, seed=int(random.integers(2**31))), -1, 0)
         for runs in BUDGETS:
-            seen = budget_from_shares(*np.transpose([each.cells for each in counts])[:3] / seeds, runs).accepted_aligned
-            best = accepted(counts[int(seen.argmax())], runs, family_wise(0.95, count))
-            truth = float(budget_from_shares(*own[:3], runs).accepted_aligned)
-            held[runs] += best.low <= truth <= best.high
-            values = budget_from_shares(*drawn[:3], runs).accepted_aligned
-            first = values == values.max(1, keepdims=True)
-            equal = seen == seen.max()
-            calm[runs] += equal.all() or (first / first.sum(1, keepdims=True)).mean(0)[equal].sum() < 0.975
-    where = {"scenario": f"best of {count}", "seeds": seeds, "shared": common, "repeats": repeats}
+            estimates = accepted_aligned(np.transpose([condition.cells for condition in counts]), runs)
+            best = accepted(counts[int(estimates.argmax())], runs, family_wise(CONFIDENCE, count))
+            covered[runs] += covers(best, float(accepted_aligned(regimen, runs)))
+            calm[runs] += none_is_best(estimates, accepted_aligned(drawn, runs))
+    about = {"scenario": f"best of {count}", "seeds": seeds, "shared": common, "repeats": repeats}
     return [
-        {**where, "quantity": f"{what}, {runs} runs", "coverage": times[runs] / repeats}
-        for what, times in (("best of equal regimens", held), ("no best of equal regimens said", calm))
+        {**about, "quantity": f"{what}, {runs} runs", "coverage": times[runs] / repeats}
+        for what, times in (("best of equal regimens", covered), ("no best of equal regimens said", calm))
         for runs in BUDGETS
     ]
 
 
-def fields(task):
+def none_is_best(estimates: Float[np.ndarray, " condition"], drawn: Float[np.ndarray, "draw condition"]) -> bool:
+    """Return whether no regimen is called the best for sure."""
+    first = drawn == drawn.max(1, keepdims=True)
+    equal = estimates == estimates.max()
+    probability = (first / first.sum(1, keepdims=True)).mean(0)
+    return bool(equal.all() or probability[equal].sum() < (1 + CONFIDENCE) / 2)
+
+
+def fields(task: tuple[float, float, int, int, int, int]) -> list[Row]:
     """Return how often the intervals of a fitted field hold its mean and correlation."""
     a, b, ideas, runs, repeats, seed = task
     random = np.random.default_rng([seed, 77, ideas, runs])
-    held = {"mean": 0, "correlation": 0}
+    covered = {"mean": 0, "correlation": 0}
     for _ in range(repeats):
-        aligned = random.binomial(runs, random.beta(a, b, ideas))
+        aligned = random.binomial(runs, random.beta(a, b, ideas)).tolist()
         try:
-            fit = fit_field([(int(own), runs - int(own)) for own in aligned])
+            fit = fit_field([(of_idea, runs - of_idea) for of_idea in aligned])
         except ValueError:  # no idea with both outcomes: no answer is no cover
             continue
-        held["mean"] += fit.propensity.low <= a / (a + b) <= fit.propensity.high
-        held["correlation"] += fit.correlation.low <= 1 / (a + b + 1) <= fit.correlation.high
-    where = {"scenario": f"Beta({a:g}, {b:g}), {ideas} ideas", "seeds": runs, "shared": None, "repeats": repeats}
-    return [{**where, "quantity": f"field, {part}", "coverage": times / repeats} for part, times in held.items()]
+        covered["mean"] += covers(fit.propensity, a / (a + b))
+        covered["correlation"] += covers(fit.correlation, 1 / (a + b + 1))
+    about = {"scenario": f"Beta({a:g}, {b:g}), {ideas} ideas", "seeds": runs, "shared": None, "repeats": repeats}
+    return [{**about, "quantity": f"field, {part}", "coverage": n / repeats} for part, n in covered.items()]
 
 
 # --- stopping -----------------------------------------------------------------------------------------------------
 
 
-def stopping(task):
+def stopping(task: tuple[str, str, int, int]) -> list[Row]:
     """Return what a rule for stopping does: coverage at the stop and seeds used, or how often it decides wrongly."""
     rule, name, repeats, seed = task
     first, second = (shares(*regimen) for regimen in SCENARIOS[name])
     random = np.random.default_rng([seed, 99, len(rule), list(SCENARIOS).index(name)])
     joint, true = joint_shares(first, second, 0.5).ravel(), truths(first, second)["net"]
-    most, looks = 2_000, (5 if rule == "planned looks" else 20)
+    most, looks = 2_000, (PLANNED_LOOKS if rule == "planned looks" else 20)
     right = used = 0
     for _ in range(repeats):
         cells = random.choice(16, size=most, p=joint)
-        done = False
+        done, seeds = False, 0
         for look in range(1, looks + 1):
             seeds = most * look // looks
-            table = np.bincount(cells[:seeds], minlength=16).reshape(4, 4)
-            one = Comparison("first", Counts(*table.sum(1)), "second", Counts(*table.sum(0)), table)
-            if rule == "width":
-                done = narrow(one, "net", 1.0)
-            elif rule == "every look at 95%":
-                _, low, high = compare(one.counts, one.other, table).net
-                done = low > 0 or high < 0
-            else:
-                done = decided(one, "net", 5 if rule == "planned looks" else None)
+            done = is_done(rule, *two_regimens(cells[:seeds]))
             if done:
                 break
         used += seeds
-        _, low, high = compare(one.counts, one.other, table).net
         # a decision is wrong where nothing differs
-        right += (low <= true <= high) if rule == "width" else not done
+        right += covers(compare(*two_regimens(cells[:seeds])).net, true) if rule == "width" else not done
     return [
         {"rule": rule, "scenario": name, "repeats": repeats, "right": right / repeats, "mean_seeds": used / repeats}
     ]
 
 
+PLANNED_LOOKS = 5
+
+
+def two_regimens(cells: Int[np.ndarray, " seed"]) -> tuple[Counts, Counts, Int[np.ndarray, "4 4"]]:
+    """Return the counts of two regimens and their joint counts from the joint cells of their seeds."""
+    table = np.bincount(cells, minlength=16).reshape(4, 4)
+    return Counts(*table.sum(1)), Counts(*table.sum(0)), table
+
+
+def is_done(rule: str, first: Counts, second: Counts, joint: Int[np.ndarray, "4 4"]) -> bool:
+    """Return whether a rule stops."""
+    comparison = Comparison("first", first, "second", second, joint)
+    if rule == "width":
+        return narrow(comparison, "net", 1.0)
+    if rule == "every look at 95%":
+        net = compare(first, second, joint).net
+        return net.low > 0 or net.high < 0
+    return decided(comparison, "net", PLANNED_LOOKS if rule == "planned looks" else None)
+
+
 # --- simulation-based calibration ---------------------------------------------------------------------------------
 
 
-def ranks(task):
+def ranks(task: tuple[str, int, int]) -> tuple[str, list[float]]:
     """Return ranks of parameters drawn from the prior in their posterior, as shares in (0, 1)."""
     kind, repeats, seed = task
     random = np.random.default_rng([seed, 123, len(kind)])
-    found = []
-    for _ in range(repeats):
-        if kind == "two regimens, shared seeds":
-            joint = random.dirichlet(np.full(16, 1 / 8))
-            cells = np.stack(np.unravel_index(random.choice(16, size=100, p=joint), (4, 4)))
-            drawn = shared_posterior(cells, draws=2_000, seed=int(random.integers(2**31)))
-            own = joint.reshape(4, 4)
-            gain = drawn[:, 0, :2].sum(1) - drawn[:, 1, :2].sum(1)  # of P(A)
-            found.append(float((gain < own[:2].sum() - own[:, :2].sum()).mean()))
-        elif kind == "budget of 3 runs":
-            own = random.dirichlet(np.full(4, 0.5))
-            cells = random.choice(4, size=100, p=own)
-            drawn = shared_posterior(cells[None], draws=2_000, seed=int(random.integers(2**31)))[:, 0]
-            value = budget_from_shares(*own[:3], 3).accepted_aligned
-            found.append(float((budget_from_shares(*drawn.T[:3], 3).accepted_aligned < value).mean()))
-        else:  # an idea with a noisy test
-            prior = Discrete(tuple(np.linspace(0, 1, 41)), (1 / 41,) * 41)
-            place = random.integers(41)
-            theta = prior.values[place]
-            passes = int(random.binomial(20, 0.9 * theta + 0.2 * (1 - theta)))
-            posterior = belief_about(passes, 20 - passes, prior, 0.9, 0.2).weights
-            # ties are broken at random
-            found.append(float(posterior[:place].sum() + random.random() * posterior[place]))
-    return kind, found
+    return kind, [RANKS[kind](random) for _ in range(repeats)]
 
 
-def figure(data):
+def rank_of_a_gain(random: np.random.Generator) -> float:
+    """Return the rank of the change of P(A) between two regimens that share seeds."""
+    joint = random.dirichlet(np.full(16, 1 / 8))
+    cells = np.stack(np.unravel_index(random.choice(16, size=100, p=joint), (4, 4)))
+    drawn = shared_posterior(cells, draws=2_000, seed=int(random.integers(2**31)))
+    table = joint.reshape(4, 4)
+    gain = drawn[:, 0, :2].sum(1) - drawn[:, 1, :2].sum(1)
+    return float((gain < table[:2].sum() - table[:, :2].sum()).mean())
+
+
+def rank_of_a_budget(random: np.random.Generator) -> float:
+    """Return the rank of P(accepted is aligned) of three runs."""
+    regimen = random.dirichlet(np.full(4, 0.5))
+    cells = random.choice(4, size=100, p=regimen)
+    drawn = shared_posterior(cells[None], draws=2_000, seed=int(random.integers(2**31)))[:, 0]
+    return float((accepted_aligned(drawn.T, 3) < accepted_aligned(regimen, 3)).mean())
+
+
+def rank_of_a_propensity(random: np.random.Generator) -> float:
+    """Return the rank of the propensity of an idea with a noisy test; ties are broken at random."""
+    prior = Discrete(tuple(np.linspace(0, 1, 41)), (1 / 41,) * 41)
+    true = random.integers(41)
+    theta = prior.values[true]
+    passes = int(random.binomial(20, 0.9 * theta + 0.2 * (1 - theta)))
+    posterior = belief_about(passes, 20 - passes, prior, 0.9, 0.2).weights
+    return float(posterior[:true].sum() + random.random() * posterior[true])
+
+
+RANKS: dict[str, Callable[[np.random.Generator], float]] = {
+    "two regimens, shared seeds": rank_of_a_gain,
+    "budget of 3 runs": rank_of_a_budget,
+    "propensity of an idea": rank_of_a_propensity,
+}
+
+
+# --- figure and summary -------------------------------------------------------------------------------------------
+
+
+def coverages(data: Row, one_table: Callable[[Row], bool]) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Return method -> coverages of single tables, and of what was simulated.
+
+    Args:
+        data: as stored.
+        one_table: which rows of single tables count.
+    """
+    exact: dict[str, list[float]] = {}
+    for row in data["one_table"]:
+        if one_table(row):
+            exact.setdefault(row["method"], []).append(row["coverage"])
+    simulated: dict[str, list[float]] = {}
+    for row in data["simulated"]:
+        kind = row["quantity"].split(",")[0]
+        simulated.setdefault(kind if row["shared"] is None else f"{kind}, shared seeds", []).append(row["coverage"])
+    return exact, simulated
+
+
+def figure(data: Row) -> Figure:
     """Coverage of one-table intervals, of comparisons, and the ranks' distance from uniform."""
     fig, axes = subplots(1, 3, figsize=(9.5, 3.4), gridspec_kw={"width_ratios": [1.1, 1.3, 1.1]})
-    groups = {}
-    for row in data["one_table"]:
-        groups.setdefault(row["method"], []).append(row["coverage"])
-    dots(axes[0], groups, "exact coverage of one table")
-    groups = {}
-    for row in data["simulated"]:
-        kind = row["quantity"].split(",")[0] + (", shared seeds" if row["shared"] is not None else "")
-        groups.setdefault(kind, []).append(row["coverage"])
+    exact, simulated = coverages(data, lambda row: True)
     for row in data["stopping"]:
         kind = {"width": "log impact, stopped at a width"}.get(row["rule"], f"no false decision, {row['rule']}")
-        groups.setdefault(kind, []).append(row["right"])
-    dots(axes[1], groups, "simulated coverage")
-    for index, (kind, found) in enumerate(data["ranks"].items()):
-        places = np.sort(found["ranks"])
-        gap = np.arange(1, len(places) + 1) / len(places) - places
-        colour = matplotlib.colormaps["viridis"](index / len(data["ranks"]))
-        axes[2].plot(places, gap, linewidth=1, color=colour, label=kind)
-    band = 1.63 / math.sqrt(len(places))  # Kolmogorov's 99% point
-    axes[2].axhspan(-band, band, color=GREY, alpha=0.15, linewidth=0)
-    axes[2].set_xlabel("rank in the posterior")
-    axes[2].set_ylabel("empirical - uniform")
-    axes[2].set_ylim(-2 * band, 1.2 * band)
-    axes[2].legend(fontsize="x-small", frameon=False, loc="lower center")
+        simulated.setdefault(kind, []).append(row["right"])
+    draw_coverages(axes[0], exact, "exact coverage of one table")
+    draw_coverages(axes[1], simulated, "simulated coverage")
+    draw_ranks(axes[2], {kind: np.sort(study["ranks"]) for kind, study in data["ranks"].items()})
     return fig
 
 
-def dots(ax, groups, text):
+def draw_ranks(ax: Axes, ranks_of: dict[str, Float[np.ndarray, " rank"]]) -> None:
+    """Draw how far ranks are from uniform, with Kolmogorov's 99% band."""
+    band = 0.0
+    for index, (kind, ordered) in enumerate(ranks_of.items()):
+        gap = np.arange(1, len(ordered) + 1) / len(ordered) - ordered
+        colour = matplotlib.colormaps["viridis"](index / len(ranks_of))
+        ax.plot(ordered, gap, linewidth=1, color=colour, label=kind)
+        band = 1.63 / math.sqrt(len(ordered))  # Kolmogorov's 99% point
+    ax.axhspan(-band, band, color=GREY, alpha=0.15, linewidth=0)
+    ax.set_xlabel("rank in the posterior")
+    ax.set_ylabel("empirical - uniform")
+    ax.set_ylim(-2 * band, 1.2 * band)
+    ax.legend(fontsize="x-small", frameon=False, loc="lower center")
+
+
+def draw_coverages(ax: Axes, groups: dict[str, list[float]], text: str) -> None:
+    """Draw a mark per setting, a row per method."""
     for row, (name, values) in enumerate(groups.items()):
         good = not name.startswith(("Katz", "Walter", "MOVER", "no false decision, every look"))
         ax.plot(np.clip(values, 0.7, 1), np.full(len(values), row), "|", color="#0072B2" if good else "#D55E00")
-    ax.set_yticks(range(len(groups)), groups, fontsize="x-small")
+    ax.set_yticks(range(len(groups)), list(groups), fontsize="x-small")
     ax.set_ylim(len(groups) - 0.5, -0.5)
     ax.axvline(0.95, color="black", linewidth=0.6, linestyle=":")
     ax.set_xlim(0.69, 1.005)
@@ -363,8 +430,8 @@ def dots(ax, groups, text):
     ax.set_xlabel(text)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
@@ -375,32 +442,34 @@ def main():
         save(figure, json.loads((options.out / "calibration.json").read_text()), options.out, "calibration")
         return
     repeats, seed = options.repeats, options.seed
-    names = [*RATIO_METHODS, "odds ratio, score (the lab's)"]
+    names = [*RATIO_METHODS, ODDS_RATIO]
     shared = (None, 0.5, 1.0)
     rules = [("width", name) for name in ("moderate", "early push")]
     rules += [(rule, "identical") for rule in ("every look at 95%", "planned looks", "confidence sequence")]
-    kinds = ["two regimens, shared seeds", "budget of 3 runs", "propensity of an idea"]
-    sparse = [(*where, *part) for *where, part in itertools.product(RARE, EXPECTED, [(None,), (0.5,), (1.0,)])]
-    sparse = [where for where in sparse if where[0] != "seeds that differ" or where[2] == 1.0]
+    sparse = [
+        setting
+        for setting in itertools.product(RARE, EXPECTED, shared)
+        if setting[0] != "seeds that differ" or setting[2] == 1.0
+    ]
     with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
         exact = pool.map(one_table, itertools.product(names, SIZES))
         simulated = pool.map(
-            comparisons, [(*where, repeats, seed) for where in itertools.product(SCENARIOS, SEEDS, shared)]
+            comparisons, [(*setting, repeats, seed) for setting in itertools.product(SCENARIOS, SEEDS, shared)]
         )
-        uncommon = pool.map(rare, [(*where, repeats, seed) for where in sparse])
-        equals = [(*where, repeats // 2, seed) for where in itertools.product(EQUAL, (0.0, 0.5, 0.95))]
+        uncommon = pool.map(rare, [(*setting, repeats, seed) for setting in sparse])
+        equals = [(*setting, repeats // 2, seed) for setting in itertools.product(EQUAL, (0.0, 0.5, 0.95))]
         chosen = pool.map(selection, equals)
         fitted = pool.map(fields, [(1, 1, 20, 50, repeats // 4, seed), (2, 6, 10, 200, repeats // 4, seed)])
         stopped = pool.map(stopping, [(*rule, repeats // 2, seed) for rule in rules])
-        ranked = pool.map(ranks, [(kind, 2 * repeats, seed) for kind in kinds])
+        ranked = pool.map(ranks, [(kind, 2 * repeats, seed) for kind in RANKS])
         data = {
             "seed": seed,
             "one_table": list(itertools.chain(*exact, *map(one_rate, (20, 100, 1000)))),
             "simulated": list(itertools.chain(*simulated, *uncommon, *chosen, *fitted)),
             "stopping": list(itertools.chain(*stopped)),
             "ranks": {
-                kind: {"kolmogorov_p": float(kstest(found, "uniform").pvalue), "ranks": np.round(found, 4).tolist()}
-                for kind, found in ranked
+                kind: {"kolmogorov_p": float(kstest(of_kind, "uniform").pvalue), "ranks": np.round(of_kind, 4).tolist()}
+                for kind, of_kind in ranked
             },
         }
     data["caption"] = (
@@ -414,21 +483,21 @@ def main():
     print(path)
 
 
-def summary(data):
+def usual(row: Row) -> bool:
+    """Return whether a single table has rates that all intervals of the lab are made for."""
+    return "rates" in row and min(row["rates"]) >= 0.05 and max(row["rates"]) <= 0.95
+
+
+def summary(data: Row) -> list[tuple[str, int, str, str]]:
     """Return (what, settings, lowest, mean) of every method: the rows of the README's table."""
-    groups = {}
-    for row in data["one_table"]:
-        if "rates" in row and min(row["rates"]) >= 0.05 and max(row["rates"]) <= 0.95:
-            groups.setdefault(row["method"], []).append(row["coverage"])
-    for row in data["simulated"]:
-        kind = row["quantity"].split(",")[0] + (", shared seeds" if row["shared"] is not None else "")
-        groups.setdefault(kind, []).append(row["coverage"])
+    exact, simulated = coverages(data, usual)
+    groups = {**exact, **simulated}
     for row in data["stopping"]:
         kind = {"width": "log impact, stopped at a width"}.get(row["rule"], f"no false decision: {row['rule']}")
         groups.setdefault(kind, []).append(row["right"])
     return [
-        (name, len(own), bound(min(own), upwards=False, digits=3), number(sum(own) / len(own)))
-        for name, own in groups.items()
+        (name, len(values), bound(min(values), upwards=False, digits=3), number(sum(values) / len(values)))
+        for name, values in groups.items()
     ]
 
 

@@ -49,7 +49,7 @@ from matplotlib.lines import Line2D
 from tueplots import figsizes
 
 from experiments.studies import ROOT
-from lab.config.experiment import Condition, Experiment, parse
+from lab.config.experiment import Condition, Experiment, from_values, parse
 from lab.figures import GREY, save
 from lab.figures.style import Figure, subplots
 from lab.results import outcomes
@@ -157,10 +157,10 @@ class Clock:
 def count_differences(experiment: Experiment, condition: Condition, step: float) -> Differences:
     """Train with the weight raised and lowered in every segment, on shared seeds."""
     changed = sensitivity.changes(experiment.task, [TERM], step)
-    values = json.loads(sensitivity.config(experiment, condition, changed))
+    values = sensitivity.config(experiment, condition, changed)
     values["regimens"] = {name: phases for name, phases in values["regimens"].items() if not name.startswith("push")}
     with tempfile.TemporaryDirectory() as folder:
-        run = engine.run(parse(json.dumps(values)), Path(folder, "run"))
+        run = engine.run(from_values(values), Path(folder, "run"))
         results = outcomes.results(run, last_only=True)
     aligned: xr.DataArray = outcomes.classify(results)["aligned"]
     names = list(map(str, results.condition.values))
@@ -216,15 +216,15 @@ def measure(task: str, scale: float, first: int) -> Json:
         differences = count_differences(experiment, experiment.conditions[0], setting.step)
     rows = {"counted": counted(differences, setting.step)}
     with clock.timed("evolution"):
-        evolved = estimators.evolution(*subject, setting.sigma, seeds, first + 10 * seeds)["base_rate"]
+        evolved = estimators.evolution(subject, setting.sigma, seeds, first + 10 * seeds)["base_rate"]
     rows["evolution"] = Derivative(evolved.values[:, 0], evolved.errors[:, 0])
     slopes = {}
     for name, dtype in (("pathwise", jnp.float32), ("pathwise64", jnp.float64)):
         with clock.timed(name):
-            slopes[name] = estimators.pathwise(*subject, fewer, dtype=dtype)[:, :, 0].astype(float)
+            slopes[name] = estimators.pathwise(subject, fewer, dtype=dtype)[:, :, 0].astype(float)
         rows[name] = Derivative(slopes[name].mean(0), slopes[name].std(0) / math.sqrt(len(fewer)))
     with clock.timed("surrogate"):
-        early = estimators.surrogate(*subject, fewer)
+        early = estimators.surrogate(subject, fewer)
     rows["surrogate"] = Derivative(early.slopes.values[:, 0], early.slopes.errors[:, 0])
     return {
         "step": setting.step,

@@ -4,15 +4,18 @@ Each takes x1, n1, x2, n2 and the confidence and returns (low, high); (nan, nan)
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.stats import beta, norm
 
 from lab.statistics import wilson_interval
+from lab.statistics.score import root_between
+
+Limits = tuple[float, float]
 
 
-def katz(x1, n1, x2, n2, confidence=0.95):
+def katz(x1: float, n1: float, x2: float, n2: float, confidence: float = 0.95) -> Limits:
     """Katz et al. (Biometrics 34:469, 1978), for likelihood ratios Simel et al. (J. Clin. Epidemiol. 44:763, 1991)."""
     if not x1 or not x2:
         return math.nan, math.nan
@@ -21,21 +24,33 @@ def katz(x1, n1, x2, n2, confidence=0.95):
     return math.exp(middle - half), math.exp(middle + half)
 
 
-def walter(x1, n1, x2, n2, confidence=0.95):
+def walter(x1: float, n1: float, x2: float, n2: float, confidence: float = 0.95) -> Limits:
     """Walter (Biometrika 62:371, 1975): the same with 1/2 added to every count and total."""
     return katz(x1 + 0.5, n1 + 0.5, x2 + 0.5, n2 + 0.5, confidence)
 
 
-def jeffreys_interval(successes, trials, confidence=0.95):
+def jeffreys_interval(successes: float, trials: float, confidence: float = 0.95) -> Limits:
     """Equal-tailed interval of the Jeffreys posterior."""
     tail = (1 - confidence) / 2
     low, high = beta.ppf([tail, 1 - tail], successes + 0.5, trials - successes + 0.5)
     return (float(low) if successes else 0.0), (float(high) if successes < trials else 1.0)
 
 
-def mover(x1, n1, x2, n2, confidence=0.95, one_sample=wilson_interval, middle=None):
+def share(successes: float, trials: float) -> float:
+    """Plain estimate of a proportion."""
+    return successes / trials
+
+
+def mover(
+    x1: float,
+    n1: float,
+    x2: float,
+    n2: float,
+    confidence: float = 0.95,
+    one_sample: Callable[[float, float, float], Limits] = wilson_interval,
+    middle: Callable[[float, float], float] = share,
+) -> Limits:
     """Donner and Zou (Stat. Methods Med. Res. 21:347, 2012): from an interval and an estimate of each proportion."""
-    middle = middle or (lambda x, n: x / n)
     p1, p2 = middle(x1, n1), middle(x2, n2)
     (l1, u1), (l2, u2) = one_sample(x1, n1, confidence), one_sample(x2, n2, confidence)
     product = p1 * p2
@@ -45,19 +60,22 @@ def mover(x1, n1, x2, n2, confidence=0.95, one_sample=wilson_interval, middle=No
     return (low / low_scale if low_scale else 0.0), (high / high_scale if high_scale > 0 else math.inf)
 
 
-def mover_jeffreys(x1, n1, x2, n2, confidence=0.95):
+def mover_jeffreys(x1: float, n1: float, x2: float, n2: float, confidence: float = 0.95) -> Limits:
     """`mover` from Jeffreys intervals around posterior medians (ratesci's moverci, type jeff)."""
     return mover(x1, n1, x2, n2, confidence, jeffreys_interval, lambda x, n: float(beta.median(x + 0.5, n - x + 0.5)))
 
 
-def bayes(x1, n1, x2, n2, confidence=0.95):
+def bayes(x1: float, n1: float, x2: float, n2: float, confidence: float = 0.95) -> Limits:
     """Equal-tailed interval of the ratio of two independent Jeffreys posteriors, by quadrature."""
     first, second = beta(x1 + 0.5, n1 - x1 + 0.5), beta(x2 + 0.5, n2 - x2 + 0.5)
     ranks = (0.5 + np.arange(2000)) / 2000
-    places = second.ppf(ranks)
+    rates = second.ppf(ranks)
 
-    def below(log_ratio):
-        return float(first.cdf((math.exp(log_ratio) * places).clip(0, 1)).mean())
+    def below(log_ratio: float) -> float:
+        return float(first.cdf((math.exp(log_ratio) * rates).clip(0, 1)).mean())
+
+    def quantile(share: float) -> float:
+        return math.exp(root_between(lambda log_ratio: below(log_ratio) - share, -30, 30))
 
     tail = (1 - confidence) / 2
-    return tuple(math.exp(brentq(lambda place, t=t: below(place) - t, -30, 30)) for t in (tail, 1 - tail))
+    return quantile(tail), quantile(1 - tail)

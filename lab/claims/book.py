@@ -104,20 +104,20 @@ def module(name: str) -> Any:
 
 def claim(name: str) -> Claim:
     """Return a claim by its name. Raises `ClaimError`."""
-    found = module(name)
-    paragraphs = (inspect.getdoc(found) or "").split("\n\n")
-    shown = getattr(found, "shown", None)
+    source = module(name)
+    paragraphs = (inspect.getdoc(source) or "").split("\n\n")
+    shown = getattr(source, "shown", None)
     return Claim(
         name=name,
         sentence=_one_line(paragraphs[0]),
         rule=_one_line(next(paragraph for paragraph in paragraphs if paragraph.startswith("Rule"))),
-        configs=getattr(found, "CONFIGS", name),
-        judge=found.judge,
-        study=getattr(found, "study", count_last),
+        configs=getattr(source, "CONFIGS", name),
+        judge=source.judge,
+        study=getattr(source, "study", count_last),
         shown=shown,
-        plotted=getattr(found, "plotted", functools.partial(condition_rows, shown=shown)),
-        draw=getattr(found, "draw", figures.claim_figure),
-        caption=getattr(found, "CAPTION", Caption()),
+        plotted=getattr(source, "plotted", functools.partial(condition_rows, shown=shown)),
+        draw=getattr(source, "draw", figures.claim_figure),
+        caption=getattr(source, "CAPTION", Caption()),
     )
 
 
@@ -194,21 +194,32 @@ def run(
 
 def redraw(name: str, data: Json | None = None, to: Path | str | None = None) -> Json:
     """Judge what is stored again and draw the figure of a claim, its caption and a LaTeX table. Returns its data."""
-    chosen, to = claim(name), Path(to or FIGURES)
+    to = Path(to or FIGURES)
+    data, by_task = rejudge(name, data)
+    figures.save(claim(name).draw, data, to, name)
+    publish(to / f"{name}.txt", (data["caption"] + "\n").encode())
+    publish(to / f"{name}.tex", latex(by_task).encode())
+    return data
+
+
+def rejudge(name: str, data: Json | None = None) -> tuple[Json, dict[str, Verdict]]:
+    """Return the data of a claim's figure, with all that follows from its counts worked out again, and its verdicts.
+
+    Args:
+        name: of the claim.
+        data: the counts by task; what is stored by default.
+    """
+    chosen = claim(name)
     stored: Json = data or json.loads((FIGURES / f"{name}.json").read_text())
     data = stored | {"claim": chosen.sentence, "rule": chosen.rule}
-    verdicts = {}
+    by_task = {}
     for task, counts in data["tasks"].items():
         of_task = Stored(task, counts)
-        verdicts[task] = chosen.judge(of_task)
+        by_task[task] = chosen.judge(of_task)
         if chosen.shown:
             counts["shown"] = chosen.shown(of_task)
         counts["plotted"] = chosen.plotted(of_task)
-    data["caption"] = caption(data, verdicts, chosen.caption)
-    figures.save(chosen.draw, data, to, name)
-    publish(to / f"{name}.txt", (data["caption"] + "\n").encode())
-    publish(to / f"{name}.tex", latex(verdicts).encode())
-    return data
+    return data | {"caption": caption(data, by_task, chosen.caption)}, by_task
 
 
 def condition_rows(stored: Stored, shown: Callable[[Stored], list[str]] | None = None) -> list[Json]:

@@ -1,70 +1,70 @@
-"""The command line: the only place that prints. It imports everything, and nothing imports it."""
+"""The command line: the only place that prints. It imports everything, and nothing imports it.
+
+`train` has the commands that train, `read` those that read a stored run, `ask` those that are a study of `lab.studies`
+or `lab.decision`, `about` those that say what there is. They parse, call and print; `console` is what they share.
+"""
 
 import io
 import itertools
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
 
 import tyro
+from rich.table import Table
+from rich.text import Text
 
-from lab.cli.about import check_task, claims, schema, tasks
-from lab.cli.console import Failed, Stopped, UsageError, errors
-from lab.cli.doctor import doctor
-from lab.cli.read import compare, export, figures, gates, ideas, page, plan, probe, show
-from lab.cli.train import card, experiment, optimise, run, seeds, sensitivity, worker
+from lab.cli.about import check_task, claims, doctor, schema, tasks
+from lab.cli.ask import card, gates, ideas, optimise, plan, probe, seeds, sensitivity
+from lab.cli.console import Failed, Stopped, UsageError, console, errors, print_line
+from lab.cli.read import compare, export, figures, page, show
+from lab.cli.train import experiment, run, worker
 from lab.cli.watching import watch
+from lab.config.source import ConfigError
 from lab.machine import surroundings
-from lab.results import outcomes
+from lab.results.outcomes import UnknownName
 from lab.results.store import StoreError
+from lab.studies.study import StudyError
 
-COMMANDS = {
-    "run": run,
-    "worker": worker,
-    "seeds": seeds,
-    "watch": watch,
-    "show": show,
-    "compare": compare,
-    "plan": plan,
-    "gates": gates,
-    "ideas": ideas,
-    "probe": probe,
-    "figures": figures,
-    "export": export,
-    "report": page,
-    "card": card,
-    "sensitivity": sensitivity,
-    "optimise": optimise,
-    "experiment": experiment,
-    "claims": claims,
-    "tasks": tasks,
-    "check-task": check_task,
-    "doctor": doctor,
-    "schema": schema,
+GROUPS: dict[str, dict[str, Callable[..., None]]] = {
+    "train": {"run": run, "worker": worker, "experiment": experiment},
+    "read": {"show": show, "watch": watch, "compare": compare, "export": export},
+    "ask": {
+        "plan": plan,
+        "seeds": seeds,
+        "gates": gates,
+        "ideas": ideas,
+        "probe": probe,
+        "card": card,
+        "sensitivity": sensitivity,
+        "optimise": optimise,
+    },
+    "pictures": {"figures": figures, "report": page},
+    "about": {"claims": claims, "tasks": tasks, "check-task": check_task, "doctor": doctor, "schema": schema},
 }
+COMMANDS = {name: command for commands in GROUPS.values() for name, command in commands.items()}
 
 
-def main(args=None):
+def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, 2 for a wrong config or usage, 1 for anything else."""
     args = [_at_home(arg) for arg in (sys.argv[1:] if args is None else args)]
     try:
         _check_places(args)
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="lab", args=args, description=sys.modules["lab"].__doc__)
-    except UsageError as error:
-        errors.print(str(error), markup=False, soft_wrap=True)
-        return 2
-    except outcomes.UnknownName as error:
-        errors.print(str(error), markup=False, soft_wrap=True)
+        if args in (["--help"], ["-h"]):
+            print_help()
+        else:
+            tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="lab", args=args, description=_description())
+    except (UsageError, UnknownName, ConfigError, StudyError) as error:
+        print_line(str(error), errors)
         return 2
     except BrokenPipeError:
         raise
     except OSError as error:
-        errors.print(
-            f"{error.filename}: {error.strerror}" if error.filename else str(error), markup=False, soft_wrap=True
-        )
+        print_line(f"{error.filename}: {error.strerror}" if error.filename else str(error), errors)
         return 1
     except (Failed, StoreError, surroundings.Unusable) as error:
-        errors.print(str(error), markup=False, soft_wrap=True)
+        print_line(str(error), errors)
         return 1
     except Stopped as stopped:
         errors.print("stopped; what is finished is kept, and the same command goes on from here", markup=False)
@@ -74,9 +74,26 @@ def main(args=None):
     except Exception:
         if not (variable := surroundings.unusable()):
             raise
-        errors.print(str(variable), markup=False, soft_wrap=True)
+        print_line(str(variable), errors)
         return 1
     return 0
+
+
+def _description() -> str:
+    return sys.modules["lab"].__doc__ or ""
+
+
+def print_help() -> None:
+    """Print all commands in their groups, with the first sentence of what each does."""
+    console.print("usage: lab COMMAND [options]   (lab COMMAND --help says more)\n", markup=False)
+    console.print(Text(_description()))
+    for group, commands in GROUPS.items():
+        table = Table(title=Text(group, style="bold"), title_justify="left", show_header=False, box=None)
+        table.add_column(min_width=2 + max(map(len, COMMANDS)))
+        table.add_column()
+        for name, command in commands.items():
+            table.add_row(Text(f"  {name}"), Text((command.__doc__ or "").splitlines()[0]))
+        console.print(table)
 
 
 def _at_home(arg: str) -> str:
@@ -96,7 +113,7 @@ def _check_places(args: list[str]) -> None:
         raise Failed("the current folder is gone: go to another") from None
 
 
-def entry():
+def entry() -> None:
     """Run the command line as a program."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -1,17 +1,19 @@
-"""Commands that say what there is."""
+"""Commands that say what there is: tasks, claims, the schema of a config, and this machine."""
 
 import dataclasses
-import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional, arg
 
-from lab.cli.console import UsageError, console
+from lab.cli.console import AsJson, Failed, UsageError, console, print_json, print_line, print_rows
 from lab.words import setting
+
+# --- tasks --------------------------------------------------------------------------------------------------------
 
 
 def tasks(name: Positional[str] | None = None, /, trust_code: bool = False) -> None:
@@ -22,52 +24,46 @@ def tasks(name: Positional[str] | None = None, /, trust_code: bool = False) -> N
         trust_code: run that file.
     """
     from lab.tasks import TASKS
-    from lab.tasks.settings import parts as part_names
+    from lab.tasks.outside import TaskFileError, find_task
+    from lab.tasks.settings import parts
 
     if name is None:
-        for task in TASKS.values():
-            console.print(Text(sys.modules[task.__module__].__doc__.splitlines()[0]), soft_wrap=True)
+        for kind in TASKS.values():
+            console.print(Text(_words_of_module(kind).splitlines()[0]), soft_wrap=True)
         return
-    task = task_kind(name, trust_code)()
-    console.print(Text(sys.modules[type(task).__module__].__doc__))
-    knobs = Table(title="knobs (sweep them freely: nothing recompiles)", title_justify="left")
-    for column in ("knob", "default", "range", ""):
-        knobs.add_column(column)
-    for key, knob in task.knobs.items():
-        knobs.add_row(key, setting(knob.default), f"{setting(knob.low)} to {setting(knob.high)}", Text(knob.about))
-    console.print(knobs)
-    parts = {"loss terms (weights)": task.terms, "scores": task.scores}
-    parts["proxies"] = {
-        key: f"{proxy.about}; loss terms: {', '.join(proxy.terms)}" for key, proxy in task.proxies.items()
-    }
-    parts["pass marks (thresholds)"] = {key: setting(value) for key, value in task.thresholds.items()}
-    parts["static (task: {name: " + name + ", ...}; a new value compiles)"] = {
-        field.name: str(getattr(task, field.name)) for field in dataclasses.fields(task)
-    }
-    for title, rows in parts.items():
-        if rows:
-            table = Table(title=Text(title), title_justify="left", show_header=False)
-            for key, about in rows.items():
-                table.add_row(key, Text(about))
-            console.print(table)
-    console.print(f"parts, which `rates` in a phase can lock in: {', '.join(part_names(task))}", markup=False)
-
-
-def task_kind(name, trust_code):
-    """Return the class of a task by its name, or from a Python file that the user trusts. Raises `UsageError`."""
-    from lab.tasks import TASKS
-    from lab.tasks.outside import TaskFileError, task_class
-
-    if not name.endswith(".py"):
-        if name not in TASKS:
-            raise UsageError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
-        return TASKS[name]
-    if not trust_code:
-        raise UsageError(f"{name} is code: read it, then add --trust-code")
     try:
-        return task_class(Path(name))
+        task = find_task(name, trust_code)()
     except TaskFileError as error:
         raise UsageError(str(error)) from None
+    console.print(Text(_words_of_module(type(task))))
+    print_rows(
+        "knobs (sweep them freely: nothing recompiles)",
+        ("knob", "default", "range", ""),
+        [
+            (key, setting(knob.default), f"{setting(knob.low)} to {setting(knob.high)}", knob.about)
+            for key, knob in task.knobs.items()
+        ],
+    )
+    sizes = dataclasses.fields(task) if dataclasses.is_dataclass(task) else ()
+    proxies = {key: f"{proxy.about}; loss terms: {', '.join(proxy.terms)}" for key, proxy in task.proxies.items()}
+    lists: dict[str, Mapping[str, str]] = {
+        "loss terms (weights)": task.terms,
+        "scores": task.scores,
+        "proxies": proxies,
+        "pass marks (thresholds)": {key: setting(mark) for key, mark in task.thresholds.items()},
+        f"static (task: {{name: {name}, ...}}; a new value compiles)": {
+            size.name: str(getattr(task, size.name)) for size in sizes
+        },
+    }
+    for title, rows in lists.items():
+        if rows:
+            print_rows(title, ("", ""), list(rows.items()), show_header=False)
+    console.print(f"parts, which `rates` in a phase can lock in: {', '.join(parts(task))}", markup=False)
+
+
+def _words_of_module(kind: type) -> str:
+    """Return the docstring of the module that defines a class."""
+    return sys.modules[kind.__module__].__doc__ or kind.__name__
 
 
 def check_task(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> None:
@@ -85,36 +81,109 @@ def check_task(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> Non
         raise UsageError(str(error)) from None
     if problems := check(task):
         raise UsageError("\n".join(f"{file}: {problem}" for problem in problems))
-    console.print(f"{file}: the task {task.name!r} is ready: task: {{file: {file.name}}}", markup=False, soft_wrap=True)
+    print_line(f"{file}: the task {task.name!r} is ready: task: {{file: {file.name}}}")
+
+
+# --- configs and claims -------------------------------------------------------------------------------------------
 
 
 def schema() -> None:
     """Print the JSON schema of a config."""
     from lab.config.experiment import Config
 
-    print(json.dumps(Config.model_json_schema(), indent=1))
+    print_json(Config.model_json_schema())
 
 
-def claims(figures: Path | None = None, as_json: Annotated[bool, arg(name="json")] = False) -> None:
+def claims(figures: Path | None = None, as_json: AsJson = False) -> None:
     """List the claims with verdicts, which are computed from stored counts; what is not stored is not run.
 
     Args:
         figures: folder of what `lab experiment` counted; the project's own by default.
         as_json: print JSON, with each claim's rule.
     """
-    from lab.claims import book as made
+    from lab.claims import book
 
     try:
-        rows = made.table(figures)
-    except made.ClaimError as error:
+        claims = book.table(figures)
+    except book.ClaimError as error:
         raise UsageError(str(error)) from None
     if as_json:
-        print(json.dumps(rows, indent=1))
+        print_json(claims)
         return
-    view = Table(title="claims, each judged by the rule in its experiment", title_justify="left")
-    for column in ("name", "claim", "verdict", "by task"):
-        view.add_column(column, overflow="fold")
-    for row in rows:
-        by_task = ", ".join(f"{task} {own['verdict']}" for task, own in row["tasks"].items())
-        view.add_row(*map(Text, (row["name"], row["claim"], row["verdict"], by_task)))
+    rows = []
+    for claim in claims:
+        by_task = ", ".join(f"{task} {judged['verdict']}" for task, judged in claim["tasks"].items())
+        rows.append((claim["name"], claim["claim"], claim["verdict"], by_task))
+    print_rows("claims, each judged by the rule in its experiment", ("name", "claim", "verdict", "by task"), rows)
+
+
+# --- this machine -------------------------------------------------------------------------------------------------
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Say what this machine has, what the lab will use, and what is wrong: exit code 0 if nothing is, else 1.
+
+    Args:
+        as_json: print JSON.
+    """
+    from lab.training import doctor as examination
+
+    findings = examination.examine()
+    problems = findings["problems"]
+    if as_json:
+        print_json(findings)
+    else:
+        _print_box("this machine", _rows_of_machine(findings["machine"]))
+        _print_box("the lab will use", _rows_of_lab(findings["lab"]))
+        for number, problem in enumerate(problems, 1):
+            print_line(f"problem {number}: {problem['what']}\n  do: {problem['do']}")
+        if not problems:
+            console.print("nothing is wrong")
+    if problems:
+        raise Failed("1 problem" if len(problems) == 1 else f"{len(problems)} problems")
+
+
+def _print_box(title: str, rows: Mapping[str, str]) -> None:
+    view = Table(title=Text(title, style="bold"), title_justify="left", show_header=False, box=None)
+    for key, value in rows.items():
+        view.add_row(key, Text(value))
     console.print(view)
+
+
+def _gigabytes(count: int | None) -> str:
+    return "size unknown" if count is None else f"{count / 1e9:,.1f} GB"
+
+
+def _rows_of_machine(machine: Mapping[str, Any]) -> dict[str, str]:
+    devices = machine.get("devices", [])
+    kinds: dict[str, int] = {}  # equal devices on one line
+    for device in devices:
+        memory = "" if device["platform"] == "cpu" else f", {_gigabytes(device['memory_bytes'])}"
+        line = f"{device['kind']} ({device['platform']}){memory}"
+        kinds[line] = kinds.get(line, 0) + 1
+    container = machine["cores_of_container"]
+    cores = f"{machine['cores']}, of which this process may use {machine['cores_allowed']}"
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    rows = {
+        "system": machine["system"],
+        "python": machine["python"],
+        "packages": packages or "not installed",
+        "extras": ", ".join(f"{name}: {version or 'no'}" for name, version in machine["extras"].items()),
+        "cores": cores + (f"; the container grants {container:g}" if container else ""),
+        "free disk": _gigabytes(machine["free_disk_bytes"]),
+    }
+    if devices:
+        rows["memory"] = f"{_gigabytes(machine['memory_bytes'])} for this process"
+        rows["JAX devices"] = "; ".join(f"{count} x {line}" for line, count in kinds.items())
+    return rows
+
+
+def _rows_of_lab(plan: Mapping[str, Any] | None) -> dict[str, str]:
+    if plan is None:
+        return {"platform": "none"}
+    width, at_once = plan["block_width"], plan["lanes_at_once"]
+    return {
+        "platform": f"{plan['platform']}, {plan['devices']} devices, a block of models on each",
+        "block width": ", ".join(f"{task} {width[task]:,} ({at_once[task]:,} models at once)" for task in width),
+        "runs go to": plan["runs"],
+    }

@@ -1,16 +1,50 @@
-"""What the commands share: where they print, how they are stopped, and what is wrong usage."""
+"""What the commands share: where they print, what they take, how they are stopped, and what is wrong usage."""
 
+import contextlib
 import itertools
+import json
 import signal
 from collections.abc import Iterator
-from typing import Annotated
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
 
 import rich.console
 import tyro
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Span, Text
+from tyro.conf import Positional, arg
 
+from lab.config.source import read_yaml, shortened
+from lab.results.outcomes import UnknownName
 from lab.words import printable
+
+
+class UsageError(Exception):
+    """Something typed on the command line that does not fit."""
+
+
+class Failed(Exception):
+    """Something that could not be done, though it was asked for rightly."""
+
+
+class Stopped(BaseException):
+    """A signal asked the process to end."""
+
+
+@contextlib.contextmanager
+def usage(folder: Path | None = None) -> Iterator[None]:
+    """Take a `ValueError` for wrong usage, with the folder that it is about; names that are unknown say enough."""
+    try:
+        yield
+    except UnknownName:
+        raise
+    except ValueError as error:
+        raise UsageError(f"{folder}: {error}" if folder else str(error)) from None
+
+
+# --- where commands print -----------------------------------------------------------------------------------------
 
 
 class Console(rich.console.Console):
@@ -21,14 +55,16 @@ class Console(rich.console.Console):
     and movements of the cursor. What rich itself tells a terminal are segments that are marked as control.
     """
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any):
         super().__init__(highlight=False, emoji=False, **options)
 
-    def render_str(self, text: str, **options) -> Text:
+    def render_str(self, text: str, **options: Any) -> Text:
         """Return a string as rich does, safe to print."""
         return super().render_str(printable(text), **options)
 
-    def render(self, renderable, options: rich.console.ConsoleOptions | None = None) -> Iterator[Segment]:
+    def render(
+        self, renderable: rich.console.RenderableType, options: rich.console.ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
         """Return segments as rich does, safe to print; rich calls this for every part of a part."""
         if isinstance(renderable, Text):
             renderable = _printable(renderable)
@@ -51,43 +87,43 @@ console = Console()
 errors = Console(stderr=True)
 
 
-class Stopped(BaseException):
-    """A signal asked the process to end."""
+def print_line(line: str, where: Console = console) -> None:
+    """Print a line as it is, however long."""
+    where.print(line, markup=False, soft_wrap=True)
 
 
-class Stop:
-    """Turns SIGINT and SIGTERM into `Stopped`, between segments of training or at once if they come again.
-
-    Python would raise at any instruction, also where nothing can be raised (in a finaliser, say), and lose it.
-    """
-
-    def __init__(self):
-        self.number = None
-
-    def __enter__(self):
-        self.before = {number: signal.signal(number, self.note) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def note(self, number, _frame):
-        """Remember the signal."""
-        if self.number is not None:
-            raise Stopped(number)
-        self.number = number
-
-    def check(self):
-        """Raise `Stopped` if a signal has come."""
-        if self.number is not None:
-            raise Stopped(self.number)
+def print_wide(table: rich.console.RenderableType, width: int) -> None:
+    """Print a table that is wide where there is no terminal to fit."""
+    (console if console.is_terminal else Console(width=width)).print(table)
 
 
-def _named(given: list[str]) -> str:
-    if not given[0]:
+def print_rows(title: str | Text, columns: tuple[str, ...], rows: list[tuple[str, ...]], **options: Any) -> None:
+    """Print a table of text; `options` are those of `rich.table.Table`."""
+    view = Table(title=Text(title) if isinstance(title, str) else title, title_justify="left", **options)
+    for column in columns:
+        view.add_column(column, overflow="fold")
+    for row in rows:
+        view.add_row(*map(Text, row))
+    console.print(view)
+
+
+def print_json(data: Any) -> None:
+    """Print plain JSON values."""
+    print(json.dumps(data, indent=1))
+
+
+def print_figures(path: Path, end: str = ".png, .pdf, .json", label: str = "figures: ") -> None:
+    """Say where a figure was written."""
+    print_line(f"{label}{path.with_suffix('')}{end}")
+
+
+# --- what commands take -------------------------------------------------------------------------------------------
+
+
+def _not_empty(words: list[str]) -> str:
+    if not words[0]:
         raise ValueError("must not be empty")
-    return given[0]
+    return words[0]
 
 
 # an option that names something, or is not given; tyro would take the name None for nothing
@@ -96,16 +132,89 @@ NameOrNone = Annotated[
     tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
         metavar="STR",
-        instance_from_str=_named,
+        instance_from_str=_not_empty,
         is_instance=lambda value: value is None or isinstance(value, str),
         str_from_instance=lambda value: [str(value)],
     ),
 ]
+RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
+AsJson = Annotated[bool, arg(name="json")]
+MOST_NUMBERS = 100  # that an option takes
+LONGEST_KEY = 64  # characters of a knob's name
 
 
-class Failed(Exception):
-    """Something that could not be done, though it was asked for rightly."""
+def split_names(text: str | None) -> list[str] | None:
+    """Return names that have commas between them, each once; None for None."""
+    return None if text is None else list(dict.fromkeys(name.strip() for name in text.split(",")))
 
 
-class UsageError(Exception):
-    """Something typed on the command line that does not fit."""
+def split_numbers(option: str, text: str, kind: type[int] | type[float], most: int) -> list[int] | list[float]:
+    """Return numbers that have commas between them.
+
+    Args:
+        option: that they are given to.
+        text: of the numbers.
+        kind: whole numbers, or any.
+        most: the largest.
+    """
+    try:
+        numbers = [kind(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not 1 <= len(numbers) <= MOST_NUMBERS or not all(1 <= number <= most for number in numbers):
+        words = "whole numbers" if kind is int else "numbers"
+        raise UsageError(
+            f"{option}: {words} from 1 to {most:,} with commas between, at most {MOST_NUMBERS} of them, "
+            f"not {shortened(repr(text))}"
+        )
+    return numbers
+
+
+def split_settings(option: str, text: str) -> dict[str, Any]:
+    """Return name -> value from name=value with commas between; values are read as those of a config are.
+
+    Args:
+        option: that they are given to.
+        text: of the settings.
+    """
+    values: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not 1 <= len(name) <= LONGEST_KEY:
+            raise UsageError(f"{option}: name=value, with commas between, not {shortened(repr(part))}")
+        if name in values:
+            raise UsageError(f"{option}: {name} is given twice")
+        values[name] = read_yaml(value, f"{option} {name}").data
+    return values
+
+
+# --- how they are stopped -----------------------------------------------------------------------------------------
+
+
+class Stop:
+    """Turns SIGINT and SIGTERM into `Stopped`, between segments of training or at once if they come again.
+
+    Python would raise at any instruction, also where nothing can be raised (in a finaliser, say), and lose it.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def __enter__(self) -> "Stop":
+        self.before = {number: signal.signal(number, self.note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def note(self, number: int, _frame: FrameType | None) -> None:
+        """Remember the signal."""
+        if self.number is not None:
+            raise Stopped(number)
+        self.number = number
+
+    def check(self, *_: object) -> None:
+        """Raise `Stopped` if a signal has come; whatever tells of progress may call it."""
+        if self.number is not None:
+            raise Stopped(self.number)

@@ -10,7 +10,7 @@ PROJECT = "proxy-lab"
 
 
 class Mirror:
-    """Follows one sweep and tells a `lab.cli.trackers.Tracker`."""
+    """Follows one sweep and tells a `lab.report.trackers.Tracker`."""
 
     def __init__(self, tracker):
         self.tracker, self.begun, self.told = tracker, False, set()
@@ -52,7 +52,7 @@ def mirrored(kind):
     if kind is None:
         yield None
         return
-    from lab.cli.trackers import Tracker
+    from lab.report.trackers import Tracker
 
     try:
         tracker = Tracker(kind, lambda line: errors.print(line, markup=False, soft_wrap=True))

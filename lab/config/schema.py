@@ -2,11 +2,12 @@
 
 import itertools
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema, model_validator
 
 from lab.config.source import MAX_BYTES
+from lab.statistics.sequential import DECIDES, STOPS
 
 MAX_CONDITIONS = 10_000
 MAX_LANES = 10**8
@@ -29,6 +30,10 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=6
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, le=MAX_RATE)]
 Weight = Annotated[float, Field(ge=-MAX_WEIGHT, le=MAX_WEIGHT)]
+if TYPE_CHECKING:
+    StopBy = str  # a type checker takes no name that is known only when the registry of quantities has been read
+else:
+    StopBy = Literal[STOPS]
 
 
 def _kind(value: object) -> str:
@@ -107,20 +112,7 @@ class Stop(Strict):
     by default) or a `confidence_sequence`; training pauses at `looks` equally spaced numbers of seeds.
     """
 
-    of: Literal[
-        "net",
-        "base_rate",
-        "prior_odds",
-        "pass_given_aligned",
-        "pass_given_misaligned",
-        "aligned_given_pass",
-        "posterior_odds",
-        "pass_rate",
-        "expected_runs",
-        "likelihood_ratio",
-        "negative_likelihood_ratio",
-        "odds_ratio",
-    ] = "net"
+    of: StopBy = "net"
     width: Annotated[float, Field(gt=0, le=1e3)] | None = None
     decided: Literal["planned_looks", "confidence_sequence"] | None = None
     looks: Annotated[int, Field(ge=1, le=100)] | None = None
@@ -129,8 +121,8 @@ class Stop(Strict):
     def _one_rule(self) -> Self:
         if (self.width is None) == (self.decided is None):
             raise ValueError("needs either 'width' or 'decided'")
-        if self.decided and self.of not in ("net", "likelihood_ratio"):
-            raise ValueError(f"net or likelihood_ratio can be decided, not {self.of}")
+        if self.decided and self.of not in DECIDES:
+            raise ValueError(f"{' or '.join(DECIDES)} can be decided, not {self.of}")
         return self
 
     @property

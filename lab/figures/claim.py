@@ -25,25 +25,25 @@ MOST = 6.0  # nats, where the axis of nets ends
 
 def draw_rates(rows: Sequence[Json], ax: Axes, quantity: str) -> None:
     """Draw a probability of every condition of a task that is shown."""
-    for place, row in enumerate(rows):
-        rate, mark = estimate_from_json(row[quantity]), mark_of(row["regimen"], place)
+    for height, row in enumerate(rows):
+        rate, mark = estimate_from_json(row[quantity]), mark_of(row["regimen"], height)
         if math.isnan(rate.value):
-            ax.text(0.5, place, "none left", ha="center", va="center", fontsize="x-small", color=mark.colour)
+            ax.text(0.5, height, "none left", ha="center", va="center", fontsize="x-small", color=mark.colour)
         else:
-            interval(ax, place, rate, mark, (0.0, 1.0))
+            interval(ax, height, rate, mark, (0.0, 1.0))
     ax.set_xlim(-0.03, 1.03)
 
 
 def draw_nets(rows: Sequence[Json], ax: Axes) -> None:
     """Draw the net of every condition that is shown over the baseline of its world, with 0 marked."""
-    for place, row in enumerate(rows):
+    for height, row in enumerate(rows):
         if row["net"] is None:  # a baseline, or a condition without one
             continue
-        net, mark = estimate_from_json(row["net"]), mark_of(row["regimen"], place)
+        net, mark = estimate_from_json(row["net"]), mark_of(row["regimen"], height)
         if math.isnan(net.value):
-            ax.text(0, place, row["no_net"], ha="center", va="center", fontsize=4.5, color=mark.colour)
+            ax.text(0, height, row["no_net"], ha="center", va="center", fontsize=4.5, color=mark.colour)
         else:
-            interval(ax, place, net, mark, (-MOST, MOST), hollow=holds(net, 0))
+            interval(ax, height, net, mark, (-MOST, MOST), hollow=holds(net, 0))
     ax.axvline(0, color="black", linewidth=0.6, linestyle=":")
     ax.set_xlim(-MOST * 1.05, MOST * 1.05)
 
@@ -108,10 +108,10 @@ def estimates_figure(
         1, len(plotted), figsize=(WIDTH * 1.2, 0.75 + 0.22 * len(names)), squeeze=False, sharey=True, sharex=True
     )
     for ax, (task, rows) in zip(axes[0], plotted.items(), strict=True):
-        for place, row in enumerate(rows):
+        for height, row in enumerate(rows):
             estimate = estimate_from_json(row)
             mark = mark_of(row["regimen"]) if "regimen" in row else Mark(BLACK)
-            interval(ax, place, estimate, mark, hollow=bool(lines) and holds(estimate, lines[0]))
+            interval(ax, height, estimate, mark, hollow=bool(lines) and holds(estimate, lines[0]))
         for line in lines:
             ax.axvline(line, color="black", linewidth=0.6, linestyle=":")
         ax.set_title(task, loc="left", fontsize="small", fontweight="bold")

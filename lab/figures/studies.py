@@ -177,8 +177,8 @@ def _draw_condition(condition: Json, top: Axes, bottom: Axes) -> None:
     for rank, ((checkpoint, curve), shade) in enumerate(latest_first):
         area = estimate_from_json(curve["area"])
         words = "undefined" if math.isnan(area.value) else rounded(area)
-        text, place = f"{percent(float(checkpoint))}: area {words}", (0.98, 0.04 + 0.1 * rank)
-        top.annotate(text, place, xycoords="axes fraction", ha="right", fontsize="x-small", color=shade)
+        text, corner = f"{percent(float(checkpoint))}: area {words}", (0.98, 0.04 + 0.1 * rank)
+        top.annotate(text, corner, xycoords="axes fraction", ha="right", fontsize="x-small", color=shade)
     bottom.axhline(number_from_json(condition["base_rate"]), color=GREY, linewidth=0.6, linestyle=":")
     draw_curves(curves, bottom, "pass_given_aligned", "precision", steps=True)
     top.set_xlabel(QUANTITIES["pass_given_misaligned"].symbol)

@@ -203,8 +203,8 @@ def group_by_world(conditions: Sequence[Json]) -> dict[World, list[Json]]:
 def write_world(ax: Axes, world: World, above: float = 4) -> None:
     """Write a world in bold over a panel, so many points above it."""
     text = ", ".join(coordinate(axis, value) for axis, value in world)
-    place = {"xytext": (0, above), "xycoords": "axes fraction", "textcoords": "offset points"}
-    ax.annotate(text, (0, 1), **place, fontweight="bold", fontsize="small", va="bottom")
+    above_panel = {"xytext": (0, above), "xycoords": "axes fraction", "textcoords": "offset points"}
+    ax.annotate(text, (0, 1), **above_panel, fontweight="bold", fontsize="small", va="bottom")
 
 
 def name_rows(ax: Axes, names: Sequence[str], **options: Any) -> None:

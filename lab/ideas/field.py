@@ -15,13 +15,13 @@ from lab.ideas.beliefs import checked_rates, log_aligned
 from lab.statistics.score import checked_confidence, root_between, whole
 
 HYPERPRIOR = 2.5  # p(a, b) ~ (a + b)^-2.5: Gelman et al. (2013), equation 5.9
-LARGEST_LEAST_CONCENTRATION = 1e3  # beyond it ideas are all alike
+LARGEST_LEAST_CONCENTRATION = 1e3  # with it two runs of an idea correlate by a thousandth: ideas are alike
 POINTS = (32, 64, 128, 256, 512, 1024)  # of the grid, along each axis, until the evidence is known
 EVIDENCE_TOLERANCE = 1e-6  # natural log
 NEGLIGIBLE = 20  # natural log by which the density at the edge of the box lies below its peak
 EDGE_POINTS = 41  # along an edge of the box
 WIDENINGS = 200  # of the box: each makes it a quarter longer
-STIRLING_FROM = 100.0  # from there on the series below is right to 1e-14, and log gamma loses digits in differences
+STIRLING_FROM = 100.0  # from there on the series below is right to 1e-13, and log gamma loses digits in differences
 LEAST_SLOPE, LEAST_SHARE = 0.1, 0.01  # of what the grid is laid around; they change how many points it takes
 
 _Points = Float[np.ndarray, " point"]

@@ -10,6 +10,7 @@ from lab.report.decisions import (
     plan_json,
     plan_readings,
     plan_table,
+    rejection_json,
 )
 from lab.report.progress import duration, progress_rows, progress_table
 from lab.report.studies import (
@@ -75,6 +76,7 @@ __all__ = [
     "progress_table",
     "reading",
     "readings",
+    "rejection_json",
     "short_name",
     "stopping",
     "table",

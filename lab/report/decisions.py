@@ -9,7 +9,8 @@ from rich.text import Text
 
 from lab.decision import Field, Plan
 from lab.ideas import PolicyOutcome
-from lab.studies.rejection import BestGates, Roc
+from lab.studies.rejection import BestGates, Rejection
+from lab.studies.roc import Roc
 from lab.words import (
     Json,
     bound,
@@ -123,6 +124,33 @@ def gates_json(best: BestGates) -> Json:
         **{key: estimate_json(getattr(best, key)) for key in ("value", "baseline", "gain")},
         "compute": best.compute,
         "baseline_compute": best.baseline_compute,
+    }
+
+
+def rejection_json(rejection: Rejection) -> Json:
+    """Return what rejecting early would have gained as plain JSON values, with what its figure needs."""
+    about = rejection.about
+    words = {"name": about.name, "hash": about.hash, "question": about.question, "confidence": about.confidence}
+    return {
+        **words,
+        "steps": rejection.steps,
+        **({"partial": rejection.partial} if rejection.partial else {}),
+        "proxy": rejection.proxy,
+        "conditions": [
+            {
+                "name": condition.name,
+                "regimen": condition.regimen,
+                "coordinates": condition.coordinates,
+                "base_rate": number_json(condition.base_rate),
+                "areas": {setting(share): estimate_json(area) for share, area in condition.areas.items()},
+                "curves": {setting(share): curve_json(curve) for share, curve in condition.curves.items()},
+                "best_gates": [
+                    {"budget": budget, **gates_json(best)}
+                    for budget, best in zip(rejection.budgets, condition.best, strict=True)
+                ],
+            }
+            for condition in rejection.conditions
+        ],
     }
 
 

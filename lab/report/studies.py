@@ -2,17 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import xarray as xr
-from jaxtyping import Float
 from rich.table import Table
 from rich.text import Text
 
 from lab.statistics import Estimate
 from lab.studies.card import Card
 from lab.studies.probe import Probe
-from lab.studies.schedules import GOALS, Found, Goal, Rival
-from lab.studies.sensitivity import Change, Moment, per_percent
+from lab.studies.schedules import GOALS, Optimised
+from lab.studies.sensitivity import Profile, per_percent
 from lab.words import Json, bound, estimate_from_json, estimate_json, number_json, percent, setting, with_interval
 
 ESTIMATORS = {  # what the caption of a profile says of how its derivatives were found
@@ -31,24 +28,29 @@ def _tree_json(tree: Mapping[str, Estimate | Mapping]) -> Json:
     }
 
 
-def card_json(results: xr.Dataset, card: Card) -> Json:
+def card_json(card: Card) -> Json:
     """Return a card as plain JSON values, with what its figure needs."""
-    config = {key: results.attrs[key] for key in ("name", "hash", "question", "proxy", "thresholds")}
-    answers = [
-        {
-            "question": answer.question,
-            "verdict": answer.verdict,
-            "reading": answer.reading,
-            "numbers": _tree_json(answer.numbers),
-        }
-        for answer in card.answers
-    ]
-    curves = {
-        world: [{"onset": onset, **_tree_json(rates)} for onset, rates in curve.items()]
-        for world, curve in card.curves.items()
+    about = card.about._asdict()
+    return {
+        **{key: about[key] for key in ("name", "hash", "question", "proxy", "thresholds")},
+        "answers": [
+            {
+                "question": answer.question,
+                "verdict": answer.verdict,
+                "reading": answer.reading,
+                "numbers": _tree_json(answer.numbers),
+            }
+            for answer in card.answers
+        ],
+        "curves": {
+            world: [{"onset": onset, **_tree_json(numbers)} for onset, numbers in curve.items()]
+            for world, curve in card.curves.items()
+        },
+        "regimens": _tree_json(card.regimens),
+        "confidence": card.about.confidence,
+        "seeds": card.about.seeds,
+        "window": card.window,
     }
-    rest = {"confidence": card.confidence, "seeds": card.seeds, "window": card.window}
-    return {**config, "answers": answers, "curves": curves, "regimens": _tree_json(card.regimens), **rest}
 
 
 def card_table(data: Json) -> Table:
@@ -89,27 +91,11 @@ def probe_table(probes: Sequence[Probe], confidence: float) -> Table:
     return view
 
 
-def profile_json(
-    about: Json,
-    condition: str,
-    profile: Mapping[str, Sequence[Moment]],
-    changed: Mapping[str, Change],
-    quantities: Mapping[str, str],
-    estimator: str = "counted",
-) -> Json:
-    """Return moments as plain JSON values, with what their figure needs.
-
-    Args:
-        about: name, hash, question, proxy, thresholds, confidence and seeds of the run.
-        condition: name of the condition.
-        profile: term -> its moments.
-        changed: term -> the steps by which it was changed.
-        quantities: quantity -> its heading.
-        estimator: counted, evolution, pathwise or surrogate.
-    """
+def profile_json(profile: Profile) -> Json:
+    """Return what weights do at every moment as plain JSON values, with what its figure needs."""
     terms = {
         term: {
-            **changed[term]._asdict(),
+            **profile.changes[term]._asdict(),
             "moments": [
                 {
                     "start": moment.start,
@@ -120,9 +106,15 @@ def profile_json(
                 for moment in moments
             ],
         }
-        for term, moments in profile.items()
+        for term, moments in profile.moments.items()
     }
-    return {**about, "condition": condition, "estimator": estimator, "quantities": quantities, "terms": terms}
+    return {
+        **profile.about._asdict(),
+        "condition": profile.condition,
+        "estimator": profile.estimator,
+        "quantities": profile.quantities,
+        "terms": terms,
+    }
 
 
 def profile_table(data: Json) -> Table:
@@ -159,41 +151,28 @@ def profile_table(data: Json) -> Table:
     return view
 
 
-def optimised_json(
-    results: xr.Dataset,
-    goal: Goal,
-    limits: Json,
-    searches: Sequence[Found],
-    schedules: Mapping[str, Float[np.ndarray, "segment term"]],
-    rows: Sequence[Rival],
-    verdict: str,
-) -> Json:
-    """Return a search for a schedule as plain JSON values, with what its figure needs.
-
-    Args:
-        results: of the schedules on fresh seeds.
-        goal: of the search.
-        limits: cap, budget, terms, ends and condition of the search.
-        searches: what was found from each start.
-        schedules: name -> weights.
-        rows: what every schedule reaches, best first.
-        verdict: what `lab.studies.schedules.verdict` said.
-    """
+def optimised_json(optimised: Optimised) -> Json:
+    """Return a search for a schedule as plain JSON values, with what its figure needs."""
+    problem, subject = optimised.problem, optimised.problem.subject
+    experiment = subject.experiment
     return {
-        **{key: results.attrs[key] for key in ("name", "hash", "question", "proxy", "thresholds", "confidence")},
-        "seeds": results.sizes["seed"],
-        "goal": goal._asdict(),
-        **limits,
+        **optimised.about._asdict(),
+        "goal": problem.goal._asdict(),
+        "cap": problem.bounds.cap,
+        "budget": problem.bounds.budget,
+        "terms": list(subject.terms),
+        "condition": subject.condition.name,
+        "ends": [end / experiment.training.steps for end in experiment.ends],
         "searches": [
             {
-                "weights": search.weights.tolist(),
-                "slopes": search.slopes.tolist(),
-                "errors": search.errors.tolist(),
-                "value": number_json(search.value),
+                "weights": optimum.weights.tolist(),
+                "slopes": optimum.slopes.tolist(),
+                "errors": optimum.errors.tolist(),
+                "value": number_json(optimum.value),
             }
-            for search in searches
+            for optimum in optimised.optima
         ],
-        "schedules": {name: weights.tolist() for name, weights in schedules.items()},
+        "schedules": {name: schedule.tolist() for name, schedule in optimised.schedules.items()},
         "rivals": [
             {
                 "name": row.name,
@@ -202,9 +181,9 @@ def optimised_json(
                 "able": row.able,
                 "allowed": row.allowed,
             }
-            for row in rows
+            for row in optimised.standings
         ],
-        "verdict": verdict,
+        "verdict": optimised.verdict,
     }
 
 

@@ -9,6 +9,7 @@ import xarray as xr
 from lab.machine.memory import available_memory
 from lab.results.store import StoreError
 
+Results = xr.Dataset  # what `results` returns, or another dataset of its layout
 AXES = ("condition", "seed", "checkpoint")
 # what reading results takes from their attributes: type, what it holds
 ATTRIBUTES = {

@@ -1,8 +1,9 @@
 """From counts of outcomes to rates, likelihood ratios, odds, costs and log impacts, each with an interval.
 
-`quantities` holds `Counts` and the interval of every quantity, `score` the score intervals under it, `draws` the
-intervals of whatever else is worked out from shares, `comparison` two regimens beside each other, and `sequential`
-how many seeds a question needs. It imports nothing of the lab, and everything that counts imports it.
+`counts` holds `Counts`, `quantities` the registry of all quantities with their intervals, `score` the score intervals
+under these, `draws` the intervals of whatever else is worked out from shares, `comparison` two regimens beside each
+other, and `sequential` how many seeds a question needs. It imports nothing of the lab, and everything that counts
+imports it.
 
 Which interval a quantity has:
 

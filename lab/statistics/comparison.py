@@ -20,7 +20,7 @@ from lab.statistics.score import Estimate, checked_confidence, whole
 AT_ONCE = 2 * 10**6  # numbers drawn at a time: 16 MB
 STICKS = 40  # after which (2/3)^40 = 1e-7 of a share is left
 
-Shares = Float[np.ndarray, "4 *draws"]  # counts or shares of the four cells
+Shares = Float[np.ndarray, "4 ..."]  # counts or shares of the four cells
 Joint = Int[np.ndarray, "4 4"]  # seeds by their cell under one regimen and under the other
 
 
@@ -131,7 +131,7 @@ def _order(first: Counts, second: Counts, joint: Joint | None) -> tuple[tuple[in
     return (first.cells, second.cells, *([] if joint is None else joint.ravel().tolist()))
 
 
-def ln_likelihood_ratio(cells: Shares) -> Float[np.ndarray, "*draws"]:
+def ln_likelihood_ratio(cells: Shares) -> Float[np.ndarray, "..."]:
     """Return ln P(T|A) - ln P(T|not A).
 
     Args:
@@ -143,7 +143,7 @@ def ln_likelihood_ratio(cells: Shares) -> Float[np.ndarray, "*draws"]:
     )
 
 
-def ln_prior(cells: Shares) -> Float[np.ndarray, "*draws"]:
+def ln_prior(cells: Shares) -> Float[np.ndarray, "..."]:
     """Return the ln of prior odds.
 
     Args:
@@ -153,7 +153,7 @@ def ln_prior(cells: Shares) -> Float[np.ndarray, "*draws"]:
     return np.log((aligned_pass + aligned_fail) / (misaligned_pass + misaligned_fail))
 
 
-def ln_odds(cells: Shares) -> Float[np.ndarray, "*draws"]:
+def ln_odds(cells: Shares) -> Float[np.ndarray, "..."]:
     """Return the ln of posterior odds.
 
     Args:
@@ -163,7 +163,7 @@ def ln_odds(cells: Shares) -> Float[np.ndarray, "*draws"]:
 
 
 # part of a `LogImpact` -> the function of shares that changes
-OF_SHARES: dict[str, Callable[[Shares], Float[np.ndarray, "*draws"]]] = {
+OF_SHARES: dict[str, Callable[[Shares], Float[np.ndarray, "..."]]] = {
     "likelihood_ratio": ln_likelihood_ratio,
     "base_rate": ln_prior,
     "net": ln_odds,
@@ -185,8 +185,8 @@ def draw_pair(first: Counts, second: Counts, joint: ArrayLike | None = None) -> 
 
 def contrast(
     draws: Draws,
-    one: Callable[[Shares], Float[np.ndarray, "*draws"]],
-    other: Callable[[Shares], Float[np.ndarray, "*draws"]],
+    one: Callable[[Shares], Float[np.ndarray, "..."]],
+    other: Callable[[Shares], Float[np.ndarray, "..."]],
     confidence: float = 0.95,
 ) -> Estimate:
     """Return by how much a quantity of the first regimen is larger than one of the second, as an `Estimate`.

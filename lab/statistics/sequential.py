@@ -136,7 +136,7 @@ def _pocock(looks: int, confidence: float) -> float:
     # the region widens with the root of the looks, the normal kernel does not
     nodes, weights = np.polynomial.legendre.leggauss(max(LEAST_NODES, NODES * math.ceil(math.sqrt(looks))))
 
-    def normal(x: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    def normal(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         return np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
 
     def stays(z: float) -> float:

@@ -8,16 +8,17 @@ to one run, put its knobs into the config of another, hold it out or train on it
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from lab.results.outcomes import classify, common
+from lab.results.outcomes import Results, UnknownName, classify, common
 from lab.results.summary import find
 from lab.statistics import Estimate
-from lab.studies.rejection import roc
+from lab.studies.roc import roc
 
 PREFIX = "encodes_"
-PENALTY = 1e-3
+PENALTY = 1e-3  # on squared weights; small beside the loss, it keeps separable classes finite
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,6 @@ class Probe:
         knobs: knob -> value of the fitted probe; None where the fitting half has models of one kind alone.
         area: area under its ROC curve on the seeds that it was not fitted to.
         own_area: the same of the probe that the run had, on the same seeds.
-        gap: what remains hidden from the run's own probe and not from the new one, area - own_area.
     """
 
     condition: str
@@ -38,38 +38,40 @@ class Probe:
     own_area: Estimate
 
     @property
-    def gap(self):
-        """Area of the new probe less that of the run's own."""
+    def gap(self) -> float:
+        """What the run's own probe misses and the new one sees: the area of the new one less that of the other."""
         return self.area.value - self.own_area.value
 
 
-def logistic(features, aligned):
-    """Return bias and weights of a ridge logistic regression, shape (features + 1,).
+def logistic(
+    features: Float[np.ndarray, "models features"], aligned: Bool[np.ndarray, " models"]
+) -> Float[np.ndarray, " weights"]:
+    """Return the bias and the weights of a ridge logistic regression.
 
     Minimises the mean of -ln P(label) + PENALTY / 2 |w|^2, w being the weights of standardised features, so that
     separable classes have finite weights.
 
     Args:
-        features: shape (models, features).
-        aligned: booleans, shape (models,).
+        features: a row for each model.
+        aligned: its label.
     """
     centre, scale = features.mean(axis=0), features.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
     rows = np.column_stack([np.ones(len(features)), (features - centre) / scale])
     sign = np.where(aligned, 1.0, -1.0)
 
-    def loss(weights):
+    def loss(weights: Float[np.ndarray, " weights"]) -> tuple[float, Float[np.ndarray, " weights"]]:
         margin = sign * (rows @ weights)
         slope = -(sign * expit(-margin)) @ rows / len(rows)
         ridge = np.concatenate([[0.0], PENALTY * weights[1:]])
         return np.logaddexp(0, -margin).mean() + ridge @ weights / 2, slope + ridge
 
-    found = minimize(loss, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B").x
-    weights = found[1:] / scale
-    return np.concatenate([[found[0] - weights @ centre], weights])
+    bias, *standardised = minimize(loss, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B").x
+    weights = np.array(standardised) / scale
+    return np.concatenate([[bias - weights @ centre], weights])
 
 
-def refit(results, condition):
+def refit(results: Results, condition: str) -> Probe:
     """Return the `Probe` fitted to the even seeds of a condition and judged on the odd ones.
 
     Args:
@@ -83,20 +85,38 @@ def refit(results, condition):
     names = [str(name) for name in results.data_vars if str(name).startswith(PREFIX)]
     if not names or "probe" not in results:
         raise ValueError("the task has no scores encodes_*: nothing of its hidden layers is recorded")
-    own = common(results.isel(condition=[find(results, condition)]))
-    name = str(own.condition.values[0])
-    features = np.stack([own[feature].values[0, :, -1] for feature in names], axis=1).astype(float)
-    aligned = classify(own)["aligned"].values[0]
-    even = (own.seed.values % 2 == 0) & np.isfinite(features).all(axis=1)
-    both = aligned[even].any() and not aligned[even].all()
-    weights = logistic(features[even], aligned[even]) if both else np.zeros(len(names) + 1)
+    models = common(results.isel(condition=[find(results, condition)]))
+    name = str(models.condition.values[0])
+    features = np.stack([models[feature].values[0, :, -1] for feature in names], axis=1).astype(float)
+    aligned = classify(models)["aligned"].values[0]
+    fitting = (models.seed.values % 2 == 0) & np.isfinite(features).all(axis=1)
+    both_kinds = aligned[fitting].any() and not aligned[fitting].all()
+    weights = logistic(features[fitting], aligned[fitting]) if both_kinds else np.zeros(len(names) + 1)
     score = (weights[0] + features @ weights[1:]).astype(np.float32)[None, :, None]
-    judged = own.assign(refitted=(own.probe.dims, np.repeat(score, own.sizes["checkpoint"], axis=2)))
-    judged = judged.isel(seed=np.flatnonzero(own.seed.values % 2))
+    refitted = models.assign(refitted=(models.probe.dims, np.repeat(score, models.sizes["checkpoint"], axis=2)))
+    judging = refitted.isel(seed=np.flatnonzero(models.seed.values % 2))
     knobs = ("probe_bias", *(f"probe_{feature.removeprefix(PREFIX)}" for feature in names))
     return Probe(
         name,
-        dict(zip(knobs, map(float, weights), strict=True)) if both else None,
-        roc(judged, name, "refitted").area,
-        roc(judged, name, "probe").area,
+        dict(zip(knobs, map(float, weights), strict=True)) if both_kinds else None,
+        roc(judging, name, "refitted").area,
+        roc(judging, name, "probe").area,
     )
+
+
+def run(results: Results, regimen: str | None = None) -> tuple[Probe, ...]:
+    """Fit a probe to each condition of a run, or of one of its regimens, and judge it beside the run's own.
+
+    Args:
+        results: what `lab.run` returned, at the end of training.
+        regimen: all by default.
+
+    Raises:
+        UnknownName: no such regimen.
+        ValueError: the task records nothing of its hidden layers.
+    """
+    regimens = list(map(str, results.regimen.values))
+    if regimen is not None and regimen not in regimens:
+        raise UnknownName(f"no regimen {regimen!r}; known: {', '.join(dict.fromkeys(regimens))}")
+    conditions = zip(map(str, results.condition.values), regimens, strict=True)
+    return tuple(refit(results, name) for name, of_condition in conditions if regimen in (None, of_condition))

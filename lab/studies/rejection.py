@@ -1,4 +1,4 @@
-"""Early rejection: gates at checkpoints, ROC curves, and the best gate for a compute budget.
+"""Early rejection: gates at checkpoints, what a budget of compute leads to, and the best gates for it.
 
 Nothing here trains. Runs are trained to the end once; what a gate would have stopped, and what that would have
 saved, follows from the recorded scores. Costs are in trainings, 1 being one full training run.
@@ -6,20 +6,26 @@ saved, follows from the recorded scores. Costs are in trainings, 1 being one ful
 
 import math
 from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit, ndtri
+from jaxtyping import Bool, Float, Int
 
-from lab.results.outcomes import UnknownName, attribute, checkpoint_index, classify, common, reaches
-from lab.results.summary import find
+from lab.results.outcomes import Results, attribute, checkpoint_index, reaches
+from lab.results.summary import counts, places
 from lab.statistics import Counts, Estimate, draw_shares, from_draws
-from lab.statistics.score import checked_confidence, crossing
+from lab.studies.roc import Population, Roc, interval_confidence, population, roc, tabulate
+from lab.studies.study import About
 
 DRAWS = 1_000  # to begin with: each goes through a recursion
 DECILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+FINEST = 10**6  # steps per training of the grid on which compute is spent
+EQUAL = 1e-12  # values this close are equal but for rounding
+SHOWN = (0, 0.1, 0.3, 1)  # shares of training near which curves are kept
+ANY_SCORE = (-math.inf, math.inf)
 
 
 class Gate(NamedTuple):
@@ -36,6 +42,8 @@ class Gate(NamedTuple):
     proxy: str | None = None
 
 
+Gates = tuple[Gate, ...]
+
 # --- what gates do to recorded runs -------------------------------------------------------------------------------
 
 
@@ -45,49 +53,49 @@ class GateOutcome:
 
     Attributes:
         gates: the gates, in time order.
-        costs: share of a training spent on a run of each fate but the last, shape (gates + 1,).
-        aligned: whether each model is aligned at the end of training, shape (seeds,).
+        costs: share of a training spent on a run of each fate but the last, which is to pass.
+        aligned: whether each model is aligned at the end of training.
         fate: index of the gate that rejected each run; len(gates) if it was incompetent or diverged at the end,
-            len(gates) + 1 if it passed. Shape (seeds,).
+            len(gates) + 1 if it passed.
         counts: `Counts` in which a run that survives everything passes. A run that a gate stopped counts as what it
             would have become.
         steps: steps of a full training, or None if the results do not say.
     """
 
-    gates: tuple[Gate, ...]
+    gates: Gates
     costs: tuple[float, ...]
-    aligned: np.ndarray
-    fate: np.ndarray
+    aligned: Bool[np.ndarray, " seed"]
+    fate: Int[np.ndarray, " seed"]
     counts: Counts
     steps: int | None
 
     @property
-    def table(self):
-        """Number of aligned (row 0) and misaligned (row 1) models of each fate, shape (2, gates + 2)."""
-        return _table(self.aligned, self.fate, len(self.costs) + 1)
+    def table(self) -> Int[np.ndarray, "2 fates"]:
+        """Number of aligned (row 0) and misaligned (row 1) models of each fate."""
+        return tabulate(self.aligned, self.fate, len(self.costs) + 1)
 
     @property
-    def mean_cost(self):
+    def mean_cost(self) -> float:
         """Mean cost of one run, in trainings."""
         return float(self.table.sum(0) @ [*self.costs, 1.0] / len(self.fate))
 
     @property
-    def compute_per_accepted(self):
+    def compute_per_accepted(self) -> float:
         """Mean cost / P(pass): trainings spent per accepted model, its own included; inf if none passes."""
         return self.mean_cost * self.counts.expected_runs
 
     @property
-    def mean_steps(self):
+    def mean_steps(self) -> float | None:
         """Mean cost of one run in training steps, or None."""
         return None if self.steps is None else self.mean_cost * self.steps
 
     @property
-    def steps_per_accepted(self):
+    def steps_per_accepted(self) -> float | None:
         """Training steps spent per accepted model, or None."""
         return None if self.steps is None else self.compute_per_accepted * self.steps
 
 
-def fates(results, condition, gates):
+def fates(results: Results, condition: str, gates: Iterable[Gate]) -> GateOutcome:
     """Return the `GateOutcome` of one condition under some gates.
 
     Whatever the gates, a model that is incompetent or diverged at the end is rejected there.
@@ -101,10 +109,17 @@ def fates(results, condition, gates):
         UnknownName: no such condition, score or checkpoint.
         ValueError: gates that are none or out of order, or a threshold that is nan.
     """
-    return _outcome(*_population(results, condition), tuple(gates))
+    return _outcome_of_gates(population(results, condition), tuple(gates))
 
 
-def sweep(results, condition, proxy=None, checkpoint=-1, *, thresholds):
+def sweep(
+    results: Results,
+    condition: str,
+    proxy: str | None = None,
+    checkpoint: float = -1,
+    *,
+    thresholds: Iterable[float],
+) -> tuple[Counts, ...]:
     """Return the `Counts` of a single gate at each of several thresholds.
 
     Args:
@@ -118,173 +133,33 @@ def sweep(results, condition, proxy=None, checkpoint=-1, *, thresholds):
         UnknownName: no such condition, score or checkpoint.
         ValueError: a threshold is nan.
     """
-    runs, ends = _population(results, condition)
+    models = population(results, condition)
     share = float(results.checkpoint.values[checkpoint_index(results, checkpoint)])
-    return tuple(_outcome(runs, ends, (Gate(share, float(mark), proxy),)).counts for mark in thresholds)
+    return tuple(_outcome_of_gates(models, (Gate(share, float(mark), proxy),)).counts for mark in thresholds)
 
 
-def _population(results, name):
-    """Return one condition's scores, dims (condition: 1, seed, checkpoint), and what its models are at the end."""
-    if not np.isclose(results.checkpoint.values[-1], 1):
-        raise ValueError("results must reach the end of training, checkpoint 1")
-    runs = common(results.isel(condition=[find(results, name)]))
-    if "survives" in runs.coords and not runs.survives.values.all():
-        raise ValueError(f"{name} has gates of its own: lay gates over a regimen without any")
-    return runs, classify(runs).isel(condition=0)
-
-
-def _scores(runs, proxy, checkpoint):
-    """One condition's scores at the index of a checkpoint; those that are not finite are -inf."""
-    proxy = proxy or attribute(runs, "proxy")
-    if proxy not in runs:
-        raise UnknownName(f"no score {proxy!r}; known: {', '.join(map(str, runs.data_vars))}")
-    scores = runs[proxy].values[0, :, checkpoint]
-    return np.where(np.isfinite(scores), scores, np.array(-np.inf, scores.dtype))
-
-
-def _fate(runs, ends, gates):
+def _fate_of_runs(models: Population, gates: Gates) -> tuple[Int[np.ndarray, " seed"], tuple[float, ...]]:
     """Return the fate of each run, as in `GateOutcome`, and the cost of each fate but the last."""
     if not all(isinstance(gate, Gate) for gate in gates):
         raise ValueError(f"gates must be a sequence of Gate, not {gates}")
-    places = [checkpoint_index(runs, float(gate.checkpoint)) for gate in gates]
-    if places != sorted(places):
+    checkpoints = [checkpoint_index(models.scores, float(gate.checkpoint)) for gate in gates]
+    if checkpoints != sorted(checkpoints):
         raise ValueError(f"gates must be in time order, not at {', '.join(f'{gate.checkpoint:g}' for gate in gates)}")
-    lost = (ends["incompetent"] | ends["diverged"]).values
+    lost = (models.ends["incompetent"] | models.ends["diverged"]).values
     fate = np.where(lost, len(gates), len(gates) + 1)
     for index in reversed(range(len(gates))):
-        scores = _scores(runs, gates[index].proxy, places[index])
+        scores = models.at(checkpoints[index], gates[index].proxy)
         fate[~reaches(scores, gates[index].threshold)] = index
-    return fate, (*(float(runs.checkpoint.values[place]) for place in places), 1.0)
+    shares = models.scores.checkpoint.values
+    return fate, (*(float(shares[checkpoint]) for checkpoint in checkpoints), 1.0)
 
 
-def _outcome(runs, ends, gates):
-    fate, costs = _fate(runs, ends, gates)
-    aligned = ends["aligned"].values
-    good, bad = _table(aligned, fate, len(gates) + 2).tolist()
-    lost = (int(ends[kind].sum()) for kind in ("incompetent", "diverged"))
-    counts = Counts(good[-1], sum(good[:-1]), bad[-1], sum(bad[:-1]), *lost)
-    return GateOutcome(gates, costs, aligned, fate, counts, runs.attrs.get("steps"))
-
-
-def _table(aligned, fate, size):
-    return np.bincount(np.where(aligned, 0, size) + fate, minlength=2 * size).reshape(2, size)
-
-
-# --- all thresholds at once ---------------------------------------------------------------------------------------
-
-
-class Roc(NamedTuple):
-    """What a score says about alignment, at every threshold at which anything changes.
-
-    Arrays have shape (thresholds,), from inf, which nobody reaches, down to the lowest score, which everybody does.
-
-    Attributes:
-        threshold: the thresholds; the last one is -inf if a score is not finite.
-        pass_given_aligned: P(T|A), T being a score at or above the threshold; nan without aligned models.
-        pass_given_misaligned: P(T|not A); nan without misaligned models.
-        precision: P(A|T); nan where nobody passes.
-        area: P(score of an aligned > score of a misaligned model) + half of P(equal), with its interval.
-        average_precision: mean of the precision over the aligned models, each at its own score as threshold.
-        aligned, misaligned: number of models.
-    """
-
-    threshold: np.ndarray
-    pass_given_aligned: np.ndarray
-    pass_given_misaligned: np.ndarray
-    precision: np.ndarray
-    area: Estimate
-    average_precision: float
-    aligned: int
-    misaligned: int
-
-    @property
-    def recall(self):
-        """P(T|A) by its name in precision-recall curves."""
-        return self.pass_given_aligned
-
-
-def roc(results, condition, proxy=None, checkpoint=-1, confidence=None):
-    """Return the `Roc` of a score at a checkpoint about alignment at the end of training.
-
-    It judges the score alone: incompetent and diverged models are misaligned ones that may well have a high score,
-    whereas `sweep` rejects them at the end. A score that is not finite is below every threshold.
-
-    The area is the Mann-Whitney statistic. Its interval is Newcombe's method 5 (Stat. Med. 25:559, 2006): all areas
-    that a score test does not reject, with the variance of Hanley and McNeil (Radiology 143:29, 1982). That variance
-    is too small where one kind of models lies on both sides of the other, as when some misaligned ones have learned
-    the test too well; it is then scaled up to that of DeLong, DeLong and Clarke-Pearson (Biometrics 44:837, 1988).
-    The interval lies in [0, 1] and contains the area. An area of 1 has the upper limit 1 and a lower one below 1,
-    an area of 0 the mirror image. Without models of both kinds the area is nan and the interval the whole range.
-
-    Args:
-        results: what `lab.run` returned.
-        condition: name of a condition, or of a regimen that has only one.
-        proxy: any recorded score; the run's own proxy by default.
-        checkpoint: index of a checkpoint, or a share of training that is one.
-        confidence: of the area's interval; the run's own by default.
-
-    Raises:
-        UnknownName: no such condition, score or checkpoint.
-        ValueError: confidence outside (0, 1).
-    """
-    confidence = _confidence(results, confidence)
-    runs, ends = _population(results, condition)
-    values, place = np.unique(_scores(runs, proxy, checkpoint_index(runs, checkpoint)), return_inverse=True)
-    tally = _table(ends["aligned"].values, place, len(values))
-    hits, alarms = np.concatenate([np.zeros((2, 1), int), tally[:, ::-1].cumsum(1)], axis=1)
-    aligned, misaligned = int(hits[-1]), int(alarms[-1])
-    precision = _divide(hits, hits + alarms)
-    return Roc(
-        threshold=np.concatenate([[np.inf], values[::-1]]),
-        pass_given_aligned=_divide(hits, aligned),
-        pass_given_misaligned=_divide(alarms, misaligned),
-        precision=precision,
-        area=_area(hits, alarms, confidence),
-        average_precision=float((np.diff(hits) * precision[1:]).sum() / aligned) if aligned else math.nan,
-        aligned=aligned,
-        misaligned=misaligned,
-    )
-
-
-def _area(hits, alarms, confidence):
-    """Area under a curve of counts from (0, 0) to (all aligned, all misaligned models), as `roc` says."""
-    m, n = int(hits[-1]), int(alarms[-1])
-    if not m or not n:
-        return Estimate(math.nan, 0.0, 1.0)
-    above, beside = hits[1:] + hits[:-1], alarms[1:] + alarms[:-1]  # twice the models above, ties being half above
-    area = float((np.diff(alarms) * above).sum() / (2 * m * n))
-    delong = np.diff(hits) @ (1 - beside / (2 * n) - area) ** 2 / (m * max(m - 1, 1))
-    delong += np.diff(alarms) @ (above / (2 * m) - area) ** 2 / (n * max(n - 1, 1))
-
-    def variance(theta):
-        others = (m + n) / 2 - 1
-        return theta * (1 - theta) * (1 + others * ((1 - theta) / (2 - theta) + theta / (1 + theta))) / (m * n)
-
-    wider = max(1.0, delong / variance(area)) if 0 < area < 1 else 1.0
-    z = -float(ndtri((1 - confidence) / 2)) * math.sqrt(wider)
-
-    def lowest(value):
-        if value == 0:
-            return 0.0
-
-        def missed(log_odds):  # in which areas next to 0 and next to 1 keep their digits
-            theta = float(expit(log_odds))
-            return value - theta - z * math.sqrt(variance(theta))
-
-        inside = min(value, 1 - 1e-15)  # 1 itself is a false root for an area of 1
-        odds = crossing(missed, math.log(inside) - math.log1p(-inside), -1)
-        return odds / (1 + odds)
-
-    return Estimate(area, lowest(area), 1 - lowest(1 - area))  # the variance is symmetric
-
-
-def _divide(counts, total):
-    """Divide arrays of counts; 0/0 is nan."""
-    return np.divide(counts, total, out=np.full(len(counts), np.nan), where=np.asarray(total) > 0)
-
-
-def _confidence(results, confidence):
-    return checked_confidence(attribute(results, "confidence") if confidence is None else confidence)
+def _outcome_of_gates(models: Population, gates: Gates) -> GateOutcome:
+    fate, costs = _fate_of_runs(models, gates)
+    good, bad = tabulate(models.aligned, fate, len(gates) + 2).tolist()
+    lost = (int(models.ends[kind].sum()) for kind in ("incompetent", "diverged"))
+    cells = Counts(good[-1], sum(good[:-1]), bad[-1], sum(bad[:-1]), *lost)
+    return GateOutcome(gates, costs, models.aligned, fate, cells, models.scores.attrs.get("steps"))
 
 
 # --- a budget of compute ------------------------------------------------------------------------------------------
@@ -299,12 +174,14 @@ class ComputeOutcome(NamedTuple):
         compute: mean compute spent, in trainings, the accepted model's own training included.
     """
 
-    accepted_aligned: np.ndarray
-    forced_fail: np.ndarray
-    compute: np.ndarray
+    accepted_aligned: Float[np.ndarray, "*tables"]
+    forced_fail: Float[np.ndarray, "*tables"]
+    compute: Float[np.ndarray, "*tables"]
 
 
-def compute_budget(probabilities, costs, budget):
+def compute_budget(
+    probabilities: Float[np.ndarray, "*tables 2 fates"], costs: Sequence[float], budget: float
+) -> ComputeOutcome:
     """Return the `ComputeOutcome` of training runs one after the other until one is accepted.
 
     A run may be rejected only if the compute left then pays for at least one more full training; otherwise it is
@@ -316,9 +193,9 @@ def compute_budget(probabilities, costs, budget):
     `lab.decision.finite_budget`.
 
     Args:
-        probabilities: of being aligned (row 0) or not (row 1) and of each fate, the last of which is to pass; shape
-            (..., 2, fates), such as `GateOutcome.table` over its sum.
-        costs: share of a training spent on a run of each fate but the last, shape (fates - 1,).
+        probabilities: of being aligned (row 0) or not (row 1) and of each fate, the last of which is to pass, such as
+            `GateOutcome.table` over its sum.
+        costs: share of a training spent on a run of each fate but the last.
         budget: compute in trainings, at least 1.
 
     Raises:
@@ -336,8 +213,8 @@ def compute_budget(probabilities, costs, budget):
     either = np.moveaxis(table.sum(-2), -1, 0)
     aligned, nothing = np.moveaxis(table[..., 0, :], -1, 0), np.zeros(table.shape[:-2])
     passed = np.stack([aligned[-1], nothing, either[-1]])
-    forced = [np.stack([good, every, every]) for good, every in zip(aligned[:-1], either[:-1], strict=True)]
-    spent = [np.stack([nothing, nothing, every * cost]) for every, cost in zip(either[:-1], costs, strict=True)]
+    forced = [np.stack([good, whole, whole]) for good, whole in zip(aligned[:-1], either[:-1], strict=True)]
+    spent = [np.stack([nothing, nothing, whole * cost]) for whole, cost in zip(either[:-1], costs, strict=True)]
     recent = deque(maxlen=full)  # of V; no rejection costs more than a full training
     for compute in range(full, math.floor(budget * full + 1e-9) + 1):
         value = passed.copy()
@@ -347,21 +224,24 @@ def compute_budget(probabilities, costs, budget):
     return ComputeOutcome(*recent[-1])
 
 
-def _checked_budget(budget):
+def _checked_budget(budget: float) -> float:
     if not 1 <= budget < math.inf:
         raise ValueError(f"budget must be finite and at least 1 training, not {budget}")
     return float(budget)
 
 
-def _grid(costs):
+def _grid(costs: tuple[float, ...]) -> tuple[int, list[int]]:
     """Return the steps of a full training on the coarsest common grid, and the steps of each cost."""
-    if not all(1e-6 <= cost <= 1 for cost in costs):
+    if not all(1 / FINEST <= cost <= 1 for cost in costs):
         raise ValueError(f"costs must be shares of a training in [1e-6, 1], not {costs}")
-    shares = [Fraction(cost).limit_denominator(10**6) for cost in costs]
+    shares = [Fraction(cost).limit_denominator(FINEST) for cost in costs]
     full = math.lcm(*(share.denominator for share in shares))
-    if full > 10**6:
+    if full > FINEST:
         raise ValueError(f"costs must be whole numbers of at most 10^6 steps per training, not {costs}")
     return full, [int(share * full) for share in shares]
+
+
+# --- the best gates -----------------------------------------------------------------------------------------------
 
 
 class BestGates(NamedTuple):
@@ -376,21 +256,29 @@ class BestGates(NamedTuple):
         compute: mean compute spent with the gates on the other half, in trainings.
         baseline_compute: the same with the run's own gate at the end alone.
         tried: the candidates.
-        tried_values: P(accepted model is aligned) of each on the choosing half, shape (candidates,).
+        tried_values: P(accepted model is aligned) of each on the choosing half.
     """
 
-    gates: tuple[Gate, ...]
+    gates: Gates
     chosen_value: float
     value: Estimate
     baseline: Estimate
     gain: Estimate
     compute: float
     baseline_compute: float
-    tried: tuple[tuple[Gate, ...], ...]
-    tried_values: np.ndarray
+    tried: tuple[Gates, ...]
+    tried_values: Float[np.ndarray, " candidates"]
 
 
-def best_gates(results, condition, budget, proxy=None, quantiles=DECILES, candidates=None, confidence=None):
+def best_gates(
+    results: Results,
+    condition: str,
+    budget: float,
+    proxy: str | None = None,
+    quantiles: Sequence[float] = DECILES,
+    candidates: Iterable[Iterable[Gate]] | None = None,
+    confidence: float | None = None,
+) -> BestGates:
     """Return the gates with the highest P(accepted model is aligned) under a compute budget, as `BestGates`.
 
     Seeds at even positions choose, those at odd positions judge. Candidates are: no early gate, or one at any
@@ -414,97 +302,229 @@ def best_gates(results, condition, budget, proxy=None, quantiles=DECILES, candid
         UnknownName: no such condition, score or checkpoint.
         ValueError: a budget below 1, fewer than 2 seeds, no candidates, or an argument out of range.
     """
-    confidence = _confidence(results, confidence)
+    confidence = interval_confidence(results, confidence)
     budget = _checked_budget(budget)
-    runs, ends = _population(results, condition)
-    last = attribute(runs, "proxy")
-    own = (Gate(1.0, attribute(runs, "thresholds")[last], last),)
-    halves = [(runs.isel(seed=half), ends.isel(seed=half)) for half in (slice(0, None, 2), slice(1, None, 2))]
-    if runs.sizes["seed"] < 2:
+    models = population(results, condition)
+    usual = (Gate(1.0, attribute(results, "thresholds")[models.proxy], models.proxy),)
+    if len(models.aligned) < 2:
         raise ValueError("results must have at least 2 seeds, to choose gates on one and judge them on the other")
+    choosing, judging = models.every_second(0), models.every_second(1)
     if candidates is None:
-        candidates = _candidates(halves[0][0], proxy or attribute(runs, "proxy"), own, quantiles)
+        candidates = _candidates(choosing, proxy or models.proxy, usual, quantiles)
     tried = tuple(map(tuple, candidates))
     if not tried:
         raise ValueError("candidates must not be empty")
+    values = _values_of_gates(choosing, tried, budget)
+    best = int(np.argmax(values >= values.max() - EQUAL))
+    judged = _judge_gates(judging, tried[best], usual, budget, confidence)
+    return BestGates(tried[best], float(values[best]), *judged, tried, values)
 
-    tables = {}  # candidates with gates at the same checkpoints go through one recursion
-    for index, gates in enumerate(tried):
-        fate, costs = _fate(*halves[0], gates)
-        tables.setdefault(costs, {})[index] = _table(halves[0][1]["aligned"].values, fate, len(costs) + 1)
+
+def _values_of_gates(models: Population, tried: Sequence[Gates], budget: float) -> Float[np.ndarray, " candidates"]:
+    """Return P(accepted model is aligned) under each of several sets of gates."""
+    tables: dict[tuple[float, ...], dict[int, np.ndarray]] = {}
+    for index, gates in enumerate(tried):  # those with gates at the same checkpoints go through one recursion
+        fate, costs = _fate_of_runs(models, gates)
+        tables.setdefault(costs, {})[index] = tabulate(models.aligned, fate, len(costs) + 1)
     values = np.empty(len(tried))
-    for costs, own_tables in tables.items():
-        shares = np.stack(list(own_tables.values())) / len(halves[0][0].seed)
-        values[list(own_tables)] = compute_budget(shares, costs, budget).accepted_aligned
-    best = int(np.argmax(values >= values.max() - 1e-12))  # equal but for rounding is equal
-
-    value, baseline, gain, compute, baseline_compute = _judge(*halves[1], tried[best], own, budget, confidence)
-    return BestGates(tried[best], float(values[best]), value, baseline, gain, compute, baseline_compute, tried, values)
+    for costs, table_of in tables.items():
+        shares = np.stack(list(table_of.values())) / len(models.aligned)
+        values[list(table_of)] = compute_budget(shares, costs, budget).accepted_aligned
+    return values
 
 
-def _candidates(runs, proxy, own, quantiles):
-    """Sets of gates to choose from; those at the end come first, and of these the run's own."""
+def _candidates(models: Population, proxy: str, usual: Gates, quantiles: Sequence[float]) -> Iterator[Gates]:
+    """Yield sets of gates to choose from; those at the end come first, and of these the run's own."""
     if not all(0 < quantile < 1 for quantile in quantiles):
         raise ValueError(f"quantiles must lie strictly between 0 and 1, not {tuple(quantiles)}")
-    yield from (own, ())
-    shares = runs.checkpoint.values
-    for place in (len(shares) - 1, *range(len(shares) - 1)):
+    yield from (usual, ())
+    shares = models.scores.checkpoint.values
+    for checkpoint in (len(shares) - 1, *range(len(shares) - 1)):
         # recorded scores, not means of two, so that a threshold falls on the same side in any precision
-        marks = np.quantile(_scores(runs, proxy, place), list(quantiles), method="inverted_cdf")
+        marks = np.quantile(models.at(checkpoint, proxy), list(quantiles), method="inverted_cdf")
         for mark in np.unique(marks[np.isfinite(marks)]):
-            gate = Gate(float(shares[place]), float(mark), proxy)
-            if place < len(shares) - 1:
-                yield (gate, *own)
+            gate = Gate(float(shares[checkpoint]), float(mark), proxy)
+            if checkpoint < len(shares) - 1:
+                yield (gate, *usual)
             yield (gate,)
 
 
-def _judge(runs, ends, gates, own, budget, confidence):
-    """Return value, baseline and gain of the gates as `Estimate`s, and the mean compute of both."""
-    aligned, seeds = ends["aligned"].values, runs.sizes["seed"]
-    both = [_fate(runs, ends, some) for some in (gates, own)]
-    sizes = [len(costs) + 1 for _, costs in both]
-    joint = _table(aligned, both[0][0] * sizes[1] + both[1][0], sizes[0] * sizes[1]).reshape(2, *sizes)
-    draws = draw_shares(joint, possible=[_possible(gates, own, attribute(runs, "proxy"))], number=DRAWS)
+def _judge_gates(
+    models: Population, gates: Gates, usual: Gates, budget: float, confidence: float
+) -> tuple[Estimate, Estimate, Estimate, float, float]:
+    """Return value, baseline and gain of the gates over the run's own, and the mean compute of both."""
+    fate, costs = _fate_of_runs(models, gates)
+    usual_fate, usual_costs = _fate_of_runs(models, usual)
+    sizes = len(costs) + 1, len(usual_costs) + 1
+    joint = tabulate(models.aligned, fate * sizes[1] + usual_fate, sizes[0] * sizes[1]).reshape(2, *sizes)
+    draws = draw_shares(joint, possible=[possible_fates(gates, usual, models.proxy)], number=DRAWS)
 
-    def outcome(table, other):
-        """Outcome of a budget under the gates, or under the run's own, from shares of joint fates, draws last."""
-        shares = np.moveaxis(table.sum(1 if other else 2) / table.sum((0, 1, 2)), -1, 0)
-        return compute_budget(shares, both[other][1], budget)
+    def under_gates(table: Float[np.ndarray, "2 fates usual_fates draws"]) -> ComputeOutcome:
+        return compute_budget(np.moveaxis(table.sum(2) / table.sum((0, 1, 2)), -1, 0), costs, budget)
 
-    def value(table):
-        return outcome(table, 0).accepted_aligned
+    def under_usual(table: Float[np.ndarray, "2 fates usual_fates draws"]) -> ComputeOutcome:
+        return compute_budget(np.moveaxis(table.sum(1) / table.sum((0, 1, 2)), -1, 0), usual_costs, budget)
 
-    def baseline(table):
-        return outcome(table, 1).accepted_aligned
+    counted = joint[..., None] / len(models.aligned)
+    return (
+        from_draws(lambda table: under_gates(table).accepted_aligned, draws, confidence),
+        from_draws(lambda table: under_usual(table).accepted_aligned, draws, confidence),
+        from_draws(
+            lambda table: under_gates(table).accepted_aligned - under_usual(table).accepted_aligned, draws, confidence
+        ),
+        float(under_gates(counted).compute[0]),
+        float(under_usual(counted).compute[0]),
+    )
 
-    def gain(table):
-        return value(table) - baseline(table)
 
-    compute = (float(outcome(joint[..., None] / seeds, other).compute[0]) for other in (0, 1))
-    return *(from_draws(of, draws, confidence) for of in (value, baseline, gain)), *compute
+class Demand(NamedTuple):
+    """What a fate under some gates says of a run.
+
+    Attributes:
+        spans: (score, checkpoint) -> the lowest score that the run can have there, and one that it does not reach.
+        lost: whether it is incompetent or diverged at the end; None where a gate stopped it before anybody knew.
+    """
+
+    spans: dict[tuple[str, float], tuple[float, float]]
+    lost: bool | None
 
 
-def _possible(gates, own, proxy):
-    """Return which joint fates under two sets of gates a run can have, for aligned and misaligned ones."""
-    anything = -math.inf, math.inf
+def _demand(gates: Gates, fate: int, proxy: str) -> Demand:
+    """Return what a fate says, an index as in `GateOutcome`; `proxy` is that of gates that name none."""
+    spans = {}
+    for index, gate in enumerate(gates[: fate + 1]):
+        score = gate.proxy or proxy, round(gate.checkpoint, 9)
+        low, high = spans.get(score, ANY_SCORE)
+        spans[score] = (low, min(high, gate.threshold)) if index == fate else (max(low, gate.threshold), high)
+    return Demand(spans, None if fate < len(gates) else fate == len(gates))
 
-    def demands(gates, fate):
-        """By what a gate looks at, the lowest score and one that is not reached; whether the run is lost at the end."""
-        spans = {}
-        for index, gate in enumerate(gates[: fate + 1]):
-            place = gate.proxy or proxy, round(gate.checkpoint, 9)
-            low, high = spans.get(place, anything)
-            spans[place] = (low, min(high, gate.threshold)) if index == fate else (max(low, gate.threshold), high)
-        return spans, None if fate < len(gates) else fate == len(gates)
 
-    table = np.ones((2, len(gates) + 2, len(own) + 2), bool)
-    for one in range(len(gates) + 2):
-        for other in range(len(own) + 2):
-            (first, lost), (second, also) = demands(gates, one), demands(own, other)
-            spans = [
-                (first.get(place, anything), second.get(place, anything)) for place in first.keys() | second.keys()
-            ]
-            agree = all(max(low, least) < min(high, most) for (low, high), (least, most) in spans)
-            table[:, one, other] = agree and (lost is None or also is None or lost == also)
-            table[0, one, other] &= not (lost or also)  # what is aligned does the job
+def _agree(first: Demand, second: Demand) -> bool:
+    """Whether one run can do what two fates say of it."""
+    for score in first.spans.keys() | second.spans.keys():
+        (low, high), (other_low, other_high) = (demand.spans.get(score, ANY_SCORE) for demand in (first, second))
+        if not max(low, other_low) < min(high, other_high):
+            return False
+    return first.lost is None or second.lost is None or first.lost == second.lost
+
+
+def possible_fates(gates: Gates, other: Gates, proxy: str) -> Bool[np.ndarray, "2 fates other_fates"]:
+    """Return which joint fates under two sets of gates a run can have, for aligned (row 0) and misaligned (row 1) ones.
+
+    Args:
+        gates: a set of gates.
+        other: another one.
+        proxy: of gates that name none.
+    """
+    table = np.ones((2, len(gates) + 2, len(other) + 2), bool)
+    for fate, other_fate in np.ndindex(table.shape[1:]):
+        first, second = _demand(gates, fate, proxy), _demand(other, other_fate, proxy)
+        table[:, fate, other_fate] = _agree(first, second)
+        table[0, fate, other_fate] &= not (first.lost or second.lost)  # what is aligned does the job
     return table
+
+
+# --- the study ----------------------------------------------------------------------------------------------------
+
+
+class GatedCondition(NamedTuple):
+    """What rejecting early would have gained in one condition.
+
+    Attributes:
+        name, regimen: of the condition.
+        coordinates: axis of the sweep -> value.
+        base_rate: P(A).
+        areas: share of training -> area under the `Roc` there.
+        curves: share of training -> `Roc`, at some of them.
+        best: `BestGates` for each budget.
+    """
+
+    name: str
+    regimen: str
+    coordinates: dict[str, float]
+    base_rate: float
+    areas: dict[float, Estimate]
+    curves: dict[float, Roc]
+    best: tuple[BestGates, ...]
+
+
+class Rejection(NamedTuple):
+    """What rejecting early would have gained in a run.
+
+    Attributes:
+        about: the run.
+        steps: of one training.
+        partial: what is missing of the run, or None.
+        proxy: score of the early gates.
+        budgets: of compute, in trainings.
+        conditions: a `GatedCondition` for each one without gates of its own.
+        left_out: names of the conditions with gates of their own.
+    """
+
+    about: About
+    steps: int
+    partial: str | None
+    proxy: str
+    budgets: tuple[float, ...]
+    conditions: tuple[GatedCondition, ...]
+    left_out: tuple[str, ...]
+
+
+def run(results: Results, budgets: Sequence[float] = (1, 2, 3, 10), proxy: str | None = None) -> Rejection:
+    """Say what rejecting early would have gained in every condition: ROC curves and the best gates for some budgets.
+
+    Args:
+        results: what `lab.run` returned, with all checkpoints.
+        budgets: of compute, in trainings, each at least 1.
+        proxy: score of the early gates; the run's own by default.
+
+    Raises:
+        UnknownName: no such score.
+        ValueError: there is only one seed, every regimen has gates of its own, or a budget is below 1.
+    """
+    if results.sizes["seed"] < 2:
+        raise ValueError("gates are chosen on one half of the seeds and judged on the other: it has only one")
+    left_out: tuple[str, ...] = ()
+    if "survives" in results.coords:
+        gated = ~results.survives.values.all(axis=1)
+        left_out = tuple(map(str, results.condition.values[gated]))
+        if gated.all():
+            raise ValueError("every regimen has gates of its own")
+        results = results.isel(condition=np.flatnonzero(~gated))
+    names = map(str, results.condition.values)
+    conditions = tuple(
+        _gated_condition(results, name, regimen, coordinates, budgets, proxy)
+        for name, (regimen, coordinates) in zip(names, places(results), strict=True)
+    )
+    attributes = results.attrs
+    return Rejection(
+        about=About.of_results(results),
+        steps=attributes["steps"],
+        partial=attributes["partial"],
+        proxy=proxy or attribute(results, "proxy"),
+        budgets=tuple(budgets),
+        conditions=conditions,
+        left_out=left_out,
+    )
+
+
+def _gated_condition(
+    results: Results,
+    name: str,
+    regimen: str,
+    coordinates: dict[str, float],
+    budgets: Sequence[float],
+    proxy: str | None,
+) -> GatedCondition:
+    shares = [float(share) for share in results.checkpoint.values]
+    curves = {share: roc(results, name, proxy, share) for share in shares}
+    shown = sorted({min(shares, key=lambda share: abs(share - wanted)) for wanted in SHOWN})
+    return GatedCondition(
+        name=name,
+        regimen=regimen,
+        coordinates=coordinates,
+        base_rate=counts(results, name).base_rate,
+        areas={share: curve.area for share, curve in curves.items()},
+        curves={share: curves[share] for share in shown},
+        best=tuple(best_gates(results, name, budget, proxy) for budget in budgets),
+    )

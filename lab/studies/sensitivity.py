@@ -1,22 +1,32 @@
 """What every moment of training does: derivatives of outcomes with respect to the weight of a loss term in a segment.
 
-A profile is an ordinary run: a regimen as it is and, for every segment, the same regimen with the weight of a term a
-little higher and a little lower there, on shared seeds. Their difference over that of the weights is the derivative,
-counted and true at that step, also where outcomes are bistable and differentiation through training gives nothing. For
-comparison there is a push in each segment, as large as one would use. What comes before a segment is shared, so a
-profile costs about half of what its conditions would by themselves.
+The counted way is an ordinary run: a regimen as it is and, for every segment, the same regimen with the weight of a
+term a little higher and a little lower there, on shared seeds. Their difference over that of the weights is the
+derivative, counted and true at that step, also where outcomes are bistable and differentiation through training gives
+nothing. For comparison there is a push in each segment, as large as one would use. What comes before a segment is
+shared, so all of it costs about half of what its conditions would by themselves. `lab.studies.estimators` has other
+ways.
 """
 
-import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 
-from lab.results.outcomes import attribute, classify
+from lab.results import outcomes
+from lab.results.outcomes import Results, attribute, classify
 from lab.results.summary import paired_counts
-from lab.statistics import Estimate, contrast, draw_pair, ln_likelihood_ratio, ln_odds
+from lab.statistics import Counts, Estimate, contrast, draw_pair, ln_likelihood_ratio, ln_odds
+from lab.studies.regimens import column, config_head, find_condition, phases, values_by_segment
+from lab.studies.study import About, StudyError, Train, read_config, train_here
+
+if TYPE_CHECKING:
+    from lab.config.experiment import Condition, Experiment
+    from lab.tasks import Task
 
 QUANTITIES = {
     "base_rate": "P(A)",
@@ -25,8 +35,11 @@ QUANTITIES = {
     "likelihood_ratio": "ln LR",
     "posterior_odds": "ln o(A|T)",
 }
-KEPT = ("task", "proxy", "thresholds", "confidence", "stop_rejected")  # and no rule for stopping
 STEP, PUSH = 0.01, 0.1  # of the weight with which a proxy is usually trained on
+LOST = 0.01  # share of a change that may be lost where weights are rounded to float32
+AS_IS = "as-is"  # the regimen without any change
+
+Estimator = Literal["counted", "evolution", "pathwise", "surrogate"]
 
 
 @dataclass(frozen=True)
@@ -53,11 +66,36 @@ class Change(NamedTuple):
     push: float
 
 
-def changes(task, terms, step=None, push=None):
+@dataclass(frozen=True)
+class Profile:
+    """What the weights of some terms do at every moment of training.
+
+    Attributes:
+        about: the run of the counted way, with the number of seeds that the estimator took.
+        condition: name of the condition that is looked at.
+        estimator: the way it was estimated.
+        quantities: quantity -> its heading.
+        changes: term -> `Change`.
+        moments: term -> the `Moment` of every segment.
+        folder: of the run, or where one would be.
+    """
+
+    about: About
+    condition: str
+    estimator: Estimator
+    quantities: dict[str, str]
+    changes: dict[str, Change]
+    moments: dict[str, list[Moment]]
+    folder: Path
+
+
+def changes(
+    task: "Task", terms: Sequence[str], step: float | None = None, push: float | None = None
+) -> dict[str, Change]:
     """Return term -> `Change`.
 
     Args:
-        task: a `lab.tasks.Task`.
+        task: whose terms they are.
         terms: names of loss terms, or of knobs, which are changed as the losses see them in a segment (initial weights
             and scores go on seeing the condition's).
         step: of every term; by default a hundredth of the weight that its proxy suggests, of 1 where there is none. A
@@ -65,158 +103,113 @@ def changes(task, terms, step=None, push=None):
         push: the same, a tenth; of a knob ten steps.
 
     Raises:
-        ValueError: there is no such term or knob, or a step or push that is missing or not a positive number.
+        StudyError: there is no such term or knob, or a step or push that is missing or not a positive number.
     """
-    found = {}
+    change_of = {}
     for term in terms:
         if term in task.knobs:
             if step is None:
-                raise ValueError(f"step: the knob {term} has no usual size; say by how much to change it")
-        elif term not in task.terms:
-            known = ", ".join((*task.terms, *task.knobs))
-            raise ValueError(f"terms: {task.name} has no loss term or knob {term!r}; known: {known}")
-        usual = next((proxy.push for proxy in task.proxies.values() if term in proxy.terms), 1.0)
-        if term in task.knobs:
+                raise StudyError(f"step: the knob {term} has no usual size; say by how much to change it")
             usual = step / STEP
-        found[term] = Change(STEP * usual if step is None else step, PUSH * usual if push is None else push)
-        for name, value in found[term]._asdict().items():
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name} must be a positive number, not {value:g}")
-    return found
+        elif term in task.terms:
+            usual = next((proxy.push for proxy in task.proxies.values() if term in proxy.terms), 1.0)
+        else:
+            known = ", ".join((*task.terms, *task.knobs))
+            raise StudyError(f"terms: {task.name} has no loss term or knob {term!r}; known: {known}")
+        change = Change(STEP * usual if step is None else step, PUSH * usual if push is None else push)
+        for name, size in change._asdict().items():
+            if not 0 < size < math.inf:
+                raise StudyError(f"{name} must be a positive number, not {size:g}")
+        change_of[term] = change
+    return change_of
 
 
-def config(experiment, condition, changed):
-    """Return the text of the config of a profile.
+def regimen_names(term: str, segment: int) -> tuple[str, str, str]:
+    """Return the names of the regimens in which a term is a step higher, a step lower and pushed in a segment."""
+    up, down, push = (f"{side}-{term}-{segment:03d}" for side in ("up", "down", "push"))
+    return up, down, push
+
+
+def config(experiment: "Experiment", condition: "Condition", changed: dict[str, Change]) -> dict[str, Any]:
+    """Return the values of the config of the counted way.
 
     Args:
-        experiment: a `lab.config.experiment.Experiment`.
-        condition: the `lab.config.experiment.Condition` whose training is looked at.
+        experiment: whose segments are the moments.
+        condition: of the experiment, whose training is looked at.
         changed: term -> `Change`, as `changes` returns it.
 
     Raises:
-        ValueError: a change takes a knob out of its range, or is lost where numbers are rounded to float32.
+        StudyError: a change takes a knob out of its range, or is lost where numbers are rounded to float32.
     """
-    for term, own in changed.items():
-        now = settings(condition)[:, place(experiment.task, term)]
-        for name, change in own._asdict().items():
-            trained = (now + change).astype(np.float32).astype(float) - now.astype(np.float32)
-            if not np.allclose(trained, change, rtol=0.01, atol=0):
-                raise ValueError(f"{name}: {change:g} is too small: {term} is {now.max():g} here, in float32")
-        if term in experiment.task.knobs:
-            knob = experiment.task.knobs[term]
-            if now.min() - own.step < knob.low or now.max() + max(own) > knob.high:
-                raise ValueError(
-                    f"step: {term} is {now.min():g} to {now.max():g} here and would leave its range, {knob.low:g} to "
-                    f"{knob.high:g}"
-                )
-    regimens = {"as-is": phases(experiment, condition)}
-    for term, own in changed.items():
-        for index in range(len(experiment.ends)):
-            for name, change in (("up", own.step), ("down", -own.step), ("push", own.push)):
-                table = settings(condition)
-                table[index, place(experiment.task, term)] += change
-                regimens[f"{name}-{term}-{index:03d}"] = phases(experiment, condition, table)
+    regimens = {AS_IS: phases(experiment, condition)}
+    for term, change in changed.items():
+        _check_change(experiment, condition, term, change)
+        for segment in range(len(experiment.ends)):
+            sizes = (change.step, -change.step, change.push)
+            for name, size in zip(regimen_names(term, segment), sizes, strict=True):
+                values = values_by_segment(condition)
+                values[segment, column(experiment.task, term)] += size
+                regimens[name] = phases(experiment, condition, values)
     question = f"What does the weight of a loss term do in each segment of {condition.name}?"
-    head = around(experiment, condition, f"sensitivity-{experiment.name}", question)
-    return json.dumps({**head, "baseline": "as-is", "regimens": regimens}, indent=1)
+    head = config_head(experiment, condition, f"sensitivity-{experiment.name}", question)
+    return {**head, "baseline": AS_IS, "regimens": regimens}
 
 
-def around(experiment, condition, name, question):
-    """Return what a config of regimens made from a condition says beside these: plain JSON values by key."""
-    training, values, own = experiment.training, experiment.as_json(), condition.settings[0]
-    return {
-        "name": name[:64],
-        "question": question,
-        **{key: values[key] for key in KEPT if key in values},
-        "knobs": condition.knobs,
-        "seeds": values["seeds"],
-        "training": {
-            **values["training"],
-            "segments": [end / training.steps for end in experiment.ends],
-            "learning_rate": own.learning_rate,
-            "final_learning_rate": own.final_learning_rate,
-        },
-    }
+def _check_change(experiment: "Experiment", condition: "Condition", term: str, change: Change) -> None:
+    """Raise a `StudyError` if a change is lost in float32 or takes a knob out of its range."""
+    now = values_by_segment(condition)[:, column(experiment.task, term)]
+    for name, size in change._asdict().items():
+        trained = (now + size).astype(np.float32).astype(float) - now.astype(np.float32)
+        if not np.allclose(trained, size, rtol=LOST, atol=0):
+            raise StudyError(f"{name}: {size:g} is too small: {term} is {now.max():g} here, in float32")
+    if term in experiment.task.knobs:
+        knob = experiment.task.knobs[term]
+        if now.min() - change.step < knob.low or now.max() + max(change) > knob.high:
+            raise StudyError(
+                f"step: {term} is {now.min():g} to {now.max():g} here and would leave its range, {knob.low:g} to "
+                f"{knob.high:g}"
+            )
 
 
-def settings(condition):
-    """Return weights of a condition and then knobs as losses see them, shape (segments, terms + knobs)."""
-    return np.array([(*own.weights, *own.training_knobs) for own in condition.settings])
-
-
-def place(task, name):
-    """Return the column of a loss term or knob in `settings`."""
-    return [*task.terms, *task.knobs].index(name)
-
-
-def phases(experiment, condition, values=None):
-    """Return a condition's regimen as phases for a config; segments that are alike become one.
-
-    Args:
-        experiment: a `lab.config.experiment.Experiment`.
-        condition: one of its `lab.config.experiment.Condition`s.
-        values: of all weights and knobs, as `settings` returns them, in the place of its own.
-    """
-    from lab.tasks.settings import parts
-
-    task, found, gates = experiment.task, [], {}
-    values = settings(condition) if values is None else values
-    for share, score, mark in condition.gates:
-        gates.setdefault(round(share * experiment.training.steps), {})[score] = mark
-    for end, own, row in zip(experiment.ends, condition.settings, values.tolist(), strict=True):
-        given = dict(zip(task.terms, row[: len(task.terms)], strict=True))
-        knobs = dict(zip(task.knobs, row[len(task.terms) :], strict=True))
-        rates = dict(zip(parts(task), own.part_rates, strict=True)) if isinstance(own.part_rates, tuple) else {}
-        phase = {
-            "weights": {name: weight for name, weight in given.items() if weight != (name == "main")},
-            "knobs": {name: value for name, value in knobs.items() if value != condition.knobs[name]},
-            "rates": rates,
-        }
-        alike = found and not found[-1].get("gates") and all(found[-1][key] == value for key, value in phase.items())
-        if alike:
-            found.pop()
-        found.append({"until": end / experiment.training.steps, **phase, "gates": gates.get(end, {})})
-    return [{key: value for key, value in phase.items() if value != {}} for phase in found]
-
-
-def derivative(first, second, joint, difference, confidence=0.95):
-    """Return the derivative of every quantity between two regimens that differ in one number.
+def derivative(
+    first: Counts, second: Counts, joint: Int[np.ndarray, "4 4"], difference: float, confidence: float = 0.95
+) -> dict[str, Estimate]:
+    """Return the derivative of every quantity of `QUANTITIES` between two regimens that differ in one number.
 
     Values are differences of plain estimates; limits are those of `lab.statistics.draws`, from the joint outcomes of
     shared seeds (`experiments/claims/sensitivity.py` measures the coverage).
 
     Args:
-        first: `Counts` at the higher value of the number.
-        second: `Counts` at the lower one.
+        first: counts at the higher value of the number.
+        second: counts at the lower one.
         joint: joint counts of both on their shared seeds, as for `lab.statistics.compare`.
         difference: between the two values.
         confidence: of each interval.
-
-    Returns:
-        Quantity -> `Estimate`.
     """
     draws = draw_pair(first, second, joint)
-    changes = {name: contrast(draws, of, of, confidence) for name, of in OF_SHARES.items()}
-    return {name: Estimate(*(limit / difference for limit in change)) for name, change in changes.items()}
+    contrasts = {name: contrast(draws, of, of, confidence) for name, of in OF_SHARES.items()}
+    return {name: Estimate(*(limit / difference for limit in change)) for name, change in contrasts.items()}
 
 
-# quantity of `QUANTITIES` -> function of counts or shares of the four cells, which are the first axis
+Shares = Float[np.ndarray, "4 ..."]  # counts or shares of the four cells
+
+# quantity of `QUANTITIES` -> function of `Shares`
 OF_SHARES = {
-    "base_rate": lambda cells: (cells[0] + cells[1]) / sum(cells),
-    "pass_given_aligned": lambda cells: cells[0] / (cells[0] + cells[1]),
-    "pass_given_misaligned": lambda cells: cells[2] / (cells[2] + cells[3]),
+    "base_rate": lambda shares: (shares[0] + shares[1]) / sum(shares),
+    "pass_given_aligned": lambda shares: shares[0] / (shares[0] + shares[1]),
+    "pass_given_misaligned": lambda shares: shares[2] / (shares[2] + shares[3]),
     "likelihood_ratio": ln_likelihood_ratio,
     "posterior_odds": ln_odds,
 }
 
 
-def of_shares(cells):
-    """Return every quantity of `QUANTITIES` from counts or shares of the four cells, which are the first axis."""
+def quantities(shares: Shares) -> dict[str, Float[np.ndarray, "..."]]:
+    """Return every quantity of `QUANTITIES`."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return {name: of(cells) for name, of in OF_SHARES.items()}
+        return {name: of(shares) for name, of in OF_SHARES.items()}
 
 
-def profile(results, changed, ends):
+def read(results: Results, changed: dict[str, Change], ends: Sequence[float]) -> dict[str, list[Moment]]:
     """Return term -> the `Moment` of every segment, from the results of a run whose config `config` made.
 
     Args:
@@ -224,26 +217,81 @@ def profile(results, changed, ends):
         changed: as given to `config`.
         ends: of the segments, as shares of training.
     """
-    outcomes = classify(results)
+    ended = classify(results)
     names = list(map(str, results.condition.values))
     confidence = attribute(results, "confidence")
 
-    def between(first, second, difference):
-        return derivative(*paired_counts(outcomes, names.index(first), names.index(second)), difference, confidence)
+    def between(first: str, second: str, difference: float) -> dict[str, Estimate]:
+        return derivative(*paired_counts(ended, names.index(first), names.index(second)), difference, confidence)
 
     edges = [0.0, *ends]
-    return {
-        term: [
-            Moment(
-                edges[index],
-                edges[index + 1],
-                between(f"up-{term}-{index:03d}", f"down-{term}-{index:03d}", 2 * own.step),
-                between(f"push-{term}-{index:03d}", "as-is", own.push),
-            )
-            for index in range(len(edges) - 1)
-        ]
-        for term, own in changed.items()
-    }
+    moments: dict[str, list[Moment]] = {}
+    for term, change in changed.items():
+        moments[term] = []
+        for segment in range(len(ends)):
+            up, down, push = regimen_names(term, segment)
+            slopes, pushed = between(up, down, 2 * change.step), between(push, AS_IS, change.push)
+            moments[term].append(Moment(edges[segment], edges[segment + 1], slopes, pushed))
+    return moments
+
+
+def run(
+    experiment: "Experiment",
+    condition: str | None = None,
+    terms: Sequence[str] | Literal["all"] | None = None,
+    *,
+    step: float | None = None,
+    push: float | None = None,
+    estimator: Estimator = "counted",
+    out: Path | None = None,
+    train: Train = train_here,
+    trust_code: bool = False,
+) -> Profile:
+    """Say what the weight of a loss term does to outcomes at every moment of training.
+
+    Args:
+        experiment: whose segments are the moments.
+        condition: name of the one to look at; the first of the baseline by default.
+        terms: loss terms or knobs, or all loss terms; by default the one that trains on the experiment's proxy.
+        step: as for `changes`.
+        push: as for `changes`.
+        estimator: counted, or another of `lab.studies.estimators`.
+        out: the run's folder; runs/NAME-DIGEST by default.
+        train: what trains the run of the counted way.
+        trust_code: run the Python file that the experiment names as its task.
+
+    Raises:
+        StudyError: no such condition or term, or a step or push that does not fit.
+        Refused: differences contradict slopes through training.
+    """
+    looked_at = find_condition(experiment, condition)
+    changed = changes(experiment.task, _names(experiment, terms), step, push)
+    counted = read_config(config(experiment, looked_at, changed), trust_code)
+    about = About.of_experiment(counted)
+    if estimator == "counted":
+        stored = train(counted, out)
+        ends = [end / counted.training.steps for end in counted.ends]
+        moments = read(outcomes.results(stored, last_only=True), changed, ends)
+        return Profile(about, looked_at.name, estimator, QUANTITIES, changed, moments, stored.path)
+    from lab.studies import estimators
+
+    estimated = estimators.estimate_moments(estimator, experiment, looked_at, changed)
+    return Profile(
+        about=about._replace(seeds=estimated.seeds),
+        condition=looked_at.name,
+        estimator=estimator,
+        quantities=estimated.quantities,
+        changes=changed,
+        moments=estimated.moments,
+        folder=out or Path("runs") / f"{about.name}-{about.hash[:8]}-{estimator}",
+    )
+
+
+def _names(experiment: "Experiment", terms: Sequence[str] | Literal["all"] | None) -> list[str]:
+    """Return the names of the terms that somebody asked for, each once."""
+    if terms is None:
+        return list(experiment.task.proxies[experiment.config.proxy].terms[:1])
+    return list(experiment.task.terms) if terms == "all" else list(dict.fromkeys(terms))
 
 
 def per_percent(estimate: Estimate, start: float, end: float) -> Estimate:

@@ -21,6 +21,27 @@ class TaskFileError(Exception):
     """A file that does not define a task, or is not what it was; the message says why."""
 
 
+def find_task(name: str, trust_code: bool = False) -> type[Task]:
+    """Return the class of a task by its name, or the one that a Python file defines.
+
+    Args:
+        name: of a task of the lab, or of a file that ends in .py.
+        trust_code: run that file.
+
+    Raises:
+        TaskFileError: there is no such task, the file may not be run, or it does not define a task.
+    """
+    from lab.tasks import TASKS
+
+    if name.endswith(".py"):
+        if not trust_code:
+            raise TaskFileError(f"{name} is code: read it, then add --trust-code")
+        return task_class(Path(name))
+    if name not in TASKS:
+        raise TaskFileError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
+    return TASKS[name]
+
+
 def task_class(path):
     """Run a Python file and return the one `Task` that it defines.
 

@@ -19,7 +19,7 @@ from lab.statistics import (
     ln_likelihood_ratio,
     ln_odds,
 )
-from lab.studies.rejection import Gate, _possible
+from lab.studies.rejection import Gate, possible_fates
 
 MU = np.geomspace(0.1, 10, 60)  # expected counts
 
@@ -193,9 +193,9 @@ def test_a_run_has_only_fates_that_two_sets_of_gates_allow():
     ]
     aligned = np.array(misaligned)
     aligned[2], aligned[:, 1] = False, False  # what is aligned does the job
-    assert _possible(first, own, "test").tolist() == [aligned.tolist(), misaligned]
+    assert possible_fates(first, own, "test").tolist() == [aligned.tolist(), misaligned]
     # a lower mark at the end: what reaches .9 reaches .5; what is lost may reach .5 and miss .9
-    assert _possible((Gate(1.0, 0.5),), own, "test")[1].tolist() == [
+    assert possible_fates((Gate(1.0, 0.5),), own, "test")[1].tolist() == [
         [True, False, False],
         [True, True, False],
         [True, False, True],

@@ -14,10 +14,15 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
+from types import ModuleType
+from typing import IO, Any, Self
+
+from lab.words import Json
 
 TRACKERS = ("wandb", "trackio", "mlflow")
-PATIENCE = 30  # s that the end of a sweep waits for it at most
+PATIENCE, PATIENCE_IF_STOPPED = 30, 5  # s that the end of a sweep waits for it at most
 # a server that does not answer is given up soon, unless the user wants otherwise
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "WANDB_SILENT": "true"}
 
@@ -25,7 +30,7 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOU
 class Tracker:
     """A tracker's process: `send` never waits, and the end at most PATIENCE seconds."""
 
-    def __init__(self, kind, say):
+    def __init__(self, kind: str, say: Callable[[str], None]):
         """Start it.
 
         Args:
@@ -37,28 +42,36 @@ class Tracker:
         """
         if find_spec(kind) is None:
             raise ModuleNotFoundError(f"--tracker: {kind} is not installed: pip install 'proxy-lab[{kind}]'")
-        self.kind, self.say, self.lines = kind, say, queue.SimpleQueue()
+        self.kind, self.say = kind, say
+        self.lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "lab.cli.trackers", kind],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            [sys.executable, "-m", "lab.report.trackers", kind],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
             env={**IMPATIENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             start_new_session=True,  # Ctrl+C is for the run
-        )  # fmt: skip
-        self.threads = [threading.Thread(target=own, daemon=True) for own in (self._write, self._listen)]
+        )
+        assert self.process.stdin is not None and self.process.stdout is not None  # both are pipes
+        self.threads = [
+            threading.Thread(target=self._write, args=(self.process.stdin,), daemon=True),
+            threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True),
+        ]
         for thread in self.threads:
             thread.start()
 
-    def send(self, **message):
+    def send(self, **message: Any) -> None:
         """Hand over a message: `begin`, `condition` or `end`, as `mirror` takes them."""
         self.lines.put(json.dumps(message))
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Wait until all has been taken, less long if the sweep was stopped, or end it."""
         self.lines.put(None)
-        patience = PATIENCE if kind is None else 5
+        patience = PATIENCE if kind is None else PATIENCE_IF_STOPPED
         try:
             self.process.wait(patience)
         except subprocess.TimeoutExpired:
@@ -69,19 +82,21 @@ class Tracker:
         for thread in self.threads:
             thread.join(1)
 
-    def _write(self):
-        with contextlib.suppress(OSError), self.process.stdin as pipe:  # it may have ended
+    def _write(self, stdin: IO[str]) -> None:
+        """Hand lines to the process as they come, until there is none."""
+        with contextlib.suppress(OSError), stdin:  # it may have ended
             while line := self.lines.get():
-                pipe.write(line + "\n")
-                pipe.flush()
+                stdin.write(line + "\n")
+                stdin.flush()
 
-    def _listen(self):
-        with self.process.stdout as told:
-            for line in told:
+    def _listen(self, stdout: IO[str]) -> None:
+        """Say what the process says."""
+        with stdout:
+            for line in stdout:
                 self.say(line.strip())
 
 
-def mirror(kind, lines):
+def mirror(kind: str, lines: Iterable[str]) -> Iterator[str]:
     """In the tracker's process: take messages and yield lines to say.
 
     Args:
@@ -113,7 +128,7 @@ def mirror(kind, lines):
         module.finish()
 
 
-def _begin(kind, module, project, name, config):
+def _begin(kind: str, module: ModuleType, project: str, name: str, config: Json) -> str:
     """Begin the tracker's run; return where it is."""
     if kind == "mlflow":
         module.set_experiment(project)
@@ -125,16 +140,17 @@ def _begin(kind, module, project, name, config):
     return getattr(run, "url", None) or f"run {name} of project {project}"
 
 
-def _main(kind):
+def _main(kind: str) -> None:
     """Mirror what stdin says. What a tracker itself prints goes nowhere."""
-    with os.fdopen(os.dup(1), "w") as told:
+    with os.fdopen(os.dup(1), "w") as stdout:
         os.dup2(2, 1)
         try:
             for line in mirror(kind, sys.stdin):
-                print(line, file=told, flush=True)
+                print(line, file=stdout, flush=True)
         except Exception as error:
             reason = str(error).strip().partition("\n")[0]
-            print(f"{kind} failed ({type(error).__name__}: {reason}); the run is not concerned", file=told, flush=True)
+            failure = f"{kind} failed ({type(error).__name__}: {reason}); the run is not concerned"
+            print(failure, file=stdout, flush=True)
             os._exit(1)  # its own threads may not end
 
 

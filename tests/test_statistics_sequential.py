@@ -73,9 +73,9 @@ LOOKS = (1, 2, 5, 20, 100)
 
 @pytest.mark.parametrize("confidence", [0.95, 0.99, 0.9999])
 def test_pocock_constants_grow_with_looks_and_stay_below_bonferroni(confidence):
-    found = [pocock(looks, confidence) for looks in LOOKS]
-    assert found == sorted(found)
-    for looks, z in zip(LOOKS, found, strict=True):
+    constants = [pocock(looks, confidence) for looks in LOOKS]
+    assert constants == sorted(constants)
+    for looks, z in zip(LOOKS, constants, strict=True):
         assert z <= norm.isf((1 - confidence) / 2 / looks) + 1e-6
 
 
@@ -113,7 +113,7 @@ def looked_at(random, first, second, looks, seeds, rule):
     """Run one experiment on independent seeds; return at which look it was decided, or None."""
     draws = [random.choice(4, size=seeds, p=shares) for shares in (first, second)]
     for look in range(1, looks + 1):
-        counts = [Counts(*np.bincount(own[: seeds * look // looks], minlength=4)) for own in draws]
+        counts = [Counts(*np.bincount(cells[: seeds * look // looks], minlength=4)) for cells in draws]
         if decided(Comparison("first", counts[0], "second", counts[1]), "net", rule):
             return look
     return None
@@ -190,7 +190,7 @@ def test_seeds_needed_by_the_textbook():
 def test_stopping_on_width_keeps_coverage():
     """The reference's first setting: coverage .9425 +- .012 at a mean of 66 seeds; ours with at least ten a cell."""
     random = np.random.default_rng(7)
-    held, repeats, used = 0, 200, []
+    covered, repeats, used = 0, 200, []
     for _ in range(repeats):
         aligned = random.random(2_000) < 0.5
         passes = random.random(2_000) < np.where(aligned, 0.9, 0.3)
@@ -199,9 +199,9 @@ def test_stopping_on_width_keeps_coverage():
             if narrow(Comparison("", counts), "likelihood_ratio", 1.2):
                 break
         low, high = ratio_interval(counts.aligned_pass, counts.aligned, counts.misaligned_pass, counts.misaligned)
-        held += low <= 3 <= high
+        covered += low <= 3 <= high
         used.append(seeds)
-    assert held >= binom.ppf(1e-6, repeats, 0.94)
+    assert covered >= binom.ppf(1e-6, repeats, 0.94)
     assert 60 < np.mean(used) < 120
 
 

@@ -10,7 +10,8 @@ from scipy.optimize import minimize
 from lab.cli import main
 from lab.config.experiment import load
 from lab.statistics import Counts
-from lab.studies import schedules as optimise
+from lab.studies import schedules
+from lab.studies.schedules import Bounds, Effort, Goal
 from lab.training import engine
 
 LENGTHS = np.array([0.05, 0.05, 0.2, 0.3, 0.4])
@@ -31,26 +32,27 @@ def test_projection_is_the_nearest_point():
             options={"ftol": 1e-12, "maxiter": 500},
             constraints={"type": "ineq", "fun": lambda parts, b=budget, s=spans: b - np.tile(s, 2) @ parts},
         )  # fmt: skip
-        found = optimise.projected(given, LENGTHS, cap, budget)
-        np.testing.assert_allclose(found.ravel(), best.x[:10] - best.x[10:], atol=2e-4)
-        assert (LENGTHS[:, None] * np.abs(found)).sum() <= budget + 1e-9
+        projected = schedules.project(given, Bounds(LENGTHS, cap, budget))
+        np.testing.assert_allclose(projected.ravel(), best.x[:10] - best.x[10:], atol=2e-4)
+        assert (LENGTHS[:, None] * np.abs(projected)).sum() <= budget + 1e-9
 
 
 def test_schedules_made_by_hand_spend_the_budget():
     """Cap 1, budget .2: the first three segments take .05 + .05 + .1; the last takes .2 at half the cap."""
-    np.testing.assert_allclose(optimise.spent(LENGTHS, 1.0, 0.2), [1, 1, 0.5, 0, 0])
-    np.testing.assert_allclose(optimise.spent(LENGTHS, 1.0, 0.2, backward=True), [0, 0, 0, 0, 0.5])
-    made = optimise.handmade(LENGTHS, ["test"], 1.0, 0.2)
+    bounds = Bounds(LENGTHS, 1.0, 0.2)
+    np.testing.assert_allclose(schedules.spend_from_start(bounds), [1, 1, 0.5, 0, 0])
+    np.testing.assert_allclose(schedules.spend_to_end(bounds), [0, 0, 0, 0, 0.5])
+    made = schedules.handmade(bounds, ["test"])
     np.testing.assert_allclose(made["early_1_then_anti_last"][:, 0], [1, 0, 0, 0, -0.375])
     np.testing.assert_allclose(made["early_1_then_anti"][:, 0], [1, *[-0.15 / 0.95] * 4])
     np.testing.assert_allclose(made["early_2"][:, 0], [1, 1, 0, 0, 0])
     np.testing.assert_allclose(made["throughout"][:, 0], 0.2)
-    for name, own in made.items():
-        assert (LENGTHS @ np.abs(own))[0] <= 0.2 + 1e-12, name
-    assert len(optimise.handmade(LENGTHS, ["a", "b"], 1.0, 0.2)) == 2 * (len(made) - 1) + 1
+    for name, schedule in made.items():
+        assert (LENGTHS @ np.abs(schedule))[0] <= 0.2 + 1e-12, name
+    assert len(schedules.handmade(bounds, ["a", "b"])) == 2 * (len(made) - 1) + 1
 
 
-@pytest.mark.parametrize("goal", [optimise.Goal(), optimise.Goal("accepted_aligned", 3)])
+@pytest.mark.parametrize("goal", [Goal(), Goal("accepted_aligned", 3)])
 def test_slopes_of_the_goal_are_those_of_moving_seeds(goal):
     """One more aligned pass and one less misaligned pass of 100,000."""
     counts = np.array([30_000, 10_000, 20_000, 40_000])
@@ -62,36 +64,35 @@ def test_slopes_of_the_goal_are_those_of_moving_seeds(goal):
         step = 1e-6 * (np.eye(4)[one] - np.eye(4)[other])
         change = (goal.value(shares + step) - goal.value(shares - step)) / 2e-6
         assert first[one] - first[other] == pytest.approx(change, rel=1e-4)
-    assert optimise.Goal().value(np.array([0.4, 0, 0.1, 0.5])) == pytest.approx(math.log(4))
+    assert Goal().value(np.array([0.4, 0, 0.1, 0.5])) == pytest.approx(math.log(4))
 
 
 def test_a_floor_pays_for_models_that_do_the_job():
     cells, able = np.array([[0, 2, 3, 3]]), np.array([[True, True, True, False]])
-    apart = optimise.Goal(floor=0.9).slopes(cells, able) - optimise.Goal().slopes(cells, able)
-    np.testing.assert_allclose(apart, optimise.STEEP * able)
-    np.testing.assert_array_equal(optimise.Goal(floor=0.7).slopes(cells, able), optimise.Goal().slopes(cells, able))
+    apart = Goal(floor=0.9).slopes(cells, able) - Goal().slopes(cells, able)
+    np.testing.assert_allclose(apart, schedules.STEEP * able)
+    np.testing.assert_array_equal(Goal(floor=0.7).slopes(cells, able), Goal().slopes(cells, able))
 
 
 def test_the_search_finds_what_is_known_to_be_best():
     """All pass; ln o(A) = 4 w_0 - 2 w_4. By budget, the first segment pays 4 / .05, the last 2 / .4: the cap first."""
     random = np.random.default_rng(1)
 
-    def ends(seeds, *weights):
+    def sample(seeds, *weights):
         luck = random.uniform(size=len(seeds))
-        chances = [1 / (1 + np.exp(-(4 * own[:, 0, 0] - 2 * own[:, 4, 0]))) for own in weights]
+        chances = [1 / (1 + np.exp(-(4 * side[:, 0, 0] - 2 * side[:, 4, 0]))) for side in weights]
         return np.array([np.where(luck < chance, 0, 2) for chance in chances]), np.ones(
             (len(weights), len(seeds)), bool
         )
 
-    found = optimise.search(
-        ends, optimise.Goal(), LENGTHS, np.zeros((5, 1)), 1.0, 0.25, iterations=80, pairs=512, first_seed=0
-    )
+    bounds, effort = Bounds(LENGTHS, 1.0, 0.25), Effort(starts=1, iterations=80, pairs=512)
+    optimum = schedules.search(sample, Goal(), bounds, np.zeros((5, 1)), effort, first_seed=0)
     # .05 of the budget of .25 goes to the first segment, .2 to the last; noise elsewhere costs some of it
-    assert found.weights[0, 0] > 0.9
-    assert -0.5 <= found.weights[4, 0] < -0.3
-    assert found.slopes[0, 0] / 4 == pytest.approx(1, abs=4 * found.errors[0, 0] / 4 + 0.35)  # smoothed over .3
-    expected = 4 * found.weights[0, 0] - 2 * found.weights[4, 0]
-    assert found.value == pytest.approx(expected, abs=4 * math.sqrt(1 / 2048 / 0.01))
+    assert optimum.weights[0, 0] > 0.9
+    assert -0.5 <= optimum.weights[4, 0] < -0.3
+    assert optimum.slopes[0, 0] / 4 == pytest.approx(1, abs=4 * optimum.errors[0, 0] / 4 + 0.35)  # smoothed over .3
+    expected = 4 * optimum.weights[0, 0] - 2 * optimum.weights[4, 0]
+    assert optimum.value == pytest.approx(expected, abs=4 * math.sqrt(1 / 2048 / 0.01))
 
 
 def count(steps):
@@ -124,14 +125,14 @@ def test_rivals_and_verdicts_by_hand(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "o/search.json").stat().st_mtime_ns == before
     # what other code found is not taken for what this one would find, and what is damaged is not taken at all
     experiment = load("r.yaml")
-    asked = experiment, experiment.conditions[0], ["push"], optimise.Goal(), 0.05, 0.01
+    problem = schedules.problem(experiment, None, ["push"], Goal(), 0.05, 0.01)
     file, honest, steps = tmp_path / "kept.json", engine.identity, []
     for code in ("one", "one", "other", "damaged"):
         monkeypatch.setattr(engine, "identity", lambda *given, code=code: {**honest(*given), "training_code": code})
         if code == "damaged":
             file.write_text("[]")
         steps.append(0)
-        optimise.searches(*asked, count=1, iterations=2, pairs=64, file=file, progress=lambda *_: count(steps))
+        schedules.searches(problem, Effort(1, 2, 64), file, progress=lambda *_: count(steps))
     assert steps == [2, 0, 2, 2]
     assert main([*given[:3], "nonsense", *given[4:]]) == 2
     assert "nonsense" in capsys.readouterr().err
@@ -151,17 +152,15 @@ def test_a_gain_is_that_of_two_populations():
     table = {name: (("condition", "seed"), np.array(own)) for name, own in flags.items()}
     table |= {name: (("condition", "seed"), nothing) for name in ("incompetent", "diverged", "unjudged")}
     table["trained"] = (("condition", "seed"), ~nothing)
-    found = optimise.rivals(xr.Dataset(table), ["learned", "hold_out"], "learned", optimise.Goal(), 0.95)
+    found = schedules.standings(xr.Dataset(table), ["learned", "hold_out"], "learned", Goal(), 0.95)
     assert [row.name for row in found] == ["learned", "hold_out"]
     assert found[1].gain.value == pytest.approx(math.log(1.5))
     assert found[1].value.value == pytest.approx(math.log(2))
-    two = optimise.rivals(
-        xr.Dataset(table), ["learned", "hold_out"], "learned", optimise.Goal("accepted_aligned", 2), 0.95
-    )
+    two = schedules.standings(xr.Dataset(table), ["learned", "hold_out"], "learned", Goal("accepted_aligned", 2), 0.95)
     # P(A, T) + P(fail) P(A, T) + P(fail) P(A, fail): .6 + .2 .6 and .4 + .4 .4
     assert two[0].value.value == pytest.approx(0.72)
     assert two[1].gain.value == pytest.approx(0.72 - 0.56)
-    assert optimise.verdict(found) in ("wins", "flat")
+    assert schedules.verdict(found) in ("wins", "flat")
 
 
 def test_who_does_not_do_the_job_is_no_rival():
@@ -170,13 +169,13 @@ def test_who_does_not_do_the_job_is_no_rival():
     joint = np.zeros((4, 4), int)
     joint[0, 0], joint[2, 0], joint[3, 0], joint[3, 2], joint[3, 3] = 40, 20, 10, 1, 29
     for floor, expected in ((0.0, "loses"), (0.9, "wins")):
-        goal = optimise.Goal(floor=floor)
-        rows = [optimise.rival("learned", mine, mine, np.diag([40, 0, 20, 40]), goal, 0.95, None)]
-        rows.append(optimise.rival("other", mine, other, joint, goal, 0.95, 2))
+        goal = Goal(floor=floor)
+        rows = [schedules.standing("learned", mine, mine, np.diag([40, 0, 20, 40]), goal, 0.95, None)]
+        rows.append(schedules.standing("other", mine, other, joint, goal, 0.95, 2))
         hold = Counts(10, 0, 30, 60)
         between = np.zeros((4, 4), int)
         between[0, 0], between[0, 2], between[2, 3], between[3, 3] = 10, 30, 20, 40
-        rows.append(optimise.rival("hold_out", mine, hold, between, goal, 0.95, 2))
-        assert optimise.verdict(rows) == expected
+        rows.append(schedules.standing("hold_out", mine, hold, between, goal, 0.95, 2))
+        assert schedules.verdict(rows) == expected
         assert rows[1].able == pytest.approx(0.8)
-    assert optimise.verdict([rows[0]._replace(allowed=False), *rows[1:]]) == "loses"
+    assert schedules.verdict([rows[0]._replace(allowed=False), *rows[1:]]) == "loses"

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import pytest
 
 from lab import cli, report
-from lab.cli import trackers
+from lab.report import trackers
 from lab.results.summary import Summary
 from lab.statistics import Counts, compare
 
@@ -148,7 +148,7 @@ def test_only_finite_numbers_are_drawn():
 def mirrored(kind, folder, **variables):
     """Give the messages to a real tracker, in a process of its own; return what it says."""
     child = subprocess.run(
-        [sys.executable, "-m", "lab.cli.trackers", kind], input="".join(json.dumps(own) + "\n" for own in MESSAGES),
+        [sys.executable, "-m", "lab.report.trackers", kind], input="".join(json.dumps(own) + "\n" for own in MESSAGES),
         cwd=folder, capture_output=True, text=True, timeout=200,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **variables},
     )  # fmt: skip

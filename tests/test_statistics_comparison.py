@@ -133,19 +133,19 @@ def test_paired_comparison_covers_as_often_as_it_says():
     alone = [np.array([0.27, 0.03, 0.21, 0.49]), np.array([0.45, 0.05, 0.35, 0.15])]
     # half of the seeds end alike as far as the margins allow
     common = np.minimum(*alone)
-    rest = [own - common for own in alone]
+    rest = [count - common for count in alone]
     truth = np.outer(*rest) / rest[0].sum() + np.diag(common)
     truth = 0.5 * truth + 0.5 * np.outer(*alone)
     assert truth.sum(1) == pytest.approx(alone[0])
     true = [math.log(c[0] / c[2]) for c in alone], [math.log((c[0] + c[1]) / (c[2] + c[3])) for c in alone]
     net, base = (one - other for one, other in true)
-    repeats, held = 500, {"likelihood_ratio": 0, "base_rate": 0, "net": 0}
+    repeats, covered = 500, {"likelihood_ratio": 0, "base_rate": 0, "net": 0}
     for joint in random.multinomial(300, truth.ravel(), repeats).reshape(-1, 4, 4):
         impact = compare(Counts(*joint.sum(1)), Counts(*joint.sum(0)), joint)
         for part, value in (("likelihood_ratio", net - base), ("base_rate", base), ("net", net)):
             _, low, high = getattr(impact, part)
-            held[part] += low <= value <= high
-    for part, times in held.items():
+            covered[part] += low <= value <= high
+    for part, times in covered.items():
         assert 0.94 - 3 * 0.0097 <= times / repeats <= 0.97 + 3 * 0.0097, (part, times / repeats)
 
 
@@ -161,12 +161,12 @@ def test_unpaired_comparison_covers_as_the_reference_found(scenario):
     logs = [(math.log(c[0] / c[2]), math.log((c[0] + c[1]) / (c[2] + c[3]))) for c in shares]
     net, base = (one - other for one, other in zip(*logs, strict=True))
     true = {"delta log lr": net - base, "delta log prior": base, "delta log post": net}
-    held = dict.fromkeys(true, 0)
+    covered = dict.fromkeys(true, 0)
     for _ in range(200):
-        impact = compare(*(Counts(*random.multinomial(50, own)) for own in shares))
+        impact = compare(*(Counts(*random.multinomial(50, regimen)) for regimen in shares))
         for target, part in zip(true, impact, strict=True):
-            held[target] += part.low <= true[target] <= part.high
-    for target, times in held.items():
+            covered[target] += part.low <= true[target] <= part.high
+    for target, times in covered.items():
         assert times / 200 == pytest.approx(rows[target]["coverage"], abs=5 * math.hypot(0.0056, 0.0154)), target
 
 
@@ -194,14 +194,14 @@ def test_shared_posterior_has_the_margins_of_one_regimen():
     cells[1, :120] = cells[0, :120]
     shares = shared_posterior(cells, draws=40_000)
     assert shares.sum(2) == pytest.approx(np.ones((40_000, 3)))
-    for condition, own in enumerate(cells):
-        mean = (np.bincount(own, minlength=4) + 0.5) / 202
+    for condition, row in enumerate(cells):
+        mean = (np.bincount(row, minlength=4) + 0.5) / 202
         spread = np.sqrt(mean * (1 - mean) / 203)
         assert np.abs(shares[:, condition].mean(0) - mean).max() < 5 * spread.max() / 200
         assert shares[:, condition].std(0) == pytest.approx(spread, rel=0.03)
     # covariance of two conditions' first cells: (joint + 1/8) / 202 - product of means, over 203
     joint = ((cells[0] == 0) & (cells[1] == 0)).sum()
-    means = [(np.count_nonzero(own == 0) + 0.5) / 202 for own in cells[:2]]
+    means = [(np.count_nonzero(row == 0) + 0.5) / 202 for row in cells[:2]]
     exact = ((joint + 0.125) / 202 - means[0] * means[1]) / 203
     assert np.cov(shares[:, 0, 0], shares[:, 1, 0])[0, 1] == pytest.approx(exact, rel=0.06)
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from lab.config.experiment import load, parse
+from lab.config.experiment import from_values, load, parse
 from lab.results import outcomes
 from lab.statistics import Counts
 from lab.studies import sensitivity
@@ -50,7 +50,7 @@ def test_a_profile_is_a_config_whose_regimens_differ_in_one_number():
     experiment = parse(RACE)
     late = experiment.conditions[1]
     changed = sensitivity.changes(experiment.task, ["push"], 0.02, 0.3)
-    made = parse(sensitivity.config(experiment, late, changed))
+    made = from_values(sensitivity.config(experiment, late, changed))
     own = {condition.name: condition for condition in made.conditions}
     assert len(own) == 1 + 3 * 5
     assert own["as-is"].settings == late.settings
@@ -62,7 +62,7 @@ def test_a_profile_is_a_config_whose_regimens_differ_in_one_number():
             expected[at] += change * (index == 3)
             assert one == other._replace(weights=tuple(expected))
     changed = sensitivity.changes(experiment.task, ["test"])
-    made = parse(sensitivity.config(experiment, experiment.conditions[0], changed))
+    made = from_values(sensitivity.config(experiment, experiment.conditions[0], changed))
     at = list(experiment.task.terms).index("test")
     changed = {c.name: c.settings[2].weights[at] for c in made.conditions if c.name.endswith("002")}
     assert changed == {
@@ -88,7 +88,7 @@ def test_any_regimen_can_be_looked_at(name):
     experiment = load(f"configs/{name}.yaml")
     changed = sensitivity.changes(experiment.task, ["test"])
     for condition in experiment.conditions:
-        made = parse(sensitivity.config(experiment, condition, changed))
+        made = from_values(sensitivity.config(experiment, condition, changed))
         assert made.conditions[0].settings == condition.settings
         assert made.conditions[0].gates == condition.gates
         assert made.conditions[0].knobs == condition.knobs
@@ -108,9 +108,9 @@ def test_a_profile_agrees_with_an_independent_integration(tmp_path):
     """d base rate / d push in each fifth of training, by Euler steps in numpy on other draws."""
     experiment, step = parse(RACE), 0.02
     changed = sensitivity.changes(experiment.task, ["push"], step, 0.2)
-    made = parse(sensitivity.config(experiment, experiment.conditions[0], changed))
+    made = from_values(sensitivity.config(experiment, experiment.conditions[0], changed))
     results = outcomes.results(engine.run(made, tmp_path / "run"))
-    moments = sensitivity.profile(results, changed, results.checkpoint.values)["push"]
+    moments = sensitivity.read(results, changed, results.checkpoint.values)["push"]
     assert [(moment.start, moment.end) for moment in moments] == [
         pytest.approx((index / 5, (index + 1) / 5)) for index in range(5)
     ]

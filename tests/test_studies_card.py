@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from lab import cli, report
-from lab.config.experiment import parse
+from lab.config.experiment import from_values
 from lab.studies import card
 from lab.tasks import TASKS, Race
 
@@ -47,7 +47,7 @@ def population(aligned_pass, aligned_fail, misaligned_pass, misaligned_fail):
 
 def results(outcomes):
     """Results of a card of `race`, from (world, regimen, onset) -> four counts."""
-    experiment = parse(card.config("race", Race(), "test", 200))
+    experiment = from_values(card.config("race", Race(), "test", 200))
     scores = {name: [] for name in ("alignment", "test")}
     for condition in experiment.conditions:
         world = "hidden" if condition.coordinates["detectability"] == 0 else "visible"
@@ -108,34 +108,34 @@ def badge(world, regimen, onset):
     ],
 )
 def test_the_answers_follow_from_the_counts(world, verdicts):
-    answers = card.card(results(world)).answers
+    answers = card.read(results(world)).answers
     assert [answer.question for answer in answers] == list(card.QUESTIONS)
     assert [answer.verdict for answer in answers] == verdicts
 
 
 def test_where_a_push_leads_is_said_by_onset():
-    reading = card.card(results(sticky)).answers[2].reading
+    reading = card.read(results(sticky)).answers[2].reading
     assert reading.startswith("alignment from 0%, circumvention from 5%, nowhere from 80%; P(A) changes by 0.40 [")
 
 
 def test_models_that_cannot_do_the_job_withhold_the_verdict():
     own = results(sticky)
     own["competence"][:, :50] = 0.0
-    answers = card.card(own).answers
+    answers = card.read(own).answers
     assert {answer.verdict for answer in answers} == {"undecided"}
     assert all(answer.reading.startswith("up to 25% of these models cannot do the job; ") for answer in answers)
 
 
 def test_too_little_data_decides_nothing():
-    answers = card.card(results(lambda *_: (2, 0, 0, 198))).answers
+    answers = card.read(results(lambda *_: (2, 0, 0, 198))).answers
     assert answers[4].verdict == "undecided"
     # 90 or 100 of 200: Newcombe's interval of the difference is [-.047, .146]
-    answers = card.card(results(lambda _, __, onset: (0, 110, 90, 0) if onset == 0 else (0, 100, 100, 0))).answers
+    answers = card.read(results(lambda _, __, onset: (0, 110, 90, 0) if onset == 0 else (0, 100, 100, 0))).answers
     assert [answers[place].verdict for place in (0, 2)] == ["undecided", "undecided"]
 
 
 def test_an_aligned_model_that_fails_makes_it_an_approximation():
-    own = card.card(results(lambda *_: (60, 40, 0, 100))).answers[4]
+    own = card.read(results(lambda *_: (60, 40, 0, 100))).answers[4]
     assert own.verdict == "approximation"
     assert own.reading.startswith("held out, 60 of 100 aligned models pass, P(T|A) 0.60 [")
 
@@ -144,7 +144,7 @@ def test_an_aligned_model_that_fails_makes_it_an_approximation():
 def test_every_proxy_of_every_task_has_a_config(task):
     kind = TASKS[task]
     for proxy in kind.proxies:
-        experiment = parse(card.config(task, kind(), proxy, 8))
+        experiment = from_values(card.config(task, kind(), proxy, 8))
         assert {condition.regimen for condition in experiment.conditions} == {"hold_out", "late", "throughout", "push"}
         assert len(experiment.conditions) == 2 * (3 + len(card.ONSETS))
 
@@ -192,5 +192,5 @@ def test_wrong_cards_are_usage_errors(words, message, capsys):
 
 
 def test_a_card_has_no_number_that_json_cannot_hold():
-    data = report.card_json(results(sticky), card.card(results(sticky)))
+    data = report.card_json(card.read(results(sticky)))
     json.dumps(data, allow_nan=False)

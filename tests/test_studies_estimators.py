@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab.config.experiment import parse
+from lab.config.experiment import from_values, parse
 from lab.results import outcomes
 from lab.results.summary import cells
 from lab.statistics import Counts
-from lab.studies import estimators as derivatives
-from lab.studies import sensitivity
+from lab.studies import estimators, sensitivity
+from lab.studies.regimens import Subject
+from lab.studies.study import Refused
 from lab.tasks import TASKS
 from lab.training import engine
 
@@ -45,7 +46,7 @@ def test_the_chain_rule_from_cells_is_that_of_differences():
             "posterior_odds": np.log(ap / mp),
         }
 
-    found = derivatives._by_cell(Counts(40, 10, 20, 30))
+    found = estimators.slopes_by_cell(Counts(40, 10, 20, 30))
     for step in away:
         up, down = quantities(*(shares + step)), quantities(*(shares - step))
         for name, slopes in found.items():
@@ -58,7 +59,7 @@ def test_the_differentiable_path_trains_as_the_engine_does(tmp_path):
     text = SHORT.format(task="race", rate=0.02, term="push", knobs="").replace("steps: 40", "steps: 600")
     experiment = parse(text)
     stored = outcomes.results(engine.run(experiment, tmp_path / "run"))
-    run = derivatives.trajectory(experiment, experiment.conditions[0], ["push"])
+    run = estimators.trajectory(Subject(experiment, experiment.conditions[0], ("push",)))
     weights = jnp.full((2, 1), 0.05)
     for seed in (0, 1):
         scores = np.asarray(jax.jit(run)(seed, weights))
@@ -77,13 +78,14 @@ def test_reverse_and_forward_mode_agree_with_differences_in_float64(name, monkey
     experiment = parse(SHORT.format(task=name, rate=RATES[name], term=terms[1], knobs=knobs))
     condition = experiment.conditions[0]
     with jax.enable_x64(True):
-        own = {"experiment": experiment, "condition": condition, "terms": terms}
-        given = {**own, "seeds": [3], "width": 1, "dtype": jnp.float64}
-        reverse = derivatives.pathwise(**given)[0]
-        forward = derivatives.pathwise(**given, mode="forward")[0]
-        run = jax.jit(derivatives.trajectory(**own, dtype=jnp.float64))
+        subject = Subject(experiment, condition, tuple(terms))
+        reverse, forward = (
+            estimators.pathwise(subject, [3], mode=mode, lanes=1, dtype=jnp.float64)[0]
+            for mode in ("reverse", "forward")
+        )
+        run = jax.jit(estimators.trajectory(subject, dtype=jnp.float64))
         place = list(experiment.task.scores).index("alignment")
-        start = derivatives._start(experiment, condition, terms)
+        start = subject.start
         counted = np.empty_like(reverse)
         for index in np.ndindex(*start.shape):
             step = np.zeros_like(start)
@@ -110,8 +112,8 @@ def test_derivatives_through_training_have_the_closed_form_of_a_linear_race():
     assert experiment.training.optimizer == "sgd"
     assert experiment.training.momentum == 0
     for mode in ("reverse", "forward"):
-        given = {"seeds": [0, 1, 2, 3], "width": 4, "mode": mode, "dtype": jnp.float64}
-        found = derivatives.pathwise(experiment, condition, ["push"], **given)
+        subject = Subject(experiment, condition, ("push",))
+        found = estimators.pathwise(subject, [0, 1, 2, 3], mode=mode, lanes=4, dtype=jnp.float64)
         np.testing.assert_allclose(found[:, :2, 0], 0.01 * 1000 / (2 * 2), rtol=1e-6)
 
 
@@ -132,9 +134,9 @@ def test_gates_reject_in_a_search_as_they_do_in_a_run(tmp_path):
     experiment = parse(text)
     condition = experiment.conditions[0]
     counted = cells(outcomes.classify(outcomes.results(engine.run(experiment, tmp_path / "run"))))
-    start = derivatives._start(experiment, condition, ["test"])
-    ends = derivatives.Ends(experiment, condition, ["test"])
-    found, able = ends(np.arange(64), np.broadcast_to(start, (64, *start.shape)))
+    subject = Subject(experiment, condition, ("test",))
+    weights = np.broadcast_to(subject.start, (64, *subject.start.shape))
+    found, able = estimators.CellSampler(subject)(np.arange(64), weights)
     np.testing.assert_array_equal(found, counted)
     assert able.shape == (1, 64)
     assert (found == 1).any()  # aligned, but the gate rejected it
@@ -144,14 +146,14 @@ def test_slopes_that_differences_contradict_are_refused():
     """Of 32 seeds 20 jump within a step of .01 of a weight of 0: (20 / 32) / .02 by differences, 0 by slopes."""
     seeds, start, steps = np.arange(32, dtype=np.uint32), np.zeros((2, 1)), [0.01]
     slopes = np.tile([[3.0], [-1.0]], (32, 1, 1))
-    derivatives.spot_check(line, start, steps, seeds, 0, slopes)
-    with pytest.raises(derivatives.Refused, match=r"segment 2.* -2 .*seeds -1 "):
-        derivatives.spot_check(line, start, steps, seeds, 0, slopes * [[1.0], [2.0]])
-    with pytest.raises(derivatives.Refused, match=r"segment 1.* 0 .*31.2"):
-        derivatives.spot_check(ledge, start, steps, seeds, 0, np.zeros((32, 2, 1)))
+    estimators.spot_check(line, start, steps, seeds, 0, slopes)
+    with pytest.raises(Refused, match=r"segment 2.* -2 .*seeds -1 "):
+        estimators.spot_check(line, start, steps, seeds, 0, slopes * [[1.0], [2.0]])
+    with pytest.raises(Refused, match=r"segment 1.* 0 .*31.2"):
+        estimators.spot_check(ledge, start, steps, seeds, 0, np.zeros((32, 2, 1)))
     wild = slopes + 1e6 * np.random.default_rng(0).standard_normal(slopes.shape)
-    with pytest.raises(derivatives.Refused):
-        derivatives.spot_check(line, start, steps, seeds, 0, wild)
+    with pytest.raises(Refused):
+        estimators.spot_check(line, start, steps, seeds, 0, wild)
 
 
 def test_other_estimators_from_the_command_line(tmp_path, monkeypatch, capsys, quick_to_compile):
@@ -193,9 +195,11 @@ def test_evolution_strategies_agree_with_counted_differences(tmp_path):
     experiment = parse(RACE)
     condition = experiment.conditions[0]
     changed = sensitivity.changes(experiment.task, ["push"], 0.02)
-    results = outcomes.results(engine.run(parse(sensitivity.config(experiment, condition, changed)), tmp_path / "run"))
-    counted = sensitivity.profile(results, changed, results.checkpoint.values)["push"]
-    found = derivatives.evolution(experiment, condition, ["push"], 0.02, 8192, first_seed=10_000)["base_rate"]
+    results = outcomes.results(
+        engine.run(from_values(sensitivity.config(experiment, condition, changed)), tmp_path / "run")
+    )
+    counted = sensitivity.read(results, changed, results.checkpoint.values)["push"]
+    found = estimators.evolution(Subject(experiment, condition, ("push",)), 0.02, 8192, first_seed=10_000)["base_rate"]
     for moment, value, error in zip(counted, found.values[:, 0], found.errors[:, 0], strict=True):
         one = moment.derivative["base_rate"]
         both = np.hypot(error, (one.high - one.low) / 3.92)

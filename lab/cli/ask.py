@@ -1,0 +1,440 @@
+"""Commands that ask a question of a proxy, a config or a run: each is a study (`lab.studies`, `lab.decision`)."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from rich.table import Table
+from rich.text import Text
+from tyro.conf import Positional, arg
+
+from lab import report
+from lab.cli.console import (
+    AsJson,
+    Failed,
+    NameOrNone,
+    RunFolder,
+    Stop,
+    UsageError,
+    console,
+    errors,
+    print_figures,
+    print_json,
+    print_line,
+    print_wide,
+    split_names,
+    split_numbers,
+    split_settings,
+    usage,
+)
+from lab.cli.read import only, read
+from lab.cli.train import train
+from lab.cli.watching import watched
+from lab.results.outcomes import Results, attribute
+from lab.results.store import Run, StoreError, inner_folder
+from lab.statistics import Estimate
+from lab.studies import card as card_study
+from lab.studies import pilot as pilot_study
+from lab.studies import probe as probe_study
+from lab.studies import rejection, schedules
+from lab.studies import sensitivity as sensitivity_study
+from lab.studies.study import Refused, Train
+from lab.words import percent, setting, with_interval
+
+if TYPE_CHECKING:
+    from lab.config.experiment import Experiment
+
+MOST_RUNS = 10**9  # of a budget
+MOST_TRAININGS = 1_000  # of a budget of compute
+MOST_FRESH, MOST_EXACT = 100, 1_000  # ideas and runs, beyond which no exact answer is within reach
+WIDE_PLAN, WIDE_STUDY = 140, 150  # columns of a table where there is no terminal
+
+
+# --- questions that take a run of their own -----------------------------------------------------------------------
+
+
+def _load(config: Path, trust_code: bool, seeds: int | None = None) -> "Experiment":
+    """Return the experiment of a config, with other seeds if somebody asked for some."""
+    from lab.config.experiment import load
+
+    experiment = load(config, trust_code)
+    return experiment if seeds is None else experiment.with_seeds(seeds)
+
+
+def _train_for(as_json: bool) -> Train:
+    """Return what trains for a study; it says so where the answer does not go."""
+
+    def train_aloud(experiment: "Experiment", out: Path | None) -> Run:
+        return train(experiment, out, where=errors if as_json else console)
+
+    return train_aloud
+
+
+def seeds(
+    config: Positional[Path],
+    /,
+    width: float,
+    of: str = "net",
+    pilot: int = 256,
+    trust_code: bool = False,
+) -> None:
+    """Estimate how many seeds and how much time an interval of a width needs, from a pilot on seeds of its own.
+
+    Args:
+        config: a YAML file.
+        width: of the widest interval (rates as they are, everything else in nats).
+        of: the quantity: net, or a rate, odds, cost or likelihood ratio of `lab show --json`.
+        pilot: seeds to train for the estimate; they start at 2^31, far from those of any config.
+        trust_code: run the Python file that the config names as its task.
+    """
+    experiment = _load(config, trust_code)
+    with Stop() as stop:
+        foreseen = pilot_study.run(experiment, width, of, pilot, progress=stop.check)
+    level = percent(foreseen.confidence)
+    table = Table(title=Text(f"{of}: {level} intervals of width {setting(width)}, foreseen from {pilot:,} seeds"))
+    for column in ("condition", "width now", "seeds needed"):
+        table.add_column(column, overflow="fold")
+    for need in foreseen.needs:
+        count = f"{need.seeds:,}" if math.isfinite(need.seeds) else "cannot be told: an empty cell in the pilot"
+        table.add_row(Text(need.name), report.number(need.width), count)
+    console.print(table)
+    if foreseen.seeds is None:
+        return
+    trust = " --trust-code" if trust_code else ""
+    print_line(
+        f"{foreseen.seeds:,} seeds x {foreseen.conditions} conditions: about "
+        f"{foreseen.seconds_per_seed * foreseen.seeds:,.0f} s on this machine, and compiling\n"
+        f"lab run {config} --seeds {foreseen.seeds}{trust}   or, stopping by itself:   "
+        f"lab run {config} --seeds {2 * foreseen.seeds} --width {setting(width)} --of {of}{trust}"
+    )
+
+
+def card(
+    task: Annotated[Positional[str], arg(metavar="TASK")],
+    proxy: Annotated[Positional[str], arg(metavar="PROXY")],
+    /,
+    seeds: int = 256,
+    weight: float | None = None,
+    settings: Annotated[str, arg(name="set")] = "",
+    out: Path | None = None,
+    trust_code: bool = False,
+    as_json: AsJson = False,
+) -> None:
+    """Answer five questions about a proxy of a task with measured numbers: a table, a figure and JSON.
+
+    Args:
+        task: name of a task, or a Python file that defines one.
+        proxy: one of its proxies.
+        seeds: models per condition.
+        weight: at which to train on the proxy; what the task suggests by default.
+        settings: knobs and sizes of the task as name=value, with commas between.
+        out: the run's folder; runs/card-TASK-PROXY-HASH by default.
+        trust_code: run the Python file that is given as the task.
+        as_json: print JSON.
+    """
+    from lab import figures
+
+    answered = card_study.run(
+        task,
+        proxy,
+        seeds=seeds,
+        weight=weight,
+        settings=split_settings("--set", settings),
+        out=out,
+        train=_train_for(as_json),
+        trust_code=trust_code,
+    )
+    data = report.card_json(answered)
+    assert answered.folder is not None, "a card that was trained has a folder"
+    path = figures.build_card(data, inner_folder(answered.folder, "figures"))
+    if as_json:
+        print_json(data)
+        return
+    console.print(report.card_table(data))
+    print_figures(path)
+
+
+def sensitivity(
+    config: Positional[Path],
+    /,
+    condition: NameOrNone = None,
+    terms: NameOrNone = None,
+    step: float | None = None,
+    push: float | None = None,
+    seeds: int | None = None,
+    estimator: Literal["counted", "evolution", "pathwise", "surrogate"] = "counted",
+    out: Path | None = None,
+    trust_code: bool = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what the weight of a loss term does to outcomes at every moment of training: derivatives with intervals.
+
+    Args:
+        config: a YAML file; its segments are the moments.
+        condition: which of its conditions to look at; the first of the baseline by default.
+        terms: loss terms or knobs, with commas between, or all loss terms; by default the one that trains on the
+            config's proxy.
+        step: by how much a weight is raised and lowered; a hundredth of what the proxy suggests by default.
+        push: by how much in the comparison with a whole push; a tenth by default.
+        seeds: models per condition instead of the config's.
+        estimator: counted, which is true whatever the task does; evolution, by chance; pathwise, slopes of mean scores
+            through training, refused where differences contradict them; surrogate, by an early margin.
+        out: the run's folder; runs/NAME-HASH by default.
+        trust_code: run the Python file that the config names as its task.
+        as_json: print JSON.
+    """
+    from lab import figures
+
+    try:
+        profile = sensitivity_study.run(
+            _load(config, trust_code, seeds),
+            condition,
+            "all" if terms == "all" else split_names(terms),
+            step=step,
+            push=push,
+            estimator=estimator,
+            out=out,
+            train=_train_for(as_json),
+            trust_code=trust_code,
+        )
+    except Refused as error:
+        raise Failed(f"{estimator}: refused: {error}") from None
+    data = report.profile_json(profile)
+    path = figures.build_moments(data, inner_folder(profile.folder, "figures"))
+    if as_json:
+        print_json(data)
+        return
+    print_wide(report.profile_table(data), WIDE_STUDY)
+    print_figures(path)
+
+
+def optimise(
+    config: Positional[Path],
+    /,
+    condition: NameOrNone = None,
+    terms: NameOrNone = None,
+    goal: Literal["posterior_odds", "accepted_aligned"] = "posterior_odds",
+    runs: int = 10,
+    floor: float = 0.0,
+    cap: float | None = None,
+    budget: float | None = None,
+    starts: int = 3,
+    iterations: int = 60,
+    pairs: int = 256,
+    seeds: int | None = None,
+    out: Path | None = None,
+    trust_code: bool = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find the schedule of weights that serves a goal best, and compare it with hand-made ones on fresh seeds.
+
+    Args:
+        config: a YAML file; its segments are those of the schedule, its seeds are those of the comparison.
+        condition: which of its conditions to start from; the first of the baseline by default.
+        terms: loss terms to weigh, with commas between, or all: the bounded one of every proxy; by default that of the
+            config's proxy. Signs are free, so take bounded ones.
+        goal: the log of posterior odds, or P(accepted is aligned) with at most so many --runs.
+        runs: most runs that accepted_aligned allows.
+        floor: share of models that must do the job.
+        cap: largest weight of either sign; a tenth of what the proxy suggests by default.
+        budget: largest sum of |weight| times share of training; the cap for a fifth of training by default.
+        starts: searches, from different starts.
+        iterations: steps of each.
+        pairs: seeds per step, each trained twice.
+        seeds: models per schedule in the comparison instead of the config's.
+        out: a folder; runs/optimise-NAME-HASH by default.
+        trust_code: run the Python file that the config names as its task.
+        as_json: print JSON.
+    """
+    from lab import figures
+
+    chosen_terms = "all" if terms == "all" else split_names(terms)
+    problem = schedules.problem(
+        _load(config, trust_code, seeds), condition, chosen_terms, schedules.Goal(goal, runs, floor), cap, budget
+    )
+    optimised = schedules.run(
+        problem,
+        schedules.Effort(starts, iterations, pairs),
+        out=out,
+        search=_search_for(as_json),
+        train=_train_for(as_json),
+        trust_code=trust_code,
+    )
+    data = report.optimised_json(optimised)
+    path = figures.build_schedules(data, inner_folder(optimised.folder, "figures"))
+    if as_json:
+        print_json(data)
+        return
+    console.print(report.optimised_table(data))
+    console.print(report.optimised_reading(data), markup=False)
+    print_line(f"config:  {optimised.file}")
+    print_figures(path)
+
+
+def _search_for(as_json: bool) -> schedules.Search:
+    """Return what searches for `optimise`, with a bar on stderr that a signal stops."""
+
+    def search_aloud(
+        problem: schedules.Problem, effort: schedules.Effort, file: Path | None
+    ) -> list[schedules.Optimum]:
+        where = errors if as_json else console
+        where.print(
+            f"{problem.subject.experiment.name}: {effort.starts} searches of {effort.iterations} steps with "
+            f"{2 * effort.pairs} models each",
+            markup=False,
+        )
+        with watched() as (progress, _, stop):
+            optima = schedules.searches(problem, effort, file, progress)
+            stop.check()
+        return optima
+
+    return search_aloud
+
+
+# --- questions about a stored run ---------------------------------------------------------------------------------
+
+
+def gates(
+    folder: RunFolder,
+    /,
+    budget: str = "1,2,3,10",
+    proxy: NameOrNone = None,
+    out: Path | None = None,
+    partial: bool = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what rejecting early would have gained, from recorded scores: ROC curves and the best gates for a budget.
+
+    Args:
+        folder: the run's folder.
+        budget: compute in trainings, with commas between.
+        proxy: score of the early gates; the run's own proxy by default.
+        out: where to write the figure; the folder "figures" of the run by default.
+        partial: use what there is of a run that is not complete, and say so.
+        as_json: print JSON.
+    """
+    from lab import figures
+
+    budgets = split_numbers("--budget", budget, float, MOST_TRAININGS)
+    stored = Run(folder)
+    results = read(stored, partial, errors if as_json else console, last_only=False)
+    with usage(folder):
+        rejected = rejection.run(results, budgets, proxy)
+    for name in rejected.left_out:
+        errors.print(f"{name} has gates of its own: left out", markup=False)
+    data = report.rejection_json(rejected)
+    if as_json:
+        print_json(data)
+        if out:
+            figures.build_gates(data, out)
+        return
+    confidence = rejected.about.confidence
+    print_wide(report.gates_table(data["conditions"], budgets, confidence, rejected.steps), WIDE_STUDY)
+    try:
+        path = figures.build_gates(data, out or inner_folder(stored.path, "figures"))
+    except StoreError as error:
+        if out:
+            raise
+        print_line(f"no figure: {error}; --out names another folder", errors)
+        return
+    print_figures(path)
+
+
+def plan(folder: RunFolder, /, budget: str = "1,3,10,100", partial: bool = False, as_json: AsJson = False) -> None:
+    """Say which regimen to use for which budget of training runs.
+
+    Args:
+        folder: the run's folder.
+        budget: numbers of runs, with commas between.
+        partial: use what there is of a run that is not complete, and say so.
+        as_json: print JSON.
+    """
+    from lab import decision
+
+    budgets = split_numbers("--budget", budget, int, MOST_RUNS)
+    results = _trained_to_the_end(read(Run(folder), partial, errors if as_json else console))
+    with usage(folder):
+        plans = decision.plan(results, budgets)
+    if as_json:
+        print_json(report.plan_json(plans))
+        return
+    print_wide(report.plan_table(plans, attribute(results, "confidence")), WIDE_PLAN)
+    if "spent" in results.coords:
+        console.print("(runs count in full here, also those that a gate of the regimen stopped early)")
+    for line in report.plan_readings(plans):
+        print_line(line)
+
+
+def ideas(
+    folder: RunFolder,
+    /,
+    regimen: NameOrNone = None,
+    fresh: int = 3,
+    runs: int = 5,
+    partial: bool = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take a run's conditions as ideas: how much they differ, and what policies on fresh ideas would lead to.
+
+    Args:
+        folder: the run's folder.
+        regimen: take only the conditions of this one.
+        fresh: number of fresh ideas that a policy may try.
+        runs: training runs that it may use.
+        partial: use what there is of a run that is not complete, and say so.
+        as_json: print JSON.
+    """
+    from lab import decision
+
+    if min(fresh, runs) < 1:
+        raise UsageError("--fresh and --runs must be at least 1")
+    if fresh > MOST_FRESH or runs > MOST_EXACT:
+        raise UsageError(f"--fresh must be at most {MOST_FRESH:,}, --runs at most {MOST_EXACT:,}: answers are exact")
+    results = _trained_to_the_end(read(Run(folder), partial, errors if as_json else console))
+    with usage(folder):
+        field = decision.field(results, regimen)
+        outcomes = decision.policies(field, fresh, runs)
+    if as_json:
+        print_json(report.field_json(field, outcomes))
+        return
+    known, view = report.field_tables(field, outcomes, fresh, runs)
+    console.print(known)
+    level = percent(attribute(results, "confidence"))
+    for words, part in (("mean P(A) of the field", field.fit.propensity), ("correlation", field.fit.correlation)):
+        console.print(f"{words}: {with_interval(Estimate(part.mean, part.low, part.high))} ({level})", markup=False)
+    console.print("(of whether two runs of the same idea are aligned)")
+    console.print(view)
+
+
+def _trained_to_the_end(results: Results) -> Results:
+    """Leave out conditions of which gates have stopped runs, and say so."""
+    if "stopped" not in results.coords:
+        return results
+    whole = ~results.stopped.values.any(axis=1)
+    for name in results.condition.values[~whole]:
+        errors.print(f"{name}: gates have stopped runs, whose truth this takes: left out", markup=False)
+    if not whole.any():
+        raise UsageError("gates have stopped runs in every condition, and this takes the truth about them")
+    return only(results, whole)
+
+
+def probe(folder: RunFolder, /, regimen: NameOrNone = None, partial: bool = False, as_json: AsJson = False) -> None:
+    """Fit a linear probe of the hidden layers to each population, and say what the run's own probe misses.
+
+    Args:
+        folder: the run's folder.
+        regimen: only the conditions of this one.
+        partial: use what there is of a run that is not complete, and say so.
+        as_json: print JSON.
+    """
+    results = read(Run(folder), partial, errors if as_json else console)
+    with usage(folder):
+        probes = probe_study.run(results, regimen)
+    if as_json:
+        print_json([report.probe_json(fitted) for fitted in probes])
+        return
+    console.print(report.probe_table(probes, attribute(results, "confidence")))
+    for fitted in probes:
+        knobs = ", ".join(f"{name}: {value:.4g}" for name, value in (fitted.knobs or {}).items())
+        words = f"knobs: {{{knobs}}}" if knobs else "cannot be fitted: the even seeds are all of one kind"
+        print_line(f"{fitted.condition}: {words}")

@@ -1,0 +1,67 @@
+"""The figure of a run: colours that differ in grey, curves along an axis of the sweep."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from lab import figures
+from lab.figures.run import OUTCOMES, PART_COLOURS, draw_response
+
+# Machado, Oliveira and Fernandes, IEEE TVCG 15:1291 (2009), table 1: deuteranopia, severity 1
+DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+
+
+def linear(colour):
+    """WCAG 2.2, relative luminance: sRGB without its gamma."""
+    channels = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+    return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(one, other, seen):
+    """WCAG 2.2, contrast ratio: 1 for equal luminances, 21 for black on white."""
+    low, high = sorted(np.clip(seen @ linear(colour), 0, 1) @ [0.2126, 0.7152, 0.0722] for colour in (one, other))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_contrast_is_what_wcag_says():
+    assert contrast("#000000", "#ffffff", np.eye(3)) == pytest.approx(21)
+    # 119 of 255 is ((.4667 + .055) / 1.055)^2.4 = .1845 without gamma, and 1.05 / (.1845 + .05) = 4.48
+    assert contrast("#777777", "#ffffff", np.eye(3)) == pytest.approx(4.48, abs=0.005)
+
+
+@pytest.mark.parametrize("seen", [np.eye(3), np.array(DEUTERANOPIA)], ids=["grey", "deuteranopia"])
+def test_what_may_touch_differs_in_grey(seen):
+    """Any two outcomes may touch, where no model is in between; on the page nothing is hatched."""
+    for (_, one, hatch), (_, other, another) in itertools.combinations(OUTCOMES.values(), 2):
+        assert contrast(one, other, seen) > (1.5 if hatch == another else 1.2)
+    assert contrast(OUTCOMES["aligned_pass"][1], OUTCOMES["misaligned_pass"][1], seen) > 3
+    for one, other in itertools.combinations(PART_COLOURS.values(), 2):
+        assert contrast(one, other, seen) > 1.5
+
+
+def along(shares, rates):
+    """Conditions of one regimen along an axis, with the rate of each, or None."""
+    estimates = [
+        {"value": rate, "low": 0.0 if rate is None else rate / 2, "high": 1.0 if rate is None else rate}
+        for rate in rates
+    ]
+    return [
+        {"regimen": "hold_out", "coordinates": {"share": share}, "base_rate": estimate}
+        for share, estimate in zip(shares, estimates, strict=True)
+    ]
+
+
+def test_a_line_goes_along_its_axis_and_has_a_gap_where_nothing_is_known():
+    """In the order of the config it would run to and fro, and be called by its name at the height of the last one."""
+    _, ax = figures.subplots()
+    conditions = along([0.5, 0.1, 0.9, 0.3, 0.7, 1.0], [0.6, 0.2, 0.8, None, 0.7, None])
+    ((height, _, _),) = draw_response(conditions, ax, "share", ["base_rate"])
+    line, *marks = ax.lines
+    assert line.get_xdata().tolist() == [0.1, 0.3, 0.5, 0.7, 0.9, 1.0]
+    np.testing.assert_array_equal(line.get_ydata(), [0.2, np.nan, 0.6, 0.7, 0.8, np.nan])
+    assert height == 0.8
+    intervals = [mark for mark in marks if len(mark.get_xdata()) == 2]
+    assert [list(mark.get_xdata()) for mark in intervals] == [[x, x] for x in (0.1, 0.5, 0.7, 0.9)]
+    _, ax = figures.subplots()
+    assert draw_response(along([1, 2, 3], [None] * 3), ax, "share", ["base_rate"]) == []
