@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.readme import table
+from experiments.pages import claims_table
 from lab.claims import book
 from lab.results.store import publish
 
@@ -18,7 +18,7 @@ WIDTH = 110  # of a line of text behind its field
 
 def header(config: str) -> list[str]:
     """Return the lines that begin a config: which claims are counted on it, what was expected, and what came out."""
-    claims = [row for row in table() if book.claim(row["name"]).config == config]
+    claims = [row for row in claims_table() if book.claim(row["name"]).config == config]
     path = f"configs/claims/{config}.yaml"
     command = f"lab experiment {claims[0]['name']}" if len(claims) == 1 else "lab experiment NAME, of any of them"
     of_one = f"lab run {path} --task TASK, which only trains the models of one task"

@@ -4,6 +4,26 @@
 under these, `draws` the intervals of whatever else is worked out from shares, `comparison` two regimens beside each
 other, and `sequential` how many seeds a question needs. It imports nothing of the lab, and everything that counts
 imports it.
+
+Which interval a quantity has:
+
+* Rates, odds and costs: Wilson's.
+* Likelihood ratios and odds ratios: the score interval of Miettinen and Nurminen. For likelihood ratios, a correction
+  for skewness is an option.
+* Log impacts, derivatives and gains: limits from draws of the joint outcomes of shared seeds
+  (`lab.statistics.draws`). There is no prior weight, but one more seed where it moves the limit most, between the
+  rules of Clopper and Pearson and mid-P.
+
+The values of the two parts of a log impact add up to the net; their limits need not. Correlation and the variance
+that sharing seeds saves come from influence values of each seed. Intervals that hold together are wider by
+Bonferroni's inequality.
+
+An empty cell gives 0, inf or nan, never a corrected number. Its interval is open on that side, and the other limit is
+that of the table to within a twelfth. Models that cannot do the job count as misaligned and failing, because nobody
+ships them, and are reported apart; so are diverged ones.
+
+`python -m experiments.studies.coverage` measures the coverage of all of these, and experiments/README.md has the
+table.
 """
 
 from lab.statistics.comparison import (

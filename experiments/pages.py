@@ -1,16 +1,24 @@
-"""Fill the tables of the README and of SCALE.md from figures/, so that no number there is typed by hand.
+"""Fill the tables of all pages from stored results, so that no number there is typed by hand.
 
-Command:   python -m experiments.readme
+Command:   python -m experiments.pages
+
+A block of a page begins with a comment that names the function here that makes it, and ends with `<!-- end -->`. A
+block that is named after a run in figures/ is the table of that run.
 """
 
 import functools
 import json
 import math
 import re
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments.studies.coverage import summary
-from lab.claims import book as every_claim
+from lab import claims as every_claim
+from lab.figures.run import OUTCOMES
+from lab.figures.style import STYLES
 from lab.report import SHOWN
 from lab.results.store import publish
 from lab.results.summary import worlds
@@ -20,24 +28,76 @@ from lab.tasks import TASKS
 from lab.words import bound, chance, in_words, name_in_world, number, percent, with_interval
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", ROOT / "experiments/benchmarks/SCALE.md"]
-table = functools.cache(every_claim.table)
-BLOCK = re.compile(r"(<!-- (\w+): made by experiments/readme.py -->\n).*?(<!-- end -->)", re.DOTALL)
+PAGES = [
+    ROOT / page
+    for page in (
+        "README.md",
+        "configs/README.md",
+        "experiments/README.md",
+        "experiments/benchmarks/README.md",
+        "experiments/benchmarks/SCALE.md",
+        "experiments/outside/GUIDE.md",
+        "figures/README.md",
+        "tests/README.md",
+    )
+]
+BLOCK = re.compile(r"(<!-- (?P<name>\w+): made by experiments/pages.py -->\n).*?(<!-- end -->)", re.DOTALL)
+# a claim and the sentence of the answer on the first page that rests on it
+ANSWER = {
+    "four_regimens": (
+        "**No slogan holds everywhere.** Where a held-out test is imperfect, training on it early can beat holding it "
+        "out, and training on it late can lose to holding it out."
+    ),
+    "critical_period": (
+        "**When can matter more than whether.** A push at the start of training moves what a model values; the same "
+        "push later can move only the test."
+    ),
+    "implicit_proxies": (
+        "**A test that nobody trained on is not safe either.** Something like it inside the main objective spoils it."
+    ),
+    "budget": (
+        "**Few retries favour training, many favour holding out.** This holds only where training on the proxy leaves "
+        "misaligned models behind."
+    ),
+    "best_schedule": (
+        "**A search for the best schedule does not always beat schedules made by hand.** Where it does, it pushes at "
+        "the start and soon goes against the proxy."
+    ),
+}
+# what matplotlib calls the styles of `lab.figures.style`, in words; colours are called as Okabe and Ito called them
+COLOURS = {
+    "#CC79A7": "reddish purple",
+    "#5a5a5a": "grey",
+    "#0072B2": "blue",
+    "#E69F00": "orange",
+    "#009E73": "bluish green",
+}
+MARKERS = {"v": "triangle, point down", "s": "square", "o": "circle", "^": "triangle, point up", "D": "diamond"}
+LINES = {":": "dotted", "-": "solid", "--": "dashed", "-.": "dashes and dots"}
+HATCHES = {None: "none", "/": "rising", "\\": "falling", "x": "crossed"}
+claims_table = functools.cache(every_claim.table)
+wrapped = textwrap.TextWrapper(120, "1. ", "   ", break_long_words=False, break_on_hyphens=False).fill
 
 
-def markdown(header, rows):
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-def cell(estimate):
-    values = {"inf": float("inf"), "-inf": float("-inf"), None: float("nan")}
-    return with_interval(Estimate(*(values.get(value, value) for value in estimate.values())))
+def cell(estimate: dict[str, Any]) -> str:
+    """Return an estimate of a JSON file with its interval."""
+    return with_interval(Estimate(*(math.nan if value is None else float(value) for value in estimate.values())))
 
 
-def regimens(name):
-    data = json.loads((ROOT / f"figures/{name}.json").read_text())
+def stored(file: str) -> Any:
+    """Return what a file in figures/ holds."""
+    return json.loads((ROOT / "figures" / file).read_text())
+
+
+def regimens(name: str) -> str:
+    """Return the table of a run, a part for each world."""
+    data = stored(f"{name}.json")
     conditions = data["conditions"]
     text = ""
     for world, members in worlds([(c["regimen"], c["coordinates"]) for c in conditions]).items():
@@ -61,70 +121,65 @@ def regimens(name):
     return text + f"{seeds} models per row, {level} intervals, seeds shared between rows.\n"
 
 
-def memory():
+def memory() -> str:
     columns = {"task": "task", "seeds": "seeds", "peak_mib": "peak memory (MiB)", "seconds": "seconds"}
     return measured("flat_memory.json", columns | {"files": "files", "mib_on_disk": "MiB on disk"})
 
 
-def plan():
+def plan() -> str:
     """The best regimen for each budget and world of `lab plan` on two_worlds."""
-    worlds = json.loads((ROOT / "figures/two_worlds-plan.json").read_text())
+    worlds = stored("two_worlds-plan.json")
     rows = []
     for world in worlds:
-        place = tuple(world["world"].items())
+        point = tuple(world["world"].items())
         for budget in world["budgets"]:
             best = budget["conditions"][0]
             value = best["accepted_aligned"]["value"]
             equal = [c for c in budget["conditions"] if abs(c["accepted_aligned"]["value"] - value) < 1e-3]
-            names = " or ".join(f"`{name_in_world(place, condition['name'])}`" for condition in equal)
+            names = " or ".join(f"`{name_in_world(point, condition['name'])}`" for condition in equal)
             sure = sum(condition["probability_best"] for condition in equal)
             cells = (cell(best["accepted_aligned"]), cell(best["expected_runs"]), chance(sure))
-            rows.append([in_words(place), f"{budget['runs']:,}", names, *cells])
+            rows.append([in_words(point), f"{budget['runs']:,}", names, *cells])
     header = ["world", "runs allowed", "best", "P(accepted is aligned)", "runs used", "probability that it is best"]
     return markdown(header, rows)
 
 
-def calibration():
-    data = json.loads((ROOT / "figures/calibration.json").read_text())
+def calibration() -> str:
+    data = stored("calibration.json")
     rows = [[name, str(count), low, mean] for name, count, low, mean in summary(data)]
     repeats = min(row["repeats"] for row in data["simulated"] if not row["quantity"].startswith("field"))
     lowest = {
         method: min(row["coverage"] for row in data["one_table"] if row["method"] == method)
         for method in ("Miettinen-Nurminen (the lab's)", "SCAS (the lab's option)")
     }
-    said = " and ".join(f"{bound(value, upwards=False, digits=3)} ({method})" for method, value in lowest.items())
+    beyond = " and ".join(f"{bound(value, upwards=False, digits=3)} ({method})" for method, value in lowest.items())
     return markdown(["nominal 95%", "settings", "lowest", "mean"], rows) + (
-        f"\nOf single tables, rates from .05 to .95; beyond, up to .001 and .999, the lowest are {said}. Simulated log "
-        f"impacts and budgets rest on {repeats} experiments per setting, a standard error of "
+        f"\nOf single tables, rates from .05 to .95; beyond, up to .001 and .999, the lowest are {beyond}. Simulated "
+        f"log impacts and budgets rest on {repeats} experiments per setting, a standard error of "
         f"{number(math.sqrt(0.95 * 0.05 / repeats), 1)}.\n"
     )
 
 
-def explore():
+def explore() -> str:
     """What naive exploration is worth, over the small cases that are known exactly."""
     rows = json.loads((ROOT / "tests/reference/ideas_examples.json").read_text())["decision"]["rows"]
-    values = [{name: p["p_accepted_aligned"]["float"] for name, p in row["policies"].items()} for row in rows]
-    naive = [own for own in values if "explore_each_once_then_reject_on_best" in own]
-    table = []
-    for rival in (
-        "rejection_random_idea_each_run",
-        "rejection_single_idea",
-        "rejection_round_robin",
-        "optimal_no_recall",
-    ):
-        lost = sum(own["explore_each_once_then_reject_on_best"] < own[rival] - 1e-12 for own in naive)
-        table.append([f"`{rival}`", f"{lost} of {len(naive)}"])
-    return markdown(["`explore_each_once_then_reject_on_best` loses to", "small cases, exactly"], table)
+    cases = [{name: p["p_accepted_aligned"]["float"] for name, p in row["policies"].items()} for row in rows]
+    naive = "explore_each_once_then_reject_on_best"
+    cases = [case for case in cases if naive in case]
+    rivals = ("rejection_random_idea_each_run", "rejection_single_idea", "rejection_round_robin", "optimal_no_recall")
+    lost = {rival: sum(case[naive] < case[rival] - 1e-12 for case in cases) for rival in rivals}
+    counted = [[f"`{rival}`", f"{count} of {len(cases)}"] for rival, count in lost.items()]
+    return markdown([f"`{naive}` loses to", "small cases, exactly"], counted)
 
 
-def measured(file, columns):
+def measured(file: str, columns: dict[str, str]) -> str:
     """A table of the rows of a file in figures/; `columns` are keys and their headings."""
-    rows = json.loads((ROOT / "figures" / file).read_text())
+    rows = stored(file)
     cells = [[f"{row[key]:,}" if isinstance(row[key], int | float) else row[key] for key in columns] for row in rows]
     return markdown(list(columns.values()), cells)
 
 
-def throughput():
+def throughput() -> str:
     columns = {"device": "device", "task": "task", "block_width": "lanes per device"}
     columns |= {
         "models_per_second": "models/s",
@@ -134,21 +189,21 @@ def throughput():
     return measured("throughput.json", columns)
 
 
-def sweeps():
+def sweeps() -> str:
     columns = {"device": "device", "config": "config", "models": "models", "seconds": "seconds in all"}
     return measured("sweeps.json", columns | {"models_per_second": "models/s", "mib_on_disk": "MiB on disk"})
 
 
-def pages():
+def pages() -> str:
     columns = {"device": "device", "run": "run", "conditions": "conditions", "models": "models", "megabytes": "MB"}
     columns |= {"openings": "openings", "median_s": "median (s)", "slowest_s": "slowest (s)"}
     return measured("page.json", columns)
 
 
-def tasks():
+def tasks() -> str:
     """What each task gives, line by line, with the verdict where it is not met."""
-    data = json.loads((ROOT / "figures/tasks.json").read_text())["tasks"]
-    said = {
+    data = stored("tasks.json")["tasks"]
+    lines = {
         "competence": "models that do the job, lowest of five regimens, at least .95",
         "base rate": "P(A), held out, at the ends of `preference`, below .15 and above .85",
         "gaming": "P(T\\|not A), trained throughout, at the ends of `detectability`, below .05 and above .8",
@@ -159,36 +214,36 @@ def tasks():
         "control": "LR of the control, covers 1",
     }
     rows = []
-    for line, words in said.items():
-        own = []
+    for line, words in lines.items():
+        cells = []
         for task in data.values():
-            found = task["lines"][line]
-            verdict = "" if found["verdict"] == "met" else f" **{found['verdict']}**"
-            own.append(", ".join(cell(estimate) for estimate in found["estimates"]) + verdict)
-        rows.append([words, *own])
+            judged = task["lines"][line]
+            verdict = "" if judged["verdict"] == "met" else f" **{judged['verdict']}**"
+            cells.append(", ".join(cell(estimate) for estimate in judged["estimates"]) + verdict)
+        rows.append([words, *cells])
     counted = ", ".join(f"{task['seeds']:,} ({name})" for name, task in data.items())
     return (
         markdown(["", *(f"`{name}`" for name in data)], rows) + f"\n95% intervals; models per condition: {counted}.\n"
     )
 
 
-def take_off():
+def take_off() -> str:
     """The verdicts of experiments/studies/take_off.py."""
-    data = json.loads((ROOT / "figures/take_off.json").read_text())["tasks"]
-    rows = [[f"`{name}`", own["difficulty"], own["precursor"]] for name, own in data.items()]
+    data = stored("take_off.json")["tasks"]
+    rows = [[f"`{name}`", verdicts["difficulty"], verdicts["precursor"]] for name, verdicts in data.items()]
     return markdown(["task", "later at k = 3 than at k = 1", "earlier with the precursor"], rows)
 
 
-def trainers():
+def trainers() -> str:
     """The lab beside other trainers, on one core of each device."""
     text = ""
-    for own in json.loads((ROOT / "figures/trainers.json").read_text()):
+    for device in stored("trainers.json"):
         rows = [
             [row["trainer"], f"{row['seed_steps_per_second']:,}", f"{row['share_of_peak']:.2%}", f"{row['ratio']:.2f}"]
-            for row in own["one_core"]
+            for row in device["one_core"]
         ]
         text += markdown(["one core", "seed-steps/s", "share of the matrix peak", "the lab is faster by"], rows)
-        text += f"\n{own['device']}. All {own['cores']} cores: {own['all_cores_over_one']:.2f} times one.\n\n"
+        text += f"\n{device['device']}. All {device['cores']} cores: {device['all_cores_over_one']:.2f} times one.\n\n"
         rows = [
             [
                 row["sweep"],
@@ -197,16 +252,16 @@ def trainers():
                 number(row["share_of_time"], 2),
                 "yes" if row["same_bytes"] else "**no**",
             ]
-            for row in own["shared_prefixes"]
+            for row in device["shared_prefixes"]
         ]
         header = ["shared prefixes", "conditions", "share of the steps", "share of the time", "same bytes"]
         text += markdown(header, rows)
     return text
 
 
-def derivatives():
+def derivatives() -> str:
     """Verdicts of experiments/studies/derivatives.py on other ways to a derivative."""
-    data = json.loads((ROOT / "figures/derivatives.json").read_text())
+    data = stored("derivatives.json")
     words = {
         "counted": "counted differences (the default)",
         "evolution": "evolution strategies",
@@ -216,30 +271,30 @@ def derivatives():
     }
     studies = data["studies"].items()
     rows = [
-        [words[name], *(", ".join(own["estimators"][name]["verdicts"].values()) for _, own in studies)]
+        [words[name], *(", ".join(study["estimators"][name]["verdicts"].values()) for _, study in studies)]
         for name in data["cost"]
         if name != "counted"
     ]
     return markdown(["early, late", *(name.replace(", none", "") for name, _ in studies)], rows)
 
 
-def calibrated():
+def calibrated() -> str:
     """Coverage of printed derivatives."""
-    tasks = json.loads((ROOT / "figures/claims/sensitivity.json").read_text())["tasks"]
+    tasks = stored("claims/sensitivity.json")["tasks"]
     rows = []
     for name, symbol in sensitivity.QUANTITIES.items():
         cells = []
-        for own in tasks.values():
-            hit, of = map(sum, zip(*own["calibration"].get(name, {"": (0, 0)}).values(), strict=True))
+        for task in tasks.values():
+            hit, of = map(sum, zip(*task["calibration"].get(name, {"": (0, 0)}).values(), strict=True))
             cells.append(f"{number(hit / of)} of {of:,}" if of else "undefined")
         rows.append([symbol.replace("|", "\\|"), *cells])
-    seeds = ", ".join(f"{own['seeds'] // 16:,} (`{name}`)" for name, own in tasks.items())
-    return markdown(["", *(f"`{task}`" for task in tasks)], rows) + f"\nModels per interval: {seeds}.\n"
+    seeds = ", ".join(f"{task['seeds'] // 16:,} (`{name}`)" for name, task in tasks.items())
+    return markdown(["", *(f"`{name}`" for name in tasks)], rows) + f"\nModels per interval: {seeds}.\n"
 
 
-def native():
+def native() -> str:
     """What a native operation for the dense stack could do at best."""
-    data = json.loads((ROOT / "figures/native.json").read_text())
+    data = stored("native.json")
     rows = [
         [
             f"`{row['task']}`",
@@ -251,60 +306,105 @@ def native():
     return markdown(header, rows)
 
 
-def claims():
+def claims() -> str:
     """Every claim with its verdict by task."""
     rows = []
-    for row in table():
-        by_task = ", ".join(f"`{task}` {own['verdict']}" for task, own in row["tasks"].items())
-        link = f"[`{row['name']}`](figures/claims/{row['name']}.png)" if row["tasks"] else f"`{row['name']}`"
+    for row in claims_table():
+        by_task = ", ".join(f"`{task}` {judged['verdict']}" for task, judged in row["tasks"].items())
+        link = f"[`{row['name']}`](../figures/claims/{row['name']}.png)" if row["tasks"] else f"`{row['name']}`"
         rows.append([link, row["claim"], f"**{row['verdict']}**", by_task])
     return markdown(["name", "claim", "verdict", "by task"], rows)
 
 
-def contradictions():
+def answer() -> str:
+    """The answer in five sentences, each with the verdicts of the claim that it rests on."""
+    rows = {row["name"]: row for row in claims_table()}
+    lines = []
+    for name, sentence in ANSWER.items():
+        tasks_by_verdict: dict[str, list[str]] = {}
+        for task, judged in rows[name]["tasks"].items():
+            tasks_by_verdict.setdefault(judged["verdict"], []).append(f"`{task}`")
+        verdicts = "; ".join(
+            f"{verdict} in {', '.join(tasks_by_verdict[verdict])}"
+            for verdict in every_claim.VERDICTS
+            if verdict in tasks_by_verdict
+        )
+        text = f"{sentence} [`{name}`](figures/claims/{name}.png): {verdicts}."
+        lines.append(wrapped(text) + "\n")
+    return "".join(lines)
+
+
+def contradictions() -> str:
     """What decided where a task contradicts a claim."""
     lines = [
-        f"* `{row['name']}` in `{task}`: {own['why']}.\n"
-        for row in table()
-        for task, own in row["tasks"].items()
-        if own["verdict"] == "contradicted"
+        f"* `{row['name']}` in `{task}`: {judged['why']}.\n"
+        for row in claims_table()
+        for task, judged in row["tasks"].items()
+        if judged["verdict"] == "contradicted"
     ]
     return "".join(lines)
 
 
-def fails():
+def fails() -> str:
     """The worlds in which the advice fails, by `advice_fails`, with the numbers."""
-    (row,) = (row for row in table() if row["name"] == "advice_fails")
-    return "".join(f"* `{task}`, {own['verdict']}: {own['why']}.\n" for task, own in row["tasks"].items())
+    (row,) = (row for row in claims_table() if row["name"] == "advice_fails")
+    return "".join(f"* `{task}`, {judged['verdict']}: {judged['why']}.\n" for task, judged in row["tasks"].items())
 
 
-def robust():
+def robust() -> str:
     """How many verdicts fresh seeds and variations change."""
-    replication, robustness = (
-        json.loads((ROOT / f"figures/{name}.json").read_text()) for name in ("replication", "robustness")
-    )
+    replication, robustness = stored("replication.json"), stored("robustness.json")
     rows = {f"fresh seeds, as many, from {replication['first_seed']:,}": replication}
     rows |= {
-        f"a quarter of the seeds, {'nothing else' if name == 'nothing' else f'another {name}'}": own
-        for name, own in robustness["variations"].items()
+        f"a quarter of the seeds, {'nothing else' if name == 'nothing' else f'another {name}'}": counts
+        for name, counts in robustness["variations"].items()
     }
+    kinds = ("same", "other", "undecided")
     counted = [
-        [
-            name,
-            f"{own['same'] + own['other'] + own['undecided']}",
-            *(f"{own[kind]}" for kind in ("same", "other", "undecided")),
-        ]
-        for name, own in rows.items()
+        [name, f"{sum(counts[kind] for kind in kinds)}", *(f"{counts[kind]}" for kind in kinds)]
+        for name, counts in rows.items()
     ]
     header = ["what is different", "decided verdicts", "the same", "other", "undecided now"]
-    changed = "".join(f"* {name}: {'; '.join(own['changed']) or 'none'}.\n" for name, own in rows.items())
+    changed = "".join(f"* {name}: {'; '.join(counts['changed']) or 'none'}.\n" for name, counts in rows.items())
     return markdown(header, counted) + "\nNot the same:\n\n" + changed
 
 
-def scale():
+def configs() -> str:
+    """What the head of each config in configs/ says that it is about and what it costs."""
+    rows = []
+    for path in sorted((ROOT / "configs").glob("*.yaml")):
+        head = head_of(path.read_text())
+        claim = head["Claim"][0].upper() + head["Claim"][1:].rstrip(".")
+        rows.append([f"[`{path.name}`]({path.name})", claim.replace("|", "\\|"), head["Cost"]])
+    return markdown(["config", "claim", "cost"], rows)
+
+
+def head_of(config: str) -> dict[str, str]:
+    """Return the entries of the comment at the head of a config, such as Claim and Cost, each on one line."""
+    comment = "".join(line + "\n" for line in config.split("\nname:")[0].splitlines())
+    comment = re.sub(r"(?m)^# ?", "", comment).split("\n\n")[0]
+    entries = re.findall(r"(?m)^(\w+):((?:.*\n?(?!\w+:))*)", comment)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+def styles() -> str:
+    """Colour, marker and line of each kind of regimen."""
+    rows = [
+        [f"`{word}`", COLOURS[colour], MARKERS[marker], LINES[line]] for word, (colour, marker, line) in STYLES.items()
+    ]
+    return markdown(["a word that begins with", "colour", "marker", "line"], rows)
+
+
+def outcomes() -> str:
+    """Colour and hatching of each outcome of a model."""
+    rows = [[words, f"`{colour}`", HATCHES[hatch[0] if hatch else None]] for words, colour, hatch in OUTCOMES.values()]
+    return markdown(["outcome", "colour", "hatching"], rows)
+
+
+def scale() -> str:
     """What 10^9 models cost, from measured rates; 4 bytes for each score at each checkpoint."""
     best = {}
-    for row in json.loads((ROOT / "figures/throughput.json").read_text()):
+    for row in stored("throughput.json"):
         key = row["device"], row["task"]
         if key not in best or row["models_per_second"] > best[key]["models_per_second"]:
             best[key] = row
@@ -327,9 +427,9 @@ def scale():
     return markdown(header, rows)
 
 
-def bookkeeping():
+def bookkeeping() -> str:
     """What shards cost that nobody trains."""
-    row = json.loads((ROOT / "figures/scale.json").read_text())
+    row = stored("scale.json")
     million = {what: row["shards"] * row[f"{what}_milliseconds"] / 6e4 for what in ("write", "check", "read")}
     rows = [
         ["make the run's folder", f"{row['prepare_seconds']:.2f} s"],
@@ -349,21 +449,21 @@ def bookkeeping():
     return markdown([f"{row['shards']:,} shards", "one process"], rows)
 
 
-MADE = {
-    own.__name__: own
-    for own in (
+MADE: dict[str, Callable[[], str]] = {
+    function.__name__: function
+    for function in (
         *(memory, plan, calibration, explore, throughput, sweeps, pages),
-        *(tasks, take_off, trainers, native, scale, bookkeeping, claims, contradictions, fails, robust),
-        *(derivatives, calibrated),
+        *(tasks, take_off, trainers, native, scale, bookkeeping, claims, answer, contradictions, fails, robust),
+        *(derivatives, calibrated, configs, styles, outcomes),
     )
 }
 
 
-def fill(text):
-    """Return the README with every block replaced by what its function makes."""
+def fill(text: str) -> str:
+    """Return a page with every block replaced by what its function makes."""
 
-    def made(match):
-        name = match[2]
+    def made(match: re.Match[str]) -> str:
+        name = match["name"]
         return match[1] + (MADE[name]() if name in MADE else regimens(name)) + match[3]
 
     return BLOCK.sub(made, text)
