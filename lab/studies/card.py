@@ -21,6 +21,7 @@ from lab.studies.study import About, StudyError, Train, read_config, train_here
 from lab.words import bound, percent, setting, with_interval
 
 if TYPE_CHECKING:
+    from lab.config.experiment import Experiment  # noqa: F401, which pdoc needs to read `Train`
     from lab.tasks import Task
 
 ONSETS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
