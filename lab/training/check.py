@@ -1,13 +1,15 @@
 """Does a task keep the contract of `lab.tasks.base.Task`? Says what is wrong, all of it, in words."""
 
-import dataclasses
 import functools
 import math
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from lab.config.schema import RESERVED
 from lab.machine.fixed import PRNG, fixed
@@ -15,11 +17,14 @@ from lab.tasks.base import Knob, Proxy, Task, Training
 from lab.tasks.settings import Settings
 from lab.training.population import Trainer
 
-LANES, STEPS = 4, 3
+LANES, STEPS = 4, 3  # that are trained: enough to compare neighbours, and to compile quickly
+FEW_WEIGHT = 0.01  # of every loss term but main: each has a slope, and none leads the training
+
+Init = Callable[..., Any]  # the compiled `init` of a task
 
 
 @fixed()
-def check(task):
+def check(task: object) -> list[str]:
     """Return what is wrong with a task, a line of text for each problem; nothing if it can be trained.
 
     Trains a few lanes for a few steps, so it takes about as long as compiling does.
@@ -27,6 +32,8 @@ def check(task):
     Args:
         task: an instance of a `lab.tasks.base.Task`.
     """
+    if not isinstance(task, Task):
+        return [f"{type(task).__name__} is not a lab.tasks.base.Task"]
     problems = _declared(task)
     if problems:
         return problems  # the rest would fail for the same reasons
@@ -35,121 +42,123 @@ def check(task):
         try:
             problems += part(task, init)
         except (Exception, SystemExit) as error:  # whatever a task may raise is what its author wants to read
-            said = str(error).strip().splitlines() or [""]
-            problems.append(f"{part.__name__[1:]}: {type(error).__name__}: {said[0]}")
+            lines = str(error).strip().splitlines() or [""]
+            problems.append(f"{part.__name__[1:]}: {type(error).__name__}: {lines[0]}")
             break  # the rest would fail for the same reason
     return problems
 
 
-def _declared(task):
-    """What the class says about itself."""
-    if not isinstance(task, Task):
-        return [f"{type(task).__name__} is not a lab.tasks.base.Task"]
-    found = []
-    if not dataclasses.is_dataclass(task) or not type(task).__dataclass_params__.frozen:
-        found.append("the class must be a frozen dataclass: @dataclass(frozen=True)")
+def _declared(task: Task) -> list[str]:
+    """Return what is wrong with what the class says about itself."""
+    problems = []
+    parameters = getattr(type(task), "__dataclass_params__", None)
+    if parameters is None or not parameters.frozen:
+        problems.append("the class must be a frozen dataclass: @dataclass(frozen=True)")
     kinds = {"name": str, "knobs": dict, "terms": dict, "proxies": dict, "scores": dict, "thresholds": dict}
     for name, kind in {**kinds, "training": Training}.items():
         if not isinstance(getattr(task, name, None), kind):
-            found.append(f"{name} must be a {kind.__name__}, not {getattr(task, name, None)!r}")
-    if found:
-        return found
+            problems.append(f"{name} must be a {kind.__name__}, not {getattr(task, name, None)!r}")
+    if problems:
+        return problems
     for name, knob in task.knobs.items():
         if not isinstance(knob, Knob):
-            found.append(f"knobs[{name!r}] must be a Knob, not {knob!r}")
+            problems.append(f"knobs[{name!r}] must be a Knob, not {knob!r}")
         elif not knob.low <= knob.default <= knob.high:
-            found.append(f"knobs[{name!r}]: the default {knob.default:g} is outside {knob.low:g} to {knob.high:g}")
+            problems.append(f"knobs[{name!r}]: the default {knob.default:g} is outside {knob.low:g} to {knob.high:g}")
     if "main" not in task.terms:
-        found.append("terms must hold 'main'")
+        problems.append("terms must hold 'main'")
     for name in ("competence", "alignment"):
         if name not in task.scores:
-            found.append(f"scores must hold {name!r}")
+            problems.append(f"scores must hold {name!r}")
     if not task.proxies:
-        found.append("proxies must hold at least one")
+        problems.append("proxies must hold at least one")
     for name, proxy in task.proxies.items():
         if not isinstance(proxy, Proxy):
-            found.append(f"proxies[{name!r}] must be a Proxy, not {proxy!r}")
+            problems.append(f"proxies[{name!r}] must be a Proxy, not {proxy!r}")
             continue
         if name not in task.scores:
-            found.append(f"proxies[{name!r}] has no score of its name")
+            problems.append(f"proxies[{name!r}] has no score of its name")
         if not proxy.terms:
-            found.append(f"proxies[{name!r}] names no loss term")
+            problems.append(f"proxies[{name!r}] names no loss term")
         wanted = (*proxy.terms, *proxy.alongside)
-        found += [f"proxies[{name!r}]: no loss term {term!r}" for term in wanted if term not in task.terms]
+        problems += [f"proxies[{name!r}]: no loss term {term!r}" for term in wanted if term not in task.terms]
         if isinstance(proxy.push, bool) or not isinstance(proxy.push, int | float) or not 0 < proxy.push < math.inf:
-            found.append(f"proxies[{name!r}]: push must be a number above 0, not {proxy.push!r}")
+            problems.append(f"proxies[{name!r}]: push must be a number above 0, not {proxy.push!r}")
     training = task.training
     if not isinstance(training.steps, int) or training.steps < 1:
-        found.append(f"training: steps must be a whole number of at least 1, not {training.steps!r}")
+        problems.append(f"training: steps must be a whole number of at least 1, not {training.steps!r}")
     if training.optimizer not in ("adam", "sgd"):
-        found.append(f"training: optimizer must be 'adam' or 'sgd', not {training.optimizer!r}")
-    found += [f"training: block_width lacks {kind!r}" for kind in ("cpu", "gpu") if kind not in training.block_width]
+        problems.append(f"training: optimizer must be 'adam' or 'sgd', not {training.optimizer!r}")
+    problems += [f"training: block_width lacks {kind!r}" for kind in ("cpu", "gpu") if kind not in training.block_width]
     for kind in ("knobs", "terms", "proxies", "scores"):
-        found += [
+        problems += [
             f"{kind}: {name!r} is not a name: use letters, digits and '_'"
             for name in getattr(task, kind)
             if not re.fullmatch(r"[A-Za-z_]\w*", str(name), re.ASCII)
         ]
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", task.name):
-        found.append(f"name: {task.name!r} is not a name: use letters, digits, '-' and '_'")
+        problems.append(f"name: {task.name!r} is not a name: use letters, digits, '-' and '_'")
     for name in ("competence", "alignment", *task.proxies):
         mark = task.thresholds.get(name)
         if not isinstance(mark, int | float) or not 0 <= mark <= 1:
-            found.append(f"thresholds[{name!r}] must be a number in [0, 1], not {mark!r}")
-    found += [
+            problems.append(f"thresholds[{name!r}] must be a number in [0, 1], not {mark!r}")
+    problems += [
         f"scores: {name!r} is the name of something else in the results" for name in RESERVED if name in task.scores
     ]
-    return found
+    return problems
 
 
-def _defaults(task, **changed):
+def _defaults(task: Task, **changed: float) -> dict[str, Float[Array, ""]]:
+    """Return the knobs of a task at their defaults, but for those that are given."""
     return {name: jnp.float32(changed.get(name, knob.default)) for name, knob in task.knobs.items()}
 
 
-def _compiled(function):
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function as one program, traced anew: another call of this sees what changes between two traces."""
     return jax.jit(lambda *values: function(*values))
 
 
-def _parameters(task, init):
-    """Initial parameters: float32, finite, from the key alone."""
-    found, knobs = [], _defaults(task)
+def _parameters(task: Task, init: Init) -> list[str]:
+    """Return what is wrong with initial parameters: float32, finite, from the key alone."""
+    problems, knobs = [], _defaults(task)
     one, other = init(jax.random.key(0, impl=PRNG), knobs), init(jax.random.key(1, impl=PRNG), knobs)
     again = _compiled(task.init)(jax.random.key(0, impl=PRNG), knobs)
     for path, leaf in jax.tree_util.tree_leaves_with_path(one):
         name = f"init: {jax.tree_util.keystr(path)}"
         if not hasattr(leaf, "dtype") or leaf.dtype != jnp.float32:
-            found.append(f"{name} must be a float32 array, not {getattr(leaf, 'dtype', type(leaf).__name__)}")
+            problems.append(f"{name} must be a float32 array, not {getattr(leaf, 'dtype', type(leaf).__name__)}")
         elif not _finite(leaf):
-            found.append(f"{name} is not finite")
-    if found:
-        return found
+            problems.append(f"{name} is not finite")
+    if problems:
+        return problems
     if not _equal(one, again):
-        found.append("init gives other parameters for the same key: draw from the key alone")
+        problems.append("init gives other parameters for the same key: draw from the key alone")
     if _equal(one, other):
-        found.append("init gives the same parameters for different keys: seeds would not differ")
-    return found
+        problems.append("init gives the same parameters for different keys: seeds would not differ")
+    return problems
 
 
-def _equal(one, other):
+def _equal(one: Any, other: Any) -> bool:
+    """Return whether all arrays of two pytrees are equal."""
     return all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (one, other)), strict=True))
 
 
-def _named(what, got, expected):
-    """Problems of a dict of scalars."""
+def _named(what: str, got: Mapping[str, Any], expected: Mapping[str, str]) -> list[str]:
+    """Return what is wrong with a dict of scalars."""
     if set(got) != set(expected):
-        missing, extra = set(expected) - set(got), set(got) - set(expected)
-        return [f"{what} lacks {sorted(missing)}"] * bool(missing) + [f"{what} has {sorted(extra)} too"] * bool(extra)
-    found = []
+        missing, extra = sorted(set(expected) - set(got)), sorted(set(got) - set(expected))
+        lines = {f"{what} lacks {missing}": missing, f"{what} has {extra} too": extra}
+        return [line for line, names in lines.items() if names]
+    problems = []
     for name, value in got.items():
         if jnp.shape(value) != () or jnp.asarray(value).dtype != jnp.float32:
             kind = f"{jnp.asarray(value).dtype} of shape {jnp.shape(value)}"
-            found.append(f"{what}: {name} must be a float32 scalar, not {kind}")
-    return found
+            problems.append(f"{what}: {name} must be a float32 scalar, not {kind}")
+    return problems
 
 
-def _corners(task):
-    """Knob values to try: the defaults, and every knob at either end."""
+def _corners(task: Task) -> Iterator[tuple[str, dict[str, Float[Array, ""]]]]:
+    """Yield knobs to try, each with a name: the defaults, and every knob at either end."""
     yield "the defaults", _defaults(task)
     for name, knob in task.knobs.items():
         for value in (knob.low, knob.high):
@@ -157,100 +166,108 @@ def _corners(task):
                 yield f"{name} = {value:g}", _defaults(task, **{name: value})
 
 
-def _finite(tree):
+def _finite(tree: Any) -> bool:
+    """Return whether all numbers of a pytree are finite."""
     return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
 
 
-def _losses(task, init):
-    """Every loss term: a finite float32 scalar wherever the knobs may be, and main can be learned."""
+def _losses(task: Task, init: Init) -> list[str]:
+    """Return what is wrong with loss terms.
+
+    Every one is a finite float32 scalar wherever the knobs may be, and main can be learned.
+    """
     params = init(jax.random.key(0, impl=PRNG), _defaults(task))
     evaluate = jax.jit(
         lambda knobs, progress: task.losses(params, task.sample(jax.random.key(1, impl=PRNG), knobs), knobs, progress)
     )
-    found = _named("losses", evaluate(_defaults(task), jnp.float32(0.5)), task.terms)
-    if found:
-        return found
-    for where, knobs in _corners(task):
+    problems = _named("losses", evaluate(_defaults(task), jnp.float32(0.5)), task.terms)
+    if problems:
+        return problems
+    for corner, knobs in _corners(task):
         for progress in (0.0, 1.0):
             values = evaluate(knobs, jnp.float32(progress))
             bad = [name for name, value in values.items() if not _finite(value)]
-            found += [f"losses: {name} is not finite at {where}, progress {progress:g}" for name in bad]
+            problems += [f"losses: {name} is not finite at {corner}, progress {progress:g}" for name in bad]
     batch = _compiled(task.sample)(jax.random.key(1, impl=PRNG), _defaults(task))
     slopes = jax.jit(jax.jacrev(lambda at: task.losses(at, batch, _defaults(task), jnp.float32(0.5))))(params)
     if not _finite(slopes):  # one bad slope spoils the others where all are taken together
         for name in task.terms:
-            own = jax.grad(lambda at, name=name: task.losses(at, batch, _defaults(task), jnp.float32(0.5))[name])
-            if not _finite(jax.jit(own)(params)):
-                found.append(f"losses: the gradient of {name} is not finite at the start")
-        return found
-    slope = slopes["main"]
-    if not any(np.any(leaf) for leaf in jax.tree.leaves(slope)):
-        found.append("losses: the gradient of main is zero at the start: nothing would be learned")
-    return found
+            slope = jax.grad(lambda at, name=name: task.losses(at, batch, _defaults(task), jnp.float32(0.5))[name])
+            if not _finite(jax.jit(slope)(params)):
+                problems.append(f"losses: the gradient of {name} is not finite at the start")
+        return problems
+    if not any(np.any(leaf) for leaf in jax.tree.leaves(slopes["main"])):
+        problems.append("losses: the gradient of main is zero at the start: nothing would be learned")
+    return problems
 
 
-def _scores(task, init):
-    """Every score: a float32 scalar in [0, 1] of parameters and knobs alone, and nan if the parameters are."""
+def _scores(task: Task, init: Init) -> list[str]:
+    """Return what is wrong with scores.
+
+    Every one is a float32 scalar in [0, 1] of parameters and knobs alone, and nan if the parameters are.
+    """
     measure, knobs, at_end = _compiled(task.measure), _defaults(task), jnp.float32(1)
     params = init(jax.random.key(0, impl=PRNG), knobs)
     before = measure(params, knobs)
-    found = _named("measure", before, task.scores)
-    if found:
-        return found
-    for where, own in _corners(task):
-        for name, value in measure(init(jax.random.key(2, impl=PRNG), own), own).items():
+    problems = _named("measure", before, task.scores)
+    if problems:
+        return problems
+    for corner, values in _corners(task):
+        for name, value in measure(init(jax.random.key(2, impl=PRNG), values), values).items():
             if not 0 <= float(value) <= 1:
-                found.append(f"measure: {name} is {float(value):g} at {where}, outside [0, 1]")
-    jax.eval_shape(
-        lambda at, own: task.losses(at, task.sample(jax.random.key(1, impl=PRNG), own), own, at_end), params, knobs
-    )
+                problems.append(f"measure: {name} is {float(value):g} at {corner}, outside [0, 1]")
+
+    def losses_at_end(at: Any, values: dict[str, Any]) -> dict[str, Any]:
+        return task.losses(at, task.sample(jax.random.key(1, impl=PRNG), values), values, at_end)
+
+    jax.eval_shape(losses_at_end, params, knobs)
     after = _compiled(task.measure)(params, knobs)
-    found += [
+    problems += [
         f"measure: {name} changes between two calls with the same parameters: it must depend on nothing else"
         for name in after
         if float(after[name]) != float(before[name])
     ]
     broken = measure(jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), params), knobs)
-    found += [
+    problems += [
         f"measure: {name} is {float(broken[name]):g} where every parameter is nan: a diverged model would count"
         for name in ("competence", "alignment")
         if math.isfinite(float(broken[name]))
     ]
-    return found
+    return problems
 
 
-def _training(task, _):
-    """Lanes by themselves, the same bytes again, and one compiled program for all knobs, weights and rates."""
-    trainer, found = Trainer(task, task.training, LANES, jax.devices()[:1]), []
-    weights = np.full((LANES, len(task.terms)), 0.01, np.float32)
+def _training(task: Task, _: Init) -> list[str]:
+    """Return what is wrong with training: lanes by themselves, the same bytes again, one compiled program for all."""
+    trainer, problems = Trainer(task, task.training, LANES, jax.devices()[:1]), []
+    weights = np.full((LANES, len(task.terms)), FEW_WEIGHT, np.float32)
     weights[:, list(task.terms).index("main")] = 1
 
-    def settings(**changed):
-        knobs = np.array([[float(v) for v in _defaults(task, **changed).values()]] * LANES, np.float32)
+    def settings(**changed: float) -> Settings:
+        knobs = np.array([[float(value) for value in _defaults(task, **changed).values()]] * LANES, np.float32)
         rate = np.full(LANES, task.training.learning_rate, np.float32)
         final = np.full(LANES, task.training.final_learning_rate, np.float32)
         return Settings(weights, knobs, knobs, rate, final, np.ones(LANES, np.float32))
 
-    def trained(seeds, own):
-        seeds = np.array(seeds, np.uint32)
-        one = jax.tree.map(lambda leaf: leaf[:, None], own)
-        state, scores = trainer.train(seeds, one, trainer.init(seeds, own), [0, STEPS])
+    def train(seeds: Sequence[int], of_lanes: Settings) -> Any:
+        lanes = np.array(seeds, np.uint32)
+        one_segment = jax.tree.map(lambda leaf: leaf[:, None], of_lanes)
+        state, scores = trainer.train(lanes, one_segment, trainer.init(lanes, of_lanes), [0, STEPS])
         return jax.tree.map(np.asarray, (state.params, scores))
 
-    def lane(result, index):
+    def lane(result: Any, index: int) -> list[np.ndarray]:
         return [leaf[index] for leaf in jax.tree.leaves(result)]
 
-    first, again, beside = (trained(seeds, settings()) for seeds in ((0, 1, 2, 3), (0, 1, 2, 3), (0, 7, 8, 9)))
+    first, again, beside = (train(seeds, settings()) for seeds in ((0, 1, 2, 3), (0, 1, 2, 3), (0, 7, 8, 9)))
     if not _finite(first):
-        found.append(f"training gives nan or inf within {STEPS} steps at its own learning rate")
+        problems.append(f"training gives nan or inf within {STEPS} steps at its own learning rate")
     same = functools.partial(np.array_equal, equal_nan=True)
     if not all(map(same, lane(first, 0), lane(again, 0))):
-        found.append("training twice with the same seed ends in different bytes")
+        problems.append("training twice with the same seed ends in different bytes")
     if not all(map(same, lane(first, 0), lane(beside, 0))):
-        found.append("a model depends on which others are trained beside it")
+        problems.append("a model depends on which others are trained beside it")
     for name, knob in task.knobs.items():
-        trained((0, 1, 2, 3), settings(**{name: knob.high if math.isfinite(knob.high) else knob.default + 1}))
+        train((0, 1, 2, 3), settings(**{name: knob.high if math.isfinite(knob.high) else knob.default + 1}))
         if trainer.traces > 1:
-            found.append(f"another value of the knob {name} compiles the program again")
+            problems.append(f"another value of the knob {name} compiles the program again")
             break
-    return found
+    return problems
