@@ -15,9 +15,10 @@ import tyro
 from rich.table import Table
 from rich.text import Text
 
+from lab.cli import console
 from lab.cli.about import check_task, claims, doctor, schema, tasks
 from lab.cli.ask import card, gates, ideas, optimise, plan, probe, seeds, sensitivity
-from lab.cli.console import Failed, Stopped, UsageError, console, errors, print_line
+from lab.cli.console import Failed, Stopped, UsageError, errors, print_line
 from lab.cli.read import compare, export, figures, page, show
 from lab.cli.train import experiment, run, worker
 from lab.cli.watching import watch
@@ -85,15 +86,15 @@ def _description() -> str:
 
 def print_help() -> None:
     """Print all commands in their groups, with the first sentence of what each does."""
-    console.print("usage: lab COMMAND [options]   (lab COMMAND --help says more)\n", markup=False)
-    console.print(Text(_description()))
+    console.console.print("usage: lab COMMAND [options]   (lab COMMAND --help says more)\n", markup=False)
+    console.console.print(Text(_description()))
     for group, commands in GROUPS.items():
         table = Table(title=Text(group, style="bold"), title_justify="left", show_header=False, box=None)
         table.add_column(min_width=2 + max(map(len, COMMANDS)))
         table.add_column()
         for name, command in commands.items():
             table.add_row(Text(f"  {name}"), Text((command.__doc__ or "").splitlines()[0]))
-        console.print(table)
+        console.console.print(table)
 
 
 def _at_home(arg: str) -> str:
