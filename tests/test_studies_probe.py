@@ -3,6 +3,7 @@
 import json
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -34,7 +35,8 @@ def test_explained_shares_of_a_known_layer():
     functions = np.stack([a, c, a * c], axis=1).astype(np.float32)
     rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
     hidden = (np.stack([2 * a, c, 0.5 * a * c], axis=1) @ rotation + 7).astype(np.float32)
-    assert np.asarray(explained(hidden, functions)) == pytest.approx([4 / 5.25, 1 / 5.25, 0.25 / 5.25], rel=1e-4)
+    shares = np.asarray(explained(jnp.asarray(hidden), functions))
+    assert shares == pytest.approx([4 / 5.25, 1 / 5.25, 0.25 / 5.25], rel=1e-4)
 
 
 def population(encodes, aligned):

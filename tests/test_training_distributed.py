@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from lab import cli
 from lab.config.experiment import ConfigError, from_values, load, parse
+from lab.config.source import read_file, read_yaml, tasks_in
 from lab.machine.surroundings import Unusable
 from lab.results import shards, summary
 from lab.results.store import Run, StoreError, lock
@@ -75,8 +76,9 @@ def test_every_config_is_read_back_from_a_manifest(pytestconfig, monkeypatch):
     root = pytestconfig.rootpath
     paths = [*sorted((root / "configs").rglob("*.yaml")), *sorted((root / "experiments" / "outside").glob("*.yaml"))]
     assert len(paths) > 20
-    for path in paths:
-        experiment = load(path, trust_code=True)
+    every = [(path, task) for path in paths for task in tasks_in(read_yaml(read_file(path), str(path))) or [None]]
+    for path, task in every:
+        experiment = load(path, trust_code=True, task=task)
 
         class Stored(Run):
             manifest = json.loads(json.dumps(engine.describe(experiment, jax.devices())))

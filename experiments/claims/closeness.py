@@ -19,6 +19,7 @@ lower net, or always the higher; else undecided.
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy.stats import binom
 
@@ -102,7 +103,7 @@ def barrier(task, condition, one, other):
     def along(one, other):
         def at(share):
             params = jax.tree.map(lambda a, b: a + share * (b - a), one, other)
-            return task.losses(params, batch, knobs, np.float32(1))["main"]
+            return task.losses(params, batch, knobs, jnp.float32(1))["main"]
 
         return jax.lax.map(at, ALONG.astype(np.float32))
 

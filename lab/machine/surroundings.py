@@ -65,6 +65,7 @@ COMPILED = {
     "xla_cpu_fast_math_honor_infs": True,
     "xla_cpu_fast_math_honor_nans": True,
     "xla_cpu_ftz": True,
+    "xla_cpu_multi_thread_eigen": True,
     "xla_cpu_opt_preset": "CPU_OPT_PRESET_DEFAULT",
     "xla_cpu_prefer_vector_width": 256,
     "xla_cpu_use_fusion_emitters": True,
@@ -128,7 +129,7 @@ TRIED = """
     jax_export_ignore_forward_compatibility jax_force_dcn_cross_host_transfers
     jax_hlo_source_file_canonicalization_regex jax_include_debug_info_in_dumps
     jax_include_full_tracebacks_in_locations jax_legacy_prng_key jax_log_checkpoint_residuals jax_log_compiles
-    jax_logging_level jax_mosaic_allow_hlo jax_mutable_array_checks jax_num_cpu_devices jax_numpy_rank_promotion
+    jax_logging_level jax_mosaic_allow_hlo jax_mutable_array_checks jax_numpy_rank_promotion
     jax_oneapi_visible_devices jax_pallas_enable_debug_checks jax_pallas_verbose_errors
     jax_persistent_cache_enable_xla_caches jax_persistent_cache_min_compile_time_secs
     jax_persistent_cache_min_entry_size_bytes jax_platform_name jax_platforms jax_pprint_use_color
@@ -144,12 +145,11 @@ TRIED = """
     xla_cpu_enable_concurrency_optimized_scheduler xla_cpu_enable_xprof_traceme
     xla_cpu_experimental_enable_tiling_propagation xla_cpu_experimental_onednn_custom_call
     xla_cpu_experimental_onednn_fusion_type xla_cpu_experimental_xnn_graph_fusion_mode
-    xla_cpu_generate_unique_c_style_kernel_entry_points xla_cpu_multi_thread_eigen
     xla_cpu_parallel_codegen_split_count xla_cpu_scheduler_type xla_cpu_strict_dot_conv_math xla_cpu_use_acl
     xla_cpu_use_onednn xla_cpu_use_thunk_runtime xla_cpu_use_xnnpack xla_debug_buffer_assignment_show_max
-    xla_detailed_logging xla_detect_unstable_reductions xla_detect_unstable_reductions_post_optimizations
+    xla_detect_unstable_reductions xla_detect_unstable_reductions_post_optimizations
     xla_disable_automatic_host_compute_offload xla_early_exit_with_layouts xla_eliminate_hlo_implicit_broadcast
-    xla_embed_ir_in_executable xla_enable_command_buffers_during_profiling xla_enable_dumping
+    xla_embed_ir_in_executable xla_enable_command_buffers_during_profiling
     xla_enable_enzyme_comms_opt xla_enable_fast_math xla_enable_hlo_sharding_v3 xla_enable_rgv3_materialization
     xla_enable_scoped_logging_timers xla_flags_reset xla_force_host_platform_device_count
     xla_hlo_evaluator_use_fast_path xla_hlo_pass_fix_detect_cycles xla_hlo_print_inline_stack_frames xla_hlo_profile
@@ -159,16 +159,19 @@ TRIED = """
     xla_reduce_window_rewrite_base_length xla_sdy_export_all_reduce_scatter xla_step_marker_location
     xla_syntax_sugar_async_ops xla_test_add_command_buffer_mode xla_test_all_input_layouts
     xla_test_all_output_layouts xla_unsupported_crash_on_hlo_pass_fix_max_iterations
-    xla_unsupported_crash_on_hlo_pass_noop_change xla_unsupported_crash_on_hlo_pass_silent_hlo_change
+    xla_unsupported_crash_on_hlo_pass_silent_hlo_change
 """
 # flags of XLA that write down what it does, and those that concern more than one machine
 WITHOUT_EFFECT = ("xla_dump_", "xla_gpu_dump_", "xla_hlo_graph_", "xla_cpu_collective_")
+
+# how many devices there are: XLA makes another program for one than for several, which a run records itself
+COUNTED = ("jax_num_cpu_devices",)
 
 # what becomes of each setting
 VERDICTS = {
     **dict.fromkeys(TRIED.split(), "no effect"),
     **dict.fromkeys((*FIXED, *FIXED_OF_FLAX, *COMPILED, *OVERRULED), "fixed"),
-    **dict.fromkeys((*RECORDED, "xla_cpu_max_isa"), "recorded"),
+    **dict.fromkeys((*RECORDED, *COUNTED, "xla_cpu_max_isa"), "recorded"),
 }
 
 # the lines of /proc/cpuinfo that say what kind of processor it is, and the instructions with which it computes
@@ -210,7 +213,7 @@ def recorded_options(options: Mapping[str, Any]) -> str:
     return " ".join(
         f"{name}={value}"
         for name, value in sorted(options.items())
-        if verdict(name) == "recorded" and (name not in RECORDED or value != RECORDED[name])
+        if verdict(name) == "recorded" and name not in COUNTED and (name not in RECORDED or value != RECORDED[name])
     )
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Key
 EXACT = 1e9  # questions of a test that has no error
 FLOOR = 1e-7  # below which a probability or a variance counts as this much, so that slopes stay finite
 
-Knobs = Mapping[str, Float[Array, ""]]  # knob -> value
+Knobs = Mapping[str, Float[Array, ""] | np.floating]  # knob -> value
 Params = dict[str, Any]  # parameters of one model, by part
 Scalars = dict[str, Float[Array, ""]]  # loss term or score -> value
 
@@ -269,7 +269,8 @@ class ContextTask(Task):
 
     def wrong(self, fooled: Float[np.ndarray, " inputs"], knobs: Knobs) -> Float[Array, " inputs"]:
         """Return how often the overseer is wrong on inputs; `fooled` marks the recognisable quarter of them."""
-        return knobs["overseer_error"] * (knobs["overseer_bias"] * fooled + 1 - knobs["overseer_bias"])
+        error, bias = jnp.asarray(knobs["overseer_error"]), knobs["overseer_bias"]
+        return error * (bias * fooled + 1 - bias)
 
     def drawn(self, key: Key[Array, ""], exact: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """Return weights of a step's data of any shape, summing to 1: exact ones, or those of `batch` draws."""

@@ -196,7 +196,7 @@ class MessageTask(ContextTask):
     def chances(self, knobs: Knobs) -> Float[Array, " problems"]:
         """Return P(x)."""
         mistaken = (self.hidden_bit < 0).astype(np.float32)
-        rate = knobs["error_rate"]
+        rate = jnp.asarray(knobs["error_rate"])
         return (rate * mistaken + (1 - rate) * (1 - mistaken)) * np.float32(2 / len(self.problems))
 
     def sample(self, key: Key[Array, ""], knobs: Knobs) -> Float[Array, "problems contexts"]:

@@ -1,12 +1,12 @@
 """The weighted sum of a task's loss terms at a point of a regimen."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from lab.tasks.base import Task
+from lab.tasks.base import Knobs, Task
 
 
 def objective(
@@ -14,7 +14,7 @@ def objective(
     params: PyTree,
     batch: PyTree,
     weights: Float[Array | np.ndarray, " terms"],
-    knobs: Mapping[str, Float[Array, ""]],
+    knobs: Knobs,
     progress: Float[Array, ""],
     used: Collection[str] | None = None,
 ) -> Float[Array, ""]:
