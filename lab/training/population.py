@@ -179,9 +179,10 @@ def segments(
 class Trainer:
     """The compiled programs of a run: `init` and `train` act on blocks of lanes, sharded over devices.
 
-    A call takes `len(devices) * width` lanes; each device works on `width` of them by itself. A lane's
-    bytes depend on whether there is one device, for which XLA makes another program, or several. `Settings` are those of all lanes, or have a row per lane; then
-    knobs may still be those of all, which is faster: what only depends on them is computed once.
+    A call takes `len(devices) * width` lanes; each device works on `width` of them by itself. A lane's bytes depend on
+    whether there is one device, for which XLA makes another program, or several. `Settings` are those of all lanes, or
+    have a row per lane; then knobs may still be those of all, which is faster: what only depends on them is computed
+    once.
 
     Attributes:
         lanes: lanes per call.
