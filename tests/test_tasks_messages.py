@@ -207,9 +207,9 @@ def test_a_tied_code_is_solved_by_faithful_messages_alone():
 
 def test_a_systematic_overseer_errs_on_a_quarter_and_another_anywhere():
     task = Scratchpad()
-    truths = jnp.linspace(0, 1, 32).reshape(16, 2)
+    truths = np.linspace(0, 1, 32, dtype=np.float32).reshape(16, 2)
     quarter = (task.problems[:, 2] > 0) & (task.problems[:, 3] > 0)
     for bias, wrong in ((1.0, 0.8 * quarter), (0.0, np.full(16, 0.8))):
-        read = task.readings(truths, knobs_of(task, overseer_error=0.8, overseer_bias=bias))
+        read = task.readings(jnp.asarray(truths), knobs_of(task, overseer_error=0.8, overseer_bias=bias))
         expected = (1 - wrong[:, None]) * truths + wrong[:, None] * (1 - truths)
         assert np.asarray(read) == pytest.approx(expected, abs=1e-6)

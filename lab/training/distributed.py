@@ -180,7 +180,7 @@ def on_ray(experiment: Experiment, trust_code: bool = False) -> "Train":
             left, or a worker would give other bytes. What is finished is kept.
     """
     try:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise StoreError("Ray is not installed: pip install 'proxy-lab[ray]'") from None
     config = config_for_workers(experiment)
@@ -220,7 +220,7 @@ class _Driver:
             trust_code: as for `train_block`.
             say: called about anything a person should know.
         """
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
 
         gpu = stored.manifest["identity"]["device"] != "cpu"
         environment = {} if gpu else {"JAX_PLATFORMS": "cpu"}
@@ -263,7 +263,7 @@ class _Driver:
         Raises:
             StoreError: as `on_ray` says.
         """
-        from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError
+        from ray.exceptions import LocalRayletDiedError, RayError, RayTaskError  # pyright: ignore[reportMissingImports]
 
         try:
             return self.ray.get(reference)
@@ -337,8 +337,8 @@ def _loopback() -> Iterator[None]:
     Raises:
         StoreError: this version of Ray cannot be told.
     """
-    import ray.util
-    from ray._private import services
+    import ray.util  # pyright: ignore[reportMissingImports]
+    from ray._private import services  # pyright: ignore[reportMissingImports]
 
     try:
         with (
