@@ -254,7 +254,7 @@ def _training(task: Task, _: Init) -> list[str]:
         state, scores = trainer.train(lanes, one_segment, trainer.init(lanes, of_lanes), [0, STEPS])
         return jax.tree.map(np.asarray, (state.params, scores))
 
-    def lane(result: Any, index: int) -> list[np.ndarray]:
+    def lane(result: Any, index: int) -> list[Any]:
         return [leaf[index] for leaf in jax.tree.leaves(result)]
 
     first, again, beside = (train(seeds, settings()) for seeds in ((0, 1, 2, 3), (0, 1, 2, 3), (0, 7, 8, 9)))
