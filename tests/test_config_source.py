@@ -1,4 +1,4 @@
-"""Files that hold the configs of several tasks, and what is said where such a file cannot be used."""
+"""Keys are text as written; a file may hold the configs of several tasks, and what cannot be used is said."""
 
 import json
 import re
@@ -8,6 +8,7 @@ import pytest
 
 from lab.config.experiment import ConfigError, load, parse
 from lab.config.source import read_yaml, select, tasks_in
+from tests.config_text import GOOD, RICH, problems
 
 ROOT = Path(__file__).parent.parent
 SEVERAL = """\
@@ -123,3 +124,107 @@ def test_what_the_tasks_of_a_claim_share_is_written_once():
             assert len(set(values)) > 1, (path.name, key)
         for task in tasks_in(written):
             assert re.fullmatch(f"{path.stem}_{task}", select(written, task, "f").data["name"])
+
+
+def test_keys_are_what_is_written():
+    words = ["61e9540", "12e4567", "01", "1", "010", "0x1F", "0o7", "1_0", "True", "true", "null", "no", "2026-01-01"]
+    regimens = "".join(f"  {word}: [{{until: 1}}]\n" for word in words)
+    text = GOOD.partition("regimens")[0] + "regimens:\n" + regimens
+    assert [condition.name for condition in parse(text).conditions] == words
+    for word in words:
+        for written in (f"'{word}'", f'"{word}"', *([word] if word != "null" else [])):
+            assert parse(text + f"baseline: {written}\n").baseline == word
+    (line,) = problems(text + "baseline: null\n")
+    assert line.endswith("baseline: null is nothing here: write 'null' for the regimen of that name")
+    (line,) = problems(text + "baseline: 2\n")
+    assert ": baseline: no regimen '2'; " in line
+
+
+@pytest.mark.parametrize(
+    ("written", "name"), [("2026", "2026"), ("010", "010"), ("0x1F", "0x1F"), ("true", "true"), ("1e3", "1e3")]
+)
+def test_a_name_is_what_is_written(written, name):
+    experiment = parse(GOOD.replace("name: good", f"name: {written}\nquestion: {written}"))
+    assert (experiment.name, experiment.config.question) == (name, name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("name: good", "name:"), "name: must be a valid string, not None"),
+        (("name: good", "name: 1.50"), "name: '1.50' is not a name: use letters, digits, '-' and '_' (at most 64)"),
+        (("seeds: 8", "seeds: 8\nproxy: 1"), "proxy: scratchpad has no proxy '1'; known: "),
+        (("seeds: 8", "seeds: 8\nproxy: {a: 1}"), "proxy: must be a valid string, not {'a': 1}"),
+        (("scratchpad", "1"), "task: unknown task '1'; known: race, reasoner, scratchpad, shortcut"),
+        (("scratchpad", "[race]"), "task: must be a name or a mapping with 'name' or 'file', not ['race']"),
+        (("scratchpad", "{width: 8}"), "task: needs 'name' or 'file'"),
+        (("scratchpad", "{name: scratchpad, width: [8]}"), "task.width: must be a number, a word, true or false"),
+        (
+            ("task: scratchpad", "knobs: {detection_difficulty: 2}\ntask: {name: scratchpad, context_bits: 9}"),
+            "task: context_bits must lie in 1 to 3",
+        ),
+        (("seeds: 8", "seeds: {first: -1, count: 2}"), "seeds.first: must be greater than or equal to 0, not -1"),
+        (("seeds: 8", "seeds: [8]"), "seeds: must be a whole number or a mapping with 'count', not [8]"),
+        (
+            ("seeds: 8", "seeds: 8\nsweep: {preference: [.nan]}"),
+            "sweep.preference[0]: must be a finite number, not nan",
+        ),
+        (
+            ("seeds: 8", "seeds: 8\nsweep: {preference: 1}"),
+            "sweep.preference: must be a list of values or a mapping of",
+        ),
+        (("seeds: 8", "seeds: 8\nsweep: {x: {key: 1, values: [1]}}"), "sweep.x.key: '1' cannot be swept"),
+        (("seeds: 8", "seeds: 8\nsweep: {x: {key: [1, 2]}}"), "sweep.x.values: is required"),
+        (
+            ("seeds: 8", "seeds: 8\ntraining: {segments: {}}"),
+            "segments: must be a whole number or a list of ends, not {}",
+        ),
+        (("seeds: 8", "seeds: 8\ntraining: {segments: [2]}"), "training.segments[0]: must be less than or equal to 1"),
+        (("seeds: 8", "seeds: 8\nknobs: {preference: .nan}"), "knobs.preference: must be a finite number, not nan"),
+        (("seeds: 8", 'seeds: 8\n\nquestion: "\\ud800"'), "half of a pair of surrogates, which is no character"),
+        (("seeds: 8", 'seeds: 8\n\nquestion: "\\UFFFFFFFF"'), "not YAML: an escape that is no character"),
+        (("seeds: 8", "seeds: 8\nstop: {width: -_}"), "stop.width: '-_' is not a number"),
+        (("until: 0.1,", "untill: 0.1,"), "regimens.early[0].untill: unknown key; did you mean 'until'?"),
+        (("until: 0.1", "until: 0.9}, {until: 0.5"), "ends at 0.5, before the phase above it, which ends at 0.9"),
+        (("early:", "int:"), None),
+        (("early: [{until: 0.1", "int: [{until: 2"), "regimens.int[0].until: must be less than or equal to 1, not 2"),
+        (
+            ("early: [{until: 0.1", "Phase: [{until: 2"),
+            "regimens.Phase[0].until: must be less than or equal to 1, not 2",
+        ),
+    ],
+)
+def test_one_mistake_is_one_line(change, message):
+    assert change[0] in GOOD
+    text = GOOD.replace(*change)
+    if message is None:
+        parse(text)
+        return
+    (line,) = problems(text)
+    end = text.index(change[1]) + len(change[1])  # every mistake is on the last line of what was changed
+    assert line.startswith(f"file.yaml:{1 + text[:end].count(chr(10))}: ")
+    assert message in line
+
+
+def test_repeated_keys_are_compared_as_text():
+    text = GOOD.partition("regimens")[0] + "regimens:\n  01: [{until: 1}]\n  1: [{until: 1}]\n  '1': [{lasts: 7}]\n"
+    assert problems(text) == ["file.yaml:7: regimens.1: given twice, the second time on line 8"]
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("%YAML 1.1\n---\n", "file.yaml:1: YAML 1.1 is not supported, only 1.2: take that line away"),
+        ("# why\n%YAML 1.3 # new\n---\n", "file.yaml:2: YAML 1.3 is not supported, only 1.2: take that line away"),
+        ("%YAML 2.0\n---\n", "file.yaml:1: YAML 2.0 is not supported, only 1.2: take that line away"),
+        ("%TAG ! x\n---\n", "file.yaml:1: directives (%TAG) are not supported: a config is plain data"),
+    ],
+)
+def test_another_version_of_yaml_is_refused_by_name(head, message):
+    assert problems(head + GOOD) == [message]
+    assert parse("%YAML 1.2\n---\n" + GOOD).hash == parse(GOOD).hash
+
+
+def test_json_of_any_character_is_read_as_it_was():
+    """JSON writes what is beyond 16 bits as two escapes, which YAML would take for two characters."""
+    assert parse(json.dumps({**RICH, "question": "😀 é \x85"})).config.question == "😀 é \x85"

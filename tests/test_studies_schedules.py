@@ -12,8 +12,9 @@ from lab.cli import main
 from lab.config.experiment import load
 from lab.report import drawing
 from lab.statistics import Counts
-from lab.studies import schedules
-from lab.studies.schedules import Bounds, Effort, Goal
+from lab.studies import schedules, search
+from lab.studies.bounds import Bounds, handmade, project, spend_from_start, spend_to_end
+from lab.studies.search import Effort, Goal
 from lab.training import engine
 
 LENGTHS = np.array([0.05, 0.05, 0.2, 0.3, 0.4])
@@ -34,7 +35,7 @@ def test_projection_is_the_nearest_point():
             options={"ftol": 1e-12, "maxiter": 500},
             constraints={"type": "ineq", "fun": lambda parts, b=budget, s=spans: b - np.tile(s, 2) @ parts},
         )  # fmt: skip
-        projected = schedules.project(given, Bounds(LENGTHS, cap, budget))
+        projected = project(given, Bounds(LENGTHS, cap, budget))
         np.testing.assert_allclose(projected.ravel(), best.x[:10] - best.x[10:], atol=2e-4)
         assert (LENGTHS[:, None] * np.abs(projected)).sum() <= budget + 1e-9
 
@@ -42,16 +43,16 @@ def test_projection_is_the_nearest_point():
 def test_schedules_made_by_hand_spend_the_budget():
     """Cap 1, budget .2: the first three segments take .05 + .05 + .1; the last takes .2 at half the cap."""
     bounds = Bounds(LENGTHS, 1.0, 0.2)
-    np.testing.assert_allclose(schedules.spend_from_start(bounds), [1, 1, 0.5, 0, 0])
-    np.testing.assert_allclose(schedules.spend_to_end(bounds), [0, 0, 0, 0, 0.5])
-    made = schedules.handmade(bounds, ["test"])
+    np.testing.assert_allclose(spend_from_start(bounds), [1, 1, 0.5, 0, 0])
+    np.testing.assert_allclose(spend_to_end(bounds), [0, 0, 0, 0, 0.5])
+    made = handmade(bounds, ["test"])
     np.testing.assert_allclose(made["early_1_then_anti_last"][:, 0], [1, 0, 0, 0, -0.375])
     np.testing.assert_allclose(made["early_1_then_anti"][:, 0], [1, *[-0.15 / 0.95] * 4])
     np.testing.assert_allclose(made["early_2"][:, 0], [1, 1, 0, 0, 0])
     np.testing.assert_allclose(made["throughout"][:, 0], 0.2)
     for name, schedule in made.items():
         assert (LENGTHS @ np.abs(schedule))[0] <= 0.2 + 1e-12, name
-    assert len(schedules.handmade(bounds, ["a", "b"])) == 2 * (len(made) - 1) + 1
+    assert len(handmade(bounds, ["a", "b"])) == 2 * (len(made) - 1) + 1
 
 
 @pytest.mark.parametrize("goal", [Goal(), Goal("accepted_aligned", 3)])
@@ -72,7 +73,7 @@ def test_slopes_of_the_goal_are_those_of_moving_seeds(goal):
 def test_a_floor_pays_for_models_that_do_the_job():
     cells, able = np.array([[0, 2, 3, 3]]), np.array([[True, True, True, False]])
     apart = Goal(floor=0.9).slopes(cells, able) - Goal().slopes(cells, able)
-    np.testing.assert_allclose(apart, schedules.STEEP * able)
+    np.testing.assert_allclose(apart, search.STEEP * able)
     np.testing.assert_array_equal(Goal(floor=0.7).slopes(cells, able), Goal().slopes(cells, able))
 
 
@@ -88,7 +89,7 @@ def test_the_search_finds_what_is_known_to_be_best():
         )
 
     bounds, effort = Bounds(LENGTHS, 1.0, 0.25), Effort(starts=1, iterations=80, pairs=512)
-    optimum = schedules.search(sample, Goal(), bounds, np.zeros((5, 1)), effort, first_seed=0)
+    optimum = search.search(sample, Goal(), bounds, np.zeros((5, 1)), effort, first_seed=0)
     # .05 of the budget of .25 goes to the first segment, .2 to the last; noise elsewhere costs some of it
     assert optimum.weights[0, 0] > 0.9
     assert -0.5 <= optimum.weights[4, 0] < -0.3
@@ -126,7 +127,7 @@ def test_rivals_and_verdicts_by_hand(tmp_path, monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out) == data
     assert (tmp_path / "o/search.json").stat().st_mtime_ns == before
     # from Python the same again
-    problem = schedules.problem(load("r.yaml"), None, ["push"], Goal("accepted_aligned", 2), 0.05)
+    problem = search.problem(load("r.yaml"), None, ["push"], Goal("accepted_aligned", 2), 0.05)
     optimised = schedules.run(problem, Effort(starts=2, iterations=4, pairs=64), out=tmp_path / "o")
     assert report.optimised_json(optimised) == data
     ax = figures.Figure().subplots()
@@ -134,14 +135,14 @@ def test_rivals_and_verdicts_by_hand(tmp_path, monkeypatch, capsys):
     assert len(ax.get_yticks()) == len(data["rivals"])
     # what other code found is not taken for what this one would find, and what is damaged is not taken at all
     experiment = load("r.yaml")
-    problem = schedules.problem(experiment, None, ["push"], Goal(), 0.05, 0.01)
+    problem = search.problem(experiment, None, ["push"], Goal(), 0.05, 0.01)
     file, honest, steps = tmp_path / "kept.json", engine.identity, []
     for code in ("one", "one", "other", "damaged"):
         monkeypatch.setattr(engine, "identity", lambda *given, code=code: {**honest(*given), "training_code": code})
         if code == "damaged":
             file.write_text("[]")
         steps.append(0)
-        schedules.searches(problem, Effort(1, 2, 64), file, progress=lambda *_: count(steps))
+        search.searches(problem, Effort(1, 2, 64), file, progress=lambda *_: count(steps))
     assert steps == [2, 0, 2, 2]
     assert main([*given[:3], "nonsense", *given[4:]]) == 2
     assert "nonsense" in capsys.readouterr().err

@@ -187,6 +187,18 @@ def test_the_command_line_prepares_works_and_shows(tmp_path, whole, capsys):
     }
 
 
+@pytest.fixture(scope="module")
+def whole_by_one_device(tmp_path_factory):
+    """What workers of Ray train: each has one device, for which XLA makes another program."""
+    folder = tmp_path_factory.mktemp("whole_by_one_device") / "run"
+    run_on_one_device(parse(CONFIG), folder)
+    return folder
+
+
+def run_on_one_device(experiment, folder):
+    engine.run(experiment, folder, train=engine.local_trainer(experiment, jax.devices()[:1]))
+
+
 DRIVER = """
 import os, signal, sys
 from pathlib import Path
@@ -252,7 +264,7 @@ def progress(done, total):
         killed.append(pid)
 engine.run(experiment, "run", train=distributed.on_ray(experiment), progress=progress, say=print)
 print("killed", len(killed))
-engine.run(experiment, "here")
+engine.run(experiment, "here", train=engine.local_trainer(experiment, engine.jax.devices()[:1]))
 """,
     )
     assert "killed 2" in said
@@ -261,7 +273,7 @@ engine.run(experiment, "here")
 
 
 @needs_ray
-def test_a_ray_node_that_dies_takes_nothing_with_it(tmp_path, whole):
+def test_a_ray_node_that_dies_takes_nothing_with_it(tmp_path):
     said = drive(
         tmp_path,
         """
@@ -283,7 +295,7 @@ deadline = time.monotonic() + 60
 while sum(node["Alive"] for node in ray.nodes()) > 1 and time.monotonic() < deadline:
     time.sleep(0.5)
 print("nodes left", sum(node["Alive"] for node in ray.nodes()))
-engine.run(experiment, "here")
+engine.run(experiment, "here", train=engine.local_trainer(experiment, engine.jax.devices()[:1]))
 ray.shutdown()
 cluster.shutdown()
 """,
@@ -294,7 +306,7 @@ cluster.shutdown()
 
 
 @needs_ray
-def test_a_daemon_that_dies_ends_the_run_in_a_sentence_and_shards_are_kept(tmp_path, whole):
+def test_a_daemon_that_dies_ends_the_run_in_a_sentence_and_shards_are_kept(tmp_path, whole_by_one_device):
     said = drive(
         tmp_path,
         """
@@ -317,8 +329,8 @@ print("kept", len(list(Path("run/shards").glob("*.nc"))))
     assert "goes on from here" in said.partition("ended:")[2]
     assert said.count("trained again") < distributed.ATTEMPTS
     assert int(said.rpartition("kept ")[2]) >= 4
-    engine.run(parse(CONFIG), tmp_path / "run")
-    assert content(tmp_path / "run") == content(whole)
+    run_on_one_device(parse(CONFIG), tmp_path / "run")
+    assert content(tmp_path / "run") == content(whole_by_one_device)
 
 
 @needs_ray
@@ -373,7 +385,7 @@ def runs(pid):
 
 
 @needs_ray
-def test_a_driver_that_dies_takes_its_workers_along_and_the_run_goes_on(tmp_path, whole):
+def test_a_driver_that_dies_takes_its_workers_along_and_the_run_goes_on(tmp_path, whole_by_one_device):
     body = (
         DRIVER
         + """
@@ -403,9 +415,9 @@ engine.run(experiment, "run", train=distributed.on_ray(experiment), progress=pro
     while any(map(runs, workers)) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert workers and not any(map(runs, workers))
-    assert content(tmp_path / "run") != content(whole)
-    engine.run(parse(CONFIG), tmp_path / "run")
-    assert content(tmp_path / "run") == content(whole)
+    assert content(tmp_path / "run") != content(whole_by_one_device)
+    run_on_one_device(parse(CONFIG), tmp_path / "run")
+    assert content(tmp_path / "run") == content(whole_by_one_device)
 
 
 PHASE = st.fixed_dictionaries(

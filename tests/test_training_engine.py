@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -175,11 +176,25 @@ def test_equal_conditions_are_one_leaf():
     assert first == second
 
 
-def test_one_device_and_all_devices_give_the_same_bytes(tmp_path, monkeypatch, whole):
+several_devices = pytest.mark.skipif(len(jax.devices()) == 1, reason="one core is one device")
+
+
+@several_devices
+def test_one_device_and_all_devices_give_the_same_races(tmp_path, monkeypatch, whole):
+    """XLA makes another program for one device; only a task without networks comes out of both the same."""
     only = jax.devices()[:1]
     monkeypatch.setattr(engine.jax, "devices", lambda: only)
-    engine.run(race(), tmp_path / "run")
-    assert content(tmp_path / "run") == content(whole)
+    assert scores(race(), tmp_path / "run").equals(shards.results(Run(whole)))
+
+
+@several_devices
+def test_what_several_devices_began_does_not_go_on_with_one(tmp_path, monkeypatch, whole):
+    shutil.copytree(whole, tmp_path / "run")
+    next((tmp_path / "run" / "shards").glob("*.nc")).unlink()
+    only = jax.devices()[:1]
+    monkeypatch.setattr(engine.jax, "devices", lambda: only)
+    with pytest.raises(StoreError, match="program: 'for several devices' then, 'for one device' now"):
+        engine.run(race(), tmp_path / "run")
 
 
 def test_diverged_lanes_harm_nobody_else(tmp_path):
@@ -328,16 +343,19 @@ def test_lanes_that_a_gate_stops_free_their_place_and_change_nothing_else(tmp_pa
     assert strict.counts.unjudged == 37
 
 
-def test_a_run_whose_lanes_stop_gives_the_same_bytes_after_a_break_and_on_any_devices(tmp_path, monkeypatch):
+def test_a_run_whose_lanes_stop_gives_the_same_bytes_after_a_break_and_the_same_races_on_one_device(
+    tmp_path, monkeypatch
+):
     stopping = parse(GATED + "stop_rejected: true\n")
     engine.run(stopping, tmp_path / "whole")
     for path in list((tmp_path / "whole" / "shards").glob("*.nc"))[::3]:
         (tmp_path / "run" / "shards").mkdir(parents=True, exist_ok=True)
         (tmp_path / "run" / "shards" / path.name).write_bytes(path.read_bytes())
-    only = jax.devices()[:1]
-    monkeypatch.setattr(engine.jax, "devices", lambda: only)
     engine.run(stopping, tmp_path / "run")
     assert content(tmp_path / "run") == content(tmp_path / "whole")
+    only = jax.devices()[:1]
+    monkeypatch.setattr(engine.jax, "devices", lambda: only)
+    assert scores(stopping, tmp_path / "alone").equals(shards.results(Run(tmp_path / "whole")))
 
 
 @pytest.mark.parametrize("where", ["start", "middle", "end", "cut"])

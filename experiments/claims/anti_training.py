@@ -19,13 +19,12 @@ CONFIGS = "regimens"
 
 def shown(stored):
     """Return the conditions that the figure shows."""
-    world = stored.values("implicit_proxy")[-1]
-    return [name for name in stored.names if stored.coordinates(name)["implicit_proxy"] == world]
+    return [stored.at(name, **stored.largest("implicit_proxy")) for name in ("hold_out", "anti_early", "anti_late")]
 
 
 def judge(stored):
     """Apply the rule to one task."""
-    world = {"implicit_proxy": stored.values("implicit_proxy")[-1]}
+    world = stored.largest("implicit_proxy")
     held, late, early = (stored.at(name, **world) for name in ("hold_out", "anti_late", "anti_early"))
 
     def passing(shares):

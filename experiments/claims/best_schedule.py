@@ -24,11 +24,12 @@ from lab.figures.style import WIDTH, subplots
 from lab.report import estimate_json, optimised_json
 from lab.results import shards
 from lab.studies import schedules as optimise
+from lab.studies import search
 from lab.studies.study import About
 from lab.words import with_interval
 
-GOAL = optimise.Goal("accepted_aligned", 3)
-EFFORT = optimise.Effort(starts=3, iterations=40)
+GOAL = search.Goal("accepted_aligned", 3)
+EFFORT = search.Effort(starts=3, iterations=40)
 SHARES = (0.1, 0.4)  # of training for which the cap would spend the budget
 CAPS = {"race": 0.3, "scratchpad": 0.02, "shortcut": 0.3}
 PAIRS = {"race": 512, "scratchpad": 128, "shortcut": 256}
@@ -41,16 +42,16 @@ def study(experiment, folder, train):
     for share in SHARES:
         own = folder / f"budget-{share:g}"
         own.mkdir(parents=True, exist_ok=True)
-        problem = optimise.problem(experiment, condition.name, TERMS, GOAL, cap, cap * share)
-        found = optimise.searches(problem, EFFORT._replace(pairs=PAIRS[experiment.task.name]), own / "search.json")
+        problem = search.problem(experiment, condition.name, TERMS, GOAL, cap, cap * share)
+        found = search.searches(problem, EFFORT._replace(pairs=PAIRS[experiment.task.name]), own / "search.json")
         schedules = optimise.schedules_to_compare(problem, found)
         made = from_values(optimise.config(problem, schedules))
         results = shards.results(train(made, own / "run"), last_only=True)
         best = list(schedules).index("learned")
         counted = claims.counted(results, [(min(best, i), max(best, i)) for i in range(len(schedules))])
         about = About.of_results(results)
-        search = optimise.Optimised(about, problem, found, schedules, [], "", own / "search.json", own)
-        budgets.append(counted | {"search": optimised_json(search)})
+        optimised = optimise.Optimised(about, problem, found, schedules, [], "", own / "search.json", own)
+        budgets.append(counted | {"search": optimised_json(optimised)})
     return {"confidence": experiment.config.confidence, "seeds": len(experiment.seeds), "conditions": {},
             "budgets": budgets}  # fmt: skip
 

@@ -18,13 +18,12 @@ CONFIGS = "regimens"
 
 def shown(stored):
     """Return the conditions that the figure shows."""
-    world = stored.values("implicit_proxy")[-1]
-    return [name for name in stored.names if stored.coordinates(name)["implicit_proxy"] == world]
+    return [stored.at(name, **stored.largest("implicit_proxy")) for name in ("hold_out", "early", "early_strong")]
 
 
 def judge(stored):
     """Apply the rule to one task."""
-    world = {"implicit_proxy": stored.values("implicit_proxy")[-1]}
+    world = stored.largest("implicit_proxy")
     pushed, held = stored.at("early_strong", **world), stored.at("hold_out", **world)
     net, ratio = stored.impact(pushed, held).net, stored.rate(pushed, "likelihood_ratio")
     base = stored.rate(pushed, "base_rate")

@@ -20,13 +20,12 @@ TRAINED = ("early", "early_strong", "late", "throughout")
 
 def shown(stored):
     """Return the conditions that the figure shows."""
-    world = stored.values("implicit_proxy")[-1]
-    return [name for name in stored.names if stored.coordinates(name)["implicit_proxy"] == world]
+    return [stored.at(name, **stored.largest("implicit_proxy")) for name in ("hold_out", *TRAINED)]
 
 
 def judge(stored):
     """Apply the rule to one task."""
-    world = {"implicit_proxy": stored.values("implicit_proxy")[-1]}
+    world = stored.largest("implicit_proxy")
     held = stored.at("hold_out", **world)
     nets = {name: stored.impact(stored.at(name, **world), held, len(TRAINED)).net for name in TRAINED}
     why = "net " + ", ".join(claims.said(name, net) for name, net in nets.items())

@@ -20,7 +20,7 @@ from lab import claims
 
 def judge(stored):
     """Apply the rule to one task."""
-    world = {"implicit_proxy": stored.values("implicit_proxy")[-1]}
+    world = stored.largest("implicit_proxy")
     held = stored.at("hold_out", **world)
     base, gaming = stored.rate(held, "base_rate"), stored.rate(held, "pass_given_misaligned")
     nets = {name: stored.impact(stored.at(name, **world), held, len(TRAINED)).net for name in TRAINED}

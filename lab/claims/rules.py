@@ -119,6 +119,10 @@ class Stored:
         coordinates = [condition["coordinates"] for condition in self.conditions.values()]
         return sorted({place[axis] for place in coordinates if axis in place})
 
+    def largest(self, axis: str) -> dict[str, float]:
+        """Return the largest value of an axis of the sweep, as `at` takes it."""
+        return {axis: self.values(axis)[-1]}
+
     def coordinates(self, name: str) -> dict[str, float]:
         """Return axis -> value of a condition."""
         return self.conditions[name]["coordinates"]

@@ -36,7 +36,7 @@ from lab.statistics import Estimate
 from lab.studies import card as card_study
 from lab.studies import pilot as pilot_study
 from lab.studies import probe as probe_study
-from lab.studies import rejection, schedules
+from lab.studies import rejection, schedules, search
 from lab.studies import sensitivity as sensitivity_study
 from lab.studies.study import Refused, Train
 from lab.words import percent, setting, with_interval
@@ -255,12 +255,12 @@ def optimise(
     from lab import figures
 
     chosen_terms = "all" if terms == "all" else split_names(terms)
-    problem = schedules.problem(
-        _load(config, trust_code, task, seeds), condition, chosen_terms, schedules.Goal(goal, runs, floor), cap, budget
+    problem = search.problem(
+        _load(config, trust_code, task, seeds), condition, chosen_terms, search.Goal(goal, runs, floor), cap, budget
     )
     optimised = schedules.run(
         problem,
-        schedules.Effort(starts, iterations, pairs),
+        search.Effort(starts, iterations, pairs),
         out=out,
         search=_search_for(as_json),
         train=_train_for(as_json),
@@ -280,9 +280,7 @@ def optimise(
 def _search_for(as_json: bool) -> schedules.Search:
     """Return what searches for `optimise`, with a bar on stderr that a signal stops."""
 
-    def search_aloud(
-        problem: schedules.Problem, effort: schedules.Effort, file: Path | None
-    ) -> list[schedules.Optimum]:
+    def search_aloud(problem: search.Problem, effort: search.Effort, file: Path | None) -> list[search.Optimum]:
         where = errors if as_json else console
         where.print(
             f"{problem.subject.experiment.name}: {effort.starts} searches of {effort.iterations} steps with "
@@ -290,7 +288,7 @@ def _search_for(as_json: bool) -> schedules.Search:
             markup=False,
         )
         with watched() as (progress, _, stop):
-            optima = schedules.searches(problem, effort, file, progress)
+            optima = search.searches(problem, effort, file, progress)
             stop.check()
         return optima
 

@@ -31,7 +31,7 @@ from lab.figures.style import (
     write_world,
 )
 from lab.statistics import QUANTITIES, Estimate
-from lab.studies.schedules import GOALS
+from lab.studies.search import GOALS
 from lab.studies.sensitivity import per_percent
 from lab.words import Json, estimate_from_json, number_from_json, percent, rounded, setting
 

@@ -164,7 +164,8 @@ TRIED = """
 # flags of XLA that write down what it does, and those that concern more than one machine
 WITHOUT_EFFECT = ("xla_dump_", "xla_gpu_dump_", "xla_hlo_graph_", "xla_cpu_collective_")
 
-# how many devices there are: XLA makes another program for one than for several, which no identity tells apart yet
+# how many devices there are: XLA makes another program for one than for several, so `lab.training.engine.identity`
+# says which of the two it was
 COUNTED = ("jax_num_cpu_devices",)
 
 # what becomes of each setting

@@ -8,7 +8,8 @@ from rich.text import Text
 from lab.statistics import Estimate
 from lab.studies.card import Card
 from lab.studies.probe import Probe
-from lab.studies.schedules import GOALS, Optimised
+from lab.studies.schedules import Optimised
+from lab.studies.search import GOALS
 from lab.studies.sensitivity import Profile, per_percent
 from lab.words import Json, bound, estimate_from_json, estimate_json, number_json, percent, setting, with_interval
 

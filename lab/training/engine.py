@@ -94,6 +94,7 @@ def identity(task: Task, devices: Sequence[Device]) -> dict[str, str]:
         "python": platform.python_version(),
         "training_code": digest.hexdigest()[:16],
         "device": devices[0].device_kind,
+        "program": "for one device" if len(devices) == 1 else "for several devices",  # XLA makes another for one
         **surroundings.identity(devices[0].platform, jax.config.values),
     }
 
@@ -123,7 +124,8 @@ def run(
         say: called about anything a person should know.
         still_open: called with the run after each look but the last, returns the names of the conditions that still
             need seeds; needed if the config says when to stop (`lab.results.summary.still_open`).
-        train: what trains missing shards; by default what `local_trainer` returns.
+        train: what trains missing shards, each block on one device; by default what `local_trainer` returns, on all
+            devices of this machine.
 
     Raises:
         ValueError: the config says when to stop and `still_open` is not given.
@@ -132,11 +134,12 @@ def run(
     """
     if experiment.config.stop and still_open is None:
         raise ValueError("the config says when to stop: `still_open` must decide it")
-    path, train = folder(experiment, out), train or local_trainer(experiment)
+    path = folder(experiment, out)
     check_vacant(path)
     with lock(path):
         use_all_cores()
-        stored = prepare(experiment, path, accept_changes)
+        stored = prepare(experiment, path, accept_changes, jax.devices()[:1] if train else None)
+        train = train or local_trainer(experiment)
         for line in shards.clean(stored):
             if say:
                 say(line)
@@ -169,19 +172,22 @@ def folder(experiment: Experiment, out: PathLike | None = None) -> Path:
     return Path(os.path.expanduser(out)) if out else Path("runs") / experiment.folder_name
 
 
-def prepare(experiment: Experiment, path: Path, accept_changes: bool = False) -> Run:
+def prepare(
+    experiment: Experiment, path: Path, accept_changes: bool = False, devices: Sequence[Device] | None = None
+) -> Run:
     """Write the manifest of a run, or open the run and write into it what the config says now.
 
     Args:
         experiment: what the run trains.
         path: its folder, which must be locked.
         accept_changes: as for `run`.
+        devices: that train a block together; all of this machine by default.
 
     Raises:
         StoreError: the folder holds a run that trains something else, or was begun with other code, versions or
             devices, or by an older lab.
     """
-    now = describe(experiment, jax.devices())
+    now = describe(experiment, devices or jax.devices())
     if not (path / "manifest.json").exists():
         return Run.create(path, now)
     stored = Run(path)
@@ -294,13 +300,14 @@ def by_block(missing: Iterable[ShardKey]) -> dict[int, set[Leaf]]:
     return needed
 
 
-def local_trainer(experiment: Experiment) -> Train:
+def local_trainer(experiment: Experiment, devices: Sequence[Device] | None = None) -> Train:
     """Return a function that trains missing shards of an experiment in this process and publishes them.
 
     Args:
         experiment: what to train; its programs are compiled once, however often the function is called.
+        devices: that train a block together; all of this machine by default.
     """
-    blocks = functools.cache(lambda width: Blocks(experiment, width, jax.devices()))
+    blocks = functools.cache(lambda width: Blocks(experiment, width, devices or jax.devices()))
 
     def train(
         stored: Run, missing: Sequence[ShardKey], progress: Progress | None = None, say: Say | None = None
