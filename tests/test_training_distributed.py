@@ -191,12 +191,8 @@ def test_the_command_line_prepares_works_and_shows(tmp_path, whole, capsys):
 def whole_by_one_device(tmp_path_factory):
     """What workers of Ray train: each has one device, for which XLA makes another program."""
     folder = tmp_path_factory.mktemp("whole_by_one_device") / "run"
-    run_on_one_device(parse(CONFIG), folder)
+    engine.run(parse(CONFIG), folder, one_device=True)
     return folder
-
-
-def run_on_one_device(experiment, folder):
-    engine.run(experiment, folder, train=engine.local_trainer(experiment, jax.devices()[:1]))
 
 
 DRIVER = """
@@ -262,9 +258,9 @@ def progress(done, total):
     for pid in list(victims())[:1] if len(killed) < 2 else ():  # between two blocks a worker has another name
         os.kill(pid, signal.SIGKILL)
         killed.append(pid)
-engine.run(experiment, "run", train=distributed.on_ray(experiment), progress=progress, say=print)
+engine.run(experiment, "run", train=distributed.on_ray(experiment), one_device=True, progress=progress, say=print)
 print("killed", len(killed))
-engine.run(experiment, "here", train=engine.local_trainer(experiment, engine.jax.devices()[:1]))
+engine.run(experiment, "here", one_device=True)
 """,
     )
     assert "killed 2" in said
@@ -278,7 +274,7 @@ def test_a_ray_node_that_dies_takes_nothing_with_it(tmp_path):
         tmp_path,
         """
 import ray, time
-experiment = parse(text.replace("steps: 100", "steps: 100000").replace("count: 250", "count: 640"))
+experiment = parse(text.replace("steps: 100", "steps: 200000").replace("count: 250", "count: 640"))
 from ray._private import services
 from ray.cluster_utils import Cluster
 ray.util.get_node_ip_address = services.get_node_ip_address = lambda *_: "127.0.0.1"  # Ray avoids it of its own accord
@@ -290,12 +286,12 @@ gone = []
 def progress(done, total):
     if done == 8 and not gone:
         gone.append(cluster.remove_node(other, allow_graceful=False))
-engine.run(experiment, "run", train=distributed.on_ray(experiment), progress=progress, say=print)
+engine.run(experiment, "run", train=distributed.on_ray(experiment), one_device=True, progress=progress, say=print)
 deadline = time.monotonic() + 60
 while sum(node["Alive"] for node in ray.nodes()) > 1 and time.monotonic() < deadline:
     time.sleep(0.5)
 print("nodes left", sum(node["Alive"] for node in ray.nodes()))
-engine.run(experiment, "here", train=engine.local_trainer(experiment, engine.jax.devices()[:1]))
+engine.run(experiment, "here", one_device=True)
 ray.shutdown()
 cluster.shutdown()
 """,
@@ -306,11 +302,12 @@ cluster.shutdown()
 
 
 @needs_ray
-def test_a_daemon_that_dies_ends_the_run_in_a_sentence_and_shards_are_kept(tmp_path, whole_by_one_device):
+def test_a_daemon_that_dies_ends_the_run_in_a_sentence_and_shards_are_kept(tmp_path):
     said = drive(
         tmp_path,
         """
 from lab.results.store import StoreError
+experiment = parse(text.replace("steps: 100", "steps: 300000").replace("count: 250", "count: 256"))
 def progress(done, total):
     for path in Path("/proc").glob("[0-9]*") if done == 2 else ():
         try:
@@ -320,17 +317,18 @@ def progress(done, total):
         except OSError:
             pass
 try:
-    engine.run(experiment, "run", train=distributed.on_ray(experiment), progress=progress, say=print)
+    engine.run(experiment, "run", train=distributed.on_ray(experiment), one_device=True, progress=progress, say=print)
 except StoreError as error:
     print("ended:", error)
 print("kept", len(list(Path("run/shards").glob("*.nc"))))
+engine.run(experiment, "run", one_device=True)
+engine.run(experiment, "here", one_device=True)
 """,
     )
     assert "goes on from here" in said.partition("ended:")[2]
     assert said.count("trained again") < distributed.ATTEMPTS
     assert int(said.rpartition("kept ")[2]) >= 4
-    run_on_one_device(parse(CONFIG), tmp_path / "run")
-    assert content(tmp_path / "run") == content(whole_by_one_device)
+    assert content(tmp_path / "run") == content(tmp_path / "here")
 
 
 @needs_ray
@@ -393,7 +391,7 @@ def progress(done, total):
     if found := list(victims()):  # between two blocks a worker has another name
         print("workers", *found, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
-engine.run(experiment, "run", train=distributed.on_ray(experiment), progress=progress)
+engine.run(experiment, "run", train=distributed.on_ray(experiment), one_device=True, progress=progress)
 """
     )
     (tmp_path / "config.yaml").write_text(CONFIG)
@@ -416,7 +414,7 @@ engine.run(experiment, "run", train=distributed.on_ray(experiment), progress=pro
         time.sleep(0.5)
     assert workers and not any(map(runs, workers))
     assert content(tmp_path / "run") != content(whole_by_one_device)
-    run_on_one_device(parse(CONFIG), tmp_path / "run")
+    engine.run(parse(CONFIG), tmp_path / "run", one_device=True)
     assert content(tmp_path / "run") == content(whole_by_one_device)
 
 

@@ -65,6 +65,7 @@ def train(
             say=say,
             still_open=summary.still_open(say),
             train=elsewhere,
+            one_device=elsewhere is not None,  # each worker of Ray has one
         )
         stop.check()
     return stored

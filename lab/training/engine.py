@@ -108,6 +108,7 @@ def run(
     say: Say | None = None,
     still_open: Callable[[Run], set[str]] | None = None,
     train: Train | None = None,
+    one_device: bool = False,
 ) -> Run:
     """Train what is missing of a run and return it.
 
@@ -124,8 +125,8 @@ def run(
         say: called about anything a person should know.
         still_open: called with the run after each look but the last, returns the names of the conditions that still
             need seeds; needed if the config says when to stop (`lab.results.summary.still_open`).
-        train: what trains missing shards, each block on one device; by default what `local_trainer` returns, on all
-            devices of this machine.
+        train: what trains missing shards; by default what `local_trainer` returns.
+        one_device: each block is trained on one device, as workers of Ray do; by default on all of this machine.
 
     Raises:
         ValueError: the config says when to stop and `still_open` is not given.
@@ -138,8 +139,9 @@ def run(
     check_vacant(path)
     with lock(path):
         use_all_cores()
-        stored = prepare(experiment, path, accept_changes, jax.devices()[:1] if train else None)
-        train = train or local_trainer(experiment)
+        devices = jax.devices()[: 1 if one_device else None]
+        stored = prepare(experiment, path, accept_changes, devices)
+        train = train or local_trainer(experiment, devices)
         for line in shards.clean(stored):
             if say:
                 say(line)
