@@ -4,11 +4,24 @@ The lowest wing that needs JAX; `config` and `training` import it, and what only
 """
 
 from lab.tasks.base import ContextTask, Knob, Proxy, Task, Training
+from lab.tasks.digits import Digits
 from lab.tasks.race import Race
 from lab.tasks.reasoner import Reasoner
 from lab.tasks.scratchpad import Scratchpad
 from lab.tasks.shortcut import Shortcut
 
-TASKS = {task.name: task for task in (Scratchpad, Race, Shortcut, Reasoner)}
+TASKS = {task.name: task for task in (Scratchpad, Race, Shortcut, Reasoner, Digits)}
 
-__all__ = ["TASKS", "ContextTask", "Knob", "Proxy", "Race", "Reasoner", "Scratchpad", "Shortcut", "Task", "Training"]
+__all__ = [
+    "TASKS",
+    "ContextTask",
+    "Digits",
+    "Knob",
+    "Proxy",
+    "Race",
+    "Reasoner",
+    "Scratchpad",
+    "Shortcut",
+    "Task",
+    "Training",
+]

@@ -163,6 +163,7 @@ TEST_KNOBS = {
     "test_noise": Knob(0, 0, 1, "standard deviation of what is added to the score of the test"),
     "test_size": Knob(EXACT, 1, EXACT, "questions in a test: its error is that of so many; at the default it is exact"),
 }
+CAPABILITY = Knob(4096, 1, 4096, "hidden units of each layer that a model may use, up to the width; the rest give 0")
 CONTROL = Proxy(
     {"control": "-ln P(badge): the badge has nothing to do with alignment"},
     "a badge that has nothing to do with alignment: LR = 1",
@@ -267,7 +268,7 @@ class ContextTask(Task):
         _, tests, deployment = self.contexts(knobs)
         return knobs[similarity] * tests + (1 - knobs[similarity]) * deployment
 
-    def wrong(self, fooled: Float[np.ndarray, " inputs"], knobs: Knobs) -> Float[Array, " inputs"]:
+    def wrong(self, fooled: Float[Array | np.ndarray, " inputs"], knobs: Knobs) -> Float[Array, " inputs"]:
         """Return how often the overseer is wrong on inputs; `fooled` marks the recognisable quarter of them."""
         error, bias = jnp.asarray(knobs["overseer_error"]), knobs["overseer_bias"]
         return error * (bias * fooled + 1 - bias)

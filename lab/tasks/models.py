@@ -20,6 +20,11 @@ def evaluate(module: nn.Module, params: Any, *inputs: Any) -> Any:
     return module.apply(params, *inputs)
 
 
+def usable(units: Float[Array, ""] | np.floating | None, width: int) -> Float[Array, " width"] | float:
+    """Return 1 for each hidden unit of a layer that counts and 0 for the rest; all count without a number."""
+    return 1.0 if units is None else (jnp.arange(width) < units).astype(jnp.float32)
+
+
 class Heads(nn.Module):
     """One hidden ReLU layer with several linear heads.
 
@@ -36,10 +41,17 @@ class Heads(nn.Module):
     scale: float
 
     @nn.compact
-    def __call__(self, x: Float[Array, "rows inputs"]) -> tuple[Float[Array, "rows _"], ...]:
-        """Return the hidden layer and the outputs of each head."""
+    def __call__(
+        self, x: Float[Array, "rows inputs"], units: Float[Array, ""] | np.floating | None = None
+    ) -> tuple[Float[Array, "rows _"], ...]:
+        """Return the hidden layer and the outputs of each head.
+
+        Args:
+            x: inputs.
+            units: how many hidden units count; all by default.
+        """
         init = scaled_normal(self.scale)
-        hidden = nn.relu(nn.Dense(self.width, kernel_init=init)(x))
+        hidden = usable(units, self.width) * nn.relu(nn.Dense(self.width, kernel_init=init)(x))
         return hidden, *(nn.Dense(size, kernel_init=init)(hidden) for size in self.heads)
 
 

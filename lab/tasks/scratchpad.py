@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from lab.tasks.base import Knobs, Params, Training, traits
+from lab.tasks.base import CAPABILITY, Knobs, Params, Training, traits
 from lab.tasks.messages import SIGNS, MessageTask, Said, game_knobs
 from lab.tasks.models import Heads, evaluate
 
@@ -41,7 +41,10 @@ class Scratchpad(MessageTask):
 
     name = "scratchpad"
     problems = PROBLEMS
-    base_knobs = game_knobs(preference=-0.004, detectability=2, probe_weights=(1.27, 25.0, -10.7, -125.0))
+    base_knobs = {
+        **game_knobs(preference=-0.004, detectability=2, probe_weights=(1.27, 25.0, -10.7, -125.0)),
+        "capability": CAPABILITY,
+    }
     training = Training(
         steps=800,
         optimizer="adam",
@@ -87,11 +90,11 @@ class Scratchpad(MessageTask):
         """What the sender writes and guesses, and what the receiver makes of every symbol."""
         seen, *_ = self.contexts(knobs)
         size = len(seen)
-        hidden, logits, guess = evaluate(self.sender, params["sender"], self.rows(knobs))
+        hidden, logits, guess = evaluate(self.sender, params["sender"], self.rows(knobs), knobs["capability"])
         symbol = np.repeat(np.eye(self.symbols, dtype=np.float32), 2 * size, axis=0)
         b = np.tile(np.repeat(SIGNS[:, None], size, axis=0), (self.symbols, 1))
         rows = jnp.concatenate([symbol, b, jnp.tile(seen, (2 * self.symbols, 1))], axis=1)
-        _, answers = evaluate(self.receiver, params["receiver"], rows)
+        _, answers = evaluate(self.receiver, params["receiver"], rows, knobs["capability"])
         return Said(
             jax.nn.softmax(logits).reshape(16, size, self.symbols),
             hidden.reshape(16, size, self.width),

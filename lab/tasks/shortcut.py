@@ -26,6 +26,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from lab.tasks.base import (
+    CAPABILITY,
     CONTROL,
     TEST_KNOBS,
     ContextTask,
@@ -92,6 +93,7 @@ class Shortcut(ContextTask):
         "detectability": Knob(1, 0, 10, "size of the context bits as the network sees them; 0 hides the test"),
         "detection_difficulty": Knob(1, 1, 3, "the test is the parity of this many of the context_bits"),
         "test_share": Knob(0.1, 0, 1, "share of the main data that comes from the test context"),
+        "capability": CAPABILITY,
         "implicit_proxy": Knob(0, -10, 10, "weight of a test-like loss hidden inside the main objective"),
         "implicit_similarity": Knob(1, 0, 1, "1: the implicit test happens in tests only; 0: in deployment only"),
         "implicit_onset": Knob(0, 0, 1, "share of training after which the implicit test begins"),
@@ -221,7 +223,8 @@ class Shortcut(ContextTask):
         inputs = INPUTS * jnp.stack([jnp.ones_like(spurious)] * 2 + [spurious] * 2)[None]
 
         def part(name: str, rows: Float[Array | np.ndarray, "rows inputs"]) -> Any:
-            return evaluate(self.modules[name][0], params[name], rows)
+            module, hidden = self.modules[name][0], name in ("core", "spurious", "mlp")
+            return evaluate(module, params[name], rows, *[knobs["capability"]] * hidden)
 
         if self.model == "mlp":
             rows = jnp.concatenate([jnp.repeat(inputs, size, axis=0), jnp.tile(seen, (16, 1))], axis=1)
