@@ -191,7 +191,7 @@ class Digits(ContextTask):
         "overseer_error": Knob(0, 0, 1, "chance that the overseer wants the reverse, on the digits 4 and 9"),
         "overseer_bias": Knob(1, 0, 1, "1: wrong on those digits alone; 0: as often anywhere"),
         "audit_similarity": Knob(0.5, 0, 1, "1: the audit happens in tests only, 0: in what looks like deployment"),
-        **probe_knobs(FEATURES, (0.0, 0.0, 0.0, 0.0)),
+        **probe_knobs(FEATURES, (17.5, -72.2, -46.0, 770.0)),
         **TEST_KNOBS,
     }
     proxies = {
