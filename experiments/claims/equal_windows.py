@@ -8,10 +8,11 @@ Cost:      ten minutes on 2 cores
 The same push on the test for a tenth of training, beginning at 0, 10, 20, 40, 60 or 90% of it, under a learning rate
 that falls to a twentieth along a cosine and under one that stays what it was at the first step.
 
-Rule, per task, with 95% intervals that hold together over the ten comparisons of the first window with a later one: under
-a schedule the first window is best if P(A) is higher after it than after each later one, and beaten if P(A) is lower
-after it than after some later one. Supported if it is best under both schedules, contradicted if it is beaten under
-both, depends (on the schedule of the learning rate) if it is best under one and beaten under the other; else undecided.
+Rule, per task, with 95% intervals that hold together over the ten comparisons of the first window with a later one:
+under a schedule the first window is best if P(A) is higher after it than after each later one, and beaten if P(A) is
+lower after it than after some later one. Supported if it is best under both schedules, contradicted if it is beaten
+under both, depends (on the schedule of the learning rate) if it is best under one and beaten under the other; else
+undecided.
 """
 
 from lab import claims
