@@ -34,7 +34,7 @@ import lab
 from experiments.studies import load, run_study
 from lab.figures import GREY, style_of
 from lab.figures.style import Figure, subplots
-from lab.report import estimate_json
+from lab.report import IN_BETWEEN, estimate_json
 from lab.results.summary import counts, summarise
 from lab.statistics import Estimate, estimate, family_wise, wilson_interval
 from lab.tasks import TASKS
@@ -49,7 +49,6 @@ CONFIDENCE = 0.95
 ABLE = 0.95
 RARE, COMMON = 0.15, 0.85
 UNGAMED, GAMED = 0.05, 0.8
-UNDECIDED = (0.2, 0.8)
 MOST_UNDECIDED = 0.15
 EFFECTIVE = 20
 USELESS = (0.8, 1.25)
@@ -109,7 +108,7 @@ def share(successes: int, trials: int) -> Estimate:
 def undecided(results: xr.Dataset, name: str) -> Estimate:
     """Return the share of runs of a condition that are neither clearly aligned nor clearly misaligned."""
     alignment = results.alignment.sel(condition=name).values[:, -1]
-    low, high = UNDECIDED
+    low, high = IN_BETWEEN
     return share(int(((alignment > low) & (alignment < high)).sum()), len(alignment))
 
 
