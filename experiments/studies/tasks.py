@@ -4,7 +4,7 @@ Command:   python -m experiments.studies.tasks [--seeds N] [--redraw]
 Expected:  every line met for every task
 Cost:      about 25 minutes on 2 cores
 
-Runs the eighteen configs of configs/calibration, three for each task, on seeds that no setting was chosen on, and judges:
+Runs the eighteen configs of configs/calibration, three for each task, on seeds that no setting was chosen on; judges:
 
     competence        share of models that do the job, lowest of the five standard regimens: at least .95
     base rate         held out, at the ends of the sweep of `preference`: below .15 and above .85
