@@ -12,6 +12,8 @@ from lab.tasks.settings import Settings, parts
 from lab.training import engine
 from lab.training.population import Trainer
 
+pytestmark = pytest.mark.usefixtures("trained_quickly")
+
 GATED = """
 name: gated
 task: race

@@ -18,6 +18,8 @@ from lab.studies.study import Refused
 from lab.tasks import TASKS
 from lab.training import engine
 
+pytestmark = pytest.mark.usefixtures("trained_quickly")
+
 SHORT = """
 name: short
 task: {task}

@@ -12,6 +12,8 @@ from lab.results import shards, summary
 from lab.tasks import Reasoner
 from lab.training import engine
 
+pytestmark = pytest.mark.usefixtures("trained_quickly")
+
 
 def knobs_of(task, **given):
     return {name: jnp.float32(given.get(name, knob.default)) for name, knob in task.knobs.items()}

@@ -14,6 +14,8 @@ from lab.tasks import Shortcut
 from lab.training import engine
 from lab.training.objective import objective
 
+pytestmark = pytest.mark.usefixtures("trained_quickly")
+
 
 def knobs_of(task, **given):
     return {name: jnp.float32(given.get(name, knob.default)) for name, knob in task.knobs.items()}

@@ -18,6 +18,8 @@ from lab.tasks.outside import TaskFileError, task_class
 from lab.training import engine
 from lab.training.check import check
 
+pytestmark = pytest.mark.usefixtures("trained_quickly")
+
 OUTSIDE = Path(__file__).parent.parent / "experiments" / "outside"
 CALLS = count()
 
