@@ -1,4 +1,4 @@
-import contextlib
+import functools
 
 import jax
 import pytest
@@ -29,26 +29,22 @@ def strict_dtypes():
         yield
 
 
-@contextlib.contextmanager
-def compiled_quickly(level):
-    """Compiling is most of the time of tests that train; programs of each level are kept apart, for they differ."""
-    before, kept = dict(surroundings.COMPILED), population._programs
-    surroundings.COMPILED |= {"xla_backend_optimization_level": level, "xla_llvm_disable_expensive_passes": True}
-    population._programs = PROGRAMS.setdefault(level, {})
-    yield
-    surroundings.COMPILED |= before
-    population._programs = kept
+def compiled(monkeypatch, level):
+    """Compile quickly, and keep apart what was compiled in another way."""
+    quickly = {"xla_cpu_use_fusion_emitters": False, "xla_llvm_disable_expensive_passes": True}
+    options = {**surroundings.COMPILED, **quickly, "xla_backend_optimization_level": level}
+    monkeypatch.setattr(surroundings, "COMPILED", options)
+    monkeypatch.setattr(population, "_programs", PROGRAMS.setdefault(level, {}))
+    monkeypatch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=options))
 
 
 @pytest.fixture
-def quick_to_compile():
-    """For a test that trains little, and asks what is true however well it is compiled."""
-    with compiled_quickly(0):
-        yield
+def quick_to_compile(monkeypatch):
+    """For tests that train little or nothing, and ask what is true however well it is compiled."""
+    compiled(monkeypatch, 0)
 
 
-@pytest.fixture(scope="module")
-def trained_quickly():
-    """For a whole file whose tests train for longer, and ask what is true however well it is compiled."""
-    with compiled_quickly(1):
-        yield
+@pytest.fixture
+def quick_to_train(monkeypatch):
+    """For tests that train for longer, and ask what is true whatever the last digits are."""
+    compiled(monkeypatch, 1)

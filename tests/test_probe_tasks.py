@@ -21,7 +21,7 @@ from lab.statistics import interval
 from lab.tasks import TASKS, Knob, Proxy, Task, Training
 from lab.training.check import check
 
-pytestmark = pytest.mark.usefixtures("trained_quickly")
+pytestmark = pytest.mark.usefixtures("quick_to_train")
 
 STEPS = 64
 SEEDS = 4096

@@ -12,7 +12,7 @@ from lab.tasks.settings import Settings, parts
 from lab.training import engine
 from lab.training.population import Trainer
 
-pytestmark = pytest.mark.usefixtures("trained_quickly")
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 GATED = """
 name: gated

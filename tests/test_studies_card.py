@@ -13,7 +13,7 @@ from lab.report import drawing
 from lab.studies import card
 from lab.tasks import TASKS, Race
 
-pytestmark = pytest.mark.usefixtures("trained_quickly")
+pytestmark = pytest.mark.usefixtures("quick_to_train")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from lab.studies.probe import PENALTY, logistic, refit
 from lab.tasks.base import explained
 from tests.hand_made import made
 
-pytestmark = pytest.mark.usefixtures("trained_quickly")
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 
 def test_two_points_have_the_weight_of_their_equation():

@@ -12,7 +12,7 @@ from lab.results import shards, summary
 from lab.tasks import Reasoner
 from lab.training import engine
 
-pytestmark = pytest.mark.usefixtures("trained_quickly")
+pytestmark = pytest.mark.usefixtures("quick_to_train")
 
 
 def knobs_of(task, **given):

@@ -13,7 +13,7 @@ from lab.results import outcomes, shards, summary
 from lab.tasks import Scratchpad
 from lab.training import engine
 
-pytestmark = pytest.mark.usefixtures("trained_quickly")
+pytestmark = pytest.mark.usefixtures("quick_to_train")
 
 
 def knobs_of(task, **given):

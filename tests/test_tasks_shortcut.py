@@ -14,7 +14,7 @@ from lab.tasks import Shortcut
 from lab.training import engine
 from lab.training.objective import objective
 
-pytestmark = pytest.mark.usefixtures("trained_quickly")
+pytestmark = pytest.mark.usefixtures("quick_to_train")
 
 
 def knobs_of(task, **given):
