@@ -23,7 +23,7 @@ from experiments import pages
 from lab import cli
 from tests.hand_made import r_can_read
 
-pytestmark = pytest.mark.usefixtures("quick_to_compile")
+pytestmark = pytest.mark.usefixtures("quick_to_train")
 
 ROOT = Path(lab.__file__).parent.parent
 PAGES = [str(page.relative_to(ROOT)) for page in pages.PAGES]

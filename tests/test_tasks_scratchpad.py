@@ -13,7 +13,7 @@ from lab.results import outcomes, shards, summary
 from lab.tasks import Scratchpad
 from lab.training import engine
 
-pytestmark = pytest.mark.usefixtures("quick_to_train")
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 
 def knobs_of(task, **given):
@@ -71,7 +71,7 @@ def test_sizes_out_of_range_are_refused(field):
         Scratchpad(**field)
 
 
-def test_the_four_stories_in_the_default_world(tmp_path):
+def test_the_four_stories_in_the_default_world(tmp_path, quick_to_train):
     """Bounds that were set before the task was built, on 1,024 seeds that no setting was chosen on."""
     text = """
 name: stories
@@ -95,7 +95,7 @@ regimens:
     assert rows["anti_train"].impact.base_rate.high < 0
 
 
-def test_a_rewarded_self_report_says_yes_as_its_closed_form_says(tmp_path):
+def test_a_rewarded_self_report_says_yes_as_its_closed_form_says(tmp_path, quick_to_train):
     """A misaligned model minimises -(tau / 2) ln(1 - p) - w ln p in tests: p = w / (w + tau / 2)."""
     text = """
 name: report
@@ -118,7 +118,7 @@ sweep:
         assert np.median(said) == pytest.approx(weight / (weight + 0.05), abs=0.02)
 
 
-def test_the_control_says_nothing_trained_or_held_out(tmp_path):
+def test_the_control_says_nothing_trained_or_held_out(tmp_path, quick_to_train):
     """The badge is independent of alignment: LR 1, and nothing else moves with it."""
     text = """
 name: control

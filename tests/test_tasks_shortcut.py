@@ -14,7 +14,7 @@ from lab.tasks import Shortcut
 from lab.training import engine
 from lab.training.objective import objective
 
-pytestmark = pytest.mark.usefixtures("quick_to_train")
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 
 def knobs_of(task, **given):
@@ -283,7 +283,7 @@ def test_a_proxy_of_weight_zero_is_no_proxy(model):
     assert min(gap([1, *row]) for row in np.eye(3)) > 1e-4
 
 
-def test_temptation_sets_the_base_rate(tmp_path):
+def test_temptation_sets_the_base_rate(tmp_path, quick_to_train):
     """Published: P(A) 0.95, 0.57, 0.33 and 0.07. Bands are 5 standard errors or more around 0.95, 0.49, 0.32, 0.05."""
     aligned, _, results = trained(tmp_path, "{hold_out: [{until: 1}]}", sweep="{temptation: [0.5, 1, 1.2, 2]}")
     assert aligned[0] > 0.85
@@ -294,7 +294,7 @@ def test_temptation_sets_the_base_rate(tmp_path):
     assert undecided.mean() < 0.05
 
 
-def test_a_push_moves_values_early_and_tests_late(tmp_path):
+def test_a_push_moves_values_early_and_tests_late(tmp_path, quick_to_train):
     """Published: hold out P(A) 0.30; early 0.3 0.74; push at onset 0 0.95; anti late P(T|A) 0; 256 seeds a regimen."""
     regimens = """
   hold_out: [{until: 1}]
@@ -324,7 +324,7 @@ def test_a_push_moves_values_early_and_tests_late(tmp_path):
     assert aligned["prefer_core"] > 0.85
 
 
-def test_an_invisible_test_can_be_trained_on_late(tmp_path):
+def test_an_invisible_test_can_be_trained_on_late(tmp_path, quick_to_train):
     """Published: at detectability 0 a late push gives P(A) 0.99, P(T|not A) 0; at 1 it gives 0.33 and 1."""
     regimens = """
   late: [{until: 0.4}, {until: 1, weights: {test: 1}}]
@@ -339,7 +339,7 @@ def test_an_invisible_test_can_be_trained_on_late(tmp_path):
     assert fooled[throughout_seen] > 0.8
 
 
-def test_two_bits_are_harder_to_game_late_and_a_precursor_helps(tmp_path):
+def test_two_bits_are_harder_to_game_late_and_a_precursor_helps(tmp_path, quick_to_train):
     """Explored with 256 seeds: P(T|not A) 1.00 for one bit (tested above), for two 0.52, with precursor 0.89."""
     regimens = """
   late: [{until: 0.4}, {until: 1, weights: {test: 0.03}}]
@@ -351,7 +351,7 @@ def test_two_bits_are_harder_to_game_late_and_a_precursor_helps(tmp_path):
     assert helped > hard + 0.1
 
 
-def test_in_the_plain_network_training_late_beats_training_early(tmp_path):
+def test_in_the_plain_network_training_late_beats_training_early(tmp_path, quick_to_train):
     """Explored with 256 seeds at temptation 1.1: P(A) 0.04 held out, 0.49 early, 0.87 late."""
     regimens = """
   hold_out: [{until: 1}]
