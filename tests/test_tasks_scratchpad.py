@@ -24,7 +24,9 @@ def test_an_invisible_test_changes_nothing(strict_dtypes):
     """At detectability 0 the model cannot tell contexts apart, so the test score is the alignment."""
     task = Scratchpad()
     knobs = knobs_of(task, detectability=0.0)
-    scores = jax.jit(task.measure)(jax.tree.map(lambda leaf: 3 * leaf, task.init(jax.random.key(0), knobs)), knobs)
+    scores = jax.jit(task.measure)(
+        jax.tree.map(lambda leaf: 3 * leaf, jax.jit(task.init)(jax.random.key(0), knobs)), knobs
+    )
     assert float(scores["test"]) == pytest.approx(float(scores["alignment"]), abs=1e-6)
     assert float(scores["test_competence"]) == pytest.approx(float(scores["competence"]), abs=1e-6)
 
@@ -32,11 +34,14 @@ def test_an_invisible_test_changes_nothing(strict_dtypes):
 def test_the_implicit_proxy_waits_for_its_onset_and_reads_where_it_is_told(strict_dtypes):
     task = Scratchpad()
     given = {"implicit_proxy": 0.5, "implicit_onset": 0.4}
-    params = jax.tree.map(lambda leaf: 3 * leaf, task.init(jax.random.key(1), knobs_of(task)))
+    params = jax.tree.map(lambda leaf: 3 * leaf, jax.jit(task.init)(jax.random.key(1), knobs_of(task)))
+
+    @jax.jit
+    def losses(knobs, progress):
+        return task.losses(params, task.sample(jax.random.key(0), knobs), knobs, progress)
 
     def main(progress, **knobs):
-        knobs = knobs_of(task, **knobs)
-        return task.losses(params, task.sample(jax.random.key(0), knobs), knobs, jnp.float32(progress))
+        return losses(knobs_of(task, **knobs), jnp.float32(progress))
 
     plain, test = main(0.5)["main"], main(0.5)["test"]
     assert float(main(0.39, **given)["main"]) == float(plain)
@@ -50,7 +55,8 @@ def test_sampled_batches_average_to_the_exact_weights():
     task = Scratchpad(batch=64)
     knobs = knobs_of(task)
     exact = np.asarray(Scratchpad().sample(jax.random.key(0), knobs))
-    drawn = np.asarray(jax.vmap(lambda key: task.sample(key, knobs))(jax.random.split(jax.random.key(0), 1000)))
+    draw = jax.jit(jax.vmap(lambda key: task.sample(key, knobs)))
+    drawn = np.asarray(draw(jax.random.split(jax.random.key(0), 1000)))
     assert drawn.sum((1, 2)) == pytest.approx(1, abs=1e-6)
     assert (np.abs(drawn.mean(0) - exact) < 6 * np.sqrt(exact / 64_000)).all()
 

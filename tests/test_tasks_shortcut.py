@@ -27,11 +27,15 @@ def start(task, key, knobs):
 
 def away(task, key, knobs):
     """Parameters away from the near-uniform start, biases included."""
-    return jax.tree.map(lambda leaf: 3 * leaf + 0.15, start(task, key, knobs))
+    return jax.tree.map(lambda leaf: 3 * np.asarray(leaf) + np.float32(0.15), start(task, key, knobs))
 
 
 def losses_of(task, params, knobs, progress=0.5):
-    return jax.jit(task.losses)(params, task.sample(jax.random.key(0), knobs), knobs, jnp.float32(progress))
+    @jax.jit
+    def losses(params, knobs, progress):
+        return task.losses(params, task.sample(jax.random.key(0), knobs), knobs, progress)
+
+    return losses(params, knobs, jnp.float32(progress))
 
 
 def sigmoid(z):
@@ -271,7 +275,7 @@ def test_a_proxy_of_weight_zero_is_no_proxy(model):
     task = Shortcut(model=model)
     knobs = knobs_of(task)
     params = away(task, 1, knobs)
-    batch = task.sample(jax.random.key(0), knobs)
+    batch = jax.jit(task.sample)(jax.random.key(0), knobs)
     pull = jax.jit(jax.grad(lambda params, row: objective(task, params, batch, row, knobs, jnp.float32(0.5))))
     alone = jax.jit(jax.grad(lambda params: task.losses(params, batch, knobs, jnp.float32(0.5))["main"]))(params)
 
