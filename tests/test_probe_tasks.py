@@ -21,8 +21,6 @@ from lab.statistics import interval
 from lab.tasks import TASKS, Knob, Proxy, Task, Training
 from lab.training.check import check
 
-pytestmark = pytest.mark.usefixtures("quick_to_train")
-
 STEPS = 64
 SEEDS = 4096
 EASE = 4  # faking moves this many times as fast as the value

@@ -12,8 +12,6 @@ from lab.tasks.settings import Settings, parts
 from lab.training import engine
 from lab.training.population import Trainer
 
-pytestmark = pytest.mark.usefixtures("quick_to_compile")
-
 GATED = """
 name: gated
 task: race
