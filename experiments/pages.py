@@ -17,6 +17,7 @@ from typing import Any
 
 from experiments.studies.coverage import summary
 from lab import claims as every_claim
+from lab.config.seeds import USES
 from lab.figures.run import OUTCOMES
 from lab.figures.style import STYLES
 from lab.report import SHOWN
@@ -369,6 +370,15 @@ def robust() -> str:
     return markdown(header, counted) + "\nNot the same:\n\n" + changed
 
 
+def seeds() -> str:
+    """Who uses which seeds."""
+    rows = [
+        [f"{use.first:,} to {use.first + use.count - 1:,}", use.who, use.role, use.what]
+        for use in sorted(USES, key=lambda use: (use.first, use.count))
+    ]
+    return markdown(["seeds", "who", "does what", "what for"], rows)
+
+
 def configs() -> str:
     """What the head of each config in configs/ says that it is about and what it costs."""
     rows = []
@@ -454,7 +464,7 @@ MADE: dict[str, Callable[[], str]] = {
     for function in (
         *(memory, plan, calibration, explore, throughput, sweeps, pages),
         *(tasks, take_off, trainers, native, scale, bookkeeping, claims, answer, contradictions, fails, robust),
-        *(derivatives, calibrated, configs, styles, outcomes),
+        *(derivatives, calibrated, seeds, configs, styles, outcomes),
     )
 }
 
