@@ -9,6 +9,7 @@ from rich.text import Text
 
 from lab.decision import Field, Plan
 from lab.ideas import PolicyOutcome
+from lab.statistics import Estimate
 from lab.studies.rejection import BestGates, Rejection
 from lab.studies.roc import Roc
 from lab.words import (
@@ -230,3 +231,13 @@ def field_tables(field: Field, outcomes: Mapping[str, PolicyOutcome], ideas: int
     for name, outcome in sorted(outcomes.items(), key=lambda item: -item[1].accepted_aligned):
         view.add_row(*map(Text, (name, number(outcome.accepted_aligned), number(outcome.expected_runs))))
     return known, view
+
+
+def field_readings(field: Field, confidence: float) -> list[str]:
+    """Return in a line each what the field's mean is, and how alike the runs of an idea are."""
+    parts = {"mean P(A) of the field": field.fit.propensity, "correlation": field.fit.correlation}
+    lines = [
+        f"{words}: {with_interval(Estimate(part.mean, part.low, part.high))} ({percent(confidence)})"
+        for words, part in parts.items()
+    ]
+    return [*lines, "(of whether two runs of the same idea are aligned)"]

@@ -290,6 +290,17 @@ def page(data: Json) -> str:
     return "\n".join(lines)
 
 
+def meanings(stored: Run) -> Json:
+    """Return what scores and knobs of a run mean, as far as its task is one of the lab's own."""
+    from lab.tasks import TASKS
+
+    named = stored.manifest["config"]["task"]
+    if "file" in named or named["name"] not in TASKS:
+        return {}
+    task = TASKS[named["name"]]()
+    return {"scores": task.scores, "knobs": task.knobs}
+
+
 def write(stored: Run, results: xr.Dataset, folder: Path | str | None = None, about: Json | None = None) -> list[Path]:
     """Write a run's tables and their dictionary; return the paths.
 
@@ -298,7 +309,7 @@ def write(stored: Run, results: xr.Dataset, folder: Path | str | None = None, ab
         results: its results at the last checkpoint, from `lab.results.shards.results`; the conditions that these have
             are written, and if they are partial, the dictionary and every table say so.
         folder: where to; the folder "export" of the run by default.
-        about: as for `columns`.
+        about: as for `columns`; `meanings` has those of the lab's own tasks.
 
     Raises:
         MissingExtra: pyarrow is not installed.

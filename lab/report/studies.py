@@ -1,5 +1,6 @@
-"""Cards, probes, profiles and schedules as JSON and tables."""
+"""Pilots, cards, probes, profiles and schedules as JSON and tables."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from rich.table import Table
@@ -7,11 +8,22 @@ from rich.text import Text
 
 from lab.statistics import Estimate
 from lab.studies.card import Card
+from lab.studies.pilot import Pilot
 from lab.studies.probe import Probe
 from lab.studies.schedules import Optimised
 from lab.studies.search import GOALS
 from lab.studies.sensitivity import Profile, per_percent
-from lab.words import Json, bound, estimate_from_json, estimate_json, number_json, percent, setting, with_interval
+from lab.words import (
+    Json,
+    bound,
+    estimate_from_json,
+    estimate_json,
+    number,
+    number_json,
+    percent,
+    setting,
+    with_interval,
+)
 
 ESTIMATORS = {  # what the caption of a profile says of how its derivatives were found
     "counted": "Central differences on shared seeds, a small step up and down, ratios and odds in natural logs; "
@@ -73,6 +85,16 @@ def probe_json(probe: Probe) -> Json:
     """Return what a probe tells as plain JSON values."""
     areas = {key: estimate_json(getattr(probe, key)) for key in ("own_area", "area")}
     return {"condition": probe.condition, "knobs": probe.knobs, **areas}
+
+
+def probe_readings(probes: Sequence[Probe]) -> list[str]:
+    """Return a line per condition: the knobs that hold the weights of its new probe."""
+    lines = []
+    for probe in probes:
+        knobs = ", ".join(f"{name}: {value:.4g}" for name, value in (probe.knobs or {}).items())
+        words = f"knobs: {{{knobs}}}" if knobs else "cannot be fitted: the even seeds are all of one kind"
+        lines.append(f"{probe.condition}: {words}")
+    return lines
 
 
 def probe_table(probes: Sequence[Probe], confidence: float) -> Table:
@@ -149,6 +171,25 @@ def profile_table(data: Json) -> Table:
                 for change in changes
             )
             view.add_row(*map(Text, (term, span, *cells)))
+    return view
+
+
+def pilot_table(pilot: Pilot, of: str, width: float, seeds: int) -> Table:
+    """Return a `rich.table.Table` of what a pilot foresees.
+
+    Args:
+        pilot: what `lab.studies.pilot.run` returned.
+        of: the quantity.
+        width: that its intervals are to have.
+        seeds: of the pilot.
+    """
+    level = percent(pilot.confidence)
+    view = Table(title=Text(f"{of}: {level} intervals of width {setting(width)}, foreseen from {seeds:,} seeds"))
+    for column in ("condition", "width now", "seeds needed"):
+        view.add_column(column, overflow="fold")
+    for need in pilot.needs:
+        count = f"{need.seeds:,}" if math.isfinite(need.seeds) else "cannot be told: an empty cell in the pilot"
+        view.add_row(*map(Text, (need.name, number(need.width), count)))
     return view
 
 
