@@ -12,10 +12,7 @@ from lab.config.experiment import parse
 from lab.results import outcomes, shards, summary
 from lab.tasks import Scratchpad
 from lab.training import engine
-
-
-def knobs_of(task, **given):
-    return {name: jnp.float32(given.get(name, knob.default)) for name, knob in task.knobs.items()}
+from tests.task_inputs import knobs_of
 
 
 def test_an_invisible_test_changes_nothing(strict_dtypes):

@@ -13,10 +13,7 @@ from lab.results import shards, summary
 from lab.tasks import Shortcut
 from lab.training import engine
 from lab.training.objective import objective
-
-
-def knobs_of(task, **given):
-    return {name: jnp.float32(given.get(name, knob.default)) for name, knob in task.knobs.items()}
+from tests.task_inputs import knobs_of
 
 
 def start(task, key, knobs):

@@ -8,6 +8,7 @@ import xarray as xr
 from rich.table import Table
 from rich.text import Text
 
+from lab.report.layout import table_of
 from lab.results.summary import Summary, worlds
 from lab.statistics import PARTS, QUANTITIES, Counts, Estimate
 from lab.words import (
@@ -136,15 +137,12 @@ def table(results: xr.Dataset, summaries: Sequence[Summary]) -> Table:
     level, seeds = percent(summaries[0].confidence), f"{results.sizes['seed']:,}"
     gated, unequal = summaries[0].compute is not None, "trained" in results.coords
     models = f"up to {seeds}" if unequal else seeds
-    view = Table(
-        title=Text(f"{results.attrs['name']}: {models} models each, {level} intervals"),
-        caption=Text(_table_caption(results, summaries)),
-        title_justify="left",
-        caption_justify="left",
-    )
     columns = ["", "models", *HEADINGS] if unequal else ["", *HEADINGS]
-    for column in [*columns, "trainings"] if gated else columns:
-        view.add_column(column, overflow="fold")
+    view = table_of(
+        f"{results.attrs['name']}: {models} models each, {level} intervals",
+        [*columns, "trainings"] if gated else columns,
+        _table_caption(results, summaries),
+    )
     for world, members in worlds([(row.regimen, row.coordinates) for row in summaries]).items():
         if world:
             view.add_section()
@@ -191,16 +189,11 @@ def impact_table(rows: Sequence[Summary], together: bool = False) -> Table:
         if together
         else f"{level} intervals"
     )
-    view = Table(
-        title=Text(f"log impact in nats, {intervals}"),
-        caption=Text(
-            "Correlation of the two estimates of the net on shared seeds, and the share of variance that this saves."
-        ),
-        title_justify="left",
-        caption_justify="left",
+    view = table_of(
+        f"log impact in nats, {intervals}",
+        ("condition", "over", "base rate", "test (LR)", "net", "correlation", "saved"),
+        "Correlation of the two estimates of the net on shared seeds, and the share of variance that this saves.",
     )
-    for column in ("condition", "over", "base rate", "test (LR)", "net", "correlation", "saved"):
-        view.add_column(column, overflow="fold")
     for row in rows:
         if row.impact is None or row.pairing is None:  # a baseline
             continue
