@@ -65,6 +65,8 @@ ANSWER = {
         "the start and soon goes against the proxy."
     ),
 }
+TIMING = ("critical_period", "sensitivity", "restart_or_continue")  # claims on when a proxy is trained on
+TIMING_TASK = "scratchpad"  # whose numbers are told
 # what matplotlib calls the styles of `lab.figures.style`, in words; colours are called as Okabe and Ito called them
 COLOURS = {
     "#CC79A7": "reddish purple",
@@ -322,17 +324,32 @@ def answer() -> str:
     rows = {row["name"]: row for row in claims_table()}
     lines = []
     for name, sentence in ANSWER.items():
-        tasks_by_verdict: dict[str, list[str]] = {}
-        for task, judged in rows[name]["tasks"].items():
-            tasks_by_verdict.setdefault(judged["verdict"], []).append(f"`{task}`")
-        verdicts = "; ".join(
-            f"{verdict} in {', '.join(tasks_by_verdict[verdict])}"
-            for verdict in every_claim.VERDICTS
-            if verdict in tasks_by_verdict
-        )
-        text = f"{sentence} [`{name}`](figures/claims/{name}.png): {verdicts}."
+        text = f"{sentence} [`{name}`](figures/claims/{name}.png): {verdicts_in_words(rows[name])}."
         lines.append(wrapped(text) + "\n")
     return "".join(lines)
+
+
+def verdicts_in_words(row: dict[str, Any]) -> str:
+    """Return the verdicts of a claim, each with its tasks."""
+    tasks_by_verdict: dict[str, list[str]] = {}
+    for task, judged in row["tasks"].items():
+        tasks_by_verdict.setdefault(judged["verdict"], []).append(f"`{task}`")
+    return "; ".join(
+        f"{verdict} in {', '.join(tasks_by_verdict[verdict])}"
+        for verdict in every_claim.VERDICTS
+        if verdict in tasks_by_verdict
+    )
+
+
+def timing() -> str:
+    """The verdicts on when a proxy is trained on, with the numbers of one task; indented, for it stands in a list."""
+    rows = {row["name"]: row for row in claims_table()}
+    lines = []
+    for name in TIMING:
+        why = rows[name]["tasks"][TIMING_TASK]["why"]
+        link = f"[`{name}`](../figures/claims/{name}.png)"
+        lines.append(f"   * {link}: {verdicts_in_words(rows[name])}. In `{TIMING_TASK}`: {why}.\n")
+    return "".join(lines) + "   "
 
 
 def contradictions() -> str:
@@ -463,7 +480,7 @@ MADE: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (
         *(memory, plan, calibration, explore, throughput, sweeps, pages),
-        *(tasks, take_off, trainers, native, scale, bookkeeping, claims, answer, contradictions, fails, robust),
+        *(tasks, take_off, trainers, native, scale, bookkeeping, claims, answer, timing, contradictions, fails, robust),
         *(derivatives, calibrated, seeds, configs, styles, outcomes),
     )
 }
