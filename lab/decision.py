@@ -154,6 +154,9 @@ def trained_to_the_end(results: Results) -> tuple[Results, list[str]]:
 
     Plans and fields take the truth about every model, and nobody knows what a stopped run would have become.
 
+    Args:
+        results: what `lab.run` returned.
+
     Raises:
         ValueError: gates have stopped runs in every condition.
     """

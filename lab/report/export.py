@@ -291,7 +291,11 @@ def page(data: Json) -> str:
 
 
 def meanings(stored: Run) -> Json:
-    """Return what scores and knobs of a run mean, as far as its task is one of the lab's own."""
+    """Return what scores and knobs of a run mean, as far as its task is one of the lab's own.
+
+    Args:
+        stored: the run.
+    """
     from lab.tasks import TASKS
 
     named = stored.manifest["config"]["task"]
