@@ -21,11 +21,10 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from jaxtyping import Float
 
 from lab.results import shards, summary
-from lab.results.outcomes import classify
+from lab.results.outcomes import Results, classify
 from lab.results.store import Run, StoreError, inner_folder, publish, publishing
 from lab.results.summary import Summary, cells
 from lab.statistics import CELLS, PARTS, QUANTITIES
@@ -305,7 +304,7 @@ def meanings(stored: Run) -> Json:
     return {"scores": task.scores, "knobs": task.knobs}
 
 
-def write(stored: Run, results: xr.Dataset, folder: Path | str | None = None, about: Json | None = None) -> list[Path]:
+def write(stored: Run, results: Results, folder: Path | str | None = None, about: Json | None = None) -> list[Path]:
     """Write a run's tables and their dictionary; return the paths.
 
     Args:
@@ -381,7 +380,7 @@ def _table(path: Path, described: Sequence[Column], manifest: Json, partial: str
         yield put
 
 
-def _row_groups(stored: Run, results: xr.Dataset) -> Iterator[tuple[str, Values, int]]:
+def _row_groups(stored: Run, results: Results) -> Iterator[tuple[str, Values, int]]:
     """Yield (file name, values by column, number of rows) of every row group, in order."""
     manifest = stored.manifest
     axes = manifest["config"]["sweep"]
@@ -427,7 +426,7 @@ def _condition_values(row: Summary) -> Json:
     return values
 
 
-def _model_values(part: xr.Dataset) -> Values:
+def _model_values(part: Results) -> Values:
     """Return the values of models, from the results of one condition."""
     last = part.isel(condition=0, checkpoint=-1)
     kinds = classify(part)
@@ -447,7 +446,7 @@ def _model_values(part: xr.Dataset) -> Values:
     }
 
 
-def _curve_values(part: xr.Dataset) -> Values:
+def _curve_values(part: Results) -> Values:
     """Return the values of curves, from the results of one condition."""
     seeds, shares = part.seed.values, part.checkpoint.values
     steps = np.rint(shares * part.attrs["steps"]).astype(np.int64)

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
-import xarray as xr
 from rich.table import Table
 from rich.text import Text
 
 from lab.report.layout import table_of
+from lab.results.outcomes import Results
 from lab.results.summary import Summary, worlds
 from lab.statistics import PARTS, QUANTITIES, Counts, Estimate
 from lab.words import (
@@ -55,7 +55,7 @@ def impact_json(summary: Summary) -> Json | None:
     }
 
 
-def as_json(results: xr.Dataset, summaries: Sequence[Summary]) -> Json:
+def as_json(results: Results, summaries: Sequence[Summary]) -> Json:
     """Return everything in a run's table as plain JSON values.
 
     Args:
@@ -114,7 +114,7 @@ def text_table(summaries: Sequence[Summary]) -> Json:
     return {"columns": columns, "rows": rows}
 
 
-def _table_caption(results: xr.Dataset, summaries: Sequence[Summary]) -> str:
+def _table_caption(results: Results, summaries: Sequence[Summary]) -> str:
     """Return what the columns of a run's table mean."""
     marks, proxy = results.attrs["thresholds"], results.attrs["proxy"]
     gated = summaries[0].compute is not None
@@ -132,7 +132,7 @@ def _table_caption(results: xr.Dataset, summaries: Sequence[Summary]) -> str:
     return " ".join(sentences)
 
 
-def table(results: xr.Dataset, summaries: Sequence[Summary]) -> Table:
+def table(results: Results, summaries: Sequence[Summary]) -> Table:
     """Return a `rich.table.Table` with one row per condition."""
     level, seeds = percent(summaries[0].confidence), f"{results.sizes['seed']:,}"
     gated, unequal = summaries[0].compute is not None, "trained" in results.coords
@@ -156,7 +156,7 @@ def table(results: xr.Dataset, summaries: Sequence[Summary]) -> Table:
     return view
 
 
-def stopping(results: xr.Dataset) -> str | None:
+def stopping(results: Results) -> str | None:
     """Return what ended a run whose config says when to stop, or None for any other run."""
     stop, looks, seeds = results.attrs["stop"], results.attrs["looks"], results.sizes["seed"]
     if stop is None:
