@@ -17,6 +17,7 @@ from typing import Any
 
 from experiments.studies.coverage import summary
 from lab import claims as every_claim
+from lab.config.seeds import USES
 from lab.figures.run import OUTCOMES
 from lab.figures.style import STYLES
 from lab.report import SHOWN
@@ -64,6 +65,8 @@ ANSWER = {
         "the start and soon goes against the proxy."
     ),
 }
+TIMING = ("critical_period", "sensitivity", "restart_or_continue")  # claims on when a proxy is trained on
+TIMING_TASK = "scratchpad"  # whose numbers are told
 # what matplotlib calls the styles of `lab.figures.style`, in words; colours are called as Okabe and Ito called them
 COLOURS = {
     "#CC79A7": "reddish purple",
@@ -321,17 +324,32 @@ def answer() -> str:
     rows = {row["name"]: row for row in claims_table()}
     lines = []
     for name, sentence in ANSWER.items():
-        tasks_by_verdict: dict[str, list[str]] = {}
-        for task, judged in rows[name]["tasks"].items():
-            tasks_by_verdict.setdefault(judged["verdict"], []).append(f"`{task}`")
-        verdicts = "; ".join(
-            f"{verdict} in {', '.join(tasks_by_verdict[verdict])}"
-            for verdict in every_claim.VERDICTS
-            if verdict in tasks_by_verdict
-        )
-        text = f"{sentence} [`{name}`](figures/claims/{name}.png): {verdicts}."
+        text = f"{sentence} [`{name}`](figures/claims/{name}.png): {verdicts_in_words(rows[name])}."
         lines.append(wrapped(text) + "\n")
     return "".join(lines)
+
+
+def verdicts_in_words(row: dict[str, Any]) -> str:
+    """Return the verdicts of a claim, each with its tasks."""
+    tasks_by_verdict: dict[str, list[str]] = {}
+    for task, judged in row["tasks"].items():
+        tasks_by_verdict.setdefault(judged["verdict"], []).append(f"`{task}`")
+    return "; ".join(
+        f"{verdict} in {', '.join(tasks_by_verdict[verdict])}"
+        for verdict in every_claim.VERDICTS
+        if verdict in tasks_by_verdict
+    )
+
+
+def timing() -> str:
+    """The verdicts on when a proxy is trained on, with the numbers of one task; indented, for it stands in a list."""
+    rows = {row["name"]: row for row in claims_table()}
+    lines = []
+    for name in TIMING:
+        why = rows[name]["tasks"][TIMING_TASK]["why"]
+        link = f"[`{name}`](../figures/claims/{name}.png)"
+        lines.append(f"   * {link}: {verdicts_in_words(rows[name])}. In `{TIMING_TASK}`: {why}.\n")
+    return "".join(lines) + "   "
 
 
 def contradictions() -> str:
@@ -367,6 +385,15 @@ def robust() -> str:
     header = ["what is different", "decided verdicts", "the same", "other", "undecided now"]
     changed = "".join(f"* {name}: {'; '.join(counts['changed']) or 'none'}.\n" for name, counts in rows.items())
     return markdown(header, counted) + "\nNot the same:\n\n" + changed
+
+
+def seeds() -> str:
+    """Who uses which seeds."""
+    rows = [
+        [f"{use.first:,} to {use.first + use.count - 1:,}", use.who, use.role, use.what]
+        for use in sorted(USES, key=lambda use: (use.first, use.count))
+    ]
+    return markdown(["seeds", "who", "does what", "what for"], rows)
 
 
 def configs() -> str:
@@ -453,8 +480,8 @@ MADE: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (
         *(memory, plan, calibration, explore, throughput, sweeps, pages),
-        *(tasks, take_off, trainers, native, scale, bookkeeping, claims, answer, contradictions, fails, robust),
-        *(derivatives, calibrated, configs, styles, outcomes),
+        *(tasks, take_off, trainers, native, scale, bookkeeping, claims, answer, timing, contradictions, fails, robust),
+        *(derivatives, calibrated, seeds, configs, styles, outcomes),
     )
 }
 

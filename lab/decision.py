@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import xarray as xr
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
@@ -12,7 +11,7 @@ from lab import statistics
 from lab.ideas import POLICIES, Beta, Discrete, FieldFit, PolicyOutcome, fit_field, policy_outcome
 from lab.ideas.beliefs import Prior, checked_rates
 from lab.results import summary
-from lab.results.outcomes import UnknownName, attribute, classify, common, labels
+from lab.results.outcomes import Outcomes, Results, UnknownName, attribute, classify, common, labels
 from lab.statistics import Counts, Estimate, draw_shares, family_wise, from_draws, wilson_interval
 from lab.statistics.draws import Draws
 from lab.statistics.score import checked_confidence, whole
@@ -150,8 +149,27 @@ class Plan(NamedTuple):
     sure: float
 
 
+def trained_to_the_end(results: Results) -> tuple[Results, list[str]]:
+    """Return the results of the conditions of which gates stopped no run, and the names of the others.
+
+    Plans and fields take the truth about every model, and nobody knows what a stopped run would have become.
+
+    Args:
+        results: what `lab.run` returned.
+
+    Raises:
+        ValueError: gates have stopped runs in every condition.
+    """
+    if "stopped" not in results.coords:
+        return results, []
+    whole = ~results.stopped.values.any(axis=1)
+    if not whole.any():
+        raise ValueError("gates have stopped runs in every condition, and this takes the truth about them")
+    return results.isel(condition=np.flatnonzero(whole)), results.condition.values[~whole].tolist()
+
+
 def plan(
-    results: xr.Dataset,
+    results: Results,
     budgets: Sequence[int],
     confidence: float | None = None,
     most: int = 10_000,
@@ -227,7 +245,7 @@ def _choices(
     return choices
 
 
-def _check_judged(outcomes: xr.Dataset) -> None:
+def _check_judged(outcomes: Outcomes) -> None:
     """Refuse what takes the truth about every model where gates have stopped some."""
     stopped = outcomes.condition.values[outcomes["unjudged"].values.any(axis=1)]
     if len(stopped):
@@ -290,7 +308,7 @@ class Field(NamedTuple):
     pass_given_misaligned: float
 
 
-def field(results: xr.Dataset, regimen: str | None = None, confidence: float | None = None, **marks: Any) -> Field:
+def field(results: Results, regimen: str | None = None, confidence: float | None = None, **marks: Any) -> Field:
     """Return the `Field` that the conditions of a run, or those of one regimen, are ideas of.
 
     The fit takes the models of different ideas for independent. Conditions of a run share seeds, so where a seed ends

@@ -4,6 +4,9 @@ import os
 import subprocess
 import sys
 
+from lab.config.experiment import parse
+from lab.training import engine
+
 CONFIG = """
 name: faults
 task: race
@@ -16,7 +19,15 @@ regimens:
 CHILD = "import sys; from lab import cli; sys.exit(cli.main(['run', 'config.yaml', '--out', sys.argv[1]]))"
 
 
+def trained(tmp_path_factory, seeds=32):
+    """The folder of a run of its own."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    engine.run(parse(CONFIG).with_seeds(seeds), folder)
+    return folder
+
+
 def content(folder):
+    """Bytes of everything in a run but its locks and figures."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".lock"))
     return {path.name: path.read_bytes() for path in files if path.parent.name != "figures"}
 

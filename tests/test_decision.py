@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from scipy.stats import beta, binom
 
-from lab.decision import finite_budget, plan
+from lab.decision import finite_budget, plan, trained_to_the_end
 from lab.ideas import Beta, Discrete
 from lab.statistics import draw_shares, family_wise, from_draws
 
@@ -91,6 +91,17 @@ def scores(outcomes):
             "confidence": 0.95,
         },
     )
+
+
+def test_conditions_whose_runs_gates_have_stopped_are_left_out():
+    """The second of three conditions has a stopped run."""
+    every = scores([["AT", "at"], ["AT", "at"], ["aT", "At"]])
+    assert trained_to_the_end(every) == (every, [])
+    stopped = np.array([[False, False], [False, True], [False, False]])
+    kept, left_out = trained_to_the_end(every.assign_coords(stopped=(("condition", "seed"), stopped)))
+    assert (kept.condition.values.tolist(), left_out) == (["c0", "c2"], ["c1"])
+    with pytest.raises(ValueError, match="gates have stopped runs in every condition"):
+        trained_to_the_end(every.assign_coords(stopped=(("condition", "seed"), np.ones((3, 2), bool))))
 
 
 def test_plan_takes_what_was_counted_and_says_how_sure_it_is():

@@ -15,12 +15,15 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import jax.numpy as jnp
 import pytest
 from ruamel.yaml import YAML
 
 import lab
 from experiments import pages
 from lab import cli
+from lab.tasks.outside import task_class
+from lab.training.check import check
 from tests.hand_made import r_can_read
 
 pytestmark = pytest.mark.usefixtures("quick_to_train")
@@ -184,3 +187,22 @@ def test_the_citation_is_of_this_version():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert (cited["version"], cited["license"]) == (project["version"], project["license"])
     assert cited["authors"] == [{"name": "Proxy lab contributors"}]
+
+
+def test_the_proxy_of_the_guide_makes_a_task_that_can_be_tested_by_it(tmp_path, quick_to_compile):
+    """At depth 3 and target 1, an aligned pathway of p = 1/2 has K = 1/8: the loss is (1/2 - 1/8)^2 / 6."""
+    (source,) = fenced("experiments/outside/GUIDE.md", "python")
+    (tmp_path / "my_race.py").write_text(source)
+    task = task_class(tmp_path / "my_race.py")()
+    assert check(task) == []
+    assert (task.proxies["half"].term, task.thresholds["half"]) == ("half", 0.9)
+    knobs = {name: jnp.float32(knob.default) for name, knob in task.knobs.items()}
+    params = {"params": {"p": jnp.array([0.5, 0.2, 0.2])}, "badge": jnp.float32(0), "luck": jnp.float32(0)}
+    assert float(task.losses(params, (), knobs, jnp.float32(0))["half"]) == pytest.approx(0.375**2 / 6)
+    assert float(task.measure(params, knobs)["half"]) == pytest.approx(0.25)
+    config = tmp_path / "mine.yaml"
+    config.write_text(
+        "name: mine\ntask: {file: my_race.py}\nproxy: half\nseeds: 4\n"
+        "regimens:\n  hold_out: [{until: 1}]\n  early: [{until: 0.1, weights: {half: 1}}, {until: 1}]\n"
+    )
+    assert lab.load(config, trust_code=True).config.proxy == "half"

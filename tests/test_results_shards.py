@@ -14,22 +14,18 @@ from lab.config.experiment import parse
 from lab.results import shards
 from lab.results.store import Run, StoreError
 from lab.training import engine
-from tests.stored_runs import CONFIG
+from tests.stored_runs import CONFIG, trained
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    engine.run(parse(CONFIG), folder)
-    return folder
+    return trained(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A run whose shards take no time to be looked at."""
-    folder = tmp_path_factory.mktemp("small") / "run"
-    engine.run(parse(CONFIG).with_seeds(16), folder)
-    return folder
+    return trained(tmp_path_factory, 16)
 
 
 def test_any_flipped_bit_of_a_shard_is_seen(whole, tmp_path):

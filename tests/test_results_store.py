@@ -16,22 +16,18 @@ from lab.config.source import ConfigError
 from lab.results import outcomes, shards, summary
 from lab.results.store import FORMAT, Run, StoreError, _digest
 from lab.training import engine
-from tests.stored_runs import CHILD, CONFIG, child, content
+from tests.stored_runs import CHILD, CONFIG, child, content, trained
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    engine.run(parse(CONFIG), folder)
-    return folder
+    return trained(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A run whose shards take no time to be looked at."""
-    folder = tmp_path_factory.mktemp("small") / "run"
-    engine.run(parse(CONFIG).with_seeds(16), folder)
-    return folder
+    return trained(tmp_path_factory, 16)
 
 
 # --- manifests --------------------------------------------------------------------------------------------------------

@@ -9,15 +9,12 @@ import pytest
 
 from lab.results.summary import worlds
 from lab.statistics import Counts, compare, family_wise, pairing, shared_posterior
+from tests.two_by_two import counts_of
 
 REFERENCE = Path(__file__).parent / "reference"
 DECOMPOSITION = json.loads((REFERENCE / "decomposition_examples.json").read_text())["rows"]
 SIMULATED = json.loads((REFERENCE / "delta_log_odds_coverage_sim.json").read_text())
 PAIRED = json.loads((REFERENCE / "lr_examples.json").read_text())["paired_ratio_of_LRs"]
-
-
-def counts_of(table):
-    return Counts(table["TP"], table["FN"], table["FP"], table["TN"])
 
 
 def test_log_impact_is_near_the_posterior_of_jeffreys_where_counts_are_not_small():

@@ -15,20 +15,9 @@ from lab.statistics import (
     wilson_interval,
 )
 from lab.statistics.quantities import compute_per_accepted, estimate
+from tests.two_by_two import small_tables, table
 
 SMALL = st.integers(0, 25)
-
-
-def table(x1, n1, x2, n2):
-    return Counts(x1, n1 - x1, x2, n2 - x2)
-
-
-def small_tables(most):
-    for n1 in range(most + 1):
-        for n2 in range(most + 1):
-            for x1 in range(n1 + 1):
-                for x2 in range(n2 + 1):
-                    yield x1, n1, x2, n2
 
 
 def test_likelihood_ratio_interval_knows_nothing_without_data():

@@ -27,17 +27,10 @@ from lab.statistics import (
     ratio_interval,
     wilson_interval,
 )
+from tests.two_by_two import counts_of, small_tables, table
 
 REFERENCE = Path(__file__).parent / "reference"
 LR = json.loads((REFERENCE / "lr_examples.json").read_text())
-
-
-def counts_of(table):
-    return Counts(table["TP"], table["FN"], table["FP"], table["TN"])
-
-
-def table(x1, n1, x2, n2):
-    return Counts(x1, n1 - x1, x2, n2 - x2)
 
 
 METHODS = {
@@ -153,14 +146,6 @@ def test_ratio_interval_covers_with_a_hundred_each():
     for p1 in (0.5, 0.8, 0.95):
         for p2 in (0.05, 0.2, 0.5, 0.9):
             assert exact_coverage(100, 100, p1, p2, "miettinen_nurminen") >= 0.94
-
-
-def small_tables(most):
-    for n1 in range(most + 1):
-        for n2 in range(most + 1):
-            for x1 in range(n1 + 1):
-                for x2 in range(n2 + 1):
-                    yield x1, n1, x2, n2
 
 
 def mirrored(limits):

@@ -53,6 +53,17 @@ def test_a_derivative_by_hand():
     assert found["base_rate"].low < 0.5 < found["base_rate"].high
 
 
+def test_quantities_on_their_scale_are_called_as_the_registry_calls_them():
+    """Of 744 aligned models 670 pass, and of 842 others 202."""
+    assert list(sensitivity.QUANTITIES.values()) == ["P(A)", "P(T|A)", "P(T|not A)", "ln LR", "ln o(A|T)"]
+    found = sensitivity.quantities(np.array([670.0, 74.0, 202.0, 640.0]))
+    assert found["base_rate"] == pytest.approx(744 / 1586)
+    assert found["pass_given_aligned"] == pytest.approx(670 / 744)
+    assert found["pass_given_misaligned"] == pytest.approx(202 / 842)
+    assert found["likelihood_ratio"] == pytest.approx(math.log(670 / 744 / (202 / 842)))
+    assert found["posterior_odds"] == pytest.approx(math.log(670 / 202))
+
+
 def test_a_profile_is_a_config_whose_regimens_differ_in_one_number():
     experiment = parse(RACE)
     late = experiment.conditions[1]

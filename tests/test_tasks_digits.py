@@ -12,13 +12,12 @@ from sklearn.datasets import load_digits
 from lab.tasks import Digits
 from lab.tasks.digits import images
 from lab.training.check import check
+from tests.task_inputs import knobs_of
+
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 GROUPS = ("training", "measured", "audit")
 MODELS = ("deep", "conv")  # `mlp` is the default, which tests of all tasks check
-
-
-def knobs_of(task, **given):
-    return {name: jnp.float32(given.get(name, knob.default)) for name, knob in task.knobs.items()}
 
 
 def away(task, knobs):
@@ -275,7 +274,6 @@ def test_hidden_units_beyond_the_capability_change_nothing():
     assert {name: float(value) for name, value in one.items()} == {name: float(value) for name, value in two.items()}
 
 
-@pytest.mark.usefixtures("quick_to_compile")
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_keeps_the_contract_of_a_task(model):
     assert check(Digits(model=model, width=4, batch=2)) == []

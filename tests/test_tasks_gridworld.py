@@ -10,10 +10,9 @@ import pytest
 
 from lab.tasks import Gridworld
 from lab.training.check import check
+from tests.task_inputs import knobs_of
 
-
-def knobs_of(task, **given):
-    return {name: jnp.float32(given.get(name, knob.default)) for name, knob in task.knobs.items()}
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 
 def away(task, knobs):
@@ -204,6 +203,5 @@ def test_sizes_that_make_no_task_are_refused(options):
         Gridworld(**options)
 
 
-@pytest.mark.usefixtures("quick_to_compile")
 def test_another_size_keeps_the_contract_of_a_task():
     assert check(Gridworld(size=3, width=4, context_bits=2)) == []

@@ -9,19 +9,9 @@ import numpy as np
 import pytest
 
 from lab.tasks import Reasoner, Scratchpad
+from tests.task_inputs import drawn, knobs_of
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
-
-
-def knobs_of(task, **given):
-    return {name: jnp.float32(given.get(name, knob.default)) for name, knob in task.knobs.items()}
-
-
-def drawn(task, seed):
-    """Parameters of every shape, biases included, drawn N(0, 0.3^2)."""
-    random = np.random.default_rng(seed)
-    shapes = jax.eval_shape(lambda key: task.init(key, knobs_of(task)), jax.random.key(0))
-    return jax.tree.map(lambda leaf: jnp.asarray(random.normal(0, 0.3, leaf.shape), leaf.dtype), shapes)
 
 
 def softmax(logits):

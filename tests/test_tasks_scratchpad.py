@@ -12,12 +12,9 @@ from lab.config.experiment import parse
 from lab.results import outcomes, shards, summary
 from lab.tasks import Scratchpad
 from lab.training import engine
+from tests.task_inputs import knobs_of
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
-
-
-def knobs_of(task, **given):
-    return {name: jnp.float32(given.get(name, knob.default)) for name, knob in task.knobs.items()}
 
 
 def test_an_invisible_test_changes_nothing(strict_dtypes):

@@ -13,12 +13,9 @@ from lab.results import shards, summary
 from lab.tasks import Shortcut
 from lab.training import engine
 from lab.training.objective import objective
+from tests.task_inputs import knobs_of
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
-
-
-def knobs_of(task, **given):
-    return {name: jnp.float32(given.get(name, knob.default)) for name, knob in task.knobs.items()}
 
 
 def start(task, key, knobs):

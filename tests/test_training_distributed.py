@@ -28,6 +28,7 @@ from lab.results import shards, summary
 from lab.results.store import Run, StoreError, lock
 from lab.tasks import Race
 from lab.training import distributed, engine
+from tests.stored_runs import content
 
 CONFIG = """
 name: shares
@@ -41,12 +42,6 @@ sweep:
   preference: [-0.1, 0.1]
 """
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is an optional extra")
-
-
-def content(folder):
-    """Bytes of everything in a run but its locks."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".lock"))
-    return {path.name: path.read_bytes() for path in files if path.parent.name != "figures"}
 
 
 def prepared(folder):

@@ -92,23 +92,6 @@ def test_a_gpu_is_known_by_its_device_file(tmp_path):
     assert doctor.nvidia_gpu(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("files", "cores"),
-    [
-        ({"cpu.max": "150000 100000\n"}, 1.5),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-        ({}, None),
-    ],
-)
-def test_cores_of_a_container(tmp_path, files, cores):
-    (tmp_path / "cpu").mkdir()
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    assert doctor.container_cores(tmp_path) == cores
-
-
 def test_a_container_with_fewer_cores_than_the_lab_takes():
     (slow,) = said(doctor.accelerator({**PLAIN, "cores_of_container": 2.5}, "cpu", {}))
     assert "grants 2.5 cores" in slow

@@ -1,6 +1,5 @@
 """Identities that a run must have: who is trained beside whom, in which order and after which accident is no matter."""
 
-import dataclasses
 import os
 import shutil
 import signal
@@ -8,27 +7,16 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from lab.config.experiment import parse
 from lab.results import outcomes, shards, summary
 from lab.results.store import Run, StoreError
-from lab.tasks import Race, Scratchpad
-from lab.tasks.settings import Settings
-from lab.training import blocks, engine, objective, tree
-from lab.training.population import State, Trainer, init, step
+from lab.training import blocks, engine, tree
+from tests.races import RACE, only, race, scores
+from tests.stored_runs import content
 
-RACE = """
-name: race
-task: race
-seeds: {seeds}
-training: {{steps: 100, segments: 10, block_width: 8, learning_rate: {rate}}}
-regimens:
-  hold_out: [{{until: 1}}]
-  late: [{{until: 0.5}}, {{until: 1, weights: {{test: 1}}}}]
-"""
 PAD = """
 name: pad
 task: {name: scratchpad, width: 8, batch: 4}
@@ -40,28 +28,6 @@ regimens:
 sweep:
   preference: [-0.1, 0.1]
 """
-
-
-def race(seeds=32, rate=0.02):
-    return parse(RACE.format(seeds=seeds, rate=rate))
-
-
-def scores(experiment, folder, **options):
-    return shards.results(engine.run(experiment, folder, **options))
-
-
-def only(experiment, index):
-    """The same experiment with one of its conditions alone."""
-    condition = experiment.conditions[index]
-    config = experiment.config.model_copy(update={"baseline": condition.regimen})
-    return dataclasses.replace(experiment, config=config, conditions=(condition,))
-
-
-def content(folder):
-    """Bytes of everything in a run."""
-    return {
-        path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock"
-    }
 
 
 @pytest.fixture(scope="module")
@@ -114,21 +80,6 @@ def test_programs_that_differ_in_unused_inputs_are_not_the_same(tmp_path):
         assert np.array_equal(plain[name].values, same[name].values)
 
 
-def test_programs_that_differ_in_the_numbers_of_an_array_are_not_the_same():
-    """Also where JAX takes the array for an input, as it will one day by itself."""
-    code = (
-        "import jax, jax.numpy as jnp\n"
-        "from lab.training.population import compiled\n"
-        "def times(number):\n"
-        "    array = jnp.full(40, number)\n"
-        "    return compiled(jax.jit(lambda x: x * array.sum(), keep_unused=True).lower(1.0), jax.devices()[:1])\n"
-        "print(*(float(times(number)(2.0)) for number in (1.0, 2.0)))"
-    )
-    for setting in "01":
-        environment = {**os.environ, "JAX_USE_SIMPLIFIED_JAXPR_CONSTANTS": setting}
-        assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) == "80.0 160.0\n"
-
-
 def test_training_on_nothing_leaves_every_model_where_it_began(tmp_path):
     text = RACE.format(seeds=4, rate=0.02).replace("test: 1", "test: 0") + "weights: {main: 0}\n"
     found = scores(parse(text), tmp_path / "run")
@@ -153,27 +104,6 @@ def test_a_member_of_a_population_equals_the_same_run_alone(tmp_path, monkeypatc
     result = scores(only(experiment, -1).with_seeds(1, first=5), tmp_path / "alone")
     for name in result.data_vars:
         assert np.array_equal(result[name].values[0, 0], together[name].values[-1, 5])
-
-
-def test_a_shared_prefix_is_trained_once_and_equals_the_full_run(tmp_path, monkeypatch):
-    experiment = race(16)
-    root = tree.plan(experiment)
-    assert root.leaves == set(experiment.leaves) and len(root.leaves) == 2
-    depths, level = [], [root]
-    while level := [child for node in level for child in node.children.values()]:
-        depths.append(len(level))
-    assert depths == [1] * 5 + [2] * 5
-    forked = scores(experiment, tmp_path / "forked")
-    for index in range(len(experiment.conditions)):
-        alone = scores(only(experiment, index), tmp_path / f"full{index}")
-        for name in alone.data_vars:
-            assert np.array_equal(alone[name].values[0], forked[name].values[index])
-
-
-def test_equal_conditions_are_one_leaf():
-    text = RACE.format(seeds=4, rate=0.02).replace("test: 1", "test: 0")
-    first, second = parse(text).leaves
-    assert first == second
 
 
 several_devices = pytest.mark.skipif(len(jax.devices()) == 1, reason="one core is one device")
@@ -290,74 +220,6 @@ def test_a_stopping_run_killed_and_run_again_gives_the_same_bytes(tmp_path):
     assert content(tmp_path / "whole") == content(tmp_path / "16")
 
 
-GATED = """
-name: gated
-task: race
-seeds: {first: 3, count: 37}
-training: {steps: 1000, segments: 10, block_width: 8}
-regimens:
-  hold_out: [{until: 1}]
-  gated: [{until: 0.3, gates: {test: 0.5}}, {until: 0.6, gates: {test: 0.8}}, {until: 1}]
-  late: [{until: 0.3, gates: {test: 0.05}}, {until: 0.5, gates: {test: 0.5}}, {until: 1, weights: {test: 1}}]
-  strict: [{until: 0.1, weights: {control: 1}, gates: {test: 1}}, {until: 1, weights: {test: 1}}]
-"""
-
-
-def test_lanes_that_a_gate_stops_free_their_place_and_change_nothing_else(tmp_path, monkeypatch):
-    """Without `stop_rejected` every run goes on and is judged afterwards: survivors and costs must agree with that."""
-    only = jax.devices()[:1]
-    monkeypatch.setattr(engine.jax, "devices", lambda: only)
-    after = shards.results(engine.run(parse(GATED), tmp_path / "after"))
-    marks = []
-    stopping = parse(GATED + "stop_rejected: true\n")
-    stored = engine.run(stopping, tmp_path / "stopped", progress=lambda done, total: marks.append((done, total)))
-    stopped = shards.results(stored)
-    survives = after.survives.values
-    assert 0 < survives[1].sum() < 37
-    assert 0 < survives[2].sum() < 37
-    assert not survives[3].any()
-    np.testing.assert_array_equal(stopped.survives.values, survives)
-    np.testing.assert_array_equal(stopped.spent.values, after.spent.values)
-    # hold_out and gated are one leaf, and hold_out needs it whole
-    hold_out, gated, late, strict = (condition["leaf"] for condition in stored.manifest["conditions"])
-    assert hold_out == gated and len({gated, late, strict}) == 3
-    for name in after.data_vars:
-        one, other = stopped[name].values, after[name].values
-        np.testing.assert_array_equal(one[:2], other[:2])
-        trained = after.checkpoint.values <= after.spent.values[2:, :, None] + 1e-9
-        np.testing.assert_array_equal(one[2:], np.where(trained, other[2:], np.nan))
-    # blocks of 8 lanes: hold_out to the end; from 0.5 on only survivors of late; nobody of strict after 0.1, where late
-    # shares the common beginning of hold_out
-    survivors = -(-int(survives[2].sum()) // 8) * 8
-    assert marks[-1][0] == 40 * 1000 + survivors * 500 + 40 * 100
-    late, strict = summary.summarise(stopped)[2:]
-    known = summary.summarise(after)[2]
-    assert late.counts.unjudged == 37 - survives[2].sum()
-    assert late.estimates["posterior_odds"] == known.estimates["posterior_odds"]
-    assert late.estimates["expected_runs"] == known.estimates["expected_runs"]
-    assert late.compute == known.compute
-    assert np.isnan(late.estimates["base_rate"].value)
-    assert late.estimates["base_rate"][1:] == (0, 1)
-    assert late.impact.net[1:] == known.impact.net[1:]
-    assert np.isnan(late.impact.likelihood_ratio.value)
-    assert strict.counts.unjudged == 37
-
-
-def test_a_run_whose_lanes_stop_gives_the_same_bytes_after_a_break_and_the_same_races_on_one_device(
-    tmp_path, monkeypatch
-):
-    stopping = parse(GATED + "stop_rejected: true\n")
-    engine.run(stopping, tmp_path / "whole")
-    for path in list((tmp_path / "whole" / "shards").glob("*.nc"))[::3]:
-        (tmp_path / "run" / "shards").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "run" / "shards" / path.name).write_bytes(path.read_bytes())
-    engine.run(stopping, tmp_path / "run")
-    assert content(tmp_path / "run") == content(tmp_path / "whole")
-    only = jax.devices()[:1]
-    monkeypatch.setattr(engine.jax, "devices", lambda: only)
-    assert scores(stopping, tmp_path / "alone").equals(shards.results(Run(tmp_path / "whole")))
-
-
 @pytest.mark.parametrize("where", ["start", "middle", "end", "cut"])
 def test_a_damaged_shard_is_said_and_computed_again(tmp_path, whole, where):
     folder = tmp_path / "run"
@@ -471,119 +333,3 @@ def test_a_full_disk_is_named_and_nothing_half_written_stays(tmp_path, monkeypat
     assert not list((tmp_path / "run").rglob("*.tmp"))
     monkeypatch.undo()
     assert scores(race(4), tmp_path / "run").sizes["seed"] == 4
-
-
-# --- the step itself ----------------------------------------------------------------------------------------------
-
-
-def lane(task, **knobs):
-    values = np.array([knobs.get(name, knob.default) for name, knob in task.knobs.items()], np.float32)
-    return Settings(np.eye(len(task.terms), dtype=np.float32)[0], values, values, np.float32(0.02), np.float32(1))
-
-
-def test_a_weight_of_zero_is_no_proxy_even_where_its_loss_is_infinite():
-    from lab.training.objective import objective
-
-    class Broken(Race):
-        def losses(self, *args):
-            return {**super().losses(*args), "test": jnp.float32(jnp.inf)}
-
-    own = lane(Race())
-    params = init(Race(), Race.training, jnp.uint32(0), own).params
-    knobs = dict(zip(Race().knobs, own.world_knobs, strict=True))
-    values = [
-        jax.value_and_grad(lambda p, task=task: objective(task, p, (), own.weights, knobs, jnp.float32(0)))(params)
-        for task in (Race(), Broken())
-    ]
-    assert float(values[0][0]) == float(values[1][0])
-    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), values[0][1], values[1][1]))
-
-
-def test_training_can_be_differentiated_and_agrees_with_differences():
-    """d alignment / d weight through 100 scanned steps of `race`, against central differences in float64."""
-    with jax.enable_x64(True):
-        task = Race()
-        own = jax.tree.map(lambda value: jnp.asarray(value, jnp.float64), lane(task))
-        state = State(
-            *jax.tree.map(lambda leaf: leaf.astype(jnp.float64), init(task, task.training, jnp.uint32(1), own))
-        )
-        seed_key = jax.random.key(0)
-
-        def outcome(weight):
-            row = own._replace(weights=own.weights.at[1].set(weight))
-
-            def body(carry, index):
-                return step(task, task.training, 100.0, seed_key, row, index, carry), None
-
-            end, _ = jax.lax.scan(body, state, jnp.arange(100))
-            return task.measure(end.params, dict(zip(task.knobs, row.world_knobs, strict=True)))["alignment"]
-
-        outcome = jax.jit(outcome)
-        slope = jax.grad(outcome)(0.5)
-        difference = (outcome(0.5 + 1e-5) - outcome(0.5 - 1e-5)) / 2e-5
-        assert abs(float(difference)) > 1e-3
-        assert float(slope) == pytest.approx(float(difference), rel=1e-6)
-
-
-def test_adam_follows_its_published_recursion():
-    """Kingma and Ba 2015, algorithm 1, by hand in float64 over three steps, with the cosine decay of the rate."""
-    task = Race()
-    training = dataclasses.replace(task.training, optimizer="adam", momentum=0.9)
-    own = lane(task)._replace(final_learning_rate=np.float32(0.5))
-    state = init(task, training, jnp.uint32(2), own)
-    p = np.asarray(state.params["params"]["p"], float)
-    m = v = np.zeros(3)
-    for index in range(3):
-        state = step(task, training, jnp.float32(3), jax.random.key(0), own, jnp.int32(index), state)
-        strength = p**3
-        r = 1 - strength[0] - strength[1]
-        gradient = np.array([-(p[0] ** 2) * r, -(p[1] ** 2) * r, 0.0])
-        m, v = 0.9 * m + 0.1 * gradient, 0.99 * v + 0.01 * gradient**2
-        rate = 0.02 * (0.5 + 0.5 * (1 + np.cos(np.pi * index / 3)) / 2)
-        p = p - rate * (m / (1 - 0.9 ** (index + 1))) / (np.sqrt(v / (1 - 0.99 ** (index + 1))) + 1e-8)
-    assert np.asarray(state.params["params"]["p"]) == pytest.approx(p, rel=1e-5)
-
-
-def test_every_lane_trains_by_its_own_settings():
-    """A block that mixes weights gives each lane what a uniform block gives it."""
-    task, width = Scratchpad(width=8), 4
-    trainer = Trainer(task, task.training, width, jax.devices()[:1])
-    rows = [lane(task)._replace(learning_rate=np.float32(0.015)) for _ in range(width)]
-    rows = [
-        row._replace(weights=row.weights + np.float32(index) * np.eye(len(task.terms), dtype=np.float32)[1])
-        for index, row in enumerate(rows)
-    ]
-    seeds = np.arange(width, dtype=np.uint32)
-
-    def train(settings):
-        state = trainer.init(seeds, settings)
-        return np.asarray(trainer.train(seeds, jax.tree.map(lambda leaf: leaf[:, None], settings), state, [0, 20])[1])
-
-    mixed = train(Settings(*map(np.stack, zip(*rows, strict=True))))
-    for index, row in enumerate(rows):
-        uniform = train(Settings(*(np.stack([value] * width) for value in row)))
-        assert np.array_equal(mixed[index], uniform[index])
-    assert trainer.traces == 1
-
-
-def test_a_term_without_weight_anywhere_is_never_computed():
-    """It may be infinitely steep, and what is left has the same value and the same slope."""
-    task = Race()
-    own = {name: jnp.float32(knob.default) for name, knob in task.knobs.items()}
-    params = task.init(jax.random.key(0), own)
-    weights = jnp.array([float(term == "main") for term in task.terms], jnp.float32)
-
-    def slope(**options):
-        return jax.value_and_grad(lambda p: objective.objective(task, p, (), weights, own, jnp.float32(0), **options))
-
-    everything, alone = slope()(params), slope(used={"main"})(params)
-    assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-6, atol=0), everything, alone))
-
-    class Steep(Race):
-        def losses(self, params, batch, knobs, progress):
-            return {**super().losses(params, batch, knobs, progress), "push": jnp.sqrt(0.0 * params["badge"])}
-
-    task = Steep()
-    assert np.isnan(slope()(params)[1]["badge"])
-    assert np.isfinite(slope(used={"main"})(params)[1]["badge"])
-    assert tree.used_terms(race()) == {"main", "test"}

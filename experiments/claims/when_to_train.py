@@ -25,6 +25,7 @@ import numpy as np
 
 from lab import claims
 from lab.config.experiment import parse
+from lab.config.seeds import CLAIMS, REFINED
 from lab.figures.style import WIDTH, holds, subplots
 from lab.results import outcomes, shards, summary
 from lab.studies import regimens as made
@@ -32,7 +33,7 @@ from lab.words import estimate_from_json, estimate_json
 
 BUDGETS, SHOWN = (1, 3, 100), (1, 100)
 AXES = ("detectability", "weight")  # of the map, from bottom to top and from left to right
-APART = 500_000  # seeds of refined cells begin so many after those of the map
+APART = REFINED.first - CLAIMS.first  # seeds of refined cells begin so many after those of the map
 
 
 # --- counting -----------------------------------------------------------------------------------------------------

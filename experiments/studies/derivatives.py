@@ -50,6 +50,7 @@ from tueplots import figsizes
 
 from experiments.studies import ROOT
 from lab.config.experiment import Condition, Experiment, from_values, parse
+from lab.config.seeds import DERIVATIVES
 from lab.figures import GREY, save
 from lab.figures.style import Figure, subplots
 from lab.results import outcomes, shards
@@ -61,7 +62,6 @@ from lab.words import Json
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FIRST = 6_000_000
 SEGMENTS, PERCENT_EACH = 20, 5  # of training, and how many percent of it each is
 STRETCHES = {"early": slice(0, 3), "late": slice(3, None)}
 CONFIG = """
@@ -392,7 +392,7 @@ def main() -> None:
     """Measure, judge and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the seeds, for a look")
-    parser.add_argument("--first", type=int, default=FIRST, help="first seed, for a look")
+    parser.add_argument("--first", type=int, default=DERIVATIVES.first, help="first seed, for a look")
     parser.add_argument("--out", type=Path, default=ROOT / "figures")
     parser.add_argument("--tasks", nargs="*", default=list(ACTIVATIONS), help="measure these again, keep the others")
     parser.add_argument("--redraw", action="store_true", help="only judge and draw what is stored")

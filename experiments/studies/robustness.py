@@ -21,6 +21,7 @@ from typing import Any, cast
 from lab import claims
 from lab.cli.train import train
 from lab.config.experiment import Experiment, load, parse
+from lab.config.seeds import REPLICATION, ROBUSTNESS
 from lab.config.source import read_yaml, select
 from lab.results.store import publish
 from lab.tasks import TASKS
@@ -37,7 +38,6 @@ VARIED = (  # these share the configs of `four_regimens`, but for the last one
     "by_construction",
 )
 VARIATIONS = ("nothing", "width", "optimiser", "learning rate", "pass mark")
-FRESH, OTHERS = 9_000_000, 11_000_000  # first seeds of both studies, where those of no config lie
 SHARE, FEWEST = 4, 32  # a variation takes one seed in so many, but not fewer than these
 WIDER, FASTER = 1.5, 1.25  # times the default of the task
 MARK = 0.8  # of the test, which is .9 in every task
@@ -122,18 +122,19 @@ def compare_verdicts(names: Sequence[str], judge: Callable[[str], Verdicts]) -> 
 
 def replicate(names: Sequence[str] | None) -> tuple[str, Json]:
     """Judge claims on fresh seeds; return the name of the file and how many verdicts change."""
-    judge = functools.partial(judge_anew, folder=Path("runs/replication"), first=FRESH)
-    return "replication", {"first_seed": FRESH, **compare_verdicts(names or claims.names_with_counts(), judge)}
+    first = REPLICATION.first
+    judge = functools.partial(judge_anew, folder=Path("runs/replication"), first=first)
+    return "replication", {"first_seed": first, **compare_verdicts(names or claims.names_with_counts(), judge)}
 
 
 def vary(names: Sequence[str] | None) -> tuple[str, Json]:
     """Judge claims under every variation; return the name of the file and how many verdicts change."""
     rows, folder = {}, Path("runs/robustness")
     for variation in VARIATIONS:
-        judge = functools.partial(judge_anew, folder=folder, first=OTHERS, share=SHARE, variation=variation)
+        judge = functools.partial(judge_anew, folder=folder, first=ROBUSTNESS.first, share=SHARE, variation=variation)
         rows[variation] = compare_verdicts(names or VARIED, judge)
         print(f"{variation}: {json.dumps(rows[variation], indent=1)}", flush=True)
-    return "robustness", {"first_seed": OTHERS, "share_of_seeds": 1 / SHARE, "variations": rows}
+    return "robustness", {"first_seed": ROBUSTNESS.first, "share_of_seeds": 1 / SHARE, "variations": rows}
 
 
 def main() -> None:

@@ -1,11 +1,8 @@
 """Commands that ask a question of a proxy, a config or a run: each is a study (`lab.studies`, `lab.decision`)."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from rich.table import Table
-from rich.text import Text
 from tyro.conf import Positional, arg
 
 from lab import report
@@ -28,12 +25,11 @@ from lab.cli.console import (
     split_settings,
     usage,
 )
-from lab.cli.read import only, read
+from lab.cli.read import read
 from lab.cli.train import train
 from lab.cli.watching import watched
-from lab.results.outcomes import Results, attribute
+from lab.results.outcomes import attribute
 from lab.results.store import Run, StoreError, inner_folder
-from lab.statistics import Estimate
 from lab.studies import card as card_study
 from lab.studies import mix as mix_study
 from lab.studies import pilot as pilot_study
@@ -41,7 +37,7 @@ from lab.studies import probe as probe_study
 from lab.studies import rejection, schedules, search
 from lab.studies import sensitivity as sensitivity_study
 from lab.studies.study import Refused, Train
-from lab.words import percent, setting, with_interval
+from lab.words import setting
 
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment
@@ -94,14 +90,7 @@ def seeds(
     experiment = _load(config, trust_code, task)
     with Stop() as stop:
         foreseen = pilot_study.run(experiment, width, of, pilot, progress=stop.check)
-    level = percent(foreseen.confidence)
-    table = Table(title=Text(f"{of}: {level} intervals of width {setting(width)}, foreseen from {pilot:,} seeds"))
-    for column in ("condition", "width now", "seeds needed"):
-        table.add_column(column, overflow="fold")
-    for need in foreseen.needs:
-        count = f"{need.seeds:,}" if math.isfinite(need.seeds) else "cannot be told: an empty cell in the pilot"
-        table.add_row(Text(need.name), report.number(need.width), count)
-    console.print(table)
+    console.print(report.pilot_table(foreseen, of, width, pilot))
     if foreseen.seeds is None:
         return
     trust = " --trust-code" if trust_code else ""
@@ -151,7 +140,7 @@ def mix(
     print_rows(
         f"{searched.task}, held out: {seeds:,} models per value, 95% intervals",
         (knob, "P(A)", "do the job"),
-        [(setting(one.value), with_interval(one.base_rate), f"{one.able:.0%}") for one in searched.tried],
+        [(setting(one.value), report.with_interval(one.base_rate), f"{one.able:.0%}") for one in searched.tried],
     )
     if searched.best is None:
         print_line(f"no value of {knob} was found at which 95% of the models do the job")
@@ -404,9 +393,11 @@ def plan(folder: RunFolder, /, budget: str = "1,3,10,100", partial: bool = False
     from lab import decision
 
     budgets = split_numbers("--budget", budget, int, MOST_RUNS)
-    results = _trained_to_the_end(read(Run(folder), partial, errors if as_json else console))
+    every = read(Run(folder), partial, errors if as_json else console)
     with usage(folder):
+        results, left_out = decision.trained_to_the_end(every)
         plans = decision.plan(results, budgets)
+    _print_left_out(left_out)
     if as_json:
         print_json(report.plan_json(plans))
         return
@@ -442,32 +433,26 @@ def ideas(
         raise UsageError("--fresh and --runs must be at least 1")
     if fresh > MOST_FRESH or runs > MOST_EXACT:
         raise UsageError(f"--fresh must be at most {MOST_FRESH:,}, --runs at most {MOST_EXACT:,}: answers are exact")
-    results = _trained_to_the_end(read(Run(folder), partial, errors if as_json else console))
+    every = read(Run(folder), partial, errors if as_json else console)
     with usage(folder):
+        results, left_out = decision.trained_to_the_end(every)
         field = decision.field(results, regimen)
         outcomes = decision.policies(field, fresh, runs)
+    _print_left_out(left_out)
     if as_json:
         print_json(report.field_json(field, outcomes))
         return
     known, view = report.field_tables(field, outcomes, fresh, runs)
     console.print(known)
-    level = percent(attribute(results, "confidence"))
-    for words, part in (("mean P(A) of the field", field.fit.propensity), ("correlation", field.fit.correlation)):
-        console.print(f"{words}: {with_interval(Estimate(part.mean, part.low, part.high))} ({level})", markup=False)
-    console.print("(of whether two runs of the same idea are aligned)")
+    for line in report.field_readings(field, attribute(results, "confidence")):
+        print_line(line)
     console.print(view)
 
 
-def _trained_to_the_end(results: Results) -> Results:
-    """Leave out conditions of which gates have stopped runs, and say so."""
-    if "stopped" not in results.coords:
-        return results
-    whole = ~results.stopped.values.any(axis=1)
-    for name in results.condition.values[~whole]:
+def _print_left_out(names: list[str]) -> None:
+    """Say which conditions a plan or a field leaves out."""
+    for name in names:
         errors.print(f"{name}: gates have stopped runs, whose truth this takes: left out", markup=False)
-    if not whole.any():
-        raise UsageError("gates have stopped runs in every condition, and this takes the truth about them")
-    return only(results, whole)
 
 
 def probe(folder: RunFolder, /, regimen: NameOrNone = None, partial: bool = False, as_json: AsJson = False) -> None:
@@ -486,7 +471,5 @@ def probe(folder: RunFolder, /, regimen: NameOrNone = None, partial: bool = Fals
         print_json([report.probe_json(fitted) for fitted in probes])
         return
     console.print(report.probe_table(probes, attribute(results, "confidence")))
-    for fitted in probes:
-        knobs = ", ".join(f"{name}: {value:.4g}" for name, value in (fitted.knobs or {}).items())
-        words = f"knobs: {{{knobs}}}" if knobs else "cannot be fitted: the even seeds are all of one kind"
-        print_line(f"{fitted.condition}: {words}")
+    for line in report.probe_readings(probes):
+        print_line(line)

@@ -1,7 +1,7 @@
 """Commands that read stored runs: tables, comparisons, figures, Parquet and a page."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Bool
@@ -178,22 +178,11 @@ def export(folder: RunFolder, /, out: Path | None = None, partial: bool = False)
     stored = Run(folder)
     results = read(stored, partial)
     try:
-        files = tables.write(stored, results, out, _meanings(stored))
+        files = tables.write(stored, results, out, tables.meanings(stored))
     except tables.MissingExtra as error:
         raise UsageError(str(error)) from None
     for file in files:
         print_line(str(file))
-
-
-def _meanings(stored: Run) -> dict[str, Any]:
-    """Return what scores and knobs of a run mean, as far as its task is one of the lab's own."""
-    from lab.tasks import TASKS
-
-    named = stored.manifest["config"]["task"]
-    if "file" in named or named["name"] not in TASKS:
-        return {}
-    task = TASKS[named["name"]]()
-    return {"scores": task.scores, "knobs": task.knobs}
 
 
 def page(folder: RunFolder, /, out: Path | None = None, partial: bool = False) -> None:

@@ -1,7 +1,8 @@
 """Commands that train: an experiment, one share of it, and the experiments of claims."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,19 +15,20 @@ from lab.cli.console import (
     RunFolder,
     UsageError,
     console,
+    errors,
     print_figures,
     print_line,
     split_names,
     usage,
 )
 from lab.cli.read import print_run
-from lab.cli.tracking import Mirror, mirrored
 from lab.cli.watching import watched
 from lab.results import summary
 from lab.results.store import Run, check_vacant, inner_folder, lock
 
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment
+    from lab.report.trackers import Mirror
 
 
 def train(
@@ -35,7 +37,7 @@ def train(
     accept_changes: bool = False,
     where: Console = console,
     elsewhere: Callable[..., None] | None = None,
-    mirror: Mirror | None = None,
+    mirror: "Mirror | None" = None,
 ) -> Run:
     """Train what is missing of a run, with a live table on stderr that a signal stops, and return the run.
 
@@ -121,13 +123,29 @@ def run(
         from lab.training import distributed
 
         elsewhere = distributed.on_ray(experiment, trust_code)
-    with mirrored(tracker) as mirror:
+    with _mirrored(tracker) as mirror:
         stored = train(experiment, out, accept_changes, elsewhere=elsewhere, mirror=mirror)
         results, rows = print_run(stored)
         print_figures(figures.build(report.as_json(results, rows), inner_folder(stored.path, "figures")))
         print_line(f"again:   lab show {stored.path}")
         if mirror:
             mirror.end(stored, rows)
+
+
+@contextlib.contextmanager
+def _mirrored(kind: str | None) -> Iterator["Mirror | None"]:
+    """Give a `Mirror` to a tracker of this kind, or None for None. Raises `UsageError` where it is not installed."""
+    if kind is None:
+        yield None
+        return
+    from lab.report.trackers import Mirror, Tracker
+
+    try:
+        tracker = Tracker(kind, lambda line: print_line(line, errors))
+    except ModuleNotFoundError as error:
+        raise UsageError(str(error)) from None
+    with tracker:
+        yield Mirror(tracker)
 
 
 def _prepare(experiment: "Experiment", out: Path | None, accept_changes: bool) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -14,10 +14,11 @@ from rich.text import Text
 
 from lab import report
 from lab.cli.console import Console, RunFolder, Stop, console, errors, print_line, print_wide
-from lab.cli.tracking import Mirror
-from lab.results import summary
 from lab.results.store import StoreError
 from lab.results.tally import Tally
+
+if TYPE_CHECKING:
+    from lab.report.trackers import Mirror
 
 SHARE = 0.03  # of one core that the table of a run may take
 SHORTEST = 1.0  # s between two tables of it
@@ -30,7 +31,7 @@ MARGIN = 3  # lines of a terminal that the table leaves free
 class Board:
     """The table of a run that is being trained here, made again now and then so that it costs a small share of time."""
 
-    def __init__(self, path: Path, window: Console, mirror: Mirror | None = None):
+    def __init__(self, path: Path, window: Console, mirror: "Mirror | None" = None):
         """Show nothing yet.
 
         Args:
@@ -78,12 +79,12 @@ class Watch(NamedTuple):
 
 
 @contextlib.contextmanager
-def watched(path: Path | None = None, mirror: Mirror | None = None) -> Iterator[Watch]:
+def watched(path: Path | None = None, mirror: "Mirror | None" = None) -> Iterator[Watch]:
     """Give the `Watch` of a training, which shows a bar or prints a line per tenth.
 
     Args:
         path: folder of the run whose table is shown above the bar, if stderr is a terminal.
-        mirror: a `lab.cli.tracking.Mirror` that follows the run.
+        mirror: a `lab.report.trackers.Mirror` that follows the run.
     """
     live = errors.is_terminal
     bar = Progress(
@@ -145,21 +146,21 @@ def watch(folder: RunFolder, /, once: bool = False) -> None:
     if not console.is_terminal:
         _follow(tally)
         return
-    with Live(table(tally, state(tally), console), console=console, auto_refresh=False) as screen:
-        while not finished(tally):
+    with Live(table(tally, report.progress_state(tally), console), console=console, auto_refresh=False) as screen:
+        while not report.finished(tally):
             time.sleep(EVERY)
             tally.update()
-            screen.update(table(tally, state(tally), console), refresh=True)
+            screen.update(table(tally, report.progress_state(tally), console), refresh=True)
 
 
 def _follow(tally: Tally) -> None:
     """Print a line per tenth of a run, and the table once it is complete."""
     last = None
-    while not finished(tally):
+    while not report.finished(tally):
         tenth = 10 * len(tally.counted) // len(tally.expected)
         if tenth != last:
             last = tenth
-            print_line(f"{tenth * 10}%, {state(tally)}")
+            print_line(f"{tenth * 10}%, {report.progress_state(tally)}")
         time.sleep(EVERY)
         tally.update()
     _print(tally)
@@ -167,28 +168,4 @@ def _follow(tally: Tally) -> None:
 
 def _print(tally: Tally) -> None:
     """Print the table once, as wide as it needs where there is no terminal."""
-    print_wide(table(tally, state(tally), console), WIDE)
-
-
-def at_last_look(tally: Tally) -> bool:
-    """Return whether a run has no further look: one that stops by a rule may have."""
-    manifest = tally.run.manifest
-    return manifest["seeds"]["count"] == manifest["looks"][-1]
-
-
-def finished(tally: Tally) -> bool:
-    """Return whether nothing more will come: all is there, and nobody goes on to a further look."""
-    return tally.whole and (at_last_look(tally) or not any(tally.trainers()))
-
-
-def state(tally: Tally) -> str:
-    """Return in words how a run stands."""
-    here, elsewhere = tally.trainers()
-    if finished(tally) and (at_last_look(tally) or not summary.still_open()(tally.run)):
-        return "complete"
-    if here:
-        left = tally.left()
-        return f"{', '.join(here)} trains it" + ("" if left is None else f", about {report.duration(left)} left")
-    if elsewhere:
-        return f"whether {', '.join(elsewhere)} still trains it cannot be told from here"
-    return "no process seems to train it: `lab run` with its config goes on"
+    print_wide(table(tally, report.progress_state(tally), console), WIDE)

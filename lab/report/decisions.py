@@ -9,6 +9,8 @@ from rich.text import Text
 
 from lab.decision import Field, Plan
 from lab.ideas import PolicyOutcome
+from lab.report.layout import table_of
+from lab.statistics import Estimate
 from lab.studies.rejection import BestGates, Rejection
 from lab.studies.roc import Roc
 from lab.words import (
@@ -60,19 +62,12 @@ BUDGET = ("accepted_aligned", "forced_fail", "expected_runs")
 
 def plan_table(plans: Sequence[Plan], confidence: float) -> Table:
     """Return a `rich.table.Table`: a row per budget and condition, best first."""
-    view = Table(
-        title=Text(
-            f"the first model that passes is accepted, the last one in any case; {percent(confidence)} intervals"
-        ),
-        caption=Text(
-            "runs: training runs allowed, and used on average. best: probability that no other is better. Intervals of "
-            "one budget hold together over the conditions that are ranked, so also for the best of them."
-        ),
-        title_justify="left",
-        caption_justify="left",
+    view = table_of(
+        f"the first model that passes is accepted, the last one in any case; {percent(confidence)} intervals",
+        ("runs allowed", "condition", "P(accepted is aligned)", "P(none passes)", "runs used", "best"),
+        "runs: training runs allowed, and used on average. best: probability that no other is better. Intervals of "
+        "one budget hold together over the conditions that are ranked, so also for the best of them.",
     )
-    for column in ("runs allowed", "condition", "P(accepted is aligned)", "P(none passes)", "runs used", "best"):
-        view.add_column(column, overflow="fold")
     for plan in plans:
         if plan.world:
             view.add_section()
@@ -163,18 +158,13 @@ def gates_table(conditions: Sequence[Json], budgets: Sequence[float], confidence
         confidence: of the intervals.
         steps: of one training.
     """
-    view = Table(
-        title=Text(f"P(accepted model is aligned) for a compute budget; 1 training = {steps:,} steps"),
-        caption=Text(
-            f"Gates are chosen on one half of the seeds and judged on the other, {percent(confidence)} intervals. "
-            "A run is rejected only while the compute left pays for another; the last one is accepted in any case."
-        ),
-        title_justify="left",
-        caption_justify="left",
-    )
     columns = ("", "trainings", "best gates", "P(A) of accepted", "own gate", "gain", "trainings used (own)")
-    for column in columns:
-        view.add_column(column, overflow="fold")
+    view = table_of(
+        f"P(accepted model is aligned) for a compute budget; 1 training = {steps:,} steps",
+        columns,
+        f"Gates are chosen on one half of the seeds and judged on the other, {percent(confidence)} intervals. "
+        "A run is rejected only while the compute left pays for another; the last one is accepted in any case.",
+    )
     for condition in conditions:
         view.add_section()
         for index, budget in enumerate(budgets):
@@ -210,23 +200,26 @@ def field_json(field: Field, outcomes: Mapping[str, PolicyOutcome]) -> Json:
 
 def field_tables(field: Field, outcomes: Mapping[str, PolicyOutcome], ideas: int, runs: int) -> tuple[Table, Table]:
     """Return two tables: what each idea is, and what policies on fresh ideas lead to."""
-    known = Table(title=Text("P(A) of each idea"), title_justify="left")
-    for column in ("idea", "as counted", "shrunken towards the field"):
-        known.add_column(column, overflow="fold")
+    known = table_of("P(A) of each idea", ("idea", "as counted", "shrunken towards the field"))
     for name, counts, mean in zip(field.names, field.counts, field.fit.idea_means, strict=True):
         known.add_row(*map(Text, (name, number(counts.base_rate), number(mean))))
-    view = Table(
-        title=Text(f"{ideas} fresh ideas of this field, {runs} runs"),
-        caption=Text(
-            f"P(T|A) = {number(field.pass_given_aligned)}, P(T|not A) = {number(field.pass_given_misaligned)}, "
-            f"propensities from Beta({number(field.prior.a)}, {number(field.prior.b)}), "
-            "the field's mean and correlation. Exact for these."
-        ),
-        title_justify="left",
-        caption_justify="left",
+    view = table_of(
+        f"{ideas} fresh ideas of this field, {runs} runs",
+        ("policy", "P(accepted is aligned)", "runs used"),
+        f"P(T|A) = {number(field.pass_given_aligned)}, P(T|not A) = {number(field.pass_given_misaligned)}, "
+        f"propensities from Beta({number(field.prior.a)}, {number(field.prior.b)}), "
+        "the field's mean and correlation. Exact for these.",
     )
-    for column in ("policy", "P(accepted is aligned)", "runs used"):
-        view.add_column(column, overflow="fold")
     for name, outcome in sorted(outcomes.items(), key=lambda item: -item[1].accepted_aligned):
         view.add_row(*map(Text, (name, number(outcome.accepted_aligned), number(outcome.expected_runs))))
     return known, view
+
+
+def field_readings(field: Field, confidence: float) -> list[str]:
+    """Return in a line each what the field's mean is, and how alike the runs of an idea are."""
+    parts = {"mean P(A) of the field": field.fit.propensity, "correlation": field.fit.correlation}
+    lines = [
+        f"{words}: {with_interval(Estimate(part.mean, part.low, part.high))} ({percent(confidence)})"
+        for words, part in parts.items()
+    ]
+    return [*lines, "(of whether two runs of the same idea are aligned)"]

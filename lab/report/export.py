@@ -21,11 +21,10 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from jaxtyping import Float
 
 from lab.results import shards, summary
-from lab.results.outcomes import classify
+from lab.results.outcomes import Results, classify
 from lab.results.store import Run, StoreError, inner_folder, publish, publishing
 from lab.results.summary import Summary, cells
 from lab.statistics import CELLS, PARTS, QUANTITIES
@@ -290,7 +289,22 @@ def page(data: Json) -> str:
     return "\n".join(lines)
 
 
-def write(stored: Run, results: xr.Dataset, folder: Path | str | None = None, about: Json | None = None) -> list[Path]:
+def meanings(stored: Run) -> Json:
+    """Return what scores and knobs of a run mean, as far as its task is one of the lab's own.
+
+    Args:
+        stored: the run.
+    """
+    from lab.tasks import TASKS
+
+    named = stored.manifest["config"]["task"]
+    if "file" in named or named["name"] not in TASKS:
+        return {}
+    task = TASKS[named["name"]]()
+    return {"scores": task.scores, "knobs": task.knobs}
+
+
+def write(stored: Run, results: Results, folder: Path | str | None = None, about: Json | None = None) -> list[Path]:
     """Write a run's tables and their dictionary; return the paths.
 
     Args:
@@ -298,7 +312,7 @@ def write(stored: Run, results: xr.Dataset, folder: Path | str | None = None, ab
         results: its results at the last checkpoint, from `lab.results.shards.results`; the conditions that these have
             are written, and if they are partial, the dictionary and every table say so.
         folder: where to; the folder "export" of the run by default.
-        about: as for `columns`.
+        about: as for `columns`; `meanings` has those of the lab's own tasks.
 
     Raises:
         MissingExtra: pyarrow is not installed.
@@ -366,7 +380,7 @@ def _table(path: Path, described: Sequence[Column], manifest: Json, partial: str
         yield put
 
 
-def _row_groups(stored: Run, results: xr.Dataset) -> Iterator[tuple[str, Values, int]]:
+def _row_groups(stored: Run, results: Results) -> Iterator[tuple[str, Values, int]]:
     """Yield (file name, values by column, number of rows) of every row group, in order."""
     manifest = stored.manifest
     axes = manifest["config"]["sweep"]
@@ -412,7 +426,7 @@ def _condition_values(row: Summary) -> Json:
     return values
 
 
-def _model_values(part: xr.Dataset) -> Values:
+def _model_values(part: Results) -> Values:
     """Return the values of models, from the results of one condition."""
     last = part.isel(condition=0, checkpoint=-1)
     kinds = classify(part)
@@ -432,7 +446,7 @@ def _model_values(part: xr.Dataset) -> Values:
     }
 
 
-def _curve_values(part: xr.Dataset) -> Values:
+def _curve_values(part: Results) -> Values:
     """Return the values of curves, from the results of one condition."""
     seeds, shares = part.seed.values, part.checkpoint.values
     steps = np.rint(shares * part.attrs["steps"]).astype(np.int64)

@@ -9,6 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from lab.results.summary import still_open
 from lab.results.tally import Tally
 from lab.statistics import PARTS, QUANTITIES, estimate
 from lab.words import percent, with_interval
@@ -40,6 +41,30 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _at_last_look(tally: Tally) -> bool:
+    """Return whether a run has no further look: one that stops by a rule may have."""
+    manifest = tally.run.manifest
+    return manifest["seeds"]["count"] == manifest["looks"][-1]
+
+
+def finished(tally: Tally) -> bool:
+    """Return whether nothing more will come: all is there, and nobody goes on to a further look."""
+    return tally.whole and (_at_last_look(tally) or not any(tally.trainers()))
+
+
+def progress_state(tally: Tally) -> str:
+    """Return in words how a run stands."""
+    here, elsewhere = tally.trainers()
+    if finished(tally) and (_at_last_look(tally) or not still_open()(tally.run)):
+        return "complete"
+    if here:
+        left = tally.left()
+        return f"{', '.join(here)} trains it" + ("" if left is None else f", about {duration(left)} left")
+    if elsewhere:
+        return f"whether {', '.join(elsewhere)} still trains it cannot be told from here"
+    return "no process seems to train it: `lab run` with its config goes on"
 
 
 def progress_rows(tally: Tally, most: int) -> list[Row]:

@@ -1,17 +1,30 @@
-"""Cards, probes, profiles and schedules as JSON and tables."""
+"""Pilots, cards, probes, profiles and schedules as JSON and tables."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
+from lab.report.layout import table_of
 from lab.statistics import Estimate
 from lab.studies.card import Card
+from lab.studies.pilot import Pilot
 from lab.studies.probe import Probe
 from lab.studies.schedules import Optimised
 from lab.studies.search import GOALS
 from lab.studies.sensitivity import Profile, per_percent
-from lab.words import Json, bound, estimate_from_json, estimate_json, number_json, percent, setting, with_interval
+from lab.words import (
+    Json,
+    bound,
+    estimate_from_json,
+    estimate_json,
+    number,
+    number_json,
+    percent,
+    setting,
+    with_interval,
+)
 
 ESTIMATORS = {  # what the caption of a profile says of how its derivatives were found
     "counted": "Central differences on shared seeds, a small step up and down, ratios and odds in natural logs; "
@@ -56,14 +69,10 @@ def card_json(card: Card) -> Json:
 
 def card_table(data: Json) -> Table:
     """Return a `rich.table.Table` of what `card_json` returned: a row per question."""
-    view = Table(
-        title=Text(
-            f"{data['question']} {data['seeds']:,} models per condition, {percent(data['confidence'])} intervals"
-        ),
-        title_justify="left",
+    view = table_of(
+        f"{data['question']} {data['seeds']:,} models per condition, {percent(data['confidence'])} intervals",
+        ("question", "answer", "measured"),
     )
-    for column in ("question", "answer", "measured"):
-        view.add_column(column, overflow="fold")
     for answer in data["answers"]:
         view.add_row(*map(Text, (answer["question"], answer["verdict"], answer["reading"])))
     return view
@@ -75,18 +84,23 @@ def probe_json(probe: Probe) -> Json:
     return {"condition": probe.condition, "knobs": probe.knobs, **areas}
 
 
+def probe_readings(probes: Sequence[Probe]) -> list[str]:
+    """Return a line per condition: the knobs that hold the weights of its new probe."""
+    lines = []
+    for probe in probes:
+        knobs = ", ".join(f"{name}: {value:.4g}" for name, value in (probe.knobs or {}).items())
+        words = f"knobs: {{{knobs}}}" if knobs else "cannot be fitted: the even seeds are all of one kind"
+        lines.append(f"{probe.condition}: {words}")
+    return lines
+
+
 def probe_table(probes: Sequence[Probe], confidence: float) -> Table:
     """Return a `rich.table.Table` with what the run's own probe and a new one tell, a row per condition."""
-    view = Table(
-        title=Text(f"area under the ROC curve about alignment, {percent(confidence)} intervals"),
-        caption=Text(
-            "refitted: fitted to even seeds of that condition; both judged on the odd ones. 0.5 tells nothing."
-        ),
-        title_justify="left",
-        caption_justify="left",
+    view = table_of(
+        f"area under the ROC curve about alignment, {percent(confidence)} intervals",
+        ("condition", "the run's own probe", "refitted"),
+        "refitted: fitted to even seeds of that condition; both judged on the odd ones. 0.5 tells nothing.",
     )
-    for column in ("condition", "the run's own probe", "refitted"):
-        view.add_column(column, overflow="fold")
     for probe in probes:
         view.add_row(*map(Text, (probe.condition, with_interval(probe.own_area), with_interval(probe.area))))
     return view
@@ -126,18 +140,13 @@ def profile_table(data: Json) -> Table:
         f"{setting(measured['step'])}{' and ' + setting(measured['push']) if counted else ''} ({term})"
         for term, measured in data["terms"].items()
     )
-    view = Table(
-        title=Text(
-            f"{data['condition']}: change of outcomes per unit of weight held for 1% of training, {data['seeds']:,} "
-            f"seeds, {percent(data['confidence'])} intervals"
-        ),
-        caption=Text(f"{ESTIMATORS[data['estimator']]} {steps}: {sizes}."),
-        title_justify="left",
-        caption_justify="left",
-    )
     columns = ["term", "training", *quantities.values()]
-    for column in [*columns, "P(A) by a push"] if counted else columns:
-        view.add_column(column, overflow="fold")
+    view = table_of(
+        f"{data['condition']}: change of outcomes per unit of weight held for 1% of training, {data['seeds']:,} "
+        f"seeds, {percent(data['confidence'])} intervals",
+        [*columns, "P(A) by a push"] if counted else columns,
+        f"{ESTIMATORS[data['estimator']]} {steps}: {sizes}.",
+    )
     for term, measured in data["terms"].items():
         view.add_section()
         for moment in measured["moments"]:
@@ -149,6 +158,26 @@ def profile_table(data: Json) -> Table:
                 for change in changes
             )
             view.add_row(*map(Text, (term, span, *cells)))
+    return view
+
+
+def pilot_table(pilot: Pilot, of: str, width: float, seeds: int) -> Table:
+    """Return a `rich.table.Table` of what a pilot foresees.
+
+    Args:
+        pilot: what `lab.studies.pilot.run` returned.
+        of: the quantity.
+        width: that its intervals are to have.
+        seeds: of the pilot.
+    """
+    level = percent(pilot.confidence)
+    view = table_of(
+        f"{of}: {level} intervals of width {setting(width)}, foreseen from {seeds:,} seeds",
+        ("condition", "width now", "seeds needed"),
+    )
+    for need in pilot.needs:
+        count = f"{need.seeds:,}" if math.isfinite(need.seeds) else "cannot be told: an empty cell in the pilot"
+        view.add_row(*map(Text, (need.name, number(need.width), count)))
     return view
 
 
@@ -199,17 +228,12 @@ def goal_text(data: Json) -> str:
 def optimised_table(data: Json) -> Table:
     """Return a `rich.table.Table` of what `optimised_json` returned: a row per schedule, best first."""
     level = percent(data["confidence"])
-    view = Table(
-        title=Text(f"{goal_text(data)}, {data['seeds']:,} seeds that the search did not see"),
-        caption=Text(
-            f"Cap {setting(data['cap'])}, budget {setting(data['budget'])} (|weight| times share of training). Values: "
-            f"{level} intervals; gains on shared seeds, all together at {level}."
-        ),
-        title_justify="left",
-        caption_justify="left",
+    view = table_of(
+        f"{goal_text(data)}, {data['seeds']:,} seeds that the search did not see",
+        ("schedule", "goal", "gain of learned over it", "competent"),
+        f"Cap {setting(data['cap'])}, budget {setting(data['budget'])} (|weight| times share of training). Values: "
+        f"{level} intervals; gains on shared seeds, all together at {level}.",
     )
-    for column in ("schedule", "goal", "gain of learned over it", "competent"):
-        view.add_column(column, overflow="fold")
     for row in data["rivals"]:
         gain = with_interval(estimate_from_json(row["gain"])) if row["gain"] else ""
         able = bound(row["able"], upwards=False, digits=3) + ("" if row["allowed"] else ", below the floor")

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
-import xarray as xr
 from rich.table import Table
 from rich.text import Text
 
+from lab.report.layout import table_of
+from lab.results.outcomes import Results
 from lab.results.summary import Summary, worlds
 from lab.statistics import PARTS, QUANTITIES, Counts, Estimate
 from lab.words import (
@@ -57,7 +58,7 @@ def impact_json(summary: Summary) -> Json | None:
     }
 
 
-def as_json(results: xr.Dataset, summaries: Sequence[Summary]) -> Json:
+def as_json(results: Results, summaries: Sequence[Summary]) -> Json:
     """Return everything in a run's table as plain JSON values.
 
     Args:
@@ -116,7 +117,7 @@ def text_table(summaries: Sequence[Summary]) -> Json:
     return {"columns": columns, "rows": rows}
 
 
-def _table_caption(results: xr.Dataset, summaries: Sequence[Summary]) -> str:
+def _table_caption(results: Results, summaries: Sequence[Summary]) -> str:
     """Return what the columns of a run's table mean."""
     marks, proxy = results.attrs["thresholds"], results.attrs["proxy"]
     gated = summaries[0].compute is not None
@@ -134,20 +135,17 @@ def _table_caption(results: xr.Dataset, summaries: Sequence[Summary]) -> str:
     return " ".join(sentences)
 
 
-def table(results: xr.Dataset, summaries: Sequence[Summary]) -> Table:
+def table(results: Results, summaries: Sequence[Summary]) -> Table:
     """Return a `rich.table.Table` with one row per condition."""
     level, seeds = percent(summaries[0].confidence), f"{results.sizes['seed']:,}"
     gated, unequal = summaries[0].compute is not None, "trained" in results.coords
     models = f"up to {seeds}" if unequal else seeds
-    view = Table(
-        title=Text(f"{results.attrs['name']}: {models} models each, {level} intervals"),
-        caption=Text(_table_caption(results, summaries)),
-        title_justify="left",
-        caption_justify="left",
-    )
     columns = ["", "models", *HEADINGS] if unequal else ["", *HEADINGS]
-    for column in [*columns, "trainings"] if gated else columns:
-        view.add_column(column, overflow="fold")
+    view = table_of(
+        f"{results.attrs['name']}: {models} models each, {level} intervals",
+        [*columns, "trainings"] if gated else columns,
+        _table_caption(results, summaries),
+    )
     for world, members in worlds([(row.regimen, row.coordinates) for row in summaries]).items():
         if world:
             view.add_section()
@@ -161,7 +159,7 @@ def table(results: xr.Dataset, summaries: Sequence[Summary]) -> Table:
     return view
 
 
-def stopping(results: xr.Dataset) -> str | None:
+def stopping(results: Results) -> str | None:
     """Return what ended a run whose config says when to stop, or None for any other run."""
     stop, looks, seeds = results.attrs["stop"], results.attrs["looks"], results.sizes["seed"]
     if stop is None:
@@ -181,7 +179,7 @@ def stopping(results: xr.Dataset) -> str | None:
     )
 
 
-def graded(results: xr.Dataset) -> str | None:
+def graded(results: Results) -> str | None:
     """Return a line about a run whose models are of no two kinds, or None for any other run.
 
     Outcomes are graded where a third or more of the models have an alignment inside of `IN_BETWEEN` at the end. What is
@@ -212,16 +210,11 @@ def impact_table(rows: Sequence[Summary], together: bool = False) -> Table:
         if together
         else f"{level} intervals"
     )
-    view = Table(
-        title=Text(f"log impact in nats, {intervals}"),
-        caption=Text(
-            "Correlation of the two estimates of the net on shared seeds, and the share of variance that this saves."
-        ),
-        title_justify="left",
-        caption_justify="left",
+    view = table_of(
+        f"log impact in nats, {intervals}",
+        ("condition", "over", "base rate", "test (LR)", "net", "correlation", "saved"),
+        "Correlation of the two estimates of the net on shared seeds, and the share of variance that this saves.",
     )
-    for column in ("condition", "over", "base rate", "test (LR)", "net", "correlation", "saved"):
-        view.add_column(column, overflow="fold")
     for row in rows:
         if row.impact is None or row.pairing is None:  # a baseline
             continue

@@ -14,13 +14,19 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from types import ModuleType
 from typing import IO, Any, Self
 
+from lab.report.tables import numbers, text_table
+from lab.results.store import Run
+from lab.results.summary import Summary
+from lab.results.tally import Tally
 from lab.words import Json
 
+PROJECT = "proxy-lab"
 TRACKERS = ("wandb", "trackio", "mlflow")
 PATIENCE, PATIENCE_IF_STOPPED = 30, 5  # s that the end of a sweep waits for it at most
 # a server that does not answer is given up soon, unless the user wants otherwise
@@ -94,6 +100,45 @@ class Tracker:
         with stdout:
             for line in stdout:
                 self.say(line.strip())
+
+
+class Mirror:
+    """Follows one sweep and tells a `Tracker`."""
+
+    def __init__(self, tracker: Tracker):
+        """Have told nothing yet."""
+        self.tracker, self.begun = tracker, False
+        self.told: set[tuple[str, int]] = set()  # names of conditions with their numbers of seeds
+
+    def _begin(self, stored: Run) -> None:
+        if not self.begun:
+            self.begun = True
+            keys = ("name", "hash", "question", "proxy", "baseline", "confidence", "block_width")
+            config = {key: stored.manifest[key] for key in keys}
+            # versions on top, where a tracker can filter by them; and how to find the models behind the numbers
+            config |= stored.manifest["identity"] | {"folder": stored.path.resolve().name}
+            config["config"] = stored.manifest["config"]
+            self.tracker.send(begin={"project": PROJECT, "name": stored.path.resolve().name, "config": config})
+
+    def _tell(self, row: Summary) -> None:
+        self.told.add((row.name, row.counts.seeds))
+        self.tracker.send(condition=row.name, numbers=numbers(row))
+
+    def follow(self, tally: Tally, limit: float) -> None:
+        """Tell of conditions whose seeds are complete; about `limit` seconds of this thread at most."""
+        self._begin(tally.run)
+        end = time.thread_time() + limit
+        for index, (name, (done, planned)) in enumerate(zip(tally.names, tally.seeds, strict=True)):
+            if done == planned and (name, done) not in self.told and time.thread_time() < end:
+                self._tell(*tally.summaries([index]))
+
+    def end(self, stored: Run, rows: Sequence[Summary]) -> None:
+        """Tell of all that is left, and the table."""
+        self._begin(stored)
+        for row in rows:
+            if (row.name, row.counts.seeds) not in self.told:
+                self._tell(row)
+        self.tracker.send(end=text_table(rows))
 
 
 def mirror(kind: str, lines: Iterable[str]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lab.config.seeds import SEARCHES
 from lab.results import shards, summary
 from lab.statistics import Counts, Estimate, estimate
 from lab.studies.study import StudyError, Train, read_config, task_named, train_here
@@ -18,7 +19,6 @@ from lab.studies.study import StudyError, Train, read_config, task_named, train_
 if TYPE_CHECKING:
     from lab.tasks.base import Knob
 
-FIRST_SEED = 2**31 + 2**30  # far from those of any config and of any pilot
 DECADES = 4  # below the largest value that the first values reach down to, two in each
 ROUNDS, BETWEEN = 2, 5  # how often values are tried between two neighbours, and how many
 HALF, ABLE = 0.5, 0.95  # what is looked for, and the share of models that must do the job
@@ -128,7 +128,7 @@ def run(
                 "name": f"mix-{kind.name}-{knob}",
                 "question": f"Which {knob} gives a mixed world?",
                 "task": named,
-                "seeds": {"first": FIRST_SEED, "count": seeds},
+                "seeds": {"first": SEARCHES.first, "count": seeds},
                 "knobs": knobs,
                 "baseline": "hold_out",
                 "regimens": {"hold_out": [{"until": 1}]},

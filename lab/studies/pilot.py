@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lab import statistics
+from lab.config.seeds import PILOTS
 from lab.results import outcomes, shards, summary
 
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment
-
-FIRST_SEED = 2**31  # far from those of any config
 
 
 class Need(NamedTuple):
@@ -74,7 +73,7 @@ def run(
     """
     from lab.training import engine
 
-    experiment = experiment.with_stop(of=of, width=width).with_stop().with_seeds(seeds, first=FIRST_SEED)
+    experiment = experiment.with_stop(of=of, width=width).with_stop().with_seeds(seeds, first=PILOTS.first)
     marks = []
 
     def note(done: int, total: int) -> None:

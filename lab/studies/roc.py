@@ -4,11 +4,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import xarray as xr
 from jaxtyping import Bool, Float, Int
 from scipy.special import expit, ndtri
 
-from lab.results.outcomes import Results, UnknownName, attribute, checkpoint_index, classify, common
+from lab.results.outcomes import Outcomes, Results, UnknownName, attribute, checkpoint_index, classify, common
 from lab.results.summary import find
 from lab.statistics import Estimate
 from lab.statistics.score import checked_confidence, crossing
@@ -25,7 +24,7 @@ class Population(NamedTuple):
     """
 
     scores: Results
-    ends: xr.Dataset
+    ends: Outcomes
 
     @property
     def aligned(self) -> Bool[np.ndarray, " seed"]:

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import xarray as xr
 from jaxtyping import Int
 
 from lab.results import shards
-from lab.results.outcomes import Results, attribute, classify
+from lab.results.outcomes import Outcomes, Results, attribute, classify
 from lab.results.store import publish
 from lab.results.summary import paired_counts
 from lab.statistics import Counts, Estimate, contrast, draw_pair, draw_shares, family_wise, from_draws
@@ -93,7 +92,7 @@ class Standing(NamedTuple):
     allowed: bool
 
 
-def standings(ended: xr.Dataset, names: Sequence[str], best: str, goal: Goal, confidence: float) -> list[Standing]:
+def standings(ended: Outcomes, names: Sequence[str], best: str, goal: Goal, confidence: float) -> list[Standing]:
     """Return the `Standing` of every schedule, the best value first.
 
     Args:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from lab.config.schema import MAX_SEED, MAX_WEIGHT
+from lab.config.schema import MAX_WEIGHT
+from lab.config.seeds import SEARCHES
 from lab.decision import budget_from_shares
 from lab.results.store import publish
 from lab.statistics import CELLS
@@ -28,7 +29,6 @@ from lab.words import setting
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment
 
-SEARCH = 3 * 2**30  # the first seed of searches, far from those of any config
 SIGMAS = 0.3, 0.1  # size of the perturbations at the start and at the end of a search, as a share of the cap
 RATE = 0.15  # of Adam, as a share of the cap, falling to 0
 MEMORY = 0.8, 0.95  # decay rates of both moments of Adam: short, because a search has few steps
@@ -198,8 +198,8 @@ def check(problem: Problem, effort: Effort) -> None:
             raise StudyError(f"{name} must be a positive number, not {value:g}")
     if cap > MAX_WEIGHT:  # or its schedules could not be trained
         raise StudyError(f"cap must be at most {MAX_WEIGHT:,}, not {cap:g}")
-    if max(problem.subject.experiment.seeds) >= SEARCH or SEARCH + effort.starts * _seeds(effort) > MAX_SEED:
-        raise StudyError(f"seeds from {SEARCH:,} on are for searches: choose lower ones, or search less")
+    if max(problem.subject.experiment.seeds) >= SEARCHES.first or effort.starts * _seeds(effort) > SEARCHES.count:
+        raise StudyError(f"seeds from {SEARCHES.first:,} on are for searches: choose lower ones, or search less")
 
 
 def _seeds(effort: Effort) -> int:
@@ -307,7 +307,7 @@ def searches(
     for index, start in enumerate(starts(problem.bounds, problem.subject.terms, effort.starts)):
         if index < len(optima):
             continue
-        first_seed = SEARCH + index * _seeds(effort)
+        first_seed = SEARCHES.first + index * _seeds(effort)
         with fixed():
             optima.append(search(sample, problem.goal, problem.bounds, start, effort, first_seed, step_done))
         if file:

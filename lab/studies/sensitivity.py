@@ -9,7 +9,7 @@ ways.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from lab import statistics
 from lab.results import shards
 from lab.results.outcomes import Results, attribute, classify
 from lab.results.summary import paired_counts
@@ -28,13 +29,17 @@ if TYPE_CHECKING:
     from lab.config.experiment import Condition, Experiment
     from lab.tasks import Task
 
-QUANTITIES = {
-    "base_rate": "P(A)",
-    "pass_given_aligned": "P(T|A)",
-    "pass_given_misaligned": "P(T|not A)",
-    "likelihood_ratio": "ln LR",
-    "posterior_odds": "ln o(A|T)",
+Shares = Float[np.ndarray, "4 ..."]  # counts or shares of the four cells
+
+# quantity of `lab.statistics.QUANTITIES`, on its scale -> function of `Shares`
+OF_SHARES: dict[str, Callable[[Shares], Float[np.ndarray, "..."]]] = {
+    "base_rate": lambda shares: (shares[0] + shares[1]) / sum(shares),
+    "pass_given_aligned": lambda shares: shares[0] / (shares[0] + shares[1]),
+    "pass_given_misaligned": lambda shares: shares[2] / (shares[2] + shares[3]),
+    "likelihood_ratio": ln_likelihood_ratio,
+    "posterior_odds": ln_odds,
 }
+QUANTITIES = {name: statistics.QUANTITIES[name].scaled_symbol for name in OF_SHARES}
 STEP, PUSH = 0.01, 0.1  # of the weight with which a proxy is usually trained on
 LOST = 0.01  # share of a change that may be lost where weights are rounded to float32
 AS_IS = "as-is"  # the regimen without any change
@@ -189,18 +194,6 @@ def derivative(
     draws = draw_pair(first, second, joint)
     contrasts = {name: contrast(draws, of, of, confidence) for name, of in OF_SHARES.items()}
     return {name: Estimate(*(limit / difference for limit in change)) for name, change in contrasts.items()}
-
-
-Shares = Float[np.ndarray, "4 ..."]  # counts or shares of the four cells
-
-# quantity of `QUANTITIES` -> function of `Shares`
-OF_SHARES = {
-    "base_rate": lambda shares: (shares[0] + shares[1]) / sum(shares),
-    "pass_given_aligned": lambda shares: shares[0] / (shares[0] + shares[1]),
-    "pass_given_misaligned": lambda shares: shares[2] / (shares[2] + shares[3]),
-    "likelihood_ratio": ln_likelihood_ratio,
-    "posterior_odds": ln_odds,
-}
 
 
 def quantities(shares: Shares) -> dict[str, Float[np.ndarray, "..."]]:

@@ -1,0 +1,125 @@
+"""A lane by itself: its step against a recursion by hand and against differences, and a block of such lanes."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lab.tasks import Race, Scratchpad
+from lab.tasks.settings import Settings
+from lab.training.population import State, Trainer, init, optimizer, scale_parts, step
+from tests.task_inputs import lane
+
+
+def test_programs_that_differ_in_the_numbers_of_an_array_are_not_the_same():
+    """Also where JAX takes the array for an input, as it will one day by itself."""
+    code = (
+        "import jax, jax.numpy as jnp\n"
+        "from lab.training.population import compiled\n"
+        "def times(number):\n"
+        "    array = jnp.full(40, number)\n"
+        "    return compiled(jax.jit(lambda x: x * array.sum(), keep_unused=True).lower(1.0), jax.devices()[:1])\n"
+        "print(*(float(times(number)(2.0)) for number in (1.0, 2.0)))"
+    )
+    for setting in "01":
+        environment = {**os.environ, "JAX_USE_SIMPLIFIED_JAXPR_CONSTANTS": setting}
+        assert subprocess.check_output([sys.executable, "-c", code], env=environment, text=True) == "80.0 160.0\n"
+
+
+def test_training_can_be_differentiated_and_agrees_with_differences():
+    """d alignment / d weight through 100 scanned steps of `race`, against central differences in float64."""
+    with jax.enable_x64(True):
+        task = Race()
+        own = jax.tree.map(lambda value: jnp.asarray(value, jnp.float64), lane(task))
+        state = State(
+            *jax.tree.map(lambda leaf: leaf.astype(jnp.float64), init(task, task.training, jnp.uint32(1), own))
+        )
+        seed_key = jax.random.key(0)
+
+        def outcome(weight):
+            row = own._replace(weights=own.weights.at[1].set(weight))
+
+            def body(carry, index):
+                return step(task, task.training, 100.0, seed_key, row, index, carry), None
+
+            end, _ = jax.lax.scan(body, state, jnp.arange(100))
+            return task.measure(end.params, dict(zip(task.knobs, row.world_knobs, strict=True)))["alignment"]
+
+        outcome = jax.jit(outcome)
+        slope = jax.grad(outcome)(0.5)
+        difference = (outcome(0.5 + 1e-5) - outcome(0.5 - 1e-5)) / 2e-5
+        assert abs(float(difference)) > 1e-3
+        assert float(slope) == pytest.approx(float(difference), rel=1e-6)
+
+
+def test_adam_follows_its_published_recursion():
+    """Kingma and Ba 2015, algorithm 1, by hand in float64 over three steps, with the cosine decay of the rate."""
+    task = Race()
+    training = dataclasses.replace(task.training, optimizer="adam", momentum=0.9)
+    own = lane(task)._replace(final_learning_rate=np.float32(0.5))
+    state = init(task, training, jnp.uint32(2), own)
+    p = np.asarray(state.params["params"]["p"], float)
+    m = v = np.zeros(3)
+    for index in range(3):
+        state = step(task, training, jnp.float32(3), jax.random.key(0), own, jnp.int32(index), state)
+        strength = p**3
+        r = 1 - strength[0] - strength[1]
+        gradient = np.array([-(p[0] ** 2) * r, -(p[1] ** 2) * r, 0.0])
+        m, v = 0.9 * m + 0.1 * gradient, 0.99 * v + 0.01 * gradient**2
+        rate = 0.02 * (0.5 + 0.5 * (1 + np.cos(np.pi * index / 3)) / 2)
+        p = p - rate * (m / (1 - 0.9 ** (index + 1))) / (np.sqrt(v / (1 - 0.99 ** (index + 1))) + 1e-8)
+    assert np.asarray(state.params["params"]["p"]) == pytest.approx(p, rel=1e-5)
+
+
+def test_every_lane_trains_by_its_own_settings():
+    """A block that mixes weights gives each lane what a uniform block gives it."""
+    task, width = Scratchpad(width=8), 4
+    trainer = Trainer(task, task.training, width, jax.devices()[:1])
+    rows = [lane(task)._replace(learning_rate=np.float32(0.015)) for _ in range(width)]
+    rows = [
+        row._replace(weights=row.weights + np.float32(index) * np.eye(len(task.terms), dtype=np.float32)[1])
+        for index, row in enumerate(rows)
+    ]
+    seeds = np.arange(width, dtype=np.uint32)
+
+    def train(settings):
+        state = trainer.init(seeds, settings)
+        return np.asarray(trainer.train(seeds, jax.tree.map(lambda leaf: leaf[:, None], settings), state, [0, 20])[1])
+
+    mixed = train(Settings(*map(np.stack, zip(*rows, strict=True))))
+    for index, row in enumerate(rows):
+        uniform = train(Settings(*(np.stack([value] * width) for value in row)))
+        assert np.array_equal(mixed[index], uniform[index])
+    assert trainer.traces == 1
+
+
+def test_momentum_follows_its_recursion():
+    """Slope 1 and rate .1: m = 1, then .9 + 1; each update is -.1 m."""
+    transform = optimizer("sgd", 0.1, 0.9)
+    state = transform.init(jnp.zeros(1))
+    for expected in (-0.1, -0.19, -0.271):
+        update, state = transform.update(jnp.ones(1), state)
+        assert float(update[0]) == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(ValueError, match="unknown optimizer 'lion'"):
+        optimizer("lion", 0.1, 0.9)
+
+
+def test_factors_go_to_parts_in_the_order_of_their_names():
+    updates = {"b": jnp.full(2, 3.0), "a": {"kernel": jnp.full(1, 2.0)}}
+    scaled = scale_parts(updates, jnp.array([0.5, 2.0]))
+    assert scaled["a"]["kernel"].tolist() == [1]
+    assert scaled["b"].tolist() == [6, 6]
+    assert scale_parts(updates, jnp.float32(2))["b"].tolist() == [6, 6]  # one factor for all
+    assert scale_parts(jnp.full(2, 3.0), jnp.array([0.5])).tolist() == [1.5, 1.5]  # a model in one part
+
+
+def test_a_program_that_takes_more_memory_than_there_is_does_not_start():
+    task = Race()
+    trainer = Trainer(task, task.training, 2, jax.devices()[:1], memory=0)
+    with pytest.raises(MemoryError, match=r"0\.0 GiB needed, 0\.0 GiB there"):
+        trainer.init(np.arange(2, dtype=np.uint32), lane(task))
