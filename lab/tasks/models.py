@@ -26,7 +26,7 @@ def usable(
     """Return a hidden layer whose units from a number on are 0; all of them count without a number."""
     if units is None:
         return hidden
-    counts = (jnp.arange(hidden.shape[-1]) < units).astype(jnp.float32)
+    counts = (jnp.arange(hidden.shape[-1], dtype=jnp.float32) < units).astype(jnp.float32)
     return hidden * counts.reshape((1,) * (hidden.ndim - 1) + (-1,))
 
 
