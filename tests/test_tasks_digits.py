@@ -188,7 +188,7 @@ def brute_force(task, params, knobs, progress):
 
 
 @pytest.mark.parametrize(("model", "context_bits"), [("mlp", 2), ("deep", 1), ("conv", 1)])
-def test_losses_and_scores_are_the_sums_over_images_colours_and_contexts(model, context_bits):
+def test_losses_and_scores_are_the_sums_over_images_colours_and_contexts(model, context_bits, strict_dtypes):
     task = Digits(model=model, width=5, context_bits=context_bits, batch=0)
     knobs = knobs_of(
         task,

@@ -125,7 +125,7 @@ def brute_force(task, params, k, progress):
 
 
 @pytest.mark.parametrize(("size", "context_bits", "progress"), [(3, 2, 0.5), (4, 1, 0.4)])
-def test_losses_and_scores_are_what_walks_followed_one_by_one_give(size, context_bits, progress):
+def test_losses_and_scores_are_what_walks_followed_one_by_one_give(size, context_bits, progress, strict_dtypes):
     task = Gridworld(size=size, width=5, context_bits=context_bits)
     knobs = knobs_of(
         task,
