@@ -143,7 +143,7 @@ class Reader(nn.Module):
         init = scaled_normal(self.scale)
         if self.channels:
             convolved = nn.relu(nn.Conv(self.channels, (3, 3), kernel_init=init)(pixels.reshape(-1, 8, 8, 1)))
-            pixels = nn.avg_pool(convolved, (2, 2), (2, 2)).reshape(len(pixels), -1)
+            pixels = jnp.mean(convolved.reshape(-1, 4, 2, 4, 2, self.channels), axis=(2, 4)).reshape(len(pixels), -1)
         inputs = pixels.shape[1] + 1 + bits.shape[1]
         # three products for one layer, whose weights start alike whatever they multiply
         first = functools.partial(
