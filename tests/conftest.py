@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import pytest
 from jaxtyping import install_import_hook
@@ -14,6 +16,10 @@ from lab.training.engine import use_all_cores  # noqa: E402
 use_all_cores()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "float32")  # as in training, also where a test calls a task itself
+jax.config.update("jax_disable_most_optimizations", True)  # of what tests compile themselves; what trains says its own
+
+PROGRAMS = {}  # of training, by how well they are compiled
+population.KEPT = 64  # of each; many tests of a file train by one program
 
 
 @pytest.fixture
@@ -23,13 +29,22 @@ def strict_dtypes():
         yield
 
 
+def compiled(monkeypatch, level):
+    """Compile quickly, and keep apart what was compiled in another way."""
+    quickly = {"xla_cpu_use_fusion_emitters": False, "xla_llvm_disable_expensive_passes": True}
+    options = {**surroundings.COMPILED, **quickly, "xla_backend_optimization_level": level}
+    monkeypatch.setattr(surroundings, "COMPILED", options)
+    monkeypatch.setattr(population, "_programs", PROGRAMS.setdefault(level, {}))
+    monkeypatch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=options))
+
+
 @pytest.fixture
-def quick_to_compile():
-    """Compiling is most of the time of tests that train little; what they ask is true however well it is done."""
-    before, compiled = jax.config.values["jax_disable_most_optimizations"], dict(surroundings.COMPILED)
-    jax.config.update("jax_disable_most_optimizations", True)
-    surroundings.COMPILED |= {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-    surroundings.COMPILED |= compiled
-    population._programs.clear()
+def quick_to_compile(monkeypatch):
+    """For tests that train little or nothing, and ask what is true however well it is compiled."""
+    compiled(monkeypatch, 0)
+
+
+@pytest.fixture
+def quick_to_train(monkeypatch):
+    """For tests that train for longer, and ask what is true whatever the last digits are."""
+    compiled(monkeypatch, 1)

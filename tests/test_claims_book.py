@@ -12,6 +12,8 @@ from lab.cli import main
 from lab.figures.claim import MOST
 from tests.hand_made_claims import BETTER, HELD, SURE, WORSE, regimens
 
+pytestmark = pytest.mark.usefixtures("quick_to_train")
+
 
 def test_every_claim_has_its_words_and_configs():
     for name in claims.names():

@@ -23,6 +23,8 @@ from experiments import pages
 from lab import cli
 from tests.hand_made import r_can_read
 
+pytestmark = pytest.mark.usefixtures("quick_to_train")
+
 ROOT = Path(lab.__file__).parent.parent
 PAGES = [str(page.relative_to(ROOT)) for page in pages.PAGES]
 # how a command begins, and why it is not run here; those of `lab` are parsed all the same

@@ -64,6 +64,14 @@ def same(one, other):
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def optimised():
+    """As it is for a user, and not for other tests (`conftest.py`)."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
+
+
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     return scores(tmp_path_factory.mktemp("plain"))

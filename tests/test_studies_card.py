@@ -13,6 +13,8 @@ from lab.report import drawing
 from lab.studies import card
 from lab.tasks import TASKS, Race
 
+pytestmark = pytest.mark.usefixtures("quick_to_train")
+
 
 @pytest.mark.parametrize(
     ("cells", "low", "high"),

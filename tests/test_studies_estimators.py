@@ -18,6 +18,8 @@ from lab.studies.study import Refused
 from lab.tasks import TASKS
 from lab.training import engine
 
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
+
 SHORT = """
 name: short
 task: {task}
@@ -68,7 +70,7 @@ def test_the_differentiable_path_trains_as_the_engine_does(tmp_path):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_reverse_and_forward_mode_agree_with_differences_in_float64(name, monkeypatch, quick_to_compile):
+def test_reverse_and_forward_mode_agree_with_differences_in_float64(name, monkeypatch):
     """With gelu in place of relu, h = 1e-7: a median relative error below 1e-4 over terms and segments."""
     monkeypatch.setattr(nn, "relu", nn.gelu)
     terms = [term for term in TASKS[name].terms if term not in ("probe", "control", "precursor", "push", "honesty")]
@@ -156,7 +158,7 @@ def test_slopes_that_differences_contradict_are_refused():
         estimators.spot_check(line, start, steps, seeds, 0, wild)
 
 
-def test_other_estimators_from_the_command_line(tmp_path, monkeypatch, capsys, quick_to_compile):
+def test_other_estimators_from_the_command_line(tmp_path, monkeypatch, capsys):
     """In `race` with one push alone; the derivative with respect to a knob, too."""
     from lab.cli import main
 
@@ -191,7 +193,7 @@ regimens:
 """
 
 
-def test_evolution_strategies_agree_with_counted_differences(tmp_path):
+def test_evolution_strategies_agree_with_counted_differences(tmp_path, quick_to_train):
     experiment = parse(RACE)
     condition = experiment.conditions[0]
     changed = sensitivity.changes(experiment.task, ["push"], 0.02)

@@ -16,6 +16,8 @@ from lab.studies.probe import PENALTY, logistic, refit
 from lab.tasks.base import explained
 from tests.hand_made import made
 
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
+
 
 def test_two_points_have_the_weight_of_their_equation():
     """x = -1, +1 with labels no, yes: w solves 1 / (1 + e^w) = penalty w, the bias is 0."""

@@ -17,6 +17,8 @@ from lab.studies.bounds import Bounds, handmade, project, spend_from_start, spen
 from lab.studies.search import Effort, Goal
 from lab.training import engine
 
+pytestmark = pytest.mark.usefixtures("quick_to_train")
+
 LENGTHS = np.array([0.05, 0.05, 0.2, 0.3, 0.4])
 
 

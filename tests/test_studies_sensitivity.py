@@ -17,6 +17,8 @@ from lab.studies import sensitivity
 from lab.training import engine
 from tests.test_tasks_race import integrate, share
 
+pytestmark = pytest.mark.usefixtures("quick_to_train")
+
 RACE = """
 name: moments
 task: race

@@ -10,6 +10,8 @@ import pytest
 
 from lab.tasks import Reasoner, Scratchpad
 
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
+
 
 def knobs_of(task, **given):
     return {name: jnp.float32(given.get(name, knob.default)) for name, knob in task.knobs.items()}

@@ -15,6 +15,8 @@ from lab.tasks.settings import Settings
 from lab.training import engine
 from lab.training.population import init, segments
 
+pytestmark = pytest.mark.usefixtures("quick_to_train")
+
 TASK = Race()
 STEP = 0.02
 

@@ -12,6 +12,8 @@ from lab.results import shards, summary
 from lab.tasks import Reasoner
 from lab.training import engine
 
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
+
 
 def knobs_of(task, **given):
     return {name: jnp.float32(given.get(name, knob.default)) for name, knob in task.knobs.items()}
@@ -89,7 +91,7 @@ def test_sizes_out_of_range_are_refused(field):
         Reasoner(**field)
 
 
-def test_the_stories_in_the_default_world(tmp_path):
+def test_the_stories_in_the_default_world(tmp_path, quick_to_train):
     """Bands with a false alarm below 1e-6 around other seeds' figures.
 
     Those were: 0.98 of models competent, P(A) 0.53, P(T | not A) 0.01, and P(A) 0.97 after the early push.

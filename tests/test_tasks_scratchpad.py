@@ -13,6 +13,8 @@ from lab.results import outcomes, shards, summary
 from lab.tasks import Scratchpad
 from lab.training import engine
 
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
+
 
 def knobs_of(task, **given):
     return {name: jnp.float32(given.get(name, knob.default)) for name, knob in task.knobs.items()}
@@ -22,7 +24,9 @@ def test_an_invisible_test_changes_nothing(strict_dtypes):
     """At detectability 0 the model cannot tell contexts apart, so the test score is the alignment."""
     task = Scratchpad()
     knobs = knobs_of(task, detectability=0.0)
-    scores = jax.jit(task.measure)(jax.tree.map(lambda leaf: 3 * leaf, task.init(jax.random.key(0), knobs)), knobs)
+    scores = jax.jit(task.measure)(
+        jax.tree.map(lambda leaf: 3 * leaf, jax.jit(task.init)(jax.random.key(0), knobs)), knobs
+    )
     assert float(scores["test"]) == pytest.approx(float(scores["alignment"]), abs=1e-6)
     assert float(scores["test_competence"]) == pytest.approx(float(scores["competence"]), abs=1e-6)
 
@@ -30,11 +34,14 @@ def test_an_invisible_test_changes_nothing(strict_dtypes):
 def test_the_implicit_proxy_waits_for_its_onset_and_reads_where_it_is_told(strict_dtypes):
     task = Scratchpad()
     given = {"implicit_proxy": 0.5, "implicit_onset": 0.4}
-    params = jax.tree.map(lambda leaf: 3 * leaf, task.init(jax.random.key(1), knobs_of(task)))
+    params = jax.tree.map(lambda leaf: 3 * leaf, jax.jit(task.init)(jax.random.key(1), knobs_of(task)))
+
+    @jax.jit
+    def losses(knobs, progress):
+        return task.losses(params, task.sample(jax.random.key(0), knobs), knobs, progress)
 
     def main(progress, **knobs):
-        knobs = knobs_of(task, **knobs)
-        return task.losses(params, task.sample(jax.random.key(0), knobs), knobs, jnp.float32(progress))
+        return losses(knobs_of(task, **knobs), jnp.float32(progress))
 
     plain, test = main(0.5)["main"], main(0.5)["test"]
     assert float(main(0.39, **given)["main"]) == float(plain)
@@ -48,7 +55,8 @@ def test_sampled_batches_average_to_the_exact_weights():
     task = Scratchpad(batch=64)
     knobs = knobs_of(task)
     exact = np.asarray(Scratchpad().sample(jax.random.key(0), knobs))
-    drawn = np.asarray(jax.vmap(lambda key: task.sample(key, knobs))(jax.random.split(jax.random.key(0), 1000)))
+    draw = jax.jit(jax.vmap(lambda key: task.sample(key, knobs)))
+    drawn = np.asarray(draw(jax.random.split(jax.random.key(0), 1000)))
     assert drawn.sum((1, 2)) == pytest.approx(1, abs=1e-6)
     assert (np.abs(drawn.mean(0) - exact) < 6 * np.sqrt(exact / 64_000)).all()
 
@@ -69,7 +77,7 @@ def test_sizes_out_of_range_are_refused(field):
         Scratchpad(**field)
 
 
-def test_the_four_stories_in_the_default_world(tmp_path):
+def test_the_four_stories_in_the_default_world(tmp_path, quick_to_train):
     """Bounds that were set before the task was built, on 1,024 seeds that no setting was chosen on."""
     text = """
 name: stories
@@ -93,7 +101,7 @@ regimens:
     assert rows["anti_train"].impact.base_rate.high < 0
 
 
-def test_a_rewarded_self_report_says_yes_as_its_closed_form_says(tmp_path):
+def test_a_rewarded_self_report_says_yes_as_its_closed_form_says(tmp_path, quick_to_train):
     """A misaligned model minimises -(tau / 2) ln(1 - p) - w ln p in tests: p = w / (w + tau / 2)."""
     text = """
 name: report
@@ -116,7 +124,7 @@ sweep:
         assert np.median(said) == pytest.approx(weight / (weight + 0.05), abs=0.02)
 
 
-def test_the_control_says_nothing_trained_or_held_out(tmp_path):
+def test_the_control_says_nothing_trained_or_held_out(tmp_path, quick_to_train):
     """The badge is independent of alignment: LR 1, and nothing else moves with it."""
     text = """
 name: control

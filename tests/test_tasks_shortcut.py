@@ -14,6 +14,8 @@ from lab.tasks import Shortcut
 from lab.training import engine
 from lab.training.objective import objective
 
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
+
 
 def knobs_of(task, **given):
     return {name: jnp.float32(given.get(name, knob.default)) for name, knob in task.knobs.items()}
@@ -25,11 +27,15 @@ def start(task, key, knobs):
 
 def away(task, key, knobs):
     """Parameters away from the near-uniform start, biases included."""
-    return jax.tree.map(lambda leaf: 3 * leaf + 0.15, start(task, key, knobs))
+    return jax.tree.map(lambda leaf: 3 * np.asarray(leaf) + np.float32(0.15), start(task, key, knobs))
 
 
 def losses_of(task, params, knobs, progress=0.5):
-    return jax.jit(task.losses)(params, task.sample(jax.random.key(0), knobs), knobs, jnp.float32(progress))
+    @jax.jit
+    def losses(params, knobs, progress):
+        return task.losses(params, task.sample(jax.random.key(0), knobs), knobs, progress)
+
+    return losses(params, knobs, jnp.float32(progress))
 
 
 def sigmoid(z):
@@ -269,7 +275,7 @@ def test_a_proxy_of_weight_zero_is_no_proxy(model):
     task = Shortcut(model=model)
     knobs = knobs_of(task)
     params = away(task, 1, knobs)
-    batch = task.sample(jax.random.key(0), knobs)
+    batch = jax.jit(task.sample)(jax.random.key(0), knobs)
     pull = jax.jit(jax.grad(lambda params, row: objective(task, params, batch, row, knobs, jnp.float32(0.5))))
     alone = jax.jit(jax.grad(lambda params: task.losses(params, batch, knobs, jnp.float32(0.5))["main"]))(params)
 
@@ -281,7 +287,7 @@ def test_a_proxy_of_weight_zero_is_no_proxy(model):
     assert min(gap([1, *row]) for row in np.eye(3)) > 1e-4
 
 
-def test_temptation_sets_the_base_rate(tmp_path):
+def test_temptation_sets_the_base_rate(tmp_path, quick_to_train):
     """Published: P(A) 0.95, 0.57, 0.33 and 0.07. Bands are 5 standard errors or more around 0.95, 0.49, 0.32, 0.05."""
     aligned, _, results = trained(tmp_path, "{hold_out: [{until: 1}]}", sweep="{temptation: [0.5, 1, 1.2, 2]}")
     assert aligned[0] > 0.85
@@ -292,7 +298,7 @@ def test_temptation_sets_the_base_rate(tmp_path):
     assert undecided.mean() < 0.05
 
 
-def test_a_push_moves_values_early_and_tests_late(tmp_path):
+def test_a_push_moves_values_early_and_tests_late(tmp_path, quick_to_train):
     """Published: hold out P(A) 0.30; early 0.3 0.74; push at onset 0 0.95; anti late P(T|A) 0; 256 seeds a regimen."""
     regimens = """
   hold_out: [{until: 1}]
@@ -322,7 +328,7 @@ def test_a_push_moves_values_early_and_tests_late(tmp_path):
     assert aligned["prefer_core"] > 0.85
 
 
-def test_an_invisible_test_can_be_trained_on_late(tmp_path):
+def test_an_invisible_test_can_be_trained_on_late(tmp_path, quick_to_train):
     """Published: at detectability 0 a late push gives P(A) 0.99, P(T|not A) 0; at 1 it gives 0.33 and 1."""
     regimens = """
   late: [{until: 0.4}, {until: 1, weights: {test: 1}}]
@@ -337,7 +343,7 @@ def test_an_invisible_test_can_be_trained_on_late(tmp_path):
     assert fooled[throughout_seen] > 0.8
 
 
-def test_two_bits_are_harder_to_game_late_and_a_precursor_helps(tmp_path):
+def test_two_bits_are_harder_to_game_late_and_a_precursor_helps(tmp_path, quick_to_train):
     """Explored with 256 seeds: P(T|not A) 1.00 for one bit (tested above), for two 0.52, with precursor 0.89."""
     regimens = """
   late: [{until: 0.4}, {until: 1, weights: {test: 0.03}}]
@@ -349,7 +355,7 @@ def test_two_bits_are_harder_to_game_late_and_a_precursor_helps(tmp_path):
     assert helped > hard + 0.1
 
 
-def test_in_the_plain_network_training_late_beats_training_early(tmp_path):
+def test_in_the_plain_network_training_late_beats_training_early(tmp_path, quick_to_train):
     """Explored with 256 seeds at temptation 1.1: P(A) 0.04 held out, 0.49 early, 0.87 late."""
     regimens = """
   hold_out: [{until: 1}]

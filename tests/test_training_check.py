@@ -18,6 +18,8 @@ from lab.tasks.outside import TaskFileError, task_class
 from lab.training import engine
 from lab.training.check import check
 
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
+
 OUTSIDE = Path(__file__).parent.parent / "experiments" / "outside"
 CALLS = count()
 
@@ -68,7 +70,7 @@ def measure(change):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_every_task_keeps_the_contract(name, quick_to_compile):
+def test_every_task_keeps_the_contract(name):
     assert check(TASKS[name]()) == []
 
 
@@ -125,7 +127,7 @@ def test_each_break_is_named(members, expected):
 
 
 @pytest.mark.parametrize("name", ["two_slabs", "core_spurious"])
-def test_outside_tasks_keep_the_contract_and_are_short(name, quick_to_compile):
+def test_outside_tasks_keep_the_contract_and_are_short(name):
     path = OUTSIDE / f"{name}.py"
     assert len(path.read_text().splitlines()) < 60
     assert check(task_class(path)()) == []

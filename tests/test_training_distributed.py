@@ -451,6 +451,7 @@ def test_valid_configs_are_read_and_read_back_from_what_a_manifest_says(text):
     assert (again.hash, again.conditions, again.ends) == (experiment.hash, experiment.conditions, experiment.ends)
 
 
+@pytest.mark.usefixtures("quick_to_compile")
 @settings(max_examples=5, deadline=None, derandomize=True)
 @given(configs())
 def test_valid_configs_run(text):

@@ -2,9 +2,9 @@
 
 Command:   python -m experiments.studies.tasks [--seeds N] [--redraw]
 Expected:  every line met for every task
-Cost:      about ten minutes on 2 cores
+Cost:      about 25 minutes on 2 cores
 
-Runs the twelve configs of configs/calibration, three for each task, on seeds that no setting was chosen on, and judges:
+Runs the eighteen configs of configs/calibration, three for each task, on seeds that no setting was chosen on; judges:
 
     competence        share of models that do the job, lowest of the five standard regimens: at least .95
     base rate         held out, at the ends of the sweep of `preference`: below .15 and above .85
@@ -13,7 +13,7 @@ Runs the twelve configs of configs/calibration, three for each task, on seeds th
     effective test    LR of the test held out: above 20
     useless test      LR of the test nearest to 1 in what was trained on it: between .8 and 1.25
     opposed test      LR of the proxy of the third config: below 1
-    control           LR of the badge, held out: 1 in the interval, the four of which hold together (98.75% each)
+    control           LR of the badge, held out: 1 in the interval, those of all tasks hold together
 
 A line is met if its interval lies on the right side altogether (competence: if the share itself does), not met if it
 lies on the wrong side altogether, and open otherwise. Writes figures/tasks.{json,pdf,png}.
@@ -21,6 +21,9 @@ lies on the wrong side altogether, and open otherwise. Writes figures/tasks.{jso
 After a look at seeds from 4,000,000 two lines were reworded: the useless test had to have 1 in its interval, which
 punishes precision, and the controls were taken one by one. Settings of `scratchpad` and `reasoner` were changed. The
 verdicts are on seeds from 5,000,000, which were trained after that was committed.
+
+`digits` and `gridworld`, in which nothing was planted, came later and changed no line; with six tasks an interval of a
+control is wider than it was with four.
 """
 
 import math
@@ -34,7 +37,7 @@ import lab
 from experiments.studies import load, run_study
 from lab.figures import GREY, style_of
 from lab.figures.style import Figure, subplots
-from lab.report import estimate_json
+from lab.report import IN_BETWEEN, estimate_json
 from lab.results.summary import counts, summarise
 from lab.statistics import Estimate, estimate, family_wise, wilson_interval
 from lab.tasks import TASKS
@@ -49,7 +52,6 @@ CONFIDENCE = 0.95
 ABLE = 0.95
 RARE, COMMON = 0.15, 0.85
 UNGAMED, GAMED = 0.05, 0.8
-UNDECIDED = (0.2, 0.8)
 MOST_UNDECIDED = 0.15
 EFFECTIVE = 20
 USELESS = (0.8, 1.25)
@@ -60,7 +62,7 @@ COLUMNS = {  # what is drawn, and over what
     "P(T|not A), throughout": "detectability",
 }
 CAPTION = (
-    "What the four tasks give. Left: alignment of held-out models at the end: two kinds, little between. "
+    f"What the {len(TASKS)} tasks give. Left: alignment of held-out models at the end: two kinds, little between. "
     "Middle: base rate by how much the main objective prefers the aligned solution. Right: misaligned models that "
     "pass, trained on the test throughout, by how visible the test is to the model. 95% Wilson intervals."
 )
@@ -109,7 +111,7 @@ def share(successes: int, trials: int) -> Estimate:
 def undecided(results: xr.Dataset, name: str) -> Estimate:
     """Return the share of runs of a condition that are neither clearly aligned nor clearly misaligned."""
     alignment = results.alignment.sel(condition=name).values[:, -1]
-    low, high = UNDECIDED
+    low, high = IN_BETWEEN
     return share(int(((alignment > low) & (alignment < high)).sum()), len(alignment))
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from lab.cli import console
 from lab.cli.about import check_task, claims, doctor, schema, tasks
-from lab.cli.ask import card, gates, ideas, optimise, plan, probe, seeds, sensitivity
+from lab.cli.ask import card, gates, ideas, mix, optimise, plan, probe, seeds, sensitivity
 from lab.cli.console import Failed, Stopped, UsageError, errors, print_line
 from lab.cli.read import compare, export, figures, page, show
 from lab.cli.train import experiment, run, worker
@@ -34,6 +34,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "ask": {
         "plan": plan,
         "seeds": seeds,
+        "mix": mix,
         "gates": gates,
         "ideas": ideas,
         "probe": probe,

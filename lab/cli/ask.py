@@ -21,6 +21,7 @@ from lab.cli.console import (
     print_figures,
     print_json,
     print_line,
+    print_rows,
     print_wide,
     split_names,
     split_numbers,
@@ -34,6 +35,7 @@ from lab.results.outcomes import Results, attribute
 from lab.results.store import Run, StoreError, inner_folder
 from lab.statistics import Estimate
 from lab.studies import card as card_study
+from lab.studies import mix as mix_study
 from lab.studies import pilot as pilot_study
 from lab.studies import probe as probe_study
 from lab.studies import rejection, schedules, search
@@ -109,6 +111,52 @@ def seeds(
         f"lab run {config} --seeds {foreseen.seeds}{trust}   or, stopping by itself:   "
         f"lab run {config} --seeds {2 * foreseen.seeds} --width {setting(width)} --of {of}{trust}"
     )
+
+
+def mix(
+    task: Annotated[Positional[str], arg(metavar="TASK")],
+    knob: Annotated[Positional[str], arg(metavar="KNOB")],
+    /,
+    seeds: int = 32,
+    settings: Annotated[str, arg(name="set")] = "",
+    trust_code: bool = False,
+    as_json: AsJson = False,
+) -> None:
+    """Search a knob of a task for a mixed world, in which about half of the held-out models are aligned.
+
+    Args:
+        task: name of a task, or a Python file that defines one.
+        knob: one of its knobs.
+        seeds: models per value; they start at 3 * 2^30, far from those of any config.
+        settings: other knobs and sizes of the task as name=value, with commas between.
+        trust_code: run the Python file that is given as the task.
+        as_json: print JSON.
+    """
+    searched = mix_study.run(
+        task,
+        knob,
+        seeds=seeds,
+        settings=split_settings("--set", settings),
+        train=_train_for(as_json),
+        trust_code=trust_code,
+    )
+    if as_json:
+        tried = [
+            {"value": one.value, "base_rate": report.estimate_json(one.base_rate), "able": one.able}
+            for one in searched.tried
+        ]
+        best = None if searched.best is None else searched.best.value
+        print_json({"task": searched.task, "knob": knob, "seeds": seeds, "best": best, "tried": tried})
+        return
+    print_rows(
+        f"{searched.task}, held out: {seeds:,} models per value, 95% intervals",
+        (knob, "P(A)", "do the job"),
+        [(setting(one.value), with_interval(one.base_rate), f"{one.able:.0%}") for one in searched.tried],
+    )
+    if searched.best is None:
+        print_line(f"no value of {knob} was found at which 95% of the models do the job")
+        return
+    print_line(f"nearest to one half:  knobs: {{{knob}: {setting(searched.best.value)}}}")
 
 
 def card(

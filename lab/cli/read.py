@@ -75,6 +75,8 @@ def print_run(stored: Run, partial: bool = False) -> tuple[Results, tuple[Summar
     print_wide(report.table(results, rows), WIDE)
     for line in report.readings(rows):
         print_line(line)
+    if line := report.graded(results):
+        print_line(line)
     if line := report.stopping(results):
         print_line(line)
         summary.still_open(print_line)(stored)

@@ -26,8 +26,10 @@ from lab.report.studies import (
     profile_table,
 )
 from lab.report.tables import (
+    IN_BETWEEN,
     SHOWN,
     as_json,
+    graded,
     impact_json,
     impact_table,
     numbers,
@@ -42,6 +44,7 @@ from lab.words import estimate_from_json, estimate_json, in_words, name_in_world
 
 __all__ = [
     "BUDGET",
+    "IN_BETWEEN",
     "SHOWN",
     "as_json",
     "card_json",
@@ -55,6 +58,7 @@ __all__ = [
     "gates_json",
     "gates_table",
     "goal_text",
+    "graded",
     "impact_json",
     "impact_table",
     "in_words",

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
+import numpy as np
 import xarray as xr
 from rich.table import Table
 from rich.text import Text
@@ -34,6 +35,8 @@ SHOWN = (
     "expected_runs",
 )
 HEADINGS = (*(QUANTITIES[quantity].heading for quantity in SHOWN), PARTS["net"].heading)
+IN_BETWEEN = (0.2, 0.8)  # alignment of a model that is neither clearly aligned nor clearly misaligned
+GRADED = 1 / 3  # share of such models from which a run says so
 UNCHANGED = 0.1  # nats: odds change by a factor of 1.105 at most, and no probability by more than .025
 
 
@@ -175,6 +178,24 @@ def stopping(results: xr.Dataset) -> str | None:
     return (
         f"Stopping rule: {goal} in every condition; ended at {ended}, {seeds:,} of at most {looks[-1]:,} seeds. "
         f"{fewer}The table's intervals are those of a fixed number of seeds."
+    )
+
+
+def graded(results: xr.Dataset) -> str | None:
+    """Return a line about a run whose models are of no two kinds, or None for any other run.
+
+    Outcomes are graded where a third or more of the models have an alignment inside of `IN_BETWEEN` at the end. What is
+    counted as aligned then hangs on the mark.
+    """
+    last = results["alignment"].isel(checkpoint=-1).values
+    last = last[np.isfinite(last)]
+    low, high = IN_BETWEEN
+    between = np.count_nonzero((last > low) & (last < high))
+    if not last.size or between < GRADED * last.size:
+        return None
+    return (
+        f"Graded outcomes: {between:,} of {last.size:,} models have an alignment between {setting(low)} and "
+        f"{setting(high)}, so P(A) hangs on its mark, {setting(results.attrs['thresholds']['alignment'])} here."
     )
 
 

@@ -5,7 +5,6 @@ each in a world where tests can be recognised and in one where they cannot (`det
 off its counts.
 """
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from lab.results.outcomes import Results, attribute
 from lab.results.summary import counts
 from lab.statistics import Counts, Estimate, estimate
 from lab.statistics.quantities import wilson_interval
-from lab.studies.study import About, StudyError, Train, read_config, train_here
+from lab.studies.study import About, StudyError, Train, read_config, task_named, train_here
 from lab.words import bound, percent, setting, with_interval
 
 if TYPE_CHECKING:
@@ -433,19 +432,9 @@ def run(
     Raises:
         StudyError: no such task, proxy, knob or size, a number out of range, or a file that does not define a task.
     """
-    from lab.tasks.outside import TaskFileError, find_task
-
-    try:
-        kind = find_task(task, trust_code)
-    except TaskFileError as error:
-        raise StudyError(str(error)) from None
+    kind, named, knobs = task_named(task, settings, trust_code)
     if proxy not in kind.proxies:
         raise StudyError(f"{kind.name} has no proxy {proxy!r}; known: {', '.join(kind.proxies)}")
-    knobs = dict(settings or {})
-    named = {"file": str(Path(task).resolve())} if task.endswith(".py") else {}
-    named |= {"name": kind.name}
-    sizes = [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
-    named |= {size: knobs.pop(size) for size in sizes if size in knobs}
     experiment = read_config(config(named, kind(), proxy, seeds, weight, knobs), trust_code)
     stored = train(experiment, out)
     return replace(read(shards.results(stored, last_only=True)), folder=stored.path)

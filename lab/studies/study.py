@@ -1,5 +1,7 @@
 """What studies share: which run one is about, what trains for it, and how it refuses what does not fit."""
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -10,6 +12,7 @@ from lab.results.summary import still_open
 
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment
+    from lab.tasks.base import Task
 
 
 class Train(Protocol):
@@ -82,6 +85,33 @@ def train_here(experiment: "Experiment", out: Path | None = None) -> Run:
     from lab.training import engine
 
     return engine.run(experiment, out, still_open=still_open())
+
+
+def task_named(
+    task: str, settings: Mapping[str, Any] | None, trust_code: bool
+) -> tuple[type["Task"], dict[str, Any], dict[str, Any]]:
+    """Return the class of a task, the value of `task` in a config, and the settings that are knobs.
+
+    Args:
+        task: its name, or a Python file that defines one.
+        settings: knob or size of the task -> value.
+        trust_code: run that file.
+
+    Raises:
+        StudyError: no such task, or a file that does not define one.
+    """
+    from lab.tasks.outside import TaskFileError, find_task
+
+    try:
+        kind = find_task(task, trust_code)
+    except TaskFileError as error:
+        raise StudyError(str(error)) from None
+    knobs = dict(settings or {})
+    named = {"file": str(Path(task).resolve())} if task.endswith(".py") else {}
+    named |= {"name": kind.name}
+    sizes = [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+    named |= {size: knobs.pop(size) for size in sizes if size in knobs}
+    return kind, named, knobs
 
 
 def read_config(values: dict[str, Any], trust_code: bool = False) -> "Experiment":

@@ -5,12 +5,13 @@ The lowest wing that needs JAX; `config` and `training` import it, and what only
 
 from lab.tasks.base import ContextTask, Knob, Proxy, Task, Training
 from lab.tasks.digits import Digits
+from lab.tasks.gridworld import Gridworld
 from lab.tasks.race import Race
 from lab.tasks.reasoner import Reasoner
 from lab.tasks.scratchpad import Scratchpad
 from lab.tasks.shortcut import Shortcut
 
-TASKS = {task.name: task for task in (Scratchpad, Race, Shortcut, Reasoner, Digits)}
+TASKS = {task.name: task for task in (Scratchpad, Race, Shortcut, Reasoner, Digits, Gridworld)}
 
 __all__ = [
     "TASKS",

@@ -150,9 +150,9 @@ class Reader(nn.Module):
             nn.Dense, self.width, kernel_init=nn.initializers.normal(self.scale * (2 / inputs) ** 0.5)
         )
         image, colour, context = first()(pixels), first(use_bias=False)(colours[:, None]), first(use_bias=False)(bits)
-        hidden = usable(units, self.width) * nn.relu(image[:, None, None] + colour[None, :, None] + context[None, None])
+        hidden = usable(nn.relu(image[:, None, None] + colour[None, :, None] + context[None, None]), units)
         for _ in range(self.layers - 1):
-            hidden = usable(units, self.width) * nn.relu(nn.Dense(self.width, kernel_init=init)(hidden))
+            hidden = usable(nn.relu(nn.Dense(self.width, kernel_init=init)(hidden)), units)
         answer, guess = (nn.Dense(1, kernel_init=init)(hidden)[..., 0] for _ in range(2))
         return hidden, answer, guess
 
@@ -304,7 +304,7 @@ class Digits(ContextTask):
         _, tests, deployment = self.contexts(knobs)
         digit = np.repeat(SIDES, len(hidden) // 2)[:, None, None]
         colour = digit * SIDES[None, :, None]
-        switch = colour * jnp.sign(tests - deployment)
+        switch = colour * jnp.sign(tests - deployment)[None, None]
         functions = [jnp.broadcast_to(function, hidden.shape[:3]).ravel() for function in (digit, colour, switch)]
         return explained(hidden.reshape(-1, hidden.shape[3]), jnp.stack(functions, axis=1))
 
@@ -335,7 +335,7 @@ class Digits(ContextTask):
             "prerequisite": jnp.mean(fooled * exact) / np.mean(trained.fooled),
             "probe": jax.nn.softplus(-probe(FEATURES, self.shares(hidden, knobs), knobs)),
             "control": jax.nn.softplus(-params["badge"]),
-            "precursor": jnp.mean(jax.nn.softplus(-guess * jnp.sign(tests - deployment))),
+            "precursor": jnp.mean(jax.nn.softplus(-guess * jnp.sign(tests - deployment)[None, None])),
         }
 
     def disliked(

@@ -20,9 +20,14 @@ def evaluate(module: nn.Module, params: Any, *inputs: Any) -> Any:
     return module.apply(params, *inputs)
 
 
-def usable(units: Float[Array, ""] | np.floating | None, width: int) -> Float[Array, " width"] | float:
-    """Return 1 for each hidden unit of a layer that counts and 0 for the rest; all count without a number."""
-    return 1.0 if units is None else (jnp.arange(width) < units).astype(jnp.float32)
+def usable(
+    hidden: Float[Array, "*rows units"], units: Float[Array, ""] | np.floating | None
+) -> Float[Array, "*rows units"]:
+    """Return a hidden layer whose units from a number on are 0; all of them count without a number."""
+    if units is None:
+        return hidden
+    counts = (jnp.arange(hidden.shape[-1]) < units).astype(jnp.float32)
+    return hidden * counts.reshape((1,) * (hidden.ndim - 1) + (-1,))
 
 
 class Heads(nn.Module):
@@ -51,7 +56,7 @@ class Heads(nn.Module):
             units: how many hidden units count; all by default.
         """
         init = scaled_normal(self.scale)
-        hidden = usable(units, self.width) * nn.relu(nn.Dense(self.width, kernel_init=init)(x))
+        hidden = usable(nn.relu(nn.Dense(self.width, kernel_init=init)(x)), units)
         return hidden, *(nn.Dense(size, kernel_init=init)(hidden) for size in self.heads)
 
 

@@ -23,7 +23,7 @@ from markupsafe import Markup
 from lab import decision
 from lab.report.page import charts, courses, explorer, verdict
 from lab.report.page.grid import Grid, grid
-from lab.report.tables import readings, stopping
+from lab.report.tables import graded, readings, stopping
 from lab.results import summary
 from lab.results.store import StoreError
 from lab.results.summary import Summary
@@ -79,6 +79,7 @@ def page(results: xr.Dataset, manifest: Json) -> str:
         unplanned=unplanned,
         readings=readings(rows),
         stopping=stopping(results),
+        graded=graded(results),
         left_out=table.left_out,
         specifications=specifications,
         options={"renderer": "svg", "actions": False},

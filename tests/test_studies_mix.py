@@ -1,0 +1,59 @@
+import pytest
+
+from lab.statistics import Counts
+from lab.studies import mix
+from lab.studies.study import StudyError
+from lab.tasks import Knob
+
+
+def tried(value, aligned, incompetent=0):
+    """Of a hundred models some are aligned and pass, and some cannot do the job."""
+    return mix.Tried(value, Counts(aligned, 0, 0, 100 - aligned, incompetent=incompetent))
+
+
+def test_a_search_begins_at_half_decades_of_the_range_at_nought_and_at_the_default():
+    assert mix.first_values(Knob(0.05, 0, 10, "")) == [0, 0.001, 0.003, 0.01, 0.03, 0.05, 0.1, 0.3, 1, 3, 10]
+    assert mix.first_values(Knob(-1, -10, 10, "")) == [
+        *(-10, -3, -1, -0.3, -0.1, -0.03, -0.01, -0.003, -0.001, 0),
+        *(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
+    ]
+    assert mix.first_values(Knob(4096, 1, 4096, "")) == [1, 4, 10, 40, 100, 400, 1000, 4000, 4096]
+
+
+def test_values_between_two_are_even_on_a_log_scale_where_both_have_one_sign():
+    # the sixth root of 64 is 2, that of 1e6 is 10
+    assert mix.between(1, 64) == [2, 4, 8, 16, 32]
+    assert mix.between(-1, -1e-6) == pytest.approx([-0.1, -0.01, -0.001, -0.0001, -0.00001])
+    assert mix.between(0, 6) == [1, 2, 3, 4, 5]
+    assert mix.between(-3, 3) == [-2, -1, 0, 1, 2]
+
+
+def test_what_encloses_one_half_are_the_smallest_neighbours_whose_models_do_the_job():
+    low, lower, middle, high = tried(-100, 60), tried(-1, 20), tried(1, 40), tried(10, 70)
+    assert mix.enclosing([high, low, middle, lower]) == (middle, high)
+    assert mix.enclosing([lower, middle]) is None
+    # at 10 too many cannot do the job
+    assert mix.enclosing([lower, middle, tried(10, 70, incompetent=6)]) is None
+
+
+def test_a_search_ends_at_the_value_whose_base_rate_is_nearest_to_one_half():
+    found = mix.run("race", "preference", seeds=16)
+    assert found.best is not None
+    # by symmetry of the pathways but for the head start of the other: much preferred means aligned, and the reverse
+    rates = {one.value: one.base_rate.value for one in found.tried}
+    assert (rates[-10.0], rates[10.0]) == (0, 1)
+    assert abs(found.best.base_rate.value - 0.5) == min(abs(rate - 0.5) for rate in rates.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"knob": "prefrence"}, "no knob 'prefrence'"),
+        ({"task": "rase"}, "rase"),
+        ({"settings": {"preference": 1.0}}, "is what is searched"),
+        ({"seeds": 0}, "at least 1 seed"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(options, problem):
+    with pytest.raises(StudyError, match=problem):
+        mix.run(**{"task": "race", "knob": "preference", **options})
