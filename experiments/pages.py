@@ -7,6 +7,7 @@ block that is named after a run in figures/ is the table of that run.
 """
 
 import functools
+import itertools
 import json
 import math
 import re
@@ -65,7 +66,14 @@ ANSWER = {
         "the start and soon goes against the proxy."
     ),
 }
-TIMING = ("critical_period", "sensitivity", "restart_or_continue")  # claims on when a proxy is trained on
+UNPLANTED = ("digits", "gridworld")  # tasks in which nothing was planted
+UNPLANTED_ABOUT = ("critical_period", "equal_windows")  # claims on timing that are told of them
+TIMING = (
+    "critical_period",
+    "equal_windows",
+    "sensitivity",
+    "restart_or_continue",
+)  # claims on when a proxy is trained on
 TIMING_TASK = "scratchpad"  # whose numbers are told
 # what matplotlib calls the styles of `lab.figures.style`, in words; colours are called as Okabe and Ito called them
 COLOURS = {
@@ -352,6 +360,18 @@ def timing() -> str:
     return "".join(lines) + "   "
 
 
+def unplanted() -> str:
+    """What claims on timing came to in the tasks in which nothing was planted, with the numbers."""
+    rows = {row["name"]: row for row in claims_table()}
+    lines = []
+    for name, task in itertools.product(UNPLANTED_ABOUT, UNPLANTED):
+        judged = rows[name]["tasks"].get(task)
+        if judged is not None:
+            link = f"[`{name}`](figures/claims/{name}.png)"
+            lines.append(f"* {link} in `{task}`, {judged['verdict']}: {judged['why']}.\n")
+    return "".join(lines)
+
+
 def contradictions() -> str:
     """What decided where a task contradicts a claim."""
     lines = [
@@ -480,7 +500,21 @@ MADE: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (
         *(memory, plan, calibration, explore, throughput, sweeps, pages),
-        *(tasks, take_off, trainers, native, scale, bookkeeping, claims, answer, timing, contradictions, fails, robust),
+        *(
+            tasks,
+            take_off,
+            trainers,
+            native,
+            scale,
+            bookkeeping,
+            claims,
+            answer,
+            timing,
+            unplanted,
+            contradictions,
+            fails,
+            robust,
+        ),
         *(derivatives, calibrated, seeds, configs, styles, outcomes),
     )
 }
