@@ -15,11 +15,16 @@ under both, depends (on the schedule of the learning rate) if it is best under o
 undecided.
 """
 
+import math
+
 from lab import claims
 from lab.claims.rules import Stored, Verdict
-from lab.words import number
+from lab.figures.style import BLACK, SKY, WIDTH, Figure, Mark, interval, subplots
+from lab.words import Json, estimate_from_json, estimate_json, number
 
 SCHEDULES = ("falling", "constant")  # in the order of the learning rate at the last step
+MARKS = {"falling": Mark(BLACK, "o"), "constant": Mark(SKY, "P")}
+TITLES = {"base_rate": "P(A)", "pass_given_misaligned": "P(T|not A)"}
 
 
 def judge(stored: Stored) -> Verdict:
@@ -42,3 +47,55 @@ def judge(stored: Stored) -> Verdict:
         ("beaten", "best"): claims.DEPENDS,
     }
     return Verdict(words.get((verdicts[0], verdicts[1]), claims.UNDECIDED), "; ".join(why))
+
+
+def plotted(stored: Stored) -> Json:
+    """Return both rates held out and after a push at each onset, under each schedule."""
+    curves: Json = {}
+    for schedule, final in zip(SCHEDULES, stored.values("final"), strict=True):
+        pushed = {onset: stored.at("push", onset=onset, final=final) for onset in stored.values("onset")}
+        curves[schedule] = {
+            quantity: {
+                "hold_out": estimate_json(stored.rate(stored.at("hold_out", final=final), quantity)),
+                "push": [
+                    {"onset": onset, **estimate_json(stored.rate(name, quantity))} for onset, name in pushed.items()
+                ],
+            }
+            for quantity in TITLES
+        }
+    return curves
+
+
+def draw(data: Json) -> Figure:
+    """A row per task, a column per rate: points by onset, and the rate held out as a line, for each schedule."""
+    tasks = data["tasks"]
+    figure, axes = subplots(
+        len(tasks), len(TITLES), figsize=(WIDTH, 0.5 + 1.2 * len(tasks)), squeeze=False, sharex=True
+    )
+    for panels, (task, counted) in zip(axes, tasks.items(), strict=True):
+        onsets = [point["onset"] for point in counted["plotted"][SCHEDULES[0]]["base_rate"]["push"]]
+        for ax, quantity in zip(panels, TITLES, strict=True):
+            for shift, (schedule, curves) in zip((-0.06, 0.06), counted["plotted"].items(), strict=True):
+                mark, points = MARKS[schedule], curves[quantity]["push"]
+                held_out = estimate_from_json(curves[quantity]["hold_out"])
+                ax.axhline(held_out.value, color=mark.colour, linewidth=0.8, linestyle=":")
+                for place, point in enumerate(points):
+                    estimate = estimate_from_json(point)
+                    if math.isnan(estimate.value):  # no misaligned model is left
+                        text = {"rotation": 90, "ha": "center", "va": "center", "fontsize": "x-small"}
+                        ax.text(place + 3 * shift, 0.5, "none left", color=mark.colour, **text)
+                    else:
+                        interval(ax, place + shift, estimate, mark, (0.0, 1.0), upright=True)
+                ax.plot([], [], mark.marker, color=mark.colour, markersize=mark.size, label=f"{schedule} learning rate")
+            ax.set_xticks(range(len(onsets)), [f"{onset:.0%}" for onset in onsets])
+            ax.set_ylim(-0.05, 1.05)
+        panels[0].set_ylabel(task)
+    for ax, title in zip(axes[0], TITLES.values(), strict=True):
+        ax.set_title(title, loc="left", fontsize="small")
+    for ax in axes[-1]:
+        ax.set_xlabel("the push begins at this share of training")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize="x-small")
+    return figure
+
+
+CAPTION = claims.Caption(marks="Dotted: held out under the same schedule of the learning rate")

@@ -50,7 +50,8 @@ def draw_nets(rows: Sequence[Json], ax: Axes) -> None:
 
 def _row_names(rows: Sequence[Json]) -> list[str]:
     """Return what each row is called: its name, or its regimen and where it lies on the axes that vary among them."""
-    varied = [axis for axis in rows[0]["coordinates"] if len({row["coordinates"].get(axis) for row in rows}) > 1]
+    axes = dict.fromkeys(axis for row in rows for axis in row["coordinates"])  # a baseline lacks those of regimens
+    varied = [axis for axis in axes if len({row["coordinates"].get(axis) for row in rows}) > 1]
     names = []
     for row in rows:
         coordinates = row["coordinates"]
