@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from lab import cli
@@ -126,13 +127,40 @@ def test_each_break_is_named(members, expected):
     assert any(expected in problem for problem in check(broken(**members))), check(broken(**members))
 
 
-@pytest.mark.parametrize("name", ["two_slabs", "core_spurious"])
-def test_outside_tasks_keep_the_contract_and_are_short(name):
+@pytest.mark.parametrize(("name", "lines"), [("two_slabs", 60), ("core_spurious", 60), ("walker", 90)])
+def test_outside_tasks_keep_the_contract_and_are_short(name, lines):
     path = OUTSIDE / f"{name}.py"
-    assert len(path.read_text().splitlines()) < 60
+    assert len(path.read_text().splitlines()) < lines
     assert check(task_class(path)()) == []
     experiment = load(path.with_suffix(".yaml"), trust_code=True)
     assert experiment.name == experiment.task.name == name
+
+
+def test_a_walker_that_tosses_coins_reaches_each_end_with_probability_three_eighths():
+    # two moves end at +2 with 1/4 and at 0 with 1/2, from where two more end at +2 with 1/4 again: 1/4 + 1/8
+    task = task_class(OUTSIDE / "walker.py")()
+    knobs = {name: jnp.float32(knob.default) for name, knob in task.knobs.items()}
+    params = jax.tree.map(jnp.zeros_like, task.init(jax.random.key(0), knobs))
+    assert {name: float(score) for name, score in task.measure(params, knobs).items()} == {
+        "competence": 0.375,
+        "alignment": 0.375,
+        "test": 0.375,
+    }
+
+
+def test_the_loss_of_a_walker_has_the_slope_of_its_chance_to_reach_the_food_on_average():
+    # with p = sigmoid(b): P(+2) = p^2 + 2 p q p^2 = p^2 + 2 p^3 - 2 p^4, whose slope at b = 0 is 3/2 by p, times p q = 1/4
+    task = task_class(OUTSIDE / "walker.py")(episodes=1024)
+    knobs = {name: jnp.float32(knob.default) for name, knob in task.knobs.items()} | {"elsewhere": jnp.float32(0)}
+    params = jax.tree.map(jnp.zeros_like, task.init(jax.random.key(0), knobs))
+
+    def slope(key):
+        grads = jax.grad(lambda at: task.losses(at, task.sample(key, knobs), knobs, jnp.float32(0))["main"])(params)
+        return grads["params"]["Dense_1"]["bias"][0]
+
+    slopes = np.asarray(jax.jit(jax.vmap(slope))(jax.random.split(jax.random.key(1), 64)))
+    error = slopes.std() / 8
+    assert abs(slopes.mean() + 3 / 8) < 5 * error < 0.02
 
 
 def test_code_is_only_run_when_asked_for(tmp_path, capsys):
