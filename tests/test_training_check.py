@@ -149,7 +149,7 @@ def test_a_walker_that_tosses_coins_reaches_each_end_with_probability_three_eigh
 
 
 def test_the_loss_of_a_walker_has_the_slope_of_its_chance_to_reach_the_food_on_average():
-    # with p = sigmoid(b): P(+2) = p^2 + 2 p q p^2 = p^2 + 2 p^3 - 2 p^4, whose slope at b = 0 is 3/2 by p, times p q = 1/4
+    # p = sigmoid(b): P(+2) = p^2 + 2 p q p^2 = p^2 + 2 p^3 - 2 p^4; its slope at b = 0 is 3/2 by p, times p q = 1/4
     task = task_class(OUTSIDE / "walker.py")(episodes=1024)
     knobs = {name: jnp.float32(knob.default) for name, knob in task.knobs.items()} | {"elsewhere": jnp.float32(0)}
     params = jax.tree.map(jnp.zeros_like, task.init(jax.random.key(0), knobs))
