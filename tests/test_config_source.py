@@ -69,6 +69,11 @@ regimens:
         (SEVERAL, None, "f:7: tasks: there is a config for each of race, shortcut, scratchpad: choose one with --task"),
         (SEVERAL, "rase", "f:7: tasks: no config for 'rase'; known: race, shortcut, scratchpad"),
         (SEVERAL.partition("tasks:")[0], "race", "f:1: has no 'tasks' to choose 'race' from: leave --task away"),
+        (
+            'name: x\ntasks:\n  "a\\e[31m": {}\n',
+            None,
+            "f:2: tasks: there is a config for each of a\\x1b[31m: choose one with --task",
+        ),
         ("name: x\ntasks: [race]\n", "race", "f:2: tasks: must be a mapping from each task to what differs for it"),
         ("name: x\ntasks: {}\n", None, "f:2: tasks: must be a mapping from each task to what differs for it"),
         ("name: x\ntasks:\n  race: 3\n", "race", "f:3: tasks.race: must be a mapping of what differs for it"),

@@ -76,6 +76,28 @@ def test_rules_of_schedules_on_populations_whose_truth_is_known(name, stored, ex
     assert verdict(name, stored) == expected
 
 
+@pytest.mark.parametrize(
+    ("falling", "constant", "expected"),
+    [
+        ([SURE, HELD, HELD], [SURE, HELD, HELD], claims.SUPPORTED),  # the first window moves values, no later one does
+        ([HELD, SURE, HELD], [HELD, HELD, SURE], claims.CONTRADICTED),  # some later one moves them more
+        ([HELD, HELD, SURE], [SURE, HELD, HELD], claims.DEPENDS),  # that hangs on the learning rate
+        ([SURE, HELD, HELD], [SURE, SURE, SURE], claims.UNDECIDED),  # all alike, so the first is not best
+        ([HELD, HELD, HELD], [HELD, HELD, HELD], claims.UNDECIDED),
+    ],
+)
+def test_the_first_of_equal_windows_is_best_or_beaten_under_each_schedule(falling, constant, expected):
+    rows, about = [], {}
+    for final, windows in ((0.05, falling), (1, constant)):
+        about[f"hold_out final={final:g}"] = {"regimen": "hold_out", "coordinates": {"final": final}}
+        rows.append(np.repeat(np.arange(4), PERFECT))
+        for onset, cells in zip((0, 0.4, 0.9), windows, strict=True):
+            where = {"final": final, "onset": onset}
+            about[f"push final={final:g} onset={onset:g}"] = {"regimen": "push", "coordinates": where}
+            rows.append(np.repeat(np.arange(4), cells))
+    assert verdict("equal_windows", claims.Stored("made", claims.tabulate(rows, about, 0.95))) == expected
+
+
 def test_the_map_is_supported_where_cells_of_both_kinds_are_told_apart():
     """Training is better where it makes all aligned, and worse where it fills the test with misaligned models."""
     rows, about = [], {}

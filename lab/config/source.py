@@ -37,11 +37,21 @@ class ConfigError(Exception):
     """A config that cannot be used; `problems` holds one line for each thing that is wrong."""
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = list(problems)
+        self.problems = list(map(_written_out, problems))  # names in them are whatever somebody wrote
         super().__init__(self.problems)  # what it is made of again, where another process raised it
 
     def __str__(self) -> str:
         return "\n".join(self.problems)
+
+
+def _written_out(problem: str) -> str:
+    """Return a line in which no letter is one that a terminal would obey."""
+    if problem.isprintable():
+        return problem
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in problem
+    )
 
 
 class Written(NamedTuple):
