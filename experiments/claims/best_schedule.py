@@ -36,7 +36,7 @@ PAIRS = {"race": 512, "scratchpad": 128, "shortcut": 256}
 TERMS = ["test_linear"]
 
 
-def study(experiment, folder, train):
+def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
     """Search under both budgets and count what was found beside what is made by hand."""
     cap, condition, budgets = CAPS[experiment.task.name], experiment.conditions[0], []
     for share in SHARES:
@@ -48,7 +48,7 @@ def study(experiment, folder, train):
         made = from_values(optimise.config(problem, schedules))
         results = shards.results(train(made, own / "run"), last_only=True)
         best = list(schedules).index("learned")
-        counted = claims.counted(results, [(min(best, i), max(best, i)) for i in range(len(schedules))])
+        counted = claims.count_conditions(results, [(min(best, i), max(best, i)) for i in range(len(schedules))])
         about = About.of_results(results)
         optimised = optimise.Optimised(about, problem, found, schedules, [], "", own / "search.json", own)
         budgets.append(counted | {"search": optimised_json(optimised)})
@@ -67,7 +67,7 @@ def rows(task, budget):
     return sorted(found, key=lambda row: -row.value.value)
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     said, why, small = [], [], True
     for share, budget in zip(SHARES, stored.data["budgets"], strict=True):
@@ -90,7 +90,7 @@ def judge(stored):
     return claims.Verdict(verdict, "; ".join(why))
 
 
-def plotted(stored):
+def plotted(stored: claims.Stored) -> list[Json]:
     """Return what every schedule reaches under the larger budget, the best first, as plain JSON values."""
     return [
         {"name": row.name, "value": estimate_json(row.value), "gain": row.gain and estimate_json(row.gain)}
@@ -98,7 +98,7 @@ def plotted(stored):
     ]
 
 
-def draw(data):
+def draw(data: Json) -> Figure:
     """A row per task: the schedules found under both budgets, and what every schedule reaches under the larger one."""
     tasks = data["tasks"]
     figure, axes = subplots(

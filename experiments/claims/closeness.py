@@ -38,7 +38,7 @@ LEAST, MOST_DRAWN = 8, 6.0
 ALONG = np.linspace(0, 1, 11)
 
 
-def study(experiment, folder, train):
+def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
     """Count every condition, and measure what lies between a seed's models."""
     results = shards.results(train(experiment, folder), last_only=True)
     ended = outcomes.classify(results)
@@ -55,7 +55,7 @@ def study(experiment, folder, train):
             "distance": np.round(_norm(own, other) / _norm(other, start), 4).tolist(),
             "barrier": np.round(barrier(experiment.task, condition, other, own), 6).tolist(),
         }
-    return claims.counted(results) | {"near": near}
+    return claims.count_conditions(results) | {"near": near}
 
 
 def ended_models(experiment):
@@ -130,7 +130,7 @@ def measured(stored):
     }
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     found, worse, better = measured(stored), 0, 0
     for (near, _, net), (far, _, other) in itertools.permutations(found.values(), 2):
@@ -138,7 +138,7 @@ def judge(stored):
             worse += net.high < other.low
             better += net.low > other.high
     why = "; ".join(
-        f"{name}: {claims.said('distance', distance)}, {claims.said('barrier', rise)}, {claims.said('net', net)}"
+        f"{name}: {claims.phrase('distance', distance)}, {claims.phrase('barrier', rise)}, {claims.phrase('net', net)}"
         for name, (distance, rise, net) in found.items()
     )
     why += f"; of pairs that differ in both, the closer has the lower net in {worse}, the higher in {better}"
@@ -147,7 +147,7 @@ def judge(stored):
     return claims.Verdict(claims.CONTRADICTED if worse + better >= 3 else claims.UNDECIDED, why)
 
 
-def plotted(stored):
+def plotted(stored: claims.Stored) -> list[Json]:
     """Return regimen -> distance and net as plain JSON values, of those with enough pairs of models."""
     return {
         name: {"distance": estimate_json(distance), "net": estimate_json(net)}
@@ -155,7 +155,7 @@ def plotted(stored):
     }
 
 
-def draw(data):
+def draw(data: Json) -> Figure:
     """A panel per task: the net of a regimen over how near its passing models are to failing ones."""
     tasks = data["tasks"]
     figure, axes = subplots(1, len(tasks), figsize=(WIDTH * 1.2, 1.9), squeeze=False)

@@ -30,7 +30,7 @@ CONFIGS = "ideas"
 FAILURES, RUNS = 3, 10
 
 
-def shown(stored):
+def shown(stored: claims.Stored) -> list[str]:
     """Return the conditions that the figure shows."""
     return names(stored, 0)
 
@@ -68,7 +68,7 @@ def cells(stored):
     return [stored.counts(name).cells for name in names(stored, 0)]
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     found = estimates(effects, cells(stored))
     why = (
@@ -87,7 +87,7 @@ CURVES = {  # what is drawn, with its line
 }
 
 
-def plotted(stored):
+def plotted(stored: claims.Stored) -> list[Json]:
     """Return expected P(A) after 0, 1, ... failures on every idea of `CURVES`, as plain JSON values."""
     every = estimates(lambda shares: np.ravel(expected(shares)[: len(CURVES)]), cells(stored))
     return {
@@ -96,7 +96,7 @@ def plotted(stored):
     }
 
 
-def draw(data):
+def draw(data: Json) -> Figure:
     """Expected P(A) as failures come in, a panel per task; bands: 95% of draws of the rates."""
     tasks = data["tasks"]
     figure, axes = subplots(1, len(tasks), figsize=(WIDTH * 1.2, 1.9), squeeze=False, sharey=True, sharex=True)

@@ -16,13 +16,13 @@ undecided.
 """
 
 from lab import claims
-from lab.claims.rules import Stored, Verdict
+from lab.claims.rules import Verdict
 from lab.words import number
 
 SCHEDULES = ("falling", "constant")  # in the order of the learning rate at the last step
 
 
-def judge(stored: Stored) -> Verdict:
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     onsets = stored.values("onset")
     comparisons = len(SCHEDULES) * (len(onsets) - 1)

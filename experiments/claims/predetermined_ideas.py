@@ -26,7 +26,7 @@ CONFIGS = "ideas"
 LEAST = 0.02
 
 
-def shown(stored):
+def shown(stored: claims.Stored) -> list[str]:
     """Return the conditions that the figure shows."""
     ends = (stored.values("preference")[0], stored.values("preference")[-1])
     return [name for name in stored.names if stored.coordinates(name)["preference"] in ends]
@@ -53,7 +53,7 @@ def _entropy(p):
     return -np.sum(np.where(p > 0, p * np.log2(np.where(p > 0, p, 1)), 0), -1)
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     ends, states, why = (stored.values("preference")[0], stored.values("preference")[-1]), [], []
     gaming = []
@@ -71,7 +71,7 @@ def judge(stored):
         large = taught.low > LEAST or any(own.low > LEAST or own.high < -LEAST for own in pushed)
         states.append(None if mixed else True if small else False if large else None)
         why.append(
-            f"implicit proxy {implicit:g}: {claims.said('P(A)', bases[0])} and {with_interval(bases[1])}, second "
+            f"implicit proxy {implicit:g}: {claims.phrase('P(A)', bases[0])} and {with_interval(bases[1])}, second "
             f"run teaches {with_interval(taught)} bits, a push changes P(A) by "
             f"{with_interval(pushed[0])} and {with_interval(pushed[1])}"
         )
@@ -81,7 +81,7 @@ def judge(stored):
     return claims.Verdict(verdict, "; ".join(why))
 
 
-def plotted(stored):
+def plotted(stored: claims.Stored) -> list[Json]:
     """Return what a second run teaches about all-or-nothing ideas and about all ideas, as plain JSON values."""
     values, rows = stored.values("preference"), []
     for implicit, test in zip(stored.values("implicit_proxy"), ("no implicit proxy", "implicit proxy"), strict=True):
@@ -91,7 +91,7 @@ def plotted(stored):
     return rows
 
 
-def draw(data):
+def draw(data: Json) -> Figure:
     """What a second run teaches, a panel per task."""
     return figures.estimates_figure(data, "bits that a second run teaches about which idea it is", (LEAST,))
 

@@ -16,7 +16,7 @@ from lab import claims
 from lab.results import outcomes, shards, summary
 
 
-def study(experiment, folder, train):
+def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
     """Count each proxy, held out and trained on late, on the models of its own regimen."""
     results = shards.results(train(experiment, folder), last_only=True)
     names, rows, about = list(map(str, results.condition.values)), [], {}
@@ -31,15 +31,15 @@ def study(experiment, folder, train):
     return claims.tabulate(rows, about, results.attrs["confidence"])
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     gaming = stored.change("test, trained late", "prerequisite, trained late", "pass_given_misaligned")
     values = {
         proxy: stored.change(f"{proxy}, trained late", f"{proxy}, held out", "base_rate")
         for proxy in ("test", "prerequisite")
     }
-    why = f"{claims.said('P(T|not A), test less prerequisite,', gaming)}; " + ", ".join(
-        claims.said(f"training on the {proxy} changes P(A) by", own) for proxy, own in values.items()
+    why = f"{claims.phrase('P(T|not A), test less prerequisite,', gaming)}; " + ", ".join(
+        claims.phrase(f"training on the {proxy} changes P(A) by", own) for proxy, own in values.items()
     )
     if -0.05 < gaming.low <= gaming.high < 0.05:
         return claims.Verdict(claims.CONTRADICTED, why)

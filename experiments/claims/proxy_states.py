@@ -20,26 +20,26 @@ from lab.config.experiment import load
 from lab.results import shards
 
 
-def study(experiment, folder, train):
+def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
     """Count the world of the erring overseer, and the regimens on as many of the same seeds."""
-    opposed = claims.counted(shards.results(train(experiment, folder), last_only=True))
+    opposed = claims.count_conditions(shards.results(train(experiment, folder), last_only=True))
     own = load(claims.ROOT / "configs/claims/regimens.yaml", task=experiment.task.name)
     own = own.with_seeds(min(len(own.seeds), len(experiment.seeds)), experiment.seeds[0])
     results = shards.results(train(own, folder.parent / own.folder_name), last_only=True)
-    data = claims.counted(results)
+    data = claims.count_conditions(results)
     data["order"].append("overseer who errs")
     data["conditions"]["overseer who errs"] = json.loads(json.dumps(opposed["conditions"]["hold_out"]))
     return data
 
 
-def shown(stored):
+def shown(stored: claims.Stored) -> list[str]:
     """Return the conditions that the figure shows."""
     return [name for name in stored.names if stored.coordinates(name).get("implicit_proxy", 0) > 0] + [
         "overseer who errs"
     ]
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     ratios = {name: stored.rate(name, "likelihood_ratio") for name in stored.names}
     opposed = ratios.pop("overseer who errs")
@@ -52,7 +52,7 @@ def judge(stored):
         if stored.change(name, worlds[stored.coordinates(name)["implicit_proxy"]], "base_rate").high < 0
     ]
     why = (
-        f"useless: {', '.join(useless) or 'none'}; {claims.said('erring overseer: LR', opposed)}; very effective with "
+        f"useless: {', '.join(useless) or 'none'}; {claims.phrase('erring overseer: LR', opposed)}; very effective with "
         f"fewer aligned than held out: {', '.join(costly) or 'none'}, of {len(effective)} very effective"
     )
     if opposed.low > 1 or all(own.high < 20 for own in ratios.values()):

@@ -42,7 +42,7 @@ SIZES = {"race": (0.1, 1.0), "scratchpad": (0.004, 0.03), "shortcut": (0.03, 0.3
 BATCHES = 16
 
 
-def study(experiment, folder, train):
+def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
     """Train the profile of the config's only regimen and count it."""
     changed = sensitivity.changes(experiment.task, [TERM], *SIZES[experiment.task.name])
     values = sensitivity.config(experiment, experiment.conditions[0], changed)
@@ -56,7 +56,11 @@ def study(experiment, folder, train):
     pairs = [(up, down) for up, down, _ in trios] + [(base, push) for *_, push in trios]
     ends = [end / experiment.training.steps for end in experiment.ends]
     own = {"ends": ends, "step": changed[TERM].step, "push": changed[TERM].push}
-    return claims.counted(results, pairs) | own | {"calibration": calibration(results, trios, 2 * changed[TERM].step)}
+    return (
+        claims.count_conditions(results, pairs)
+        | own
+        | {"calibration": calibration(results, trios, 2 * changed[TERM].step)}
+    )
 
 
 def calibration(results, trios, difference):
@@ -105,7 +109,7 @@ def moments(stored, of=1):
     return found
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     rows = moments(stored, len(stored.data["ends"]))
 
@@ -135,12 +139,12 @@ def judge(stored):
     return claims.Verdict(claims.UNDECIDED, why)
 
 
-def plotted(stored):
+def plotted(stored: claims.Stored) -> list[Json]:
     """Return the moments of a task, each with its own 95% interval."""
     return moments(stored)
 
 
-def draw(data):
+def draw(data: Json) -> Figure:
     """A row per task, a column per quantity, as `lab sensitivity` draws them."""
     tasks = data["tasks"]
     figure, axes = subplots(len(tasks), 2, figsize=(WIDTH, 0.4 + 1.25 * len(tasks)), squeeze=False, sharex=True)

@@ -35,7 +35,7 @@ REJECTION = ("rejection_single_idea", "rejection_random_idea_each_run")
 LEARNING = ("optimal_no_recall", "explore_each_once_then_reject_on_best")
 
 
-def shown(stored):
+def shown(stored: claims.Stored) -> list[str]:
     """Return the conditions that the figure shows."""
     return names(stored, 0)
 
@@ -97,13 +97,13 @@ def gains(cells, intervals=True):
     return dict(zip(itertools.product(RUNS, LEARNING), found, strict=True))
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     tables = [tuple(tuple(stored.counts(name).cells) for name in names(stored, world)) for world in (0, -1)]
     good, poor = gains(tables[0]), gains(tables[1], False)
     best, naive = ([good[runs, name] for runs in RUNS] for name in LEARNING)
     why = "gain over rejection sampling with " + "; ".join(
-        f"{runs} runs {claims.said('the best policy', one)}, {claims.said('exploring first', other)}"
+        f"{runs} runs {claims.phrase('the best policy', one)}, {claims.phrase('exploring first', other)}"
         for runs, one, other in zip(RUNS, best, naive, strict=True)
     )
     why += "; where something like the test is trained on " + ", ".join(
@@ -117,7 +117,7 @@ def judge(stored):
     return claims.Verdict(claims.DEPENDS if split else claims.UNDECIDED, why)
 
 
-def plotted(stored):
+def plotted(stored: claims.Stored) -> list[Json]:
     """Return what learning gains over rejection sampling where the test is good, as plain JSON values."""
     words = dict(zip(LEARNING, ("best policy", "each idea once, then reject"), strict=True))
     good = gains(tuple(tuple(stored.counts(name).cells) for name in names(stored, 0)))
@@ -128,6 +128,6 @@ def plotted(stored):
     ]
 
 
-def draw(data):
+def draw(data: Json) -> Figure:
     """What learning gains over rejection sampling, a panel per task."""
     return figures.estimates_figure(data, "gain in P(accepted is aligned) over rejection sampling", (0.0,))

@@ -19,7 +19,7 @@ from lab import claims, figures
 from lab.words import estimate_json, with_interval
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     base, right, wrong, passing, runs = (
         stored.rate("validate", name)
@@ -33,9 +33,9 @@ def judge(stored):
     gains = [stored.difference(name, odds, "validate", odds, 2) for name in trained]
     shown = [stored.rate(name, "aligned_given_pass", 2) for name in trained]
     why = (
-        f"{claims.said('P(A)', base)}, {claims.said('P(T|A)', right)}, {claims.said('P(T|not A)', wrong)}; P(A|T) "
-        f"{claims.said('validating', passing)} in {with_interval(runs)} runs, "
-        + ", ".join(claims.said(name.replace("_", "ing ", 1), own) for name, own in trained.items())
+        f"{claims.phrase('P(A)', base)}, {claims.phrase('P(T|A)', right)}, {claims.phrase('P(T|not A)', wrong)}; P(A|T) "
+        f"{claims.phrase('validating', passing)} in {with_interval(runs)} runs, "
+        + ", ".join(claims.phrase(name.replace("_", "ing ", 1), own) for name, own in trained.items())
     )
     calibrated = abs(base.value - 0.1) <= 0.04 and abs(right.value - 0.9) <= 0.05 and abs(wrong.value - 0.1) <= 0.05
     verdict = claims.UNDECIDED
@@ -51,7 +51,7 @@ def judge(stored):
     return claims.Verdict(verdict, why)
 
 
-def plotted(stored):
+def plotted(stored: claims.Stored) -> list[Json]:
     """Return P(A|T) of each regimen as plain JSON values."""
     names = {"validating": "validate", "training early": "train_early", "training late": "train_late"}
     return [
@@ -60,7 +60,7 @@ def plotted(stored):
     ]
 
 
-def draw(data):
+def draw(data: Json) -> Figure:
     """P(A|T) of each regimen, a panel per task, with the promised 50% and 10% marked."""
     return figures.estimates_figure(data, "P(A|T); dotted: 50% and 10%", (0.5, 0.1), (-0.03, 1.03))
 

@@ -18,7 +18,7 @@ import math
 from lab import claims
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     weights = stored.values("weight")
     top, bottom = (stored.at("throughout", weight=weights[index]) for index in (-1, 0))
@@ -30,8 +30,8 @@ def judge(stored):
     values, gaming = changes["top", "base_rate"], changes["top", "pass_given_misaligned"]
     fewer, against = changes["bottom", "pass_given_misaligned"], changes["bottom", "base_rate"]
     why = (
-        f"at {weights[-1]:g} {claims.said('P(A) changes by', values)}, {claims.said('P(T|not A) by', gaming)}; at "
-        f"{weights[0]:g} {claims.said('P(A) by', against)}, {claims.said('P(T|not A) by', fewer)}"
+        f"at {weights[-1]:g} {claims.phrase('P(A) changes by', values)}, {claims.phrase('P(T|not A) by', gaming)}; at "
+        f"{weights[0]:g} {claims.phrase('P(A) by', against)}, {claims.phrase('P(T|not A) by', fewer)}"
     )
     none_left = math.isnan(gaming.value)
     if values.high < 0 or gaming.high < 0 or fewer.low > 0:

@@ -62,7 +62,7 @@ def counted(results):
         for own, index in itertools.product(held, range(len(where)))
         if where[own].items() <= where[index].items()
     ]
-    return claims.counted(results, {tuple(sorted(pair)) for pair in pairs})
+    return claims.count_conditions(results, {tuple(sorted(pair)) for pair in pairs})
 
 
 def wanted(stored, axes):
@@ -114,7 +114,7 @@ def refined(experiment, axes, y, places):
 
 def cells(stored, runs, of, axes=AXES):
     """Return (window, row, column) -> `Estimate` of what training gains within so many runs."""
-    value, found = claims.accepted(runs), {}
+    value, found = claims.aligned_share_of_accepted(runs), {}
     for name, own in stored.data["conditions"].items():
         if own["regimen"] != "hold_out":
             held = held_out(stored, name)
@@ -140,7 +140,7 @@ def finer(stored, runs, axes=AXES):
     for own in stored.data["refined"]:
         part = claims.Stored(stored.task, own)
         for index, (window, weight) in enumerate(own["cells"]):
-            value = claims.accepted(runs)
+            value = claims.aligned_share_of_accepted(runs)
             found[window, own["row"], weight] = part.difference(f"cell-{index:02d}", value, "hold_out", value)
     return found
 
@@ -174,7 +174,7 @@ def algebra(stored, axes=AXES):
     return right
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     return judged(stored, AXES)
 

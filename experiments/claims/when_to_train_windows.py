@@ -14,22 +14,22 @@ from experiments.claims import when_to_train
 AXES = ("onset", "weight")
 
 
-def study(experiment, folder, train):
+def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
     """Count every cell, refine where the gain changes sign, and count the two halves of the seeds."""
     return when_to_train.study(experiment, folder, train, AXES)
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     return when_to_train.judged(stored, AXES)
 
 
-def plotted(stored):
+def plotted(stored: claims.Stored) -> list[Json]:
     """Return what the maps of a task show."""
     return when_to_train.plotted(stored, AXES)
 
 
-def draw(data):
+def draw(data: Json) -> Figure:
     """A map per task and budget."""
     return when_to_train.draw(data, ("onset of the push", "weight"))
 

@@ -36,7 +36,7 @@ def proxies(task):
     return PROXIES.get(task, OTHERS)
 
 
-def study(experiment, folder, train):
+def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
     """Count every assignment by what it holds out, on every second seed and on the others."""
     results = shards.results(train(experiment, folder), last_only=True)
     names = list(map(str, results.condition.values))
@@ -65,7 +65,7 @@ def study(experiment, folder, train):
 
 def value(cells):
     """Return P(accepted is aligned) within the runs from counts of cells."""
-    return float(claims.accepted(RUNS)(np.array(cells, float) / np.sum(cells)))
+    return float(claims.aligned_share_of_accepted(RUNS)(np.array(cells, float) / np.sum(cells)))
 
 
 def ranked(stored):
@@ -74,16 +74,16 @@ def ranked(stored):
     return sorted(own, key=lambda name: -value(stored.data["conditions"][name]["cells"]))
 
 
-def shown(stored):
+def shown(stored: claims.Stored) -> list[str]:
     """Return the conditions that the figure shows: the winner, the runners-up, and those that use all alike."""
     first = [name for name in ranked(stored) if name not in ("TTTT", "HHHH", "AAAA")]
     first = [stored.data["winner"], *(name for name in first if name != stored.data["winner"])][:SHOWN]
     return [*first, *(name for name in ("TTTT", "HHHH", "AAAA") if name not in first)]
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    winner, accepted = stored.data["winner"], claims.accepted(RUNS)
+    winner, accepted = stored.data["winner"], claims.aligned_share_of_accepted(RUNS)
     alike = [name for name in ("TTTT", "HHHH", "AAAA") if name != winner]
     gains = {name: stored.difference(winner, accepted, name, accepted, 3) for name in alike}
     next_best, *others = (name for name in ranked(stored) if name != winner)
@@ -92,7 +92,7 @@ def judge(stored):
     why = (
         f"winner {winner} ({', '.join(proxies(stored.task))}), P(accepted is aligned) "
         f"{number(value(stored.data['conditions'][winner]['cells']))}, over "
-        + ", ".join(claims.said(name, own) for name, own in gains.items())
+        + ", ".join(claims.phrase(name, own) for name, own in gains.items())
         + f", over the next, {next_best}, {with_interval(runner_up)}; LR of the held-out test as the audit "
         f"trained on grows like it: {', '.join(with_interval(own) for own in ratios)}"
     )
@@ -104,12 +104,14 @@ def judge(stored):
     return claims.Verdict({3: claims.SUPPORTED, 2: claims.DEPENDS}.get(len(ways), claims.UNDECIDED), why)
 
 
-def plotted(stored):
+def plotted(stored: claims.Stored) -> list[Json]:
     """Return P(accepted is aligned) of the assignments shown, and the LR by similarity, as plain JSON values."""
     assignments = []
     for name in shown(stored):
         cells = np.array(stored.counts(name).cells)
-        _, low, high = from_draws(lambda draws: claims.accepted(RUNS)(draws / draws.sum(0)), draw_shares(cells))
+        _, low, high = from_draws(
+            lambda draws: claims.aligned_share_of_accepted(RUNS)(draws / draws.sum(0)), draw_shares(cells)
+        )
         assignments.append({"name": name, **estimate_json(Estimate(value(cells), low, high))})
     ratios = [
         {
@@ -126,7 +128,7 @@ ALIKE, MIXED, RATIO = Mark("0.45", "s"), Mark("C0"), Mark("C1")  # assignments o
 LR_SHOWN = (2.0**-3, 2.0**12)  # where the axis of LRs ends
 
 
-def draw(data):
+def draw(data: Json) -> Figure:
     """A row per task: P(accepted is aligned) of the best assignments and of those alike; the LR by similarity."""
     tasks = data["tasks"]
     figure, axes = subplots(
