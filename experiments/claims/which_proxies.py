@@ -17,61 +17,68 @@ support the claim; no winner uses all three, and a badge, the `control` of `race
 """
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lab import claims
-from lab.figures.style import WIDTH, Mark, interval, name_rows, subplots
+from lab.figures.style import WIDTH, Figure, Mark, interval, name_rows, subplots
 from lab.results import outcomes, shards, summary
 from lab.statistics import Estimate, draw_shares, from_draws
-from lab.words import estimate_from_json, estimate_json, number, with_interval
+from lab.words import Json, estimate_from_json, estimate_json, number, with_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from lab.config.experiment import Experiment
 
 RUNS, SHOWN = 3, 8
 PROXIES = {"race": ("test", "audit", "prerequisite", "control")}
 OTHERS = ("test", "audit", "prerequisite", "probe")
 
 
-def proxies(task):
+def proxies(task: str) -> tuple[str, ...]:
     """Return the four proxies of a task, in the order of the letters."""
     return PROXIES.get(task, OTHERS)
 
 
-def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
+def study(experiment: "Experiment", folder: Path, train: claims.Train) -> Json:
     """Count every assignment by what it holds out, on every second seed and on the others."""
     results = shards.results(train(experiment, folder), last_only=True)
     names = list(map(str, results.condition.values))
-    passes, aligned, cells = {}, None, []
-    for proxy in (*proxies(experiment.task.name), "competence"):
-        ended = outcomes.classify(results, proxy)
-        passes[proxy], aligned = ended["passes"].values, ended["aligned"].values
-    for row, name in enumerate(names):
+    ended = {proxy: outcomes.classify(results, proxy) for proxy in (*proxies(experiment.task.name), "competence")}
+    passes = {proxy: proxy_outcomes["passes"].values for proxy, proxy_outcomes in ended.items()}
+    aligned, rows = ended["competence"]["aligned"].values, []
+    for index, name in enumerate(names):
         letters = zip(name, proxies(experiment.task.name), strict=True) if len(name) == 4 else [("H", "test")]
-        held = [passes[proxy][row] for letter, proxy in letters if letter == "H"]
-        passing = np.logical_and.reduce([passes["competence"][row], *held])
-        cells.append(2 * ~aligned[row] + ~passing)
-    cells = np.array(cells)
+        held_out = [passes[proxy][index] for letter, proxy in letters if letter == "H"]
+        passing = np.logical_and.reduce([passes["competence"][index], *held_out])
+        rows.append(2 * ~aligned[index] + ~passing)
+    cells = np.array(rows)
     choosing = outcomes.choosing_seeds(cells.shape[1])
     about = {
-        name: {"regimen": str(regimen), "coordinates": {k: v for k, v in own.items() if math.isfinite(v)}}
-        for name, (regimen, own) in zip(names, summary.places(results), strict=True)
+        name: {"regimen": str(regimen), "coordinates": {k: v for k, v in coordinates.items() if math.isfinite(v)}}
+        for name, (regimen, coordinates) in zip(names, summary.places(results), strict=True)
     }
     chosen = claims.tabulate(cells[:, choosing], about, results.attrs["confidence"], [])
     best = max(names, key=lambda name: value(chosen["conditions"][name]["cells"]) if len(name) == 4 else -1)
     first = names.index(best)
-    pairs = {tuple(sorted((first, index))) for index in range(len(names))}
+    pairs = {(min(first, index), max(first, index)) for index in range(len(names))}
     counted = claims.tabulate(cells[:, ~choosing], about, results.attrs["confidence"], sorted(pairs))
     return counted | {"winner": best}
 
 
-def value(cells):
+def value(cells: Sequence[int]) -> float:
     """Return P(accepted is aligned) within the runs from counts of cells."""
     return float(claims.aligned_share_of_accepted(RUNS)(np.array(cells, float) / np.sum(cells)))
 
 
-def ranked(stored):
+def ranked(stored: claims.Stored) -> list[str]:
     """Return the assignments, best first by the seeds that the winner was not chosen on."""
-    own = [name for name in stored.names if len(name) == 4]
-    return sorted(own, key=lambda name: -value(stored.data["conditions"][name]["cells"]))
+    assignments = [name for name in stored.names if len(name) == 4]
+    return sorted(assignments, key=lambda name: -value(stored.data["conditions"][name]["cells"]))
 
 
 def shown(stored: claims.Stored) -> list[str]:
@@ -92,19 +99,19 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     why = (
         f"winner {winner} ({', '.join(proxies(stored.task))}), P(accepted is aligned) "
         f"{number(value(stored.data['conditions'][winner]['cells']))}, over "
-        + ", ".join(claims.phrase(name, own) for name, own in gains.items())
+        + ", ".join(claims.phrase(name, gain) for name, gain in gains.items())
         + f", over the next, {next_best}, {with_interval(runner_up)}; LR of the held-out test as the audit "
-        f"trained on grows like it: {', '.join(with_interval(own) for own in ratios)}"
+        f"trained on grows like it: {', '.join(with_interval(ratio) for ratio in ratios)}"
     )
     if len(alike) < 3 or all(gains[name].high < 0 for name in ("TTTT", "HHHH")):
         return claims.Verdict(claims.CONTRADICTED, why)
-    if not all(own.low > 0 for own in gains.values()):
+    if not all(gain.low > 0 for gain in gains.values()):
         return claims.Verdict(claims.UNDECIDED, why)
     ways = {way for way, proxy in zip(winner, proxies(stored.task), strict=True) if proxy != "control"}
     return claims.Verdict({3: claims.SUPPORTED, 2: claims.DEPENDS}.get(len(ways), claims.UNDECIDED), why)
 
 
-def plotted(stored: claims.Stored) -> list[Json]:
+def plotted(stored: claims.Stored) -> Json:
     """Return P(accepted is aligned) of the assignments shown, and the LR by similarity, as plain JSON values."""
     assignments = []
     for name in shown(stored):
@@ -147,12 +154,12 @@ def draw(data: Json) -> Figure:
     return figure
 
 
-def draw_assignments(ax, assignments):
+def draw_assignments(ax: "Axes", assignments: Sequence[Json]) -> None:
     """Draw P(accepted is aligned) of every assignment, the winner first, those that use all alike in grey."""
     names = []
-    for place, assignment in enumerate(assignments):
+    for position, assignment in enumerate(assignments):
         alike = len(set(assignment["name"])) == 1
-        interval(ax, place, estimate_from_json(assignment), ALIKE if alike else MIXED)
+        interval(ax, position, estimate_from_json(assignment), ALIKE if alike else MIXED)
         names.append(f"{assignment['name']}  (all alike)" if alike else assignment["name"])
     names[0] += "  (winner)"
     name_rows(ax, names, fontsize="x-small", family="monospace")
