@@ -20,71 +20,92 @@ rate odds grows, is worked out for every cell from one half of the seeds and com
 
 import itertools
 import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lab import claims
-from lab.config.experiment import parse
+from lab.config.experiment import Experiment, parse
 from lab.config.seeds import CLAIMS, REFINED
-from lab.figures.style import WIDTH, holds, subplots
+from lab.config.sweep import Condition
+from lab.figures.style import WIDTH, Figure, holds, subplots
 from lab.results import outcomes, shards, summary
+from lab.results.outcomes import Results
+from lab.statistics import Estimate
 from lab.studies import regimens as made
-from lab.words import estimate_from_json, estimate_json
+from lab.words import Json, estimate_from_json, estimate_json
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 BUDGETS, SHOWN = (1, 3, 100), (1, 100)
 AXES = ("detectability", "weight")  # of the map, from bottom to top and from left to right
 APART = REFINED.first - CLAIMS.first  # seeds of refined cells begin so many after those of the map
 
+MapAxes = tuple[str, str]  # of a map, from bottom to top and from left to right
+Cell = tuple[str, float, float]  # window, row and column of a map
+Gains = Mapping[Cell, Estimate]  # of training over holding out
+
 
 # --- counting -----------------------------------------------------------------------------------------------------
 
 
-def study(experiment, folder, train, axes=AXES):
+def study(experiment: Experiment, folder: Path, train: claims.Train, axes: MapAxes = AXES) -> Json:
     """Count every cell, refine where the gain changes sign, and count the two halves of the seeds."""
     results = shards.results(train(experiment, folder), last_only=True)
     choosing = outcomes.choosing_seeds(results.sizes["seed"])
-    own = counted(results) | {"halves": [counted(results.isel(seed=part)) for part in (choosing, ~choosing)]}
-    own["refined"] = []
-    for y, places in wanted(claims.Stored(experiment.task.name, own), axes).items():
+    data = counted(results) | {"halves": [counted(results.isel(seed=half)) for half in (choosing, ~choosing)]}
+    data["refined"] = []
+    for y, places in wanted(claims.Stored(experiment.task.name, data), axes).items():
         finer = parse(refined(experiment, axes, y, places))
         run = train(finer, folder.parent / finer.folder_name)
-        own["refined"].append({"row": y, "cells": places} | counted(shards.results(run, last_only=True)))
-    return own
+        data["refined"].append({"row": y, "cells": places} | counted(shards.results(run, last_only=True)))
+    return data
 
 
-def counted(results):
+def counted(results: Results) -> Json:
     """Count every condition, and each with the one of its world that holds the test out."""
-    regimens, places = results.regimen.values, summary.places(results)
-    where = [{axis: value for axis, value in own.items() if np.isfinite(value)} for _, own in places]
-    held = [index for index, regimen in enumerate(regimens) if regimen == "hold_out"]
-    pairs = [
-        (own, index)
-        for own, index in itertools.product(held, range(len(where)))
-        if where[own].items() <= where[index].items()
+    worlds = [
+        {axis: value for axis, value in coordinates.items() if np.isfinite(value)}
+        for _, coordinates in summary.places(results)
     ]
-    return claims.count_conditions(results, {tuple(sorted(pair)) for pair in pairs})
+    holding_out = [index for index, regimen in enumerate(results.regimen.values) if regimen == "hold_out"]
+    pairs = [
+        (base, index)
+        for base, index in itertools.product(holding_out, range(len(worlds)))
+        if worlds[base].items() <= worlds[index].items()
+    ]
+    return claims.count_conditions(results, {(min(pair), max(pair)) for pair in pairs})
 
 
-def wanted(stored, axes):
+def wanted(stored: claims.Stored, axes: MapAxes) -> dict[float, list[tuple[str, float]]]:
     """Return row of the map -> (window, weight) of the cells that are wanted between those of unlike sign."""
-    rows = {}
+    rows: dict[float, set[tuple[str, float]]] = {}
     for runs in SHOWN if axes[1] == "weight" else ():
-        found = cells(stored, runs, 1, axes)
-        for window, y, low, high in neighbours(found):
-            if found[window, y, low].value * found[window, y, high].value < 0:
+        gains = cells(stored, runs, 1, axes)
+        for window, y, low, high in neighbours(gains):
+            if gains[window, y, low].value * gains[window, y, high].value < 0:
                 between = np.geomspace(low, high, 4)[1:3]
                 rows.setdefault(y, set()).update((window, float(f"{weight:.3g}")) for weight in between)
     return {y: sorted(places) for y, places in sorted(rows.items())}
 
 
-def neighbours(found):
+def rows_of(gains: Gains) -> Iterator[tuple[str, float, list[float]]]:
+    """Yield window, row and the columns of a map that this row has, ascending."""
+    for window, y in dict.fromkeys((window, y) for window, y, _ in gains):
+        yield window, y, sorted(x for *row, x in gains if tuple(row) == (window, y))
+
+
+def neighbours(gains: Gains) -> Iterator[tuple[str, float, float, float]]:
     """Yield window, row and the two columns of neighbouring cells."""
-    for window, y in dict.fromkeys(key[:2] for key in found):
-        columns = sorted(x for *own, x in found if tuple(own) == (window, y))
-        yield from ((window, y, *pair) for pair in itertools.pairwise(columns))
+    for window, y, columns in rows_of(gains):
+        yield from ((window, y, low, high) for low, high in itertools.pairwise(columns))
 
 
-def refined(experiment, axes, y, places):
+def refined(experiment: Experiment, axes: MapAxes, y: float, places: Sequence[tuple[str, float]]) -> str:
     """Return the config of cells at other weights in one row of the map.
 
     Args:
@@ -94,17 +115,17 @@ def refined(experiment, axes, y, places):
         places: (window, weight) of each cell.
     """
 
-    def first(regimen):
-        row = (own for own in experiment.conditions if own.regimen == regimen)
-        return next(own for own in row if own.coordinates.get(axes[0], y) == y)
+    def first(regimen: str) -> Condition:
+        conditions = (condition for condition in experiment.conditions if condition.regimen == regimen)
+        return next(condition for condition in conditions if condition.coordinates.get(axes[0], y) == y)
 
-    held, test = first("hold_out"), made.column(experiment.task, "test")
-    regimens = {"hold_out": made.phases(experiment, held)}
+    base, test = first("hold_out"), made.column(experiment.task, "test")
+    regimens = {"hold_out": made.phases(experiment, base)}
     for index, (window, weight) in enumerate(places):
         table = made.values_by_segment(first(window))
         table[table[:, test] != 0, test] = weight
         regimens[f"cell-{index:02d}"] = made.phases(experiment, first(window), table)
-    head = made.config_head(experiment, held, f"{experiment.name}-{y:g}".replace(".", "_"), "Where is the boundary?")
+    head = made.config_head(experiment, base, f"{experiment.name}-{y:g}".replace(".", "_"), "Where is the boundary?")
     seeds = {"first": experiment.seeds[0] + APART, "count": len(experiment.seeds)}
     return json.dumps({**head, "seeds": seeds, "baseline": "hold_out", "regimens": regimens})
 
@@ -112,65 +133,65 @@ def refined(experiment, axes, y, places):
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
-def cells(stored, runs, of, axes=AXES):
+def cells(stored: claims.Stored, runs: int, of: int, axes: MapAxes = AXES) -> dict[Cell, Estimate]:
     """Return (window, row, column) -> `Estimate` of what training gains within so many runs."""
-    value, found = claims.aligned_share_of_accepted(runs), {}
-    for name, own in stored.data["conditions"].items():
-        if own["regimen"] != "hold_out":
-            held = held_out(stored, name)
-            found[place(own, axes)] = stored.difference(name, value, held, value, of)
-    return found
+    value = claims.aligned_share_of_accepted(runs)
+    return {
+        place(condition, axes): stored.difference(name, value, held_out(stored, name), value, of)
+        for name, condition in stored.conditions.items()
+        if condition["regimen"] != "hold_out"
+    }
 
 
-def place(condition, axes):
+def place(condition: Json, axes: MapAxes) -> Cell:
     """Return window, row and column of a condition of the map."""
-    return condition["regimen"], *(condition["coordinates"][axis] for axis in axes)
+    row, column = (condition["coordinates"][axis] for axis in axes)
+    return condition["regimen"], row, column
 
 
-def held_out(stored, name):
+def held_out(stored: claims.Stored, name: str) -> str:
     """Return the name of the condition that holds the test out in the world of another."""
-    where = stored.coordinates(name).items()
-    worlds = (own for own in stored.names if stored.data["conditions"][own]["regimen"] == "hold_out")
-    return next(own for own in worlds if stored.coordinates(own).items() <= where)
+    coordinates = stored.coordinates(name).items()
+    bases = (base for base in stored.names if stored.regimen(base) == "hold_out")
+    return next(base for base in bases if stored.coordinates(base).items() <= coordinates)
 
 
-def finer(stored, runs, axes=AXES):
+def finer(stored: claims.Stored, runs: int, axes: MapAxes = AXES) -> dict[Cell, Estimate]:
     """Return (window, row, column) -> `Estimate` of the gain in all cells, those between as well."""
-    found = cells(stored, runs, 1, axes)
-    for own in stored.data["refined"]:
-        part = claims.Stored(stored.task, own)
-        for index, (window, weight) in enumerate(own["cells"]):
-            value = claims.aligned_share_of_accepted(runs)
-            found[window, own["row"], weight] = part.difference(f"cell-{index:02d}", value, "hold_out", value)
-    return found
+    gains = cells(stored, runs, 1, axes)
+    value = claims.aligned_share_of_accepted(runs)
+    for row in stored.data["refined"]:
+        refined_row = claims.Stored(stored.task, row)
+        for index, (window, weight) in enumerate(row["cells"]):
+            gains[window, row["row"], weight] = refined_row.difference(f"cell-{index:02d}", value, "hold_out", value)
+    return gains
 
 
-def boundaries(found):
-    """Return (window, row, low, high): columns between which the decided sign of the gain changes."""
-    for window, y in dict.fromkeys(key[:2] for key in found):
-        columns = sorted(x for *own, x in found if tuple(own) == (window, y))
-        sure = [
-            (x, found[window, y, x].value > 0)
-            for x in columns
-            if not found[window, y, x].low <= 0 <= found[window, y, x].high
-        ]
+def boundaries(gains: Gains) -> Iterator[tuple[str, float, float, float]]:
+    """Yield window, row, low, high: columns between which the decided sign of the gain changes."""
+    for window, y, columns in rows_of(gains):
+        row = {x: gains[window, y, x] for x in columns}
+        sure = [(x, gain.value > 0) for x, gain in row.items() if not gain.low <= 0 <= gain.high]
         yield from ((window, y, one, other) for (one, up), (other, on) in itertools.pairwise(sure) if up != on)
 
 
-def algebra(stored, axes=AXES):
+def algebra(stored: claims.Stored, axes: MapAxes = AXES) -> dict[int, dict[Cell, bool]]:
     """Return runs -> (window, row, column) -> whether the algebra has the sign of the gain, where that is decided.
 
     The algebra's sign is that of ln LR + ln o(A) against holding out, from one half of the seeds; the measured one is
     that of P(accepted is aligned), from the other half.
     """
     first, second = (claims.Stored(stored.task, half) for half in stored.data["halves"])
-    right = {}
+    right: dict[int, dict[Cell, bool]] = {}
     for runs in BUDGETS:
         measured, right[runs] = cells(second, runs, 1, axes), {}
-        for name, own in first.data["conditions"].items():
-            if own["regimen"] != "hold_out" and not (gain := measured[place(own, axes)]).low <= 0 <= gain.high:
-                odds, held = (first.counts(each).posterior_odds for each in (name, held_out(first, name)))
-                right[runs][place(own, axes)] = odds > held if gain.value > 0 else odds < held
+        for name, condition in first.conditions.items():
+            if condition["regimen"] == "hold_out":
+                continue
+            cell = place(condition, axes)
+            if not (gain := measured[cell]).low <= 0 <= gain.high:
+                trained, base = (first.counts(each).posterior_odds for each in (name, held_out(first, name)))
+                right[runs][cell] = trained > base if gain.value > 0 else trained < base
     return right
 
 
@@ -179,20 +200,20 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     return judged(stored, AXES)
 
 
-def judged(stored, axes):
+def judged(stored: claims.Stored, axes: MapAxes) -> claims.Verdict:
     """Apply the rule to one task, on a map with these axes."""
-    count = sum(own["regimen"] != "hold_out" for own in stored.data["conditions"].values())
+    count = sum(condition["regimen"] != "hold_out" for condition in stored.conditions.values())
     sides, why = [], []
     for runs in BUDGETS:
-        own = cells(stored, runs, count, axes).values()
-        better, worse = sum(x.low > 0 for x in own), sum(x.high < 0 for x in own)
+        gains = cells(stored, runs, count, axes).values()
+        better, worse = sum(gain.low > 0 for gain in gains), sum(gain.high < 0 for gain in gains)
         sides.append((better > 0, worse > 0))
         why.append(f"{runs} run{'s' * (runs > 1)}: better in {better}, worse in {worse} of {count}")
     why.append(
         "the sign of the algebra is right in "
         + ", ".join(
-            f"{sum(own.values())} of {len(own)} ({runs} run{'s' * (runs > 1)})"
-            for runs, own in algebra(stored, axes).items()
+            f"{sum(right.values())} of {len(right)} ({runs} run{'s' * (runs > 1)})"
+            for runs, right in algebra(stored, axes).items()
         )
     )
     verdict = claims.UNDECIDED
@@ -206,7 +227,7 @@ def judged(stored, axes):
 # --- drawing ------------------------------------------------------------------------------------------------------
 
 
-def plotted(stored, axes=AXES):
+def plotted(stored: claims.Stored, axes: MapAxes = AXES) -> Json:
     """Return what the maps of a task show, one for every number of runs in `SHOWN`, as plain JSON values.
 
     Every map has its `cells`; where the algebra is `wrong`; and the `boundaries` between columns of a row.
@@ -230,7 +251,7 @@ def plotted(stored, axes=AXES):
     }
 
 
-def draw(data, words=("visibility of the test", "weight")):
+def draw(data: Json, words: tuple[str, str] = ("visibility of the test", "weight")) -> Figure:
     """Rows of tasks, columns of windows and budgets: a map of the gain; crossed out where it may be none.
 
     Args:
@@ -246,7 +267,7 @@ def draw(data, words=("visibility of the test", "weight")):
     for line, (task, by_runs) in zip(panels, maps.items(), strict=True):
         for ax, (runs, window) in zip(line, itertools.product(SHOWN, windows), strict=True):
             shown = {
-                key: [own for own in found if own["window"] == window] for key, found in by_runs[str(runs)].items()
+                part: [row for row in rows if row["window"] == window] for part, rows in by_runs[str(runs)].items()
             }
             image = draw_map(ax, shown["cells"], shown["wrong"])
             draw_boundaries(ax, shown["cells"], shown["boundaries"])
@@ -263,12 +284,13 @@ def draw(data, words=("visibility of the test", "weight")):
     return figure
 
 
-def places(cells):
+def places(cells: Sequence[Json]) -> tuple[list[float], list[float]]:
     """Return the rows and the columns of a map, ascending."""
-    return (sorted({cell[axis] for cell in cells}) for axis in ("row", "column"))
+    rows, columns = (sorted({cell[axis] for cell in cells}) for axis in ("row", "column"))
+    return rows, columns
 
 
-def draw_map(ax, cells, wrong):
+def draw_map(ax: "Axes", cells: Sequence[Json], wrong: Sequence[Json]) -> "AxesImage":
     """Draw estimates as a map with rings where the algebra is wrong, and return its image."""
     rows, columns = places(cells)
     estimates = {(cell["row"], cell["column"]): estimate_from_json(cell) for cell in cells}
@@ -286,7 +308,7 @@ def draw_map(ax, cells, wrong):
     return image
 
 
-def draw_boundaries(ax, cells, boundaries):
+def draw_boundaries(ax: "Axes", cells: Sequence[Json], boundaries: Sequence[Json]) -> None:
     """Draw in each row between which columns the sign changes: a bar as wide as that is not known."""
     rows, columns = places(cells)
     for boundary in boundaries:

@@ -9,7 +9,13 @@ The map of `when_to_train` over the onset of a push on the test that lasts a ten
 Rule: as in `when_to_train`, over these cells.
 """
 
+from pathlib import Path
+
 from experiments.claims import when_to_train
+from lab import claims
+from lab.config.experiment import Experiment
+from lab.figures.style import Figure
+from lab.words import Json
 
 AXES = ("onset", "weight")
 
@@ -24,7 +30,7 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     return when_to_train.judged(stored, AXES)
 
 
-def plotted(stored: claims.Stored) -> list[Json]:
+def plotted(stored: claims.Stored) -> Json:
     """Return what the maps of a task show."""
     return when_to_train.plotted(stored, AXES)
 
