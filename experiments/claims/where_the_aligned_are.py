@@ -18,17 +18,15 @@ from lab.statistics import Estimate
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    changes = {
-        detectability: [
-            stored.change(*(stored.at(name, detectability=detectability) for name in ("late", "hold_out")), quantity, 4)
-            for quantity in ("base_rate", "pass_given_misaligned")
-        ]
-        for detectability in stored.values("detectability")
-    }
-    hidden, visible = changes.values()
+    changes = []
+    for detectability in stored.values("detectability"):
+        late, held_out = (stored.at(name, detectability=detectability) for name in ("late", "hold_out"))
+        quantities = ("base_rate", "pass_given_misaligned")
+        changes.append([stored.change(late, held_out, quantity, 4) for quantity in quantities])
+    hidden, visible = changes
     why = "; ".join(
         f"{what}: {claims.phrase('P(A) changes by', values)}, {claims.phrase('P(T|not A) by', gaming)}"
-        for what, (values, gaming) in zip(("invisible tests", "visible ones"), changes.values(), strict=True)
+        for what, (values, gaming) in zip(("invisible tests", "visible ones"), changes, strict=True)
     )
     if _is_above(hidden[0], visible[0]) and _is_above(visible[1], hidden[1]):
         return claims.Verdict(claims.SUPPORTED, why)
