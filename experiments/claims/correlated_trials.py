@@ -104,7 +104,12 @@ CURVES = {  # what is drawn, with its line
 
 def plotted(stored: claims.Stored) -> dict[str, list[Json]]:
     """Return expected P(A) after 0, 1, ... failures on every idea of `CURVES`, as plain JSON values."""
-    every = estimates(lambda shares: np.ravel(expected(shares)[: len(CURVES)]), count_ideas(stored, 0))
+
+    def curves(shares: Shares) -> Float[np.ndarray, " number"]:
+        failures = expected(shares)
+        return np.concatenate([failures.failed, failures.fresh, failures.spread])
+
+    every = estimates(curves, count_ideas(stored, 0))
     return {
         words: [estimate_json(estimate) for estimate in every[start : start + FAILURES + 1]]
         for words, start in zip(CURVES, range(0, len(every), FAILURES + 1), strict=True)
