@@ -16,7 +16,6 @@ undecided.
 """
 
 from lab import claims
-from lab.claims.rules import Verdict
 from lab.words import number
 
 SCHEDULES = ("falling", "constant")  # in the order of the learning rate at the last step
@@ -41,4 +40,4 @@ def judge(stored: claims.Stored) -> claims.Verdict:
         ("best", "beaten"): claims.DEPENDS,
         ("beaten", "best"): claims.DEPENDS,
     }
-    return Verdict(words.get((verdicts[0], verdicts[1]), claims.UNDECIDED), "; ".join(why))
+    return claims.Verdict(words.get((verdicts[0], verdicts[1]), claims.UNDECIDED), "; ".join(why))

@@ -20,34 +20,64 @@ rate odds grows, is worked out for every cell from one half of the seeds and com
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
 
 from lab import claims
-from lab.config.experiment import Experiment, parse
+from lab.config.experiment import Condition, Experiment, parse
 from lab.config.seeds import CLAIMS, REFINED
-from lab.config.sweep import Condition
 from lab.figures.style import WIDTH, Figure, holds, subplots
 from lab.results import outcomes, shards, summary
 from lab.results.outcomes import Results
 from lab.statistics import Estimate
-from lab.studies import regimens as made
-from lab.words import Json, estimate_from_json, estimate_json
+from lab.studies.regimens import column, config_head, phases, values_by_segment
+from lab.words import Json, estimate_from_json, estimate_json, plural
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.image import AxesImage
-
-BUDGETS, SHOWN = (1, 3, 100), (1, 100)
+BUDGETS = (1, 3, 100)  # runs; of the rule
+SHOWN = (1, 100)  # runs for which a map is drawn and its boundary refined
 AXES = ("detectability", "weight")  # of the map, from bottom to top and from left to right
 APART = REFINED.first - CLAIMS.first  # seeds of refined cells begin so many after those of the map
+BETWEEN = 2  # cells that are trained between two neighbouring weights of unlike sign
 
-MapAxes = tuple[str, str]  # of a map, from bottom to top and from left to right
-Cell = tuple[str, float, float]  # window, row and column of a map
-Gains = Mapping[Cell, Estimate]  # of training over holding out
+MapAxes = tuple[str, str]  # names of the axes of a map: that of its rows and that of its columns
+
+
+class Cell(NamedTuple):
+    """Where in the maps of a task a condition lies.
+
+    Attributes:
+        window: the regimen, which says when it is trained on the proxy.
+        row: value on the first axis.
+        column: value on the second axis.
+    """
+
+    window: str
+    row: float
+    column: float
+
+
+class Neighbours(NamedTuple):
+    """Two cells of a row, next to each other.
+
+    Attributes:
+        window: the regimen.
+        row: value on the first axis.
+        low: value of the left one on the second axis.
+        high: value of the right one.
+    """
+
+    window: str
+    row: float
+    low: float
+    high: float
+
+
+Gains = dict[Cell, Estimate]
 
 
 # --- counting -----------------------------------------------------------------------------------------------------
@@ -57,75 +87,79 @@ def study(experiment: Experiment, folder: Path, train: claims.Train, axes: MapAx
     """Count every cell, refine where the gain changes sign, and count the two halves of the seeds."""
     results = shards.results(train(experiment, folder), last_only=True)
     choosing = outcomes.choosing_seeds(results.sizes["seed"])
-    data = counted(results) | {"halves": [counted(results.isel(seed=half)) for half in (choosing, ~choosing)]}
-    data["refined"] = []
-    for y, places in wanted(claims.Stored(experiment.task.name, data), axes).items():
-        finer = parse(refined(experiment, axes, y, places))
+    halves = [count_cells(results.isel(seed=half)) for half in (choosing, ~choosing)]
+    counts = count_cells(results) | {"halves": halves, "refined": []}
+    for row, cells_between in cells_to_refine(claims.Stored(experiment.task.name, counts), axes).items():
+        finer = parse(refined_config(experiment, axes, row, cells_between))
         run = train(finer, folder.parent / finer.folder_name)
-        data["refined"].append({"row": y, "cells": places} | counted(shards.results(run, last_only=True)))
-    return data
+        refined = count_cells(shards.results(run, last_only=True))
+        counts["refined"].append({"row": row, "cells": cells_between} | refined)
+    return counts
 
 
-def counted(results: Results) -> Json:
+def count_cells(results: Results) -> Json:
     """Count every condition, and each with the one of its world that holds the test out."""
-    worlds = [
+    every = [
         {axis: value for axis, value in coordinates.items() if np.isfinite(value)}
         for _, coordinates in summary.places(results)
     ]
-    holding_out = [index for index, regimen in enumerate(results.regimen.values) if regimen == "hold_out"]
-    pairs = [
-        (base, index)
-        for base, index in itertools.product(holding_out, range(len(worlds)))
-        if worlds[base].items() <= worlds[index].items()
-    ]
-    return claims.count_conditions(results, {(min(pair), max(pair)) for pair in pairs})
+    held_out = [index for index, regimen in enumerate(results.regimen.values) if regimen == "hold_out"]
+    pairs = {
+        (min(baseline, index), max(baseline, index))
+        for baseline, index in itertools.product(held_out, range(len(every)))
+        if every[baseline].items() <= every[index].items()
+    }
+    return claims.count_conditions(results, pairs)
 
 
-def wanted(stored: claims.Stored, axes: MapAxes) -> dict[float, list[tuple[str, float]]]:
+def cells_to_refine(stored: claims.Stored, axes: MapAxes) -> dict[float, list[tuple[str, float]]]:
     """Return row of the map -> (window, weight) of the cells that are wanted between those of unlike sign."""
     rows: dict[float, set[tuple[str, float]]] = {}
     for runs in SHOWN if axes[1] == "weight" else ():
         gains = cells(stored, runs, 1, axes)
-        for window, y, low, high in neighbours(gains):
-            if gains[window, y, low].value * gains[window, y, high].value < 0:
-                between = np.geomspace(low, high, 4)[1:3]
-                rows.setdefault(y, set()).update((window, float(f"{weight:.3g}")) for weight in between)
-    return {y: sorted(places) for y, places in sorted(rows.items())}
+        for window, row, low, high in neighbours(gains):
+            if gains[Cell(window, row, low)].value * gains[Cell(window, row, high)].value < 0:
+                weights = np.geomspace(low, high, BETWEEN + 2)[1:-1]
+                rows.setdefault(row, set()).update((window, float(f"{weight:.3g}")) for weight in weights)
+    return {row: sorted(cells_between) for row, cells_between in sorted(rows.items())}
 
 
-def rows_of(gains: Gains) -> Iterator[tuple[str, float, list[float]]]:
-    """Yield window, row and the columns of a map that this row has, ascending."""
-    for window, y in dict.fromkeys((window, y) for window, y, _ in gains):
-        yield window, y, sorted(x for *row, x in gains if tuple(row) == (window, y))
+def rows_of(gains: Iterable[Cell]) -> Iterator[tuple[str, float, list[float]]]:
+    """Yield window, row and the columns of each row of the maps, ascending."""
+    for window, row in dict.fromkeys((cell.window, cell.row) for cell in gains):
+        yield window, row, sorted(cell.column for cell in gains if (cell.window, cell.row) == (window, row))
 
 
-def neighbours(gains: Gains) -> Iterator[tuple[str, float, float, float]]:
-    """Yield window, row and the two columns of neighbouring cells."""
-    for window, y, columns in rows_of(gains):
-        yield from ((window, y, low, high) for low, high in itertools.pairwise(columns))
+def neighbours(gains: Gains) -> Iterator[Neighbours]:
+    """Yield neighbouring cells."""
+    for window, row, columns in rows_of(gains):
+        yield from (Neighbours(window, row, *pair) for pair in itertools.pairwise(columns))
 
 
-def refined(experiment: Experiment, axes: MapAxes, y: float, places: Sequence[tuple[str, float]]) -> str:
+def refined_config(
+    experiment: Experiment, axes: MapAxes, row: float, cells_between: Sequence[tuple[str, float]]
+) -> str:
     """Return the config of cells at other weights in one row of the map.
 
     Args:
         experiment: the map's.
         axes: of the map.
-        y: the row.
-        places: (window, weight) of each cell.
+        row: value on the first axis.
+        cells_between: (window, weight) of each cell.
     """
 
     def first(regimen: str) -> Condition:
-        conditions = (condition for condition in experiment.conditions if condition.regimen == regimen)
-        return next(condition for condition in conditions if condition.coordinates.get(axes[0], y) == y)
+        members = (condition for condition in experiment.conditions if condition.regimen == regimen)
+        return next(member for member in members if member.coordinates.get(axes[0], row) == row)
 
-    base, test = first("hold_out"), made.column(experiment.task, "test")
-    regimens = {"hold_out": made.phases(experiment, base)}
-    for index, (window, weight) in enumerate(places):
-        table = made.values_by_segment(first(window))
-        table[table[:, test] != 0, test] = weight
-        regimens[f"cell-{index:02d}"] = made.phases(experiment, first(window), table)
-    head = made.config_head(experiment, base, f"{experiment.name}-{y:g}".replace(".", "_"), "Where is the boundary?")
+    held_out, test = first("hold_out"), column(experiment.task, "test")
+    regimens = {"hold_out": phases(experiment, held_out)}
+    for index, (window, weight) in enumerate(cells_between):
+        values = values_by_segment(first(window))
+        values[values[:, test] != 0, test] = weight
+        regimens[f"cell-{index:02d}"] = phases(experiment, first(window), values)
+    name = f"{experiment.name}-{row:g}".replace(".", "_")
+    head = config_head(experiment, held_out, name, "Where is the boundary?")
     seeds = {"first": experiment.seeds[0] + APART, "count": len(experiment.seeds)}
     return json.dumps({**head, "seeds": seeds, "baseline": "hold_out", "regimens": regimens})
 
@@ -133,50 +167,57 @@ def refined(experiment: Experiment, axes: MapAxes, y: float, places: Sequence[tu
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
-def cells(stored: claims.Stored, runs: int, of: int, axes: MapAxes = AXES) -> dict[Cell, Estimate]:
-    """Return (window, row, column) -> `Estimate` of what training gains within so many runs."""
-    value = claims.aligned_share_of_accepted(runs)
-    return {
-        place(condition, axes): stored.difference(name, value, held_out(stored, name), value, of)
-        for name, condition in stored.conditions.items()
-        if condition["regimen"] != "hold_out"
-    }
+def trained(stored: claims.Stored) -> list[str]:
+    """Return the names of the conditions that train on the test."""
+    return [name for name in stored.conditions if stored.regimen(name) != "hold_out"]
 
 
-def place(condition: Json, axes: MapAxes) -> Cell:
-    """Return window, row and column of a condition of the map."""
-    row, column = (condition["coordinates"][axis] for axis in axes)
-    return condition["regimen"], row, column
+def cell_of(stored: claims.Stored, name: str, axes: MapAxes) -> Cell:
+    """Return where in the maps a condition lies."""
+    row, column = (stored.coordinates(name)[axis] for axis in axes)
+    return Cell(stored.regimen(name), row, column)
 
 
 def held_out(stored: claims.Stored, name: str) -> str:
     """Return the name of the condition that holds the test out in the world of another."""
     coordinates = stored.coordinates(name).items()
-    bases = (base for base in stored.names if stored.regimen(base) == "hold_out")
-    return next(base for base in bases if stored.coordinates(base).items() <= coordinates)
+    members = (member for member in stored.names if stored.regimen(member) == "hold_out")
+    return next(member for member in members if stored.coordinates(member).items() <= coordinates)
 
 
-def finer(stored: claims.Stored, runs: int, axes: MapAxes = AXES) -> dict[Cell, Estimate]:
-    """Return (window, row, column) -> `Estimate` of the gain in all cells, those between as well."""
-    gains = cells(stored, runs, 1, axes)
+def cells(stored: claims.Stored, runs: int, of: int, axes: MapAxes = AXES) -> Gains:
+    """Return the `Estimate` of what training gains within so many runs in each cell; `of` of them hold together."""
     value = claims.aligned_share_of_accepted(runs)
-    for row in stored.data["refined"]:
-        refined_row = claims.Stored(stored.task, row)
-        for index, (window, weight) in enumerate(row["cells"]):
-            gains[window, row["row"], weight] = refined_row.difference(f"cell-{index:02d}", value, "hold_out", value)
+    return {
+        cell_of(stored, name, axes): stored.difference(name, value, held_out(stored, name), value, of)
+        for name in trained(stored)
+    }
+
+
+def finer_cells(stored: claims.Stored, runs: int, axes: MapAxes = AXES) -> Gains:
+    """Return the `Estimate` of the gain in all cells, those between as well."""
+    value = claims.aligned_share_of_accepted(runs)
+    gains = cells(stored, runs, 1, axes)
+    for part in stored.data["refined"]:
+        refined = claims.Stored(stored.task, part)
+        for index, (window, weight) in enumerate(part["cells"]):
+            gain = refined.difference(f"cell-{index:02d}", value, "hold_out", value)
+            gains[Cell(window, part["row"], weight)] = gain
     return gains
 
 
-def boundaries(gains: Gains) -> Iterator[tuple[str, float, float, float]]:
-    """Yield window, row, low, high: columns between which the decided sign of the gain changes."""
-    for window, y, columns in rows_of(gains):
-        row = {x: gains[window, y, x] for x in columns}
-        sure = [(x, gain.value > 0) for x, gain in row.items() if not gain.low <= 0 <= gain.high]
-        yield from ((window, y, one, other) for (one, up), (other, on) in itertools.pairwise(sure) if up != on)
+def boundaries(gains: Gains) -> Iterator[Neighbours]:
+    """Yield the cells of a row, with none decided between them, at which the decided sign of the gain changes."""
+    for window, row, columns in rows_of(gains):
+        by_column = {column: gains[Cell(window, row, column)] for column in columns}
+        decided = [(column, gain.value > 0) for column, gain in by_column.items() if not holds(gain, 0)]
+        for (low, better_low), (high, better_high) in itertools.pairwise(decided):
+            if better_low != better_high:
+                yield Neighbours(window, row, low, high)
 
 
 def algebra(stored: claims.Stored, axes: MapAxes = AXES) -> dict[int, dict[Cell, bool]]:
-    """Return runs -> (window, row, column) -> whether the algebra has the sign of the gain, where that is decided.
+    """Return runs -> cell -> whether the algebra has the sign of the gain, where that is decided.
 
     The algebra's sign is that of ln LR + ln o(A) against holding out, from one half of the seeds; the measured one is
     that of P(accepted is aligned), from the other half.
@@ -185,37 +226,34 @@ def algebra(stored: claims.Stored, axes: MapAxes = AXES) -> dict[int, dict[Cell,
     right: dict[int, dict[Cell, bool]] = {}
     for runs in BUDGETS:
         measured, right[runs] = cells(second, runs, 1, axes), {}
-        for name, condition in first.conditions.items():
-            if condition["regimen"] == "hold_out":
-                continue
-            cell = place(condition, axes)
-            if not (gain := measured[cell]).low <= 0 <= gain.high:
-                trained, base = (first.counts(each).posterior_odds for each in (name, held_out(first, name)))
-                right[runs][cell] = trained > base if gain.value > 0 else trained < base
+        for name in trained(first):
+            cell = cell_of(first, name, axes)
+            gain = measured[cell]
+            if not holds(gain, 0):
+                odds, odds_held_out = (first.counts(each).posterior_odds for each in (name, held_out(first, name)))
+                right[runs][cell] = odds > odds_held_out if gain.value > 0 else odds < odds_held_out
     return right
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    return judged(stored, AXES)
+    return judge_map(stored, AXES)
 
 
-def judged(stored: claims.Stored, axes: MapAxes) -> claims.Verdict:
+def judge_map(stored: claims.Stored, axes: MapAxes) -> claims.Verdict:
     """Apply the rule to one task, on a map with these axes."""
-    count = sum(condition["regimen"] != "hold_out" for condition in stored.conditions.values())
+    count = len(trained(stored))
     sides, why = [], []
     for runs in BUDGETS:
         gains = cells(stored, runs, count, axes).values()
         better, worse = sum(gain.low > 0 for gain in gains), sum(gain.high < 0 for gain in gains)
         sides.append((better > 0, worse > 0))
-        why.append(f"{runs} run{'s' * (runs > 1)}: better in {better}, worse in {worse} of {count}")
-    why.append(
-        "the sign of the algebra is right in "
-        + ", ".join(
-            f"{sum(right.values())} of {len(right)} ({runs} run{'s' * (runs > 1)})"
-            for runs, right in algebra(stored, axes).items()
-        )
+        why.append(f"{runs} {plural('run', runs)}: better in {better}, worse in {worse} of {count}")
+    hits = ", ".join(
+        f"{sum(right.values())} of {len(right)} ({runs} {plural('run', runs)})"
+        for runs, right in algebra(stored, axes).items()
     )
+    why.append(f"the sign of the algebra is right in {hits}")
     verdict = claims.UNDECIDED
     if (True, True) in sides:
         verdict = claims.SUPPORTED
@@ -227,7 +265,7 @@ def judged(stored: claims.Stored, axes: MapAxes) -> claims.Verdict:
 # --- drawing ------------------------------------------------------------------------------------------------------
 
 
-def plotted(stored: claims.Stored, axes: MapAxes = AXES) -> Json:
+def plotted(stored: claims.Stored, axes: MapAxes = AXES) -> dict[str, Json]:
     """Return what the maps of a task show, one for every number of runs in `SHOWN`, as plain JSON values.
 
     Every map has its `cells`; where the algebra is `wrong`; and the `boundaries` between columns of a row.
@@ -235,16 +273,11 @@ def plotted(stored: claims.Stored, axes: MapAxes = AXES) -> Json:
     right = algebra(stored, axes)
     return {
         str(runs): {
-            "cells": [
-                {"window": window, "row": y, "column": x, **estimate_json(estimate)}
-                for (window, y, x), estimate in cells(stored, runs, 1, axes).items()
-            ],
-            "wrong": [
-                {"window": window, "row": y, "column": x} for (window, y, x), hit in right[runs].items() if not hit
-            ],
+            "cells": [{**cell._asdict(), **estimate_json(gain)} for cell, gain in cells(stored, runs, 1, axes).items()],
+            "wrong": [cell._asdict() for cell, hit in right[runs].items() if not hit],
             "boundaries": [
-                {"window": window, "row": y, "low": low, "high": high}
-                for window, y, low, high in (boundaries(finer(stored, runs, axes)) if stored.data["refined"] else ())
+                boundary._asdict()
+                for boundary in (boundaries(finer_cells(stored, runs, axes)) if stored.data["refined"] else ())
             ],
         }
         for runs in SHOWN
@@ -275,7 +308,7 @@ def draw(data: Json, words: tuple[str, str] = ("visibility of the test", "weight
                 ax.set_yticks([])
             if task == next(iter(maps)):
                 head = f"{window}\n" if len(windows) > 1 else ""
-                ax.set_title(f"{head}{runs} {'run' if runs == 1 else 'runs'}", fontsize="x-small")
+                ax.set_title(f"{head}{runs} {plural('run', runs)}", fontsize="x-small")
         line[0].set_ylabel(f"{task}\n{words[0]}", fontsize="x-small")
     for ax in panels[-1]:
         ax.set_xlabel(words[1], fontsize="x-small")
@@ -284,15 +317,14 @@ def draw(data: Json, words: tuple[str, str] = ("visibility of the test", "weight
     return figure
 
 
-def places(cells: Sequence[Json]) -> tuple[list[float], list[float]]:
+def rows_and_columns(cells: Sequence[Json]) -> tuple[list[float], list[float]]:
     """Return the rows and the columns of a map, ascending."""
-    rows, columns = (sorted({cell[axis] for cell in cells}) for axis in ("row", "column"))
-    return rows, columns
+    return sorted({cell["row"] for cell in cells}), sorted({cell["column"] for cell in cells})
 
 
-def draw_map(ax: "Axes", cells: Sequence[Json], wrong: Sequence[Json]) -> "AxesImage":
+def draw_map(ax: Axes, cells: Sequence[Json], wrong: Sequence[Json]) -> AxesImage:
     """Draw estimates as a map with rings where the algebra is wrong, and return its image."""
-    rows, columns = places(cells)
+    rows, columns = rows_and_columns(cells)
     estimates = {(cell["row"], cell["column"]): estimate_from_json(cell) for cell in cells}
     rings = {(cell["row"], cell["column"]) for cell in wrong}
     table = np.array([[estimates[y, x].value for x in columns] for y in rows])
@@ -308,9 +340,9 @@ def draw_map(ax: "Axes", cells: Sequence[Json], wrong: Sequence[Json]) -> "AxesI
     return image
 
 
-def draw_boundaries(ax: "Axes", cells: Sequence[Json], boundaries: Sequence[Json]) -> None:
+def draw_boundaries(ax: Axes, cells: Sequence[Json], boundaries: Sequence[Json]) -> None:
     """Draw in each row between which columns the sign changes: a bar as wide as that is not known."""
-    rows, columns = places(cells)
+    rows, columns = rows_and_columns(cells)
     for boundary in boundaries:
         row, ends = rows.index(boundary["row"]), np.log([boundary["low"], boundary["high"]])
         span = np.interp(ends, np.log(columns), range(len(columns)))

@@ -27,7 +27,7 @@ def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    return when_to_train.judged(stored, AXES)
+    return when_to_train.judge_map(stored, AXES)
 
 
 def plotted(stored: claims.Stored) -> Json:
