@@ -126,8 +126,8 @@ def cells_to_refine(stored: claims.Stored, axes: MapAxes) -> dict[float, list[tu
 
 def rows_of(gains: Iterable[Cell]) -> Iterator[tuple[str, float, list[float]]]:
     """Yield window, row and the columns of each row of the maps, ascending."""
-    for window, row in dict.fromkeys((cell.window, cell.row) for cell in gains):
-        yield window, row, sorted(cell.column for cell in gains if (cell.window, cell.row) == (window, row))
+    for map_row in dict.fromkeys((window, row) for window, row, _ in gains):
+        yield *map_row, sorted(column for window, row, column in gains if (window, row) == map_row)
 
 
 def neighbours(gains: Gains) -> Iterator[Neighbours]:

@@ -118,7 +118,7 @@ class Stored:
     confidence if the rule says how many it looks at (`of`).
     """
 
-    def __init__(self, task: str, data: Json):
+    def __init__(self, task: str, data: Json) -> None:
         """`data` is what `count_conditions` or `tabulate` returned, and what else the claim's study stored."""
         self.task, self.data = task, data
         self.conditions: dict[str, Json] = data["conditions"]
