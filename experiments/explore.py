@@ -45,6 +45,7 @@ def _(folder, mo, shards, store):
         results = shards.results(store.Run(folder))
     except store.StoreError as error:
         mo.stop(True, mo.md(f"{error}. {how}"))
+        raise  # never reached: `stop` ends the cell
     mo.md(
         f"""
         # {results.attrs["name"]}
@@ -231,6 +232,7 @@ def _(condition, drawing, figures, mo, proxy, results, roc):
         areas = {share: roc.roc(results, condition, proxy, share) for share in map(float, results.checkpoint.values)}
     except ValueError as error:
         mo.stop(True, mo.md(f"No curve: {error}."))
+        raise  # never reached: `stop` ends the cell
     roc_figure = figures.Figure(figsize=(3.5, 2.8), layout="constrained")
     roc_ax = roc_figure.subplots()
     drawing.draw_roc(areas, roc_ax)

@@ -23,7 +23,7 @@ def test_words_of_several_tasks():
 
 def test_a_difference_covers_its_value():
     stored = population(one=BETTER, other=HELD)
-    value = claims.accepted(3)
+    value = claims.aligned_share_of_accepted(3)
     found = stored.difference("one", value, "other", value)
     by_hand = (finite_budget(p, 1, f, 3).accepted_aligned for p, f in ((0.9, 0.5), (0.3, 0.5)))
     assert found.value == pytest.approx(next(by_hand) - next(by_hand))

@@ -323,7 +323,7 @@ sweep:
   weight: {key: "regimens.late[1].weights.test", values: [0.1, 1]}
 """
     module = claims.module("when_to_train")
-    finer = parse(module.refined(parse(text), module.AXES, 2.0, [("late", 0.3)]))
+    finer = parse(module.refined_config(parse(text), module.AXES, 2.0, [("late", 0.3)]))
     assert [own.name for own in finer.conditions] == ["hold_out", "cell-00"]
     place = list(finer.task.terms).index("test")
     assert [own.weights[place] for own in finer.conditions[1].settings] == [0.0] * 10 + [0.3] * 10

@@ -39,7 +39,8 @@ CHOSEN = ("scratchpad", "shortcut")
 LANES, STEPS = 32, 100
 MATRIX = 1024  # rows and columns of the matrices whose product shows the peak
 WORTH_IT = 2  # times as fast
-Outputs = tuple[Float[Array, "rows width"], *tuple[Float[Array, "rows outputs"], ...]]
+Outputs = tuple[Float[Array, "rows _"], ...]  # the hidden layer and the outputs of each head
+Units = Float[Array, ""] | np.floating | None  # how many hidden units count; all without a number
 
 
 class Layer(nn.Module):
@@ -63,7 +64,7 @@ class NearlyNothing(nn.Module):
     scale: float
 
     @nn.compact
-    def __call__(self, x: Float[Array, "rows inputs"]) -> Outputs:
+    def __call__(self, x: Float[Array, "rows inputs"], units: Units = None) -> Outputs:
         first, start = Layer(x.shape[1], self.width, self.scale, name="Dense_0")()
         outputs = []
         for index, size in enumerate(self.heads):
@@ -87,10 +88,10 @@ def stack_flops(name: str) -> int:
 
     class Noted(Heads):
         @nn.compact
-        def __call__(self, x: Float[Array, "rows inputs"]) -> Outputs:
+        def __call__(self, x: Float[Array, "rows inputs"], units: Units = None) -> Outputs:
             # forward, and twice that backward
             flops.append(3 * 2 * len(x) * self.width * (x.shape[1] + sum(self.heads)))
-            return super().__call__(x)
+            return super().__call__(x, units)
 
     task = TASKS[name]()
     knobs = {name: jnp.float32(knob.default) for name, knob in task.knobs.items()}

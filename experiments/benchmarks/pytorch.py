@@ -21,7 +21,7 @@ MOST_APART = 1e-5  # of two losses that are the same but for rounding in float32
 class Data:
     """What both networks see, from the task itself."""
 
-    def __init__(self, task: Scratchpad):
+    def __init__(self, task: Scratchpad) -> None:
         knobs = default_knobs(task)
         self.rows = torch.tensor(np.asarray(task.rows(knobs)))
         contexts = np.asarray(task.contexts(knobs)[0])
@@ -39,7 +39,7 @@ class Data:
 class Model(torch.nn.Module):
     """The sender and the receiver of `scratchpad`; calling it gives the main loss."""
 
-    def __init__(self, data: Data):
+    def __init__(self, data: Data) -> None:
         super().__init__()
         self.data = data
         self.sender = network(INPUTS, SYMBOLS)

@@ -283,7 +283,9 @@ def compare_prefixes(named: "tuple[str, Experiment]", devices: Sequence[Device])
     return {
         "sweep": name,
         "conditions": len(leaves),
-        "share_of_steps": round(blocks.steps(set(leaves)) / sum(blocks.steps({leaf}) for leaf in leaves), 3),
+        "share_of_steps": round(
+            blocks.steps(frozenset(leaves)) / sum(blocks.steps(frozenset([leaf])) for leaf in leaves), 3
+        ),
         "share_of_time": round(rates["naive"] / rates["shared"], 3),
         "same_bytes": equal,
     }

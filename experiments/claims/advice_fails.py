@@ -20,74 +20,90 @@ before the deciding run: the gate was first the one of `early_rejection` on hold
 was to be contradicted. In `race` an early push is still the cheaper one: fewer runs per accepted model.)
 """
 
+from pathlib import Path
+
 import numpy as np
 
-from experiments.claims.early_rejection import gained
-from experiments.claims.sgd_hacks_first import gate
+from experiments.claims.early_rejection import gain_of_gate
+from experiments.claims.sgd_hacks_first import count_gate
 from lab import claims
+from lab.claims.rules import JOINT
+from lab.config.experiment import Experiment
 from lab.results import shards
-from lab.words import number, with_interval
+from lab.statistics import Estimate
+from lab.words import Json, number, with_interval
+
+# of the rule: changes of P(A) and P(T|not A)
+MOVES = 0.5  # the logarithmic loss for sure, if by more
+NOTHING = 0.05  # the linear loss for sure, if by less
 
 
-def study(experiment, folder, train):
+def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
     """Count every condition, and in shortcut the fates with and without an early gate."""
     results = shards.results(train(experiment, folder))
-    own = claims.counted(results)
+    counts = claims.count_conditions(results)
     if experiment.task.name != "shortcut":
-        return own
-    return own | {"gate": gate(results, "late", results.attrs["thresholds"]["test"])}
+        return counts
+    return counts | {"gate": count_gate(results, "late", results.attrs["thresholds"]["test"])}
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     return {"shortcut": not_sticky, "race": any_time, "scratchpad": no_slope}[stored.task](stored)
 
 
-def not_sticky(stored):
+def not_sticky(stored: claims.Stored) -> claims.Verdict:
     """A plain network: a late push moves values, and an early gate throws away what it moves."""
-    late, told = beyond_half("hold_out", "early", "late", stored, 2)
-    table = np.reshape(stored.data["gate"], (4, 4))
-    gain, end, early = gained(table, stored.data["confidence"], 2)
+    late, rises = beyond_half(stored, ("hold_out", "early", "late"), 2)
+    table = np.reshape(stored.data["gate"], JOINT)
+    gain, end, early = gain_of_gate(table, stored.data["confidence"], 2)
     thrown = table[:2, 1].sum() / max(table[:2].sum(), 1)
     why = (
-        f"model: mlp: {told}; the gate rejects {number(thrown)} of what ends aligned; P(accepted is aligned) "
-        f"{number(end)} at the end, {number(early)} with it, {claims.said('gain', gain)}"
+        f"model: mlp: {rises}; the gate rejects {number(thrown)} of what ends aligned; P(accepted is aligned) "
+        f"{number(end)} at the end, {number(early)} with it, {claims.phrase('gain', gain)}"
     )
-    verdict = claims.decide(late, claims.flipped(gain))
+    verdict = claims.decide(late, claims.negative(gain))
     return claims.Verdict(claims.DEPENDS if late.low > 0 and gain.low > 0 else verdict, why)
 
 
-def beyond_half(held, early, late, stored, of):
-    """Return P(A) after the late push less the middle of holding out and the early push, and both rises in words."""
-    rises = [stored.change(name, held, "base_rate", of) for name in (early, late)]
+def beyond_half(stored: claims.Stored, names: tuple[str, str, str], of: int) -> tuple[Estimate, str]:
+    """Return P(A) after the late push less the middle of holding out and the early push, and both rises in words.
 
-    def base(shares):
-        return shares[0] + shares[1]
+    Args:
+        stored: counts of the task.
+        names: of the conditions that hold the test out, push early and push late.
+        of: how many intervals hold together.
+    """
+    held_out, early, late = names
+    by_early, by_late = (stored.change(name, held_out, "base_rate", of) for name in (early, late))
 
-    more = stored.difference(late, base, held, lambda shares: base(shares) + rises[0].value / 2, of)
-    return more, f"P(A) rises by {with_interval(rises[0])} early, {with_interval(rises[1])} late"
+    def middle(shares: claims.Shares) -> claims.Shares:
+        return claims.aligned_share(shares) + by_early.value / 2
+
+    more = stored.difference(late, claims.aligned_share, held_out, middle, of)
+    return more, f"P(A) rises by {with_interval(by_early)} early, {with_interval(by_late)} late"
 
 
-def any_time(stored):
+def any_time(stored: claims.Stored) -> claims.Verdict:
     """A race: the late push does more than half of what the early one does."""
     signed, why = [], []
     for depth in stored.values("depth"):
-        names = (stored.at(name, depth=depth) for name in ("hold_out", "early", "late"))
-        more, told = beyond_half(*names, stored, 3)
+        held_out, early, late = (stored.at(name, depth=depth) for name in ("hold_out", "early", "late"))
+        more, rises = beyond_half(stored, (held_out, early, late), 3)
         signed.append(more)
-        why.append(f"depth {depth:g}: {told}")
+        why.append(f"depth {depth:g}: {rises}")
     return claims.Verdict(claims.decide(*signed), "; ".join(why))
 
 
-def no_slope(stored):
+def no_slope(stored: claims.Stored) -> claims.Verdict:
     """A linear loss late: nothing moves."""
     steep = stored.change("late", "hold_out", "pass_given_misaligned", 3)
     flat = [stored.change("late_linear", "hold_out", name, 3) for name in ("base_rate", "pass_given_misaligned")]
     why = (
-        f"late, logarithmic: {claims.said('P(T|not A) changes by', steep)}; linear: "
-        f"{claims.said('P(A) by', flat[0])}, {claims.said('P(T|not A) by', flat[1])}"
+        f"late, logarithmic: {claims.phrase('P(T|not A) changes by', steep)}; linear: "
+        f"{claims.phrase('P(A) by', flat[0])}, {claims.phrase('P(T|not A) by', flat[1])}"
     )
-    if steep.high < 0.5 or any(own.low > 0.05 or own.high < -0.05 for own in flat):
+    if steep.high < MOVES or any(change.low > NOTHING or change.high < -NOTHING for change in flat):
         return claims.Verdict(claims.CONTRADICTED, why)
-    nothing = all(own.low > -0.05 and own.high < 0.05 for own in flat)
-    return claims.Verdict(claims.SUPPORTED if steep.low > 0.5 and nothing else claims.UNDECIDED, why)
+    nothing = all(claims.within(change, NOTHING) for change in flat)
+    return claims.Verdict(claims.SUPPORTED if steep.low > MOVES and nothing else claims.UNDECIDED, why)

@@ -17,24 +17,19 @@ from lab import claims
 CONFIGS = "regimens"
 
 
-def shown(stored):
+def shown(stored: claims.Stored) -> list[str]:
     """Return the conditions that the figure shows."""
     return [stored.at(name, **stored.largest("implicit_proxy")) for name in ("hold_out", "anti_early", "anti_late")]
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    world = stored.largest("implicit_proxy")
-    held, late, early = (stored.at(name, **world) for name in ("hold_out", "anti_late", "anti_early"))
-
-    def passing(shares):
-        return shares[0] + shares[2]
-
-    costs = stored.difference(late, passing, held, passing, 2)
-    ratio = stored.impact(late, held, 2).likelihood_ratio
-    values = stored.change(early, held, "base_rate")
+    held_out, early, late = shown(stored)
+    costs = stored.difference(late, claims.passing_share, held_out, claims.passing_share, 2)
+    ratio = stored.impact(late, held_out, 2).likelihood_ratio
+    values = stored.change(early, held_out, "base_rate")
     why = (
-        f"late: {claims.said('P(T) changes by', costs)}, {claims.said('ln LR by', ratio)}; early: "
-        f"{claims.said('P(A) by', values)}"
+        f"late: {claims.phrase('P(T) changes by', costs)}, {claims.phrase('ln LR by', ratio)}; early: "
+        f"{claims.phrase('P(A) by', values)}"
     )
-    return claims.Verdict(claims.decide(claims.flipped(costs), ratio), why)
+    return claims.Verdict(claims.decide(claims.negative(costs), ratio), why)

@@ -17,80 +17,105 @@ budgets; contradicted if it loses at one, or is level at both and its gain over 
 depends (on the budget) if it wins at one and is level at the other; else undecided.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from lab import claims
-from lab.config.experiment import from_values
+from lab.config.experiment import Experiment, from_values
 from lab.figures.studies import draw_rivals, draw_schedule
-from lab.figures.style import WIDTH, subplots
+from lab.figures.style import WIDTH, Figure, subplots
 from lab.report import estimate_json, optimised_json
 from lab.results import shards
-from lab.studies import schedules as optimise
-from lab.studies import search
+from lab.statistics import Estimate
+from lab.studies import schedules, search
+from lab.studies.schedules import LEARNED, Standing
 from lab.studies.study import About
-from lab.words import with_interval
+from lab.words import Json, with_interval
 
 GOAL = search.Goal("accepted_aligned", 3)
 EFFORT = search.Effort(starts=3, iterations=40)
-SHARES = (0.1, 0.4)  # of training for which the cap would spend the budget
+SHARES = (0.1, 0.4)  # of training for which the cap would spend the budget; of the rule
 CAPS = {"race": 0.3, "scratchpad": 0.02, "shortcut": 0.3}
 PAIRS = {"race": 512, "scratchpad": 128, "shortcut": 256}
 TERMS = ["test_linear"]
+SMALL = 0.03  # gain over the best by hand that does not count; of the rule
+WORDS = {"wins": "wins", "loses": "loses", "flat": "level"}  # what the rule calls each outcome of a comparison
 
 
-def study(experiment, folder, train):
+def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
     """Search under both budgets and count what was found beside what is made by hand."""
-    cap, condition, budgets = CAPS[experiment.task.name], experiment.conditions[0], []
-    for share in SHARES:
-        own = folder / f"budget-{share:g}"
-        own.mkdir(parents=True, exist_ok=True)
-        problem = search.problem(experiment, condition.name, TERMS, GOAL, cap, cap * share)
-        found = search.searches(problem, EFFORT._replace(pairs=PAIRS[experiment.task.name]), own / "search.json")
-        schedules = optimise.schedules_to_compare(problem, found)
-        made = from_values(optimise.config(problem, schedules))
-        results = shards.results(train(made, own / "run"), last_only=True)
-        best = list(schedules).index("learned")
-        counted = claims.counted(results, [(min(best, i), max(best, i)) for i in range(len(schedules))])
-        about = About.of_results(results)
-        optimised = optimise.Optimised(about, problem, found, schedules, [], "", own / "search.json", own)
-        budgets.append(counted | {"search": optimised_json(optimised)})
-    return {"confidence": experiment.config.confidence, "seeds": len(experiment.seeds), "conditions": {},
-            "budgets": budgets}  # fmt: skip
+    return {
+        "confidence": experiment.config.confidence,
+        "seeds": len(experiment.seeds),
+        "conditions": {},
+        "budgets": [count_budget(experiment, share, folder / f"budget-{share:g}", train) for share in SHARES],
+    }
 
 
-def rows(task, budget):
+def count_budget(experiment: Experiment, share: float, folder: Path, train: claims.Train) -> Json:
+    """Search under one budget and count what was found beside what is made by hand.
+
+    Args:
+        experiment: whose first condition is searched.
+        share: of training for which the cap would spend the budget.
+        folder: where search and run lie.
+        train: what trains the run.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    task, file = experiment.task.name, folder / "search.json"
+    problem = search.problem(experiment, experiment.conditions[0].name, TERMS, GOAL, CAPS[task], CAPS[task] * share)
+    optima = search.searches(problem, EFFORT._replace(pairs=PAIRS[task]), file)
+    compared = schedules.schedules_to_compare(problem, optima)
+    results = shards.results(train(from_values(schedules.config(problem, compared)), folder / "run"), last_only=True)
+    learned = list(compared).index(LEARNED)
+    counts = claims.count_conditions(
+        results, [(min(learned, index), max(learned, index)) for index in range(len(compared))]
+    )
+    optimised = schedules.Optimised(About.of_results(results), problem, optima, compared, [], "", file, folder)
+    return counts | {"search": optimised_json(optimised)}
+
+
+def rows(task: str, budget: Json) -> list[Standing]:
     """Return a `lab.studies.schedules.Standing` of every schedule at one budget, the best first."""
     stored = claims.Stored(task, budget)
-    found = [
-        optimise.standing(name, *stored.pair("learned", name), GOAL, budget["confidence"],
-                       None if name == "learned" else len(stored.names) - 1)
+    rivals, confidence = len(stored.names) - 1, budget["confidence"]
+    standings = [
+        schedules.standing(name, *stored.pair(LEARNED, name), GOAL, confidence, None if name == LEARNED else rivals)
         for name in stored.names
-    ]  # fmt: skip
-    return sorted(found, key=lambda row: -row.value.value)
+    ]
+    return sorted(standings, key=lambda row: -row.value.value)
 
 
-def judge(stored):
+def best_by_hand(standings: Sequence[Standing]) -> tuple[Standing, Estimate]:
+    """Return the best schedule made by hand, and the gain over it."""
+    return next((row, row.gain) for row in standings if row.gain is not None and not row.name.startswith(LEARNED))
+
+
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    said, why, small = [], [], True
+    outcomes, why, small = [], [], True
     for share, budget in zip(SHARES, stored.data["budgets"], strict=True):
-        every = rows(stored.task, budget)
-        by_hand = [row for row in every if not row.name.startswith("learned")]
-        said.append({"wins": "wins", "loses": "loses", "flat": "level"}[optimise.verdict(by_hand)])
-        mine = next(row for row in every if row.name == "learned")
-        small &= by_hand[0].gain.high < 0.03
+        standings = rows(stored.task, budget)
+        outcome = WORDS[schedules.verdict([row for row in standings if not row.name.startswith(LEARNED)])]
+        learned = next(row for row in standings if row.name == LEARNED)
+        by_hand, gain = best_by_hand(standings)
+        small &= gain.high < SMALL
+        outcomes.append(outcome)
         why.append(
-            f"budget {share:g}: {said[-1]}, {with_interval(mine.value)} against {with_interval(by_hand[0].value)} of "
-            f"{by_hand[0].name}, gain {with_interval(by_hand[0].gain)}"
+            f"budget {share:g}: {outcome}, {with_interval(learned.value)} against {with_interval(by_hand.value)} of "
+            f"{by_hand.name}, gain {with_interval(gain)}"
         )
     verdict = claims.UNDECIDED
-    if "loses" in said or (said == ["level", "level"] and small):
+    if "loses" in outcomes or (outcomes == ["level", "level"] and small):
         verdict = claims.CONTRADICTED
-    elif said == ["wins", "wins"]:
+    elif outcomes == ["wins", "wins"]:
         verdict = claims.SUPPORTED
-    elif set(said) == {"wins", "level"}:
+    elif set(outcomes) == {"wins", "level"}:
         verdict = claims.DEPENDS
     return claims.Verdict(verdict, "; ".join(why))
 
 
-def plotted(stored):
+def plotted(stored: claims.Stored) -> list[Json]:
     """Return what every schedule reaches under the larger budget, the best first, as plain JSON values."""
     return [
         {"name": row.name, "value": estimate_json(row.value), "gain": row.gain and estimate_json(row.gain)}
@@ -98,7 +123,7 @@ def plotted(stored):
     ]
 
 
-def draw(data):
+def draw(data: Json) -> Figure:
     """A row per task: the schedules found under both budgets, and what every schedule reaches under the larger one."""
     tasks = data["tasks"]
     figure, axes = subplots(

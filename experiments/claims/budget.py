@@ -13,32 +13,37 @@ better than holding out, and with 1,000 runs that same regimen is worse; contrad
 others do; else undecided.
 """
 
+from experiments.claims.four_regimens import TRAINED
 from lab import claims
+from lab.statistics import Estimate
 
 CONFIGS = "regimens"
-TRAINED = ("early", "early_strong", "late", "throughout")
+FEW, MANY = 1, 1000  # runs; of the rule
+FREE = 0.02  # loss of P(accepted is aligned) with many runs that does not count; of the rule
 
 
-def shown(stored):
+def shown(stored: claims.Stored) -> list[str]:
     """Return the conditions that the figure shows."""
-    world = {"implicit_proxy": stored.values("implicit_proxy")[0]}
-    return [stored.at(name, **world) for name in ("hold_out", *TRAINED)]
+    smallest = stored.values("implicit_proxy")[0]
+    return [stored.at(name, implicit_proxy=smallest) for name in ("hold_out", *TRAINED)]
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    world = {"implicit_proxy": stored.values("implicit_proxy")[0]}
-    held = stored.at("hold_out", **world)
+    held_out, *trained = shown(stored)
 
-    def gain(name, runs):
-        value = claims.accepted(runs)
-        return stored.difference(stored.at(name, **world), value, held, value, 2 * len(TRAINED))
+    def gains(runs: int) -> dict[str, Estimate]:
+        value = claims.aligned_share_of_accepted(runs)
+        return {
+            regimen: stored.difference(name, value, held_out, value, 2 * len(TRAINED))
+            for regimen, name in zip(TRAINED, trained, strict=True)
+        }
 
-    few, many = ({name: gain(name, runs) for name in TRAINED} for runs in (1, 1000))
+    few, many = gains(FEW), gains(MANY)
     best = max(TRAINED, key=lambda name: few[name].value)
-    why = f"{best}: {claims.said('gain with 1 run', few[best])}, {claims.said('with 1,000 runs', many[best])}"
-    free = any(few[name].low > 0 and many[name].low > -0.02 for name in TRAINED)
-    if all(own.high < 0 for own in few.values()) or free:
+    why = f"{best}: {claims.phrase('gain with 1 run', few[best])}, {claims.phrase('with 1,000 runs', many[best])}"
+    free = any(few[name].low > 0 and many[name].low > -FREE for name in TRAINED)
+    if all(gain.high < 0 for gain in few.values()) or free:
         return claims.Verdict(claims.CONTRADICTED, why)
     crosses = any(few[name].low > 0 and many[name].high < 0 for name in TRAINED)
     return claims.Verdict(claims.SUPPORTED if crosses else claims.UNDECIDED, why)

@@ -13,16 +13,14 @@ Rule, per task: supported if P(A) built in is above P(A|T) held out; contradicte
 from lab import claims
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     without, with_it = (stored.at("hold_out", built_in=value) for value in stored.values("built_in"))
-    gain = stored.difference(
-        with_it, lambda shares: shares[0] + shares[1], without, lambda shares: shares[0] / (shares[0] + shares[2])
-    )
-    built, held = stored.rate(with_it, "base_rate"), stored.rate(without, "aligned_given_pass")
+    gain = stored.difference(with_it, claims.aligned_share, without, claims.aligned_share_of_passing)
+    built_in, held_out = stored.rate(with_it, "base_rate"), stored.rate(without, "aligned_given_pass")
     ratio = stored.rate(with_it, "likelihood_ratio")
     why = (
-        f"{claims.said('P(A) built in', built)}, {claims.said('P(A|T) held out', held)}, "
-        f"{claims.said('difference', gain)}; {claims.said('LR built in', ratio)}"
+        f"{claims.phrase('P(A) built in', built_in)}, {claims.phrase('P(A|T) held out', held_out)}, "
+        f"{claims.phrase('difference', gain)}; {claims.phrase('LR built in', ratio)}"
     )
     return claims.Verdict(claims.decide(gain), why)

@@ -18,66 +18,81 @@ on one idea do, and an idea that one keeps to is likelier to fail ten times than
 contradicted if one of these goes the other way for sure; else undecided.
 """
 
-import numpy as np
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from experiments.claims.throwaway_runs import estimates, names
+import numpy as np
+from jaxtyping import Float
+
+from experiments.claims.throwaway_runs import Shares, count_ideas, estimates, ideas, pass_rates
 from lab import claims
-from lab.figures.style import WIDTH, subplots
+from lab.figures.style import WIDTH, Figure, subplots
 from lab.ideas import Discrete, field_posterior
-from lab.words import estimate_from_json, estimate_json, rounded, with_interval
+from lab.words import Json, estimate_from_json, estimate_json, rounded, with_interval
 
 CONFIGS = "ideas"
-FAILURES, RUNS = 3, 10
+FAILURES, RUNS = 3, 10  # of the rule
+
+Curve = Float[np.ndarray, " failures"]  # after 0, 1, ... failures
 
 
-def shown(stored):
+def shown(stored: claims.Stored) -> list[str]:
     """Return the conditions that the figure shows."""
-    return names(stored, 0)
+    return ideas(stored, 0)
 
 
-def expected(shares):
-    """Return expected P(A) after 0, 1, ... failures, and how likely ten are, for shares of cells of shape (ideas, 4).
+class Expected(NamedTuple):
+    """What failures say.
 
-    Returns:
-        P(A) of the idea that failed, of a fresh one, and of a fresh one if each failure was on another idea, each of
-        shape (failures + 1,); the probability that ten runs on one idea fail, and that ten at the average P(T) do.
+    Attributes:
+        failed: expected P(A) of the idea that failed.
+        fresh: that of a fresh idea, if all failures were on one.
+        spread: that of a fresh idea, if each failure was on another.
+        kept: probability that ten runs on one idea fail.
+        average: that ten runs at the average P(T) do.
     """
+
+    failed: Curve
+    fresh: Curve
+    spread: Curve
+    kept: float
+    average: float
+
+
+def expected(shares: Shares) -> Expected:
+    """Return what failures say, for shares of the cells of every idea."""
     aligned, passing = shares[:, 0] + shares[:, 1], shares[:, 0] + shares[:, 2]
-    s, f = shares[:, 0].sum() / aligned.sum(), shares[:, 2].sum() / (1 - aligned).sum()
+    rates = pass_rates(shares)
     half = len(aligned) // 2
-    fields = [Discrete(tuple(own), (1 / len(own),) * len(own)) for own in (aligned[half:], aligned[: half + 1])]
+    fields = [Discrete(tuple(part), (1 / len(part),) * len(part)) for part in (aligned[half:], aligned[: half + 1])]
 
-    def after(trials):
-        found = field_posterior(trials, fields, (0.5, 0.5), s, f)
-        return found.fresh_mean, found.idea_means[0]
+    def after(trials: Sequence[tuple[int, int]]) -> tuple[float, float]:
+        posterior = field_posterior(trials, fields, (0.5, 0.5), *rates)
+        return posterior.fresh_mean, posterior.idea_means[0]
 
-    fresh, own = np.transpose([after([(0, count)]) for count in range(FAILURES + 1)])
+    fresh, failed = np.transpose([after([(0, count)]) for count in range(FAILURES + 1)])
     spread = [after([(0, 1)] * max(count, 1))[0] if count else fresh[0] for count in range(FAILURES + 1)]
-    return own, fresh, np.array(spread), np.mean((1 - passing) ** RUNS), (1 - np.mean(passing)) ** RUNS
+    kept, average = np.mean((1 - passing) ** RUNS), (1 - np.mean(passing)) ** RUNS
+    return Expected(failed, fresh, np.array(spread), float(kept), float(average))
 
 
-def effects(shares):
+def effects(shares: Shares) -> Float[np.ndarray, "7"]:
     """Return what the rule asks to be above 0, in its order, and P(A) of an idea before and after, and P(ten fail)."""
-    own, fresh, spread, kept, average = expected(shares)
-    falls = (-np.diff(own)).min(), (-np.diff(fresh)).min(), fresh[-1] - spread[-1]
-    return np.array([*falls, kept - average, own[0], own[-1], kept])
+    failed, fresh, spread, kept, average = expected(shares)
+    falls = (-np.diff(failed)).min(), (-np.diff(fresh)).min(), fresh[-1] - spread[-1]
+    return np.array([*falls, kept - average, failed[0], failed[-1], kept])
 
 
-def cells(stored):
-    """Return the counts of the ideas, shape (ideas, 4)."""
-    return [stored.counts(name).cells for name in names(stored, 0)]
-
-
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    found = estimates(effects, cells(stored))
+    own_fall, fresh_fall, spread_more, kept_more, before, after, kept = estimates(effects, count_ideas(stored, 0))
     why = (
-        f"a failure lowers P(A) of its idea by at least {with_interval(found[0])} (three: from {rounded(found[4])} to "
-        f"{rounded(found[5])}), of a fresh one by {with_interval(found[1])}; three on one idea do so by "
-        f"{with_interval(found[2])} less than three on three; no pass in ten runs of an idea that one keeps to: "
-        f"{rounded(found[6])}, more than at the average P(T) by {with_interval(found[3])}"
+        f"a failure lowers P(A) of its idea by at least {with_interval(own_fall)} (three: from {rounded(before)} to "
+        f"{rounded(after)}), of a fresh one by {with_interval(fresh_fall)}; three on one idea do so by "
+        f"{with_interval(spread_more)} less than three on three; no pass in ten runs of an idea that one keeps to: "
+        f"{rounded(kept)}, more than at the average P(T) by {with_interval(kept_more)}"
     )
-    return claims.Verdict(claims.decide(*found[:4]), why)
+    return claims.Verdict(claims.decide(own_fall, fresh_fall, spread_more, kept_more), why)
 
 
 CURVES = {  # what is drawn, with its line
@@ -87,16 +102,21 @@ CURVES = {  # what is drawn, with its line
 }
 
 
-def plotted(stored):
+def plotted(stored: claims.Stored) -> dict[str, list[Json]]:
     """Return expected P(A) after 0, 1, ... failures on every idea of `CURVES`, as plain JSON values."""
-    every = estimates(lambda shares: np.ravel(expected(shares)[: len(CURVES)]), cells(stored))
+
+    def curves(shares: Shares) -> Float[np.ndarray, " number"]:
+        failures = expected(shares)
+        return np.concatenate([failures.failed, failures.fresh, failures.spread])
+
+    every = estimates(curves, count_ideas(stored, 0))
     return {
         words: [estimate_json(estimate) for estimate in every[start : start + FAILURES + 1]]
         for words, start in zip(CURVES, range(0, len(every), FAILURES + 1), strict=True)
     }
 
 
-def draw(data):
+def draw(data: Json) -> Figure:
     """Expected P(A) as failures come in, a panel per task; bands: 95% of draws of the rates."""
     tasks = data["tasks"]
     figure, axes = subplots(1, len(tasks), figsize=(WIDTH * 1.2, 1.9), squeeze=False, sharey=True, sharex=True)

@@ -19,26 +19,31 @@ sticky and there the late push raises P(A) by more than that quarter; else undec
 from lab import claims
 from lab.words import with_interval
 
+# of the rule: shares of what the early push does to P(A)
+MOVES = 1 / 2  # a late push that does more for sure moves values too
+NOTHING = 1 / 4  # one that does less for sure does not
 
-def judge(stored):
+
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    hidden, seen = (
+    hidden, visible = (
         {name: stored.at(name, detectability=value) for name in ("hold_out", "push_early", "push_late")}
         for value in stored.values("detectability")
     )
-    early, late = (stored.change(seen[f"push_{when}"], seen["hold_out"], "base_rate", 5) for when in ("early", "late"))
-    earlier = stored.change(seen["push_early"], seen["push_late"], "base_rate", 5)
-    gaming = stored.change(seen["push_late"], seen["hold_out"], "pass_given_misaligned", 5)
-    unseen = stored.change(hidden["push_late"], hidden["hold_out"], "base_rate", 5)
+    early = stored.change(visible["push_early"], visible["hold_out"], "base_rate", 5)
+    late = stored.change(visible["push_late"], visible["hold_out"], "base_rate", 5)
+    earlier = stored.change(visible["push_early"], visible["push_late"], "base_rate", 5)
+    gaming = stored.change(visible["push_late"], visible["hold_out"], "pass_given_misaligned", 5)
+    late_hidden = stored.change(hidden["push_late"], hidden["hold_out"], "base_rate", 5)
     why = (
         f"P(A) changes by {with_interval(early)} early and {with_interval(late)} late, late P(T|not A) by "
-        f"{with_interval(gaming)}; with the invisible test late P(A) by {with_interval(unseen)}"
+        f"{with_interval(gaming)}; with the invisible test late P(A) by {with_interval(late_hidden)}"
     )
-    if early.value > 0 and late.low > early.value / 2:
+    if early.value > 0 and late.low > MOVES * early.value:
         return claims.Verdict(claims.CONTRADICTED, why)
-    quarter = early.value / 4
-    if not (earlier.low > 0 and gaming.low > 0 and -quarter < late.low <= late.high < quarter):
+    nothing = NOTHING * early.value
+    if not (earlier.low > 0 and gaming.low > 0 and claims.within(late, nothing)):
         return claims.Verdict(claims.UNDECIDED, why)
-    if -quarter < unseen.low <= unseen.high < quarter:
+    if claims.within(late_hidden, nothing):
         return claims.Verdict(claims.SUPPORTED, why)
-    return claims.Verdict(claims.DEPENDS if unseen.low > quarter else claims.UNDECIDED, why)
+    return claims.Verdict(claims.DEPENDS if late_hidden.low > nothing else claims.UNDECIDED, why)

@@ -14,21 +14,22 @@ else undecided.
 from lab import claims
 
 CONFIGS = "regimens"
+USELESS = 1.25  # an LR that is lower for sure says nothing; of the rule
+ALL_ALIGNED = 0.99  # P(A) above which nobody is left to tell apart; of the rule
 
 
-def shown(stored):
+def shown(stored: claims.Stored) -> list[str]:
     """Return the conditions that the figure shows."""
     return [stored.at(name, **stored.largest("implicit_proxy")) for name in ("hold_out", "early", "early_strong")]
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    world = stored.largest("implicit_proxy")
-    pushed, held = stored.at("early_strong", **world), stored.at("hold_out", **world)
-    net, ratio = stored.impact(pushed, held).net, stored.rate(pushed, "likelihood_ratio")
-    base = stored.rate(pushed, "base_rate")
-    why = f"{claims.said('net', net)}, {claims.said('LR', ratio)}, {claims.said('P(A)', base)}"
+    held_out, _, pushed = shown(stored)
+    net, ratio = stored.impact(pushed, held_out).net, stored.rate(pushed, "likelihood_ratio")
+    base_rate = stored.rate(pushed, "base_rate")
+    why = claims.phrases({"net": net, "LR": ratio, "P(A)": base_rate})
     if net.high < 0:
         return claims.Verdict(claims.CONTRADICTED, why)
-    useless = ratio.high < 1.25 or base.low > 0.99
+    useless = ratio.high < USELESS or base_rate.low > ALL_ALIGNED
     return claims.Verdict(claims.SUPPORTED if net.low > 0 and useless else claims.UNDECIDED, why)

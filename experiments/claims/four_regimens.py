@@ -18,17 +18,18 @@ CONFIGS = "regimens"
 TRAINED = ("early", "early_strong", "late", "throughout")
 
 
-def shown(stored):
+def shown(stored: claims.Stored) -> list[str]:
     """Return the conditions that the figure shows."""
     return [stored.at(name, **stored.largest("implicit_proxy")) for name in ("hold_out", *TRAINED)]
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    world = stored.largest("implicit_proxy")
-    held = stored.at("hold_out", **world)
-    nets = {name: stored.impact(stored.at(name, **world), held, len(TRAINED)).net for name in TRAINED}
-    why = "net " + ", ".join(claims.said(name, net) for name, net in nets.items())
+    held_out, *trained = shown(stored)
+    nets = {
+        regimen: stored.impact(name, held_out, len(TRAINED)).net for regimen, name in zip(TRAINED, trained, strict=True)
+    }
+    why = "net " + claims.phrases(nets)
     above, below = (sum(net.low > 0 for net in nets.values()), sum(net.high < 0 for net in nets.values()))
     if above and below:
         return claims.Verdict(claims.SUPPORTED, why)

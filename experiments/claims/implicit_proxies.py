@@ -16,17 +16,17 @@ from lab import claims
 CONFIGS = "regimens"
 
 
-def shown(stored):
+def shown(stored: claims.Stored) -> list[str]:
     """Return the conditions that the figure shows."""
     return [stored.at("hold_out", implicit_proxy=value) for value in stored.values("implicit_proxy")]
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    without, hidden = (stored.at("hold_out", implicit_proxy=value) for value in stored.values("implicit_proxy"))
-    gaming = stored.change(hidden, without, "pass_given_misaligned", 2)
-    ratio = stored.impact(hidden, without, 2).likelihood_ratio
-    why = f"{claims.said('P(T|not A) changes by', gaming)}, {claims.said('ln LR by', ratio)}"
+    without, with_it = shown(stored)
+    gaming = stored.change(with_it, without, "pass_given_misaligned", 2)
+    ratio = stored.impact(with_it, without, 2).likelihood_ratio
+    why = claims.phrases({"P(T|not A) changes by": gaming, "ln LR by": ratio})
     if gaming.high < 0:
         return claims.Verdict(claims.CONTRADICTED, why)
     worse = gaming.low > 0 and ratio.high < 0

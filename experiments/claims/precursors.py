@@ -14,14 +14,14 @@ lower; contradicted if P(T|not A) is lower; else undecided.
 from lab import claims
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     gaming = stored.change("precursor", "plain", "pass_given_misaligned", 2)
     ratio = stored.impact("precursor", "plain", 2).likelihood_ratio
     alone = stored.rate("precursor_alone", "pass_given_misaligned")
     why = (
-        f"{claims.said('P(T|not A) changes by', gaming)}, {claims.said('ln LR by', ratio)}; the precursor alone: "
-        f"{claims.said('P(T|not A)', alone)}"
+        f"{claims.phrase('P(T|not A) changes by', gaming)}, {claims.phrase('ln LR by', ratio)}; the precursor alone: "
+        f"{claims.phrase('P(T|not A)', alone)}"
     )
     if gaming.high < 0:
         return claims.Verdict(claims.CONTRADICTED, why)

@@ -16,64 +16,75 @@ else undecided, also where P(A) of one of the ideas lies between .02 and .98. (A
 worlds are alike for these two ideas, because no misaligned model passes in either; `shortcut` was supported before.)
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from jaxtyping import Float
 
 from lab import claims, figures
-from lab.statistics import draw_shares, family_wise, from_draws
-from lab.words import estimate_json, with_interval
+from lab.statistics import Estimate, draw_shares, from_draws
+from lab.words import Json, estimate_json, with_interval
 
 CONFIGS = "ideas"
-LEAST = 0.02
+NOTHING = 0.02  # bits, changes of P(A), and distances of P(A) from 0 and 1 that do not count; of the rule
 
 
-def shown(stored):
+def all_or_nothing(stored: claims.Stored) -> tuple[float, float]:
+    """Return the two ideas at the ends of `preference`."""
+    preferences = stored.values("preference")
+    return preferences[0], preferences[-1]
+
+
+def shown(stored: claims.Stored) -> list[str]:
     """Return the conditions that the figure shows."""
-    ends = (stored.values("preference")[0], stored.values("preference")[-1])
+    ends = all_or_nothing(stored)
     return [name for name in stored.names if stored.coordinates(name)["preference"] in ends]
 
 
-def second_run(passing):
-    """Return I(idea; second run | first run) in bits for P(T) of ideas that are as likely, shape (..., ideas)."""
+def second_run(passing: Float[np.ndarray, "*draws ideas"]) -> Float[np.ndarray, "*draws"]:
+    """Return I(idea; second run | first run) in bits for P(T) of ideas that are as likely."""
     rates = np.stack([passing, 1 - passing], -1)
     single = _entropy(rates.mean(-2)) - _entropy(rates).mean(-1)
     both = (rates[..., :, None] * rates[..., None, :]).reshape(*rates.shape[:-1], 4)
     return _entropy(both.mean(-2)) - _entropy(both).mean(-1) - single
 
 
-def learnt(stored, names, of=1):
+def bits_of_second_run(stored: claims.Stored, names: Sequence[str], of: int = 1) -> Estimate:
     """Return the `Estimate` of `second_run` for conditions; `of` such intervals hold together."""
 
-    def bits(*ideas):
-        return second_run(np.stack([(cells[0] + cells[2]) / cells.sum(0) for cells in ideas], axis=-1))
+    def bits(*ideas: claims.Shares) -> Float[np.ndarray, " draws"]:
+        return second_run(np.stack([claims.passing_share(cells) / cells.sum(0) for cells in ideas], axis=-1))
 
-    return from_draws(bits, draw_shares(*(stored.counts(name).cells for name in names)), family_wise(0.95, of))
-
-
-def _entropy(p):
-    return -np.sum(np.where(p > 0, p * np.log2(np.where(p > 0, p, 1)), 0), -1)
+    return from_draws(bits, draw_shares(*(stored.counts(name).cells for name in names)), stored.confidence(of))
 
 
-def judge(stored):
+def _entropy(probabilities: Float[np.ndarray, "*draws outcomes"]) -> Float[np.ndarray, "*draws"]:
+    """Return the entropy in bits."""
+    logs = np.log2(np.where(probabilities > 0, probabilities, 1))
+    return -np.sum(np.where(probabilities > 0, probabilities * logs, 0), -1)
+
+
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    ends, states, why = (stored.values("preference")[0], stored.values("preference")[-1]), [], []
-    gaming = []
+    ends = all_or_nothing(stored)
+    states, gaming, why = [], [], []
     for implicit in stored.values("implicit_proxy"):
         names = [stored.at("hold_out", preference=end, implicit_proxy=implicit) for end in ends]
-        bases = [stored.rate(name, "base_rate") for name in names]
-        taught = learnt(stored, names, 3)
-        pushed = [
+        base_rates = [stored.rate(name, "base_rate") for name in names]
+        bits = bits_of_second_run(stored, names, 3)
+        changes = [
             stored.change(stored.at("early", preference=end, implicit_proxy=implicit), name, "base_rate", 3)
             for end, name in zip(ends, names, strict=True)
         ]
         gaming.append(stored.rate(names[0], "pass_given_misaligned").low > 0)
-        mixed = any(own.low < 1 - LEAST and own.high > LEAST for own in bases)
-        small = taught.high < LEAST and all(own.low > -LEAST and own.high < LEAST for own in pushed)
-        large = taught.low > LEAST or any(own.low > LEAST or own.high < -LEAST for own in pushed)
-        states.append(None if mixed else True if small else False if large else None)
+        mixed = any(base_rate.low < 1 - NOTHING and base_rate.high > NOTHING for base_rate in base_rates)
+        holds = bits.high < NOTHING and all(claims.within(change, NOTHING) for change in changes)
+        broken = bits.low > NOTHING or any(change.low > NOTHING or change.high < -NOTHING for change in changes)
+        states.append(None if mixed else True if holds else False if broken else None)
         why.append(
-            f"implicit proxy {implicit:g}: {claims.said('P(A)', bases[0])} and {with_interval(bases[1])}, second "
-            f"run teaches {with_interval(taught)} bits, a push changes P(A) by "
-            f"{with_interval(pushed[0])} and {with_interval(pushed[1])}"
+            f"implicit proxy {implicit:g}: {claims.phrase('P(A)', base_rates[0])} and {with_interval(base_rates[1])}, "
+            f"second run teaches {with_interval(bits)} bits, a push changes P(A) by {with_interval(changes[0])} and "
+            f"{with_interval(changes[1])}"
         )
     verdict = claims.UNDECIDED
     if None not in states and any(gaming):
@@ -81,19 +92,19 @@ def judge(stored):
     return claims.Verdict(verdict, "; ".join(why))
 
 
-def plotted(stored):
+def plotted(stored: claims.Stored) -> list[Json]:
     """Return what a second run teaches about all-or-nothing ideas and about all ideas, as plain JSON values."""
-    values, rows = stored.values("preference"), []
+    rows = []
     for implicit, test in zip(stored.values("implicit_proxy"), ("no implicit proxy", "implicit proxy"), strict=True):
-        for words, chosen in (("all or nothing", (values[0], values[-1])), ("all ideas", values)):
-            names = [stored.at("hold_out", preference=value, implicit_proxy=implicit) for value in chosen]
-            rows.append({"name": f"{words}, {test}", **estimate_json(learnt(stored, names))})
+        for words, ideas in (("all or nothing", all_or_nothing(stored)), ("all ideas", stored.values("preference"))):
+            names = [stored.at("hold_out", preference=idea, implicit_proxy=implicit) for idea in ideas]
+            rows.append({"name": f"{words}, {test}", **estimate_json(bits_of_second_run(stored, names))})
     return rows
 
 
-def draw(data):
+def draw(data: Json) -> figures.Figure:
     """What a second run teaches, a panel per task."""
-    return figures.estimates_figure(data, "bits that a second run teaches about which idea it is", (LEAST,))
+    return figures.estimates_figure(data, "bits that a second run teaches about which idea it is", (NOTHING,))
 
 
 CAPTION = claims.Caption(marks="dotted: .02 bits")

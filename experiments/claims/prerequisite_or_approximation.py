@@ -12,36 +12,39 @@ training on it by more than .05 for sure; contradicted if by less than .05 for s
 both do to P(A), is said beside it.
 """
 
+from pathlib import Path
+
 from lab import claims
+from lab.config.experiment import Experiment
 from lab.results import outcomes, shards, summary
+from lab.words import Json
+
+APART = 0.05  # difference of P(T|not A) that counts; of the rule
 
 
-def study(experiment, folder, train):
+def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
     """Count each proxy, held out and trained on late, on the models of its own regimen."""
     results = shards.results(train(experiment, folder), last_only=True)
     names, rows, about = list(map(str, results.condition.values)), [], {}
     for proxy in ("test", "prerequisite"):
-        ended = summary.cells(outcomes.classify(results, proxy=proxy))
-        for regimen in ("hold_out", f"{proxy}_late"):
-            rows.append(ended[names.index(regimen)])
-            about[f"{proxy}, {'trained late' if 'late' in regimen else 'held out'}"] = {
-                "regimen": regimen,
-                "coordinates": {},
-            }
+        cells = summary.cells(outcomes.classify(results, proxy=proxy))
+        for words, regimen in (("held out", "hold_out"), ("trained late", f"{proxy}_late")):
+            rows.append(cells[names.index(regimen)])
+            about[f"{proxy}, {words}"] = {"regimen": regimen, "coordinates": {}}
     return claims.tabulate(rows, about, results.attrs["confidence"])
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     gaming = stored.change("test, trained late", "prerequisite, trained late", "pass_given_misaligned")
     values = {
-        proxy: stored.change(f"{proxy}, trained late", f"{proxy}, held out", "base_rate")
+        f"training on the {proxy} changes P(A) by": stored.change(
+            f"{proxy}, trained late", f"{proxy}, held out", "base_rate"
+        )
         for proxy in ("test", "prerequisite")
     }
-    why = f"{claims.said('P(T|not A), test less prerequisite,', gaming)}; " + ", ".join(
-        claims.said(f"training on the {proxy} changes P(A) by", own) for proxy, own in values.items()
-    )
-    if -0.05 < gaming.low <= gaming.high < 0.05:
+    why = f"{claims.phrase('P(T|not A), test less prerequisite,', gaming)}; {claims.phrases(values)}"
+    if claims.within(gaming, APART):
         return claims.Verdict(claims.CONTRADICTED, why)
-    apart = gaming.low > 0.05 or gaming.high < -0.05
+    apart = gaming.low > APART or gaming.high < -APART
     return claims.Verdict(claims.SUPPORTED if apart else claims.UNDECIDED, why)

@@ -14,15 +14,17 @@ undecided.
 
 from lab import claims
 
+ALIKE = 0.03  # difference of P(A) below which the two regimens are alike; of the rule
 
-def judge(stored):
+
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     values = stored.change("restarted", "continued", "base_rate", 2)
     gaming = stored.change("continued", "finished", "pass_given_misaligned", 2)
     why = (
-        f"{claims.said('P(A) restarted less continued', values)}; "
-        f"{claims.said('continuing changes P(T|not A) by', gaming)}"
+        f"{claims.phrase('P(A) restarted less continued', values)}; "
+        f"{claims.phrase('continuing changes P(T|not A) by', gaming)}"
     )
-    if -0.03 < values.low <= values.high < 0.03:
+    if claims.within(values, ALIKE):
         return claims.Verdict(claims.CONTRADICTED, why)
     return claims.Verdict(claims.SUPPORTED if values.low > 0 and gaming.low > 0 else claims.UNDECIDED, why)

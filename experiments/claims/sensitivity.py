@@ -22,125 +22,160 @@ it. That estimate is not exact: of intervals that are right at 95%, a little few
 segments share seeds, so those of a batch miss together.
 """
 
+import itertools
 import json
 import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from lab import claims
-from lab.config.experiment import from_values
+from lab.config.experiment import Experiment, from_values
 from lab.figures.studies import draw_moments
-from lab.figures.style import WIDTH, subplots
+from lab.figures.style import WIDTH, Figure, subplots
 from lab.report import estimate_json
 from lab.results import outcomes, shards, summary
+from lab.results.outcomes import Results
 from lab.statistics import Counts, Estimate
 from lab.studies import sensitivity
-from lab.words import number, percent, with_interval
+from lab.words import Json, estimate_from_json, number, percent, with_interval
 
 TERM = "test"
 SIZES = {"race": (0.1, 1.0), "scratchpad": (0.004, 0.03), "shortcut": (0.03, 0.3), "reasoner": (0.003, 0.03)}
-BATCHES = 16
+BATCHES = 16  # of seeds, for the calibration
+EARLY_SEGMENTS = 6  # whose calibration is counted apart from that of the later ones
+# of the rule: where the first tenth ends and the second half begins, as shares of training, and which part of the
+# largest derivative counts as nothing in the second half
+FIRST_TENTH, SECOND_HALF = 0.1, 0.5
+FIFTH = 5
+ROUNDING = 1e-9  # of shares of training, which are quotients of steps
+
+Coverage = dict[str, dict[str, list[int]]]  # quantity -> early or later -> intervals that cover, intervals
 
 
-def study(experiment, folder, train):
+class Segment(NamedTuple):
+    """Indices of the conditions in which the weight is other in one segment: a step higher, a step lower, pushed."""
+
+    up: int
+    down: int
+    push: int
+
+
+def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
     """Train the profile of the config's only regimen and count it."""
     changed = sensitivity.changes(experiment.task, [TERM], *SIZES[experiment.task.name])
+    change = changed[TERM]
     values = sensitivity.config(experiment, experiment.conditions[0], changed)
     results = shards.results(train(from_values(values), folder), last_only=True)
     names = list(map(str, results.condition.values))
-    trios = [
-        [names.index(f"{side}-{TERM}-{index:03d}") for side in ("up", "down", "push")]
-        for index in range(len(experiment.ends))
+    segments = [
+        Segment(*map(names.index, sensitivity.regimen_names(TERM, index))) for index in range(len(experiment.ends))
     ]
-    base = names.index("as-is")
-    pairs = [(up, down) for up, down, _ in trios] + [(base, push) for *_, push in trios]
+    as_is = names.index(sensitivity.AS_IS)
+    pairs = [(segment.up, segment.down) for segment in segments] + [(as_is, segment.push) for segment in segments]
     ends = [end / experiment.training.steps for end in experiment.ends]
-    own = {"ends": ends, "step": changed[TERM].step, "push": changed[TERM].push}
-    return claims.counted(results, pairs) | own | {"calibration": calibration(results, trios, 2 * changed[TERM].step)}
+    return {
+        **claims.count_conditions(results, pairs),
+        **{"ends": ends, "step": change.step, "push": change.push},
+        "calibration": calibration(results, segments, 2 * change.step),
+    }
 
 
-def calibration(results, trios, difference):
-    """Return quantity -> [intervals that cover the estimate from other seeds, intervals], early and later."""
-    cells, found = summary.cells(outcomes.classify(results)), {}
+def calibration(results: Results, segments: Sequence[Segment], difference: float) -> Coverage:
+    """Return quantity -> [intervals that cover the estimate from other seeds, intervals], early and later.
+
+    Args:
+        results: of all seeds.
+        segments: conditions of every segment.
+        difference: of the weight between raised and lowered.
+    """
+    cells: np.ndarray = summary.cells(outcomes.classify(results)).astype(int)
     size = cells.shape[1] // BATCHES
-    for index, (up, down, _) in enumerate(trios):
-        joint = 4 * cells[up].astype(int) + cells[down]
+    coverage: Coverage = {}
+    for index, segment in enumerate(segments):
+        part = "early" if index < EARLY_SEGMENTS else "later"
+        raised, lowered = cells[segment.up], cells[segment.down]
         for batch in range(BATCHES):
-            mine = np.zeros(len(joint), bool)
-            mine[batch * size : (batch + 1) * size] = True
-            own, rest = (np.bincount(joint[part], minlength=16).reshape(4, 4) for part in (mine, ~mine))
-            intervals = sensitivity.derivative(Counts(*own.sum(1)), Counts(*own.sum(0)), own, difference)
+            in_batch = np.zeros(len(raised), bool)
+            in_batch[batch * size : (batch + 1) * size] = True
+            joint, rest = (claims.joint_counts(raised[chosen], lowered[chosen]) for chosen in (in_batch, ~in_batch))
+            intervals = sensitivity.derivative(Counts(*joint.sum(1)), Counts(*joint.sum(0)), joint, difference)
             one, other = (sensitivity.quantities(rest.sum(axis).astype(float)) for axis in (1, 0))
             for name, interval in intervals.items():
                 with np.errstate(invalid="ignore"):  # inf - inf
                     truth = float(one[name] - other[name]) / difference
                 if math.isfinite(truth) and math.isfinite(interval.value):
-                    row = found.setdefault(name, {}).setdefault("early" if index < 6 else "later", [0, 0])
+                    row = coverage.setdefault(name, {}).setdefault(part, [0, 0])
                     row[0] += interval.low <= truth <= interval.high
                     row[1] += 1
-    return found
+    return coverage
 
 
-def moments(stored, of=1):
+def moments(stored: claims.Stored, of: int = 1) -> list[Json]:
     """Return the moments of a task as plain JSON values, as `lab.figures.studies` draws them."""
     data = stored.data
-    edges, found = [0.0, *data["ends"]], []
+    edges = [0.0, *data["ends"]]
+    quantities = ("base_rate", "pass_given_misaligned", "posterior_odds")
 
-    def per(estimate, by):
-        return estimate_json(Estimate(*(x / by for x in estimate)))
+    def per_unit(first: str, second: str, difference: float) -> dict[str, Json]:
+        """What a unit of weight does to each quantity, from two conditions that differ in the weight."""
+        changes = {name: stored.change(first, second, name, of) for name in quantities}
+        return {
+            name: estimate_json(Estimate(*(limit / difference for limit in change))) for name, change in changes.items()
+        }
 
-    for index in range(len(data["ends"])):
-        names = [f"{side}-{TERM}-{index:03d}" for side in ("up", "down", "push")]
-        quantities = ("base_rate", "pass_given_misaligned", "posterior_odds")
-        small = {name: stored.change(*names[:2], name, of) for name in quantities}
-        pushed = {name: stored.change(names[2], "as-is", name, of) for name in quantities}
-        found.append(
+    rows = []
+    for index, (start, end) in enumerate(itertools.pairwise(edges)):
+        up, down, push = sensitivity.regimen_names(TERM, index)
+        rows.append(
             {
-                "start": edges[index],
-                "end": edges[index + 1],
-                "derivative": {name: per(own, 2 * data["step"]) for name, own in small.items()},
-                "pushed": {name: per(own, data["push"]) for name, own in pushed.items()},
+                "start": start,
+                "end": end,
+                "derivative": per_unit(up, down, 2 * data["step"]),
+                "pushed": per_unit(push, sensitivity.AS_IS, data["push"]),
             }
         )
-    return found
+    return rows
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     rows = moments(stored, len(stored.data["ends"]))
-
-    def values(moment):
-        per = 100 * (moment["end"] - moment["start"])
-        own = (moment["derivative"]["base_rate"][key] for key in ("value", "low", "high"))
-        return Estimate(*(float(x) / per for x in own))
-
-    slopes = [values(moment) for moment in rows]
+    slopes = [
+        sensitivity.per_percent(estimate_from_json(row["derivative"]["base_rate"]), row["start"], row["end"])
+        for row in rows
+    ]
     top = max(range(len(rows)), key=lambda index: abs(slopes[index].value))
-    late = [own for own, moment in zip(slopes, rows, strict=True) if moment["start"] >= 0.5 - 1e-9]
-    fifth = abs(slopes[top].value) / 5
-    furthest = max(late, key=lambda own: abs(own.value))
+    largest, nothing = slopes[top], abs(slopes[top].value) / FIFTH
+    late = [slope for slope, row in zip(slopes, rows, strict=True) if row["start"] >= SECOND_HALF - ROUNDING]
+    furthest = max(late, key=lambda slope: abs(slope.value))
     why = (
-        f"largest dP(A) {with_interval(slopes[top])} per unit and 1%, at {percent(rows[top]['start'])} of training; in "
+        f"largest dP(A) {with_interval(largest)} per unit and 1%, at {percent(rows[top]['start'])} of training; in "
         f"the second half at most {with_interval(furthest)}"
     )
     gaming = any(
-        float(moment["pushed"]["pass_given_misaligned"]["low"]) > 0 for moment in rows if moment["start"] >= 0.1 - 1e-9
+        float(row["pushed"]["pass_given_misaligned"]["low"]) > 0
+        for row in rows
+        if row["start"] >= FIRST_TENTH - ROUNDING
     )
-    there = not slopes[top].low <= 0 <= slopes[top].high
-    if (there and rows[top]["start"] >= 0.5) or any(own.low > fifth or own.high < -fifth for own in late):
+    not_0 = not largest.low <= 0 <= largest.high
+    late_moves = any(slope.low > nothing or slope.high < -nothing for slope in late)
+    if (not_0 and rows[top]["start"] >= SECOND_HALF) or late_moves:
         return claims.Verdict(claims.CONTRADICTED, why)
-    early = slopes[top].low > 0 and rows[top]["end"] <= 0.1 + 1e-9
-    if early and gaming and all(-fifth < own.low <= own.high < fifth for own in late):
+    early = largest.low > 0 and rows[top]["end"] <= FIRST_TENTH + ROUNDING
+    if early and gaming and all(claims.within(slope, nothing) for slope in late):
         return claims.Verdict(claims.SUPPORTED, why + "; a later push raises P(T|not A)")
     return claims.Verdict(claims.UNDECIDED, why)
 
 
-def plotted(stored):
+def plotted(stored: claims.Stored) -> list[Json]:
     """Return the moments of a task, each with its own 95% interval."""
     return moments(stored)
 
 
-def draw(data):
+def draw(data: Json) -> Figure:
     """A row per task, a column per quantity, as `lab sensitivity` draws them."""
     tasks = data["tasks"]
     figure, axes = subplots(len(tasks), 2, figsize=(WIDTH, 0.4 + 1.25 * len(tasks)), squeeze=False, sharex=True)
@@ -162,7 +197,7 @@ CAPTION = claims.Caption(
 
 if __name__ == "__main__":
     tasks = json.loads((claims.FIGURES / "sensitivity.json").read_text())["tasks"]
-    for task, own in tasks.items():
-        for name, parts in own["calibration"].items():
+    for task, counts in tasks.items():
+        for name, parts in counts["calibration"].items():
             shares = ", ".join(f"{part} {number(hit / of)} of {of:,}" for part, (hit, of) in parts.items())
             print(f"{task} {name}: {shares}")

@@ -14,11 +14,11 @@ from lab import claims
 from lab.words import with_interval
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     changes = {name: stored.change(name, "hold_out", "base_rate", 2) for name in ("early", "throughout")}
-    why = "P(A) changes by " + ", ".join(f"{with_interval(own)} {name}" for name, own in changes.items())
-    if any(own.high < 0 for own in changes.values()):
+    why = "P(A) changes by " + ", ".join(f"{with_interval(change)} {name}" for name, change in changes.items())
+    if any(change.high < 0 for change in changes.values()):
         return claims.Verdict(claims.SUPPORTED, why)
-    raised = any(own.low > 0 for own in changes.values())
+    raised = any(change.low > 0 for change in changes.values())
     return claims.Verdict(claims.CONTRADICTED if raised else claims.UNDECIDED, why)

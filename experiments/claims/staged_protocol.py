@@ -17,15 +17,14 @@ below; else undecided. Runs that the early gate rejects count in full, though th
 from lab import claims
 
 STAGES = ("no_curriculum", "no_gate", "no_lock")
+RUNS = 3  # of the rule
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    value = claims.accepted(3)
+    value = claims.aligned_share_of_accepted(RUNS)
     gain = stored.difference("protocol", value, "hold_out", value, 2)
     net = stored.impact("protocol", "hold_out", 2).net
-    without = [stored.difference(name, value, "hold_out", value) for name in STAGES]
-    why = f"{claims.said('gain with 3 runs', gain)}, {claims.said('net', net)}; gain " + ", ".join(
-        claims.said(name.replace("no_", "without "), own) for name, own in zip(STAGES, without, strict=True)
-    )
+    without = {name.replace("no_", "without "): stored.difference(name, value, "hold_out", value) for name in STAGES}
+    why = f"{claims.phrases({f'gain with {RUNS} runs': gain, 'net': net})}; gain {claims.phrases(without)}"
     return claims.Verdict(claims.decide(gain, net), why)

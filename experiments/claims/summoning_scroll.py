@@ -14,21 +14,22 @@ net log impact of some regimen that trains on the test is above 0; contradicted 
 where P(A) held out is not within .1 of .5.
 """
 
-from experiments.claims.four_regimens import TRAINED, shown  # noqa: F401 (the figure shows the same conditions)
+from experiments.claims.four_regimens import TRAINED, shown
 from lab import claims
 
+EVEN, NEARLY = 0.5, 0.1  # P(A) held out, and how far from it the odds still count as even; of the rule
 
-def judge(stored):
+
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    world = stored.largest("implicit_proxy")
-    held = stored.at("hold_out", **world)
-    base, gaming = stored.rate(held, "base_rate"), stored.rate(held, "pass_given_misaligned")
-    nets = {name: stored.impact(stored.at(name, **world), held, len(TRAINED)).net for name in TRAINED}
-    why = f"held out {claims.said('P(A)', base)}, {claims.said('P(T|not A)', gaming)}; net " + ", ".join(
-        claims.said(name, net) for name, net in nets.items()
-    )
+    held_out, *trained = shown(stored)
+    base_rate, gaming = stored.rate(held_out, "base_rate"), stored.rate(held_out, "pass_given_misaligned")
+    nets = {
+        regimen: stored.impact(name, held_out, len(TRAINED)).net for regimen, name in zip(TRAINED, trained, strict=True)
+    }
+    why = f"held out {claims.phrases({'P(A)': base_rate, 'P(T|not A)': gaming})}; net {claims.phrases(nets)}"
     verdict = claims.UNDECIDED
-    if abs(base.value - 0.5) <= 0.1:
+    if abs(base_rate.value - EVEN) <= NEARLY:
         if any(net.low > 0 for net in nets.values()):
             verdict = claims.SUPPORTED
         elif all(net.high < 0 for net in nets.values()):

@@ -20,107 +20,131 @@ anywhere; depends if the best policy gains at both and exploring first loses any
 
 import functools
 import itertools
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from lab import claims, figures
 from lab.ideas import Discrete, policy_value
 from lab.statistics import Estimate, draw_shares, from_draws
-from lab.words import estimate_json, number
+from lab.words import Json, estimate_json, number
 
 CONFIGS = "ideas"
-RUNS, FRESH = (4, 6), 3
+RUNS = (4, 6)  # of the rule
+FRESH = 3  # ideas of a campaign
+CONFIDENCE = 0.95  # of the rule
 STEP = 1e-4  # share of an idea's models that is moved to find a slope
 REJECTION = ("rejection_single_idea", "rejection_random_idea_each_run")
 LEARNING = ("optimal_no_recall", "explore_each_once_then_reject_on_best")
 
+Table = tuple[tuple[int, ...], ...]  # counts of the cells of every idea; it can be hashed
+Shares = Float[np.ndarray, "ideas 4"]
+Gains = dict[tuple[int, str], Estimate]  # by runs and policy
 
-def shown(stored):
+
+def shown(stored: claims.Stored) -> list[str]:
     """Return the conditions that the figure shows."""
-    return names(stored, 0)
+    return ideas(stored, 0)
 
 
-def names(stored, world):
-    """Return the ideas in one world: 0, where the held-out test is good, or -1."""
-    values = stored.values("preference")
+def ideas(stored: claims.Stored, world: int) -> list[str]:
+    """Return the names of the ideas in one world: 0, where the held-out test is good, or -1."""
     implicit = stored.values("implicit_proxy")[world]
-    return [stored.at("hold_out", preference=value, implicit_proxy=implicit) for value in values]
+    return [
+        stored.at("hold_out", preference=preference, implicit_proxy=implicit)
+        for preference in stored.values("preference")
+    ]
 
 
-def estimates(function, cells, confidence=0.95):
+def count_ideas(stored: claims.Stored, world: int) -> Table:
+    """Return the counts of the cells of every idea in one world."""
+    return tuple(tuple(stored.counts(name).cells) for name in ideas(stored, world))
+
+
+def estimates(
+    function: Callable[[Shares], ArrayLike], cells: Sequence[Sequence[int]], confidence: float = CONFIDENCE
+) -> list[Estimate]:
     """Return an `Estimate` of each number that a function of shares returns, from its slopes at the measured shares.
 
     Args:
-        function: of shares, shape (ideas, 4); returns numbers, shape (numbers,).
-        cells: counts, shape (ideas, 4).
+        function: of the shares of the cells of every idea; returns numbers, shape (numbers,).
+        cells: counts of the cells of every idea.
         confidence: of each interval.
     """
-    draws, cells = draw_shares(*cells), np.asarray(cells, float)
-    shares = cells / cells.sum(1, keepdims=True)
-    values, slopes = np.asarray(function(shares)), []
-    for idea, cell in np.ndindex(cells.shape):
+    counts = np.asarray(cells, float)
+    shares = counts / counts.sum(1, keepdims=True)
+    values, moved_values = np.asarray(function(shares)), []
+    for idea, cell in np.ndindex(counts.shape):
         moved = shares.copy()
         moved[idea] *= 1 - STEP
         moved[idea, cell] += STEP
-        slopes.append((np.asarray(function(moved)) - values) / STEP)
-    slopes = np.reshape(slopes, (*cells.shape, len(values)))
+        moved_values.append(np.asarray(function(moved)))
+    slopes = np.reshape((np.array(moved_values) - values) / STEP, (*counts.shape, len(values)))
+    draws = draw_shares(*cells)
 
-    def along(number):
-        def line(*tables):
-            moves = (slopes[idea, :, number] @ (own / own.sum(0)) for idea, own in enumerate(tables))
-            return values[number] + sum(moves) - (slopes[..., number] * shares).sum()
+    def along(index: int) -> Callable[..., Float[np.ndarray, " draw"]]:
+        def line(*tables: claims.Shares) -> Float[np.ndarray, " draw"]:
+            moves = (slopes[idea, :, index] @ (table / table.sum(0)) for idea, table in enumerate(tables))
+            return values[index] + sum(moves) - (slopes[..., index] * shares).sum()
 
         return line
 
-    return [from_draws(along(number), draws, confidence) for number in range(len(values))]
+    return [from_draws(along(index), draws, confidence) for index in range(len(values))]
 
 
-def gained(shares):
+def pass_rates(shares: Shares) -> tuple[float, float]:
+    """Return P(T|A) and P(T|not A) over all ideas alike."""
+    aligned = shares[:, 0] + shares[:, 1]
+    return shares[:, 0].sum() / aligned.sum(), shares[:, 2].sum() / (1 - aligned).sum()
+
+
+def values_of_learning(shares: Shares) -> list[float]:
     """Return what each policy gains over the better kind of rejection sampling, in the order of `RUNS`, `LEARNING`."""
-    aligned, found = shares[:, 0] + shares[:, 1], []
-    s, f = shares[:, 0].sum() / aligned.sum(), shares[:, 2].sum() / (1 - aligned).sum()
-    idea = Discrete(tuple(aligned), (1 / len(aligned),) * len(aligned))
+    aligned, rates = shares[:, 0] + shares[:, 1], pass_rates(shares)
+    campaign = (Discrete(tuple(aligned), (1 / len(aligned),) * len(aligned)),) * FRESH
+    values = []
     for runs in RUNS:
-        held = max(policy_value(name, (idea,) * FRESH, runs, s, f) for name in REJECTION)
-        found += [policy_value(name, (idea,) * FRESH, runs, s, f) - held for name in LEARNING]
-    return found
+        rejection = max(policy_value(name, campaign, runs, *rates) for name in REJECTION)
+        values += [policy_value(name, campaign, runs, *rates) - rejection for name in LEARNING]
+    return values
 
 
 @functools.cache
-def gains(cells, intervals=True):
+def gains(cells: Table, intervals: bool = True) -> Gains:
     """Return (runs, policy) -> `Estimate` of its gain; the value alone, as all three numbers, without intervals."""
     if intervals:
-        found = estimates(gained, cells)
+        rows = estimates(values_of_learning, cells)
     else:
         table = np.array(cells, float)
-        found = [Estimate(*[value] * 3) for value in gained(table / table.sum(1, keepdims=True))]
-    return dict(zip(itertools.product(RUNS, LEARNING), found, strict=True))
+        rows = [Estimate(*[value] * 3) for value in values_of_learning(table / table.sum(1, keepdims=True))]
+    return dict(zip(itertools.product(RUNS, LEARNING), rows, strict=True))
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    tables = [tuple(tuple(stored.counts(name).cells) for name in names(stored, world)) for world in (0, -1)]
-    good, poor = gains(tables[0]), gains(tables[1], False)
+    good, poor = gains(count_ideas(stored, 0)), gains(count_ideas(stored, -1), False)
     best, naive = ([good[runs, name] for runs in RUNS] for name in LEARNING)
     why = "gain over rejection sampling with " + "; ".join(
-        f"{runs} runs {claims.said('the best policy', one)}, {claims.said('exploring first', other)}"
+        f"{runs} runs {claims.phrase('the best policy', one)}, {claims.phrase('exploring first', other)}"
         for runs, one, other in zip(RUNS, best, naive, strict=True)
     )
     why += "; where something like the test is trained on " + ", ".join(
         f"{' and '.join(number(poor[runs, name].value) for name in LEARNING)} ({runs} runs)" for runs in RUNS
     )
-    if any(own.high < 0 for own in best):
+    if any(gain.high < 0 for gain in best):
         return claims.Verdict(claims.CONTRADICTED, why)
-    if all(own.low > 0 for own in (*best, *naive)):
+    if all(gain.low > 0 for gain in (*best, *naive)):
         return claims.Verdict(claims.SUPPORTED, why)
-    split = all(own.low > 0 for own in best) and any(own.high < 0 for own in naive)
+    split = all(gain.low > 0 for gain in best) and any(gain.high < 0 for gain in naive)
     return claims.Verdict(claims.DEPENDS if split else claims.UNDECIDED, why)
 
 
-def plotted(stored):
+def plotted(stored: claims.Stored) -> list[Json]:
     """Return what learning gains over rejection sampling where the test is good, as plain JSON values."""
     words = dict(zip(LEARNING, ("best policy", "each idea once, then reject"), strict=True))
-    good = gains(tuple(tuple(stored.counts(name).cells) for name in names(stored, 0)))
+    good = gains(count_ideas(stored, 0))
     return [
         {"name": f"{words[policy]}, {runs} runs", **estimate_json(good[runs, policy])}
         for policy in LEARNING
@@ -128,6 +152,6 @@ def plotted(stored):
     ]
 
 
-def draw(data):
+def draw(data: Json) -> figures.Figure:
     """What learning gains over rejection sampling, a panel per task."""
     return figures.estimates_figure(data, "gain in P(accepted is aligned) over rejection sampling", (0.0,))

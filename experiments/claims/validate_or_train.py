@@ -16,33 +16,44 @@ before; `race`, where training gives less than validating but three to four time
 """
 
 from lab import claims, figures
-from lab.words import estimate_json, with_interval
+from lab.words import Json, estimate_json, with_interval
+
+# of the rule: what the sentence promises, and how near to it the calibration and P(A|T) have to be
+PRIOR, PRIOR_WITHIN = 0.1, 0.04  # P(A) held out
+RIGHT, WRONG, LIKELIHOODS_WITHIN = 0.9, 0.1, 0.05  # P(T|A) and P(T|not A) held out
+VALIDATED, VALIDATED_WITHIN = 0.5, 0.1  # P(A|T) validating
+TRAINED = 0.1  # P(A|T) after training on the proxy
+MOST_TRAINED = 0.2  # what stands for `TRAINED` in the rule
+AXIS = (-0.03, 1.03)  # of a probability, with room for marks at its ends
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    base, right, wrong, passing, runs = (
+    base_rate, right, wrong, validated, runs = (
         stored.rate("validate", name)
         for name in ("base_rate", "pass_given_aligned", "pass_given_misaligned", "aligned_given_pass", "expected_runs")
     )
-    trained = {name: stored.rate(name, "aligned_given_pass") for name in ("train_early", "train_late")}
-
-    def odds(shares):
-        return shares[0] / (shares[0] + shares[2])
-
-    gains = [stored.difference(name, odds, "validate", odds, 2) for name in trained]
-    shown = [stored.rate(name, "aligned_given_pass", 2) for name in trained]
+    regimens = {"training early": "train_early", "training late": "train_late"}
+    trained = {words: stored.rate(name, "aligned_given_pass") for words, name in regimens.items()}
+    gains = [
+        stored.difference(name, claims.aligned_share_of_passing, "validate", claims.aligned_share_of_passing, 2)
+        for name in regimens.values()
+    ]
+    together = [stored.rate(name, "aligned_given_pass", 2) for name in regimens.values()]
     why = (
-        f"{claims.said('P(A)', base)}, {claims.said('P(T|A)', right)}, {claims.said('P(T|not A)', wrong)}; P(A|T) "
-        f"{claims.said('validating', passing)} in {with_interval(runs)} runs, "
-        + ", ".join(claims.said(name.replace("_", "ing ", 1), own) for name, own in trained.items())
+        f"{claims.phrases({'P(A)': base_rate, 'P(T|A)': right, 'P(T|not A)': wrong})}; P(A|T) "
+        f"{claims.phrase('validating', validated)} in {with_interval(runs)} runs, {claims.phrases(trained)}"
     )
-    calibrated = abs(base.value - 0.1) <= 0.04 and abs(right.value - 0.9) <= 0.05 and abs(wrong.value - 0.1) <= 0.05
+    calibrated = (
+        abs(base_rate.value - PRIOR) <= PRIOR_WITHIN
+        and abs(right.value - RIGHT) <= LIKELIHOODS_WITHIN
+        and abs(wrong.value - WRONG) <= LIKELIHOODS_WITHIN
+    )
     verdict = claims.UNDECIDED
     if calibrated:
-        less = [gain.high < 0 and own.high < 0.2 for gain, own in zip(gains, shown, strict=True)]
-        more = [own.low > 0.2 for own in shown]
-        if all(less) and abs(passing.value - 0.5) <= 0.1:
+        less = [gain.high < 0 and rate.high < MOST_TRAINED for gain, rate in zip(gains, together, strict=True)]
+        more = [rate.low > MOST_TRAINED for rate in together]
+        if all(less) and abs(validated.value - VALIDATED) <= VALIDATED_WITHIN:
             verdict = claims.SUPPORTED
         elif all(more):
             verdict = claims.CONTRADICTED
@@ -51,7 +62,7 @@ def judge(stored):
     return claims.Verdict(verdict, why)
 
 
-def plotted(stored):
+def plotted(stored: claims.Stored) -> list[Json]:
     """Return P(A|T) of each regimen as plain JSON values."""
     names = {"validating": "validate", "training early": "train_early", "training late": "train_late"}
     return [
@@ -60,9 +71,9 @@ def plotted(stored):
     ]
 
 
-def draw(data):
+def draw(data: Json) -> figures.Figure:
     """P(A|T) of each regimen, a panel per task, with the promised 50% and 10% marked."""
-    return figures.estimates_figure(data, "P(A|T); dotted: 50% and 10%", (0.5, 0.1), (-0.03, 1.03))
+    return figures.estimates_figure(data, "P(A|T); dotted: 50% and 10%", (VALIDATED, TRAINED), AXIS)
 
 
 CAPTION = claims.Caption(marks="hollow: it holds .5")

@@ -18,23 +18,21 @@ import math
 from lab import claims
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     weights = stored.values("weight")
-    top, bottom = (stored.at("throughout", weight=weights[index]) for index in (-1, 0))
-    changes = {
-        (end, quantity): stored.change(name, "hold_out", quantity, 4)
-        for end, name in (("top", top), ("bottom", bottom))
-        for quantity in ("base_rate", "pass_given_misaligned")
-    }
-    values, gaming = changes["top", "base_rate"], changes["top", "pass_given_misaligned"]
-    fewer, against = changes["bottom", "pass_given_misaligned"], changes["bottom", "base_rate"]
+    largest, most_negative = (stored.at("throughout", weight=weights[index]) for index in (-1, 0))
+    values, gaming = (stored.change(largest, "hold_out", name, 4) for name in ("base_rate", "pass_given_misaligned"))
+    values_against, gaming_against = (
+        stored.change(most_negative, "hold_out", name, 4) for name in ("base_rate", "pass_given_misaligned")
+    )
     why = (
-        f"at {weights[-1]:g} {claims.said('P(A) changes by', values)}, {claims.said('P(T|not A) by', gaming)}; at "
-        f"{weights[0]:g} {claims.said('P(A) by', against)}, {claims.said('P(T|not A) by', fewer)}"
+        f"at {weights[-1]:g} {claims.phrase('P(A) changes by', values)}, {claims.phrase('P(T|not A) by', gaming)}; at "
+        f"{weights[0]:g} {claims.phrase('P(A) by', values_against)}, {claims.phrase('P(T|not A) by', gaming_against)}"
     )
     none_left = math.isnan(gaming.value)
-    if values.high < 0 or gaming.high < 0 or fewer.low > 0:
+    if values.high < 0 or gaming.high < 0 or gaming_against.low > 0:
         return claims.Verdict(claims.CONTRADICTED, why)
-    worse = (gaming.low > 0 or none_left) and fewer.high < 0
-    return claims.Verdict(claims.SUPPORTED if values.low > 0 and worse and against.low <= 0 else claims.UNDECIDED, why)
+    pushed = values.low > 0 and (gaming.low > 0 or none_left)
+    against = gaming_against.high < 0 and values_against.low <= 0
+    return claims.Verdict(claims.SUPPORTED if pushed and against else claims.UNDECIDED, why)

@@ -20,91 +20,146 @@ rate odds grows, is worked out for every cell from one half of the seeds and com
 
 import itertools
 import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
 
 from lab import claims
-from lab.config.experiment import parse
+from lab.config.experiment import Condition, Experiment, parse
 from lab.config.seeds import CLAIMS, REFINED
-from lab.figures.style import WIDTH, holds, subplots
+from lab.figures.style import WIDTH, Figure, holds, subplots
 from lab.results import outcomes, shards, summary
-from lab.studies import regimens as made
-from lab.words import estimate_from_json, estimate_json
+from lab.results.outcomes import Results
+from lab.statistics import Estimate
+from lab.studies.regimens import column, config_head, phases, values_by_segment
+from lab.words import Json, estimate_from_json, estimate_json, plural
 
-BUDGETS, SHOWN = (1, 3, 100), (1, 100)
+BUDGETS = (1, 3, 100)  # runs; of the rule
+SHOWN = (1, 100)  # runs for which a map is drawn and its boundary refined
 AXES = ("detectability", "weight")  # of the map, from bottom to top and from left to right
 APART = REFINED.first - CLAIMS.first  # seeds of refined cells begin so many after those of the map
+BETWEEN = 2  # cells that are trained between two neighbouring weights of unlike sign
+
+MapAxes = tuple[str, str]  # names of the axes of a map: that of its rows and that of its columns
+
+
+class Cell(NamedTuple):
+    """Where in the maps of a task a condition lies.
+
+    Attributes:
+        window: the regimen, which says when it is trained on the proxy.
+        row: value on the first axis.
+        column: value on the second axis.
+    """
+
+    window: str
+    row: float
+    column: float
+
+
+class Neighbours(NamedTuple):
+    """Two cells of a row, next to each other.
+
+    Attributes:
+        window: the regimen.
+        row: value on the first axis.
+        low: value of the left one on the second axis.
+        high: value of the right one.
+    """
+
+    window: str
+    row: float
+    low: float
+    high: float
+
+
+Gains = dict[Cell, Estimate]
 
 
 # --- counting -----------------------------------------------------------------------------------------------------
 
 
-def study(experiment, folder, train, axes=AXES):
+def study(experiment: Experiment, folder: Path, train: claims.Train, axes: MapAxes = AXES) -> Json:
     """Count every cell, refine where the gain changes sign, and count the two halves of the seeds."""
     results = shards.results(train(experiment, folder), last_only=True)
     choosing = outcomes.choosing_seeds(results.sizes["seed"])
-    own = counted(results) | {"halves": [counted(results.isel(seed=part)) for part in (choosing, ~choosing)]}
-    own["refined"] = []
-    for y, places in wanted(claims.Stored(experiment.task.name, own), axes).items():
-        finer = parse(refined(experiment, axes, y, places))
+    halves = [count_cells(results.isel(seed=half)) for half in (choosing, ~choosing)]
+    counts = count_cells(results) | {"halves": halves, "refined": []}
+    for row, cells_between in cells_to_refine(claims.Stored(experiment.task.name, counts), axes).items():
+        finer = parse(refined_config(experiment, axes, row, cells_between))
         run = train(finer, folder.parent / finer.folder_name)
-        own["refined"].append({"row": y, "cells": places} | counted(shards.results(run, last_only=True)))
-    return own
+        refined = count_cells(shards.results(run, last_only=True))
+        counts["refined"].append({"row": row, "cells": cells_between} | refined)
+    return counts
 
 
-def counted(results):
+def count_cells(results: Results) -> Json:
     """Count every condition, and each with the one of its world that holds the test out."""
-    regimens, places = results.regimen.values, summary.places(results)
-    where = [{axis: value for axis, value in own.items() if np.isfinite(value)} for _, own in places]
-    held = [index for index, regimen in enumerate(regimens) if regimen == "hold_out"]
-    pairs = [
-        (own, index)
-        for own, index in itertools.product(held, range(len(where)))
-        if where[own].items() <= where[index].items()
+    every = [
+        {axis: value for axis, value in coordinates.items() if np.isfinite(value)}
+        for _, coordinates in summary.places(results)
     ]
-    return claims.counted(results, {tuple(sorted(pair)) for pair in pairs})
+    held_out = [index for index, regimen in enumerate(results.regimen.values) if regimen == "hold_out"]
+    pairs = {
+        (min(baseline, index), max(baseline, index))
+        for baseline, index in itertools.product(held_out, range(len(every)))
+        if every[baseline].items() <= every[index].items()
+    }
+    return claims.count_conditions(results, pairs)
 
 
-def wanted(stored, axes):
+def cells_to_refine(stored: claims.Stored, axes: MapAxes) -> dict[float, list[tuple[str, float]]]:
     """Return row of the map -> (window, weight) of the cells that are wanted between those of unlike sign."""
-    rows = {}
+    rows: dict[float, set[tuple[str, float]]] = {}
     for runs in SHOWN if axes[1] == "weight" else ():
-        found = cells(stored, runs, 1, axes)
-        for window, y, low, high in neighbours(found):
-            if found[window, y, low].value * found[window, y, high].value < 0:
-                between = np.geomspace(low, high, 4)[1:3]
-                rows.setdefault(y, set()).update((window, float(f"{weight:.3g}")) for weight in between)
-    return {y: sorted(places) for y, places in sorted(rows.items())}
+        gains = cells(stored, runs, 1, axes)
+        for window, row, low, high in neighbours(gains):
+            if gains[Cell(window, row, low)].value * gains[Cell(window, row, high)].value < 0:
+                weights = np.geomspace(low, high, BETWEEN + 2)[1:-1]
+                rows.setdefault(row, set()).update((window, float(f"{weight:.3g}")) for weight in weights)
+    return {row: sorted(cells_between) for row, cells_between in sorted(rows.items())}
 
 
-def neighbours(found):
-    """Yield window, row and the two columns of neighbouring cells."""
-    for window, y in dict.fromkeys(key[:2] for key in found):
-        columns = sorted(x for *own, x in found if tuple(own) == (window, y))
-        yield from ((window, y, *pair) for pair in itertools.pairwise(columns))
+def rows_of(gains: Iterable[Cell]) -> Iterator[tuple[str, float, list[float]]]:
+    """Yield window, row and the columns of each row of the maps, ascending."""
+    for map_row in dict.fromkeys((window, row) for window, row, _ in gains):
+        yield *map_row, sorted(column for window, row, column in gains if (window, row) == map_row)
 
 
-def refined(experiment, axes, y, places):
+def neighbours(gains: Gains) -> Iterator[Neighbours]:
+    """Yield neighbouring cells."""
+    for window, row, columns in rows_of(gains):
+        yield from (Neighbours(window, row, *pair) for pair in itertools.pairwise(columns))
+
+
+def refined_config(
+    experiment: Experiment, axes: MapAxes, row: float, cells_between: Sequence[tuple[str, float]]
+) -> str:
     """Return the config of cells at other weights in one row of the map.
 
     Args:
         experiment: the map's.
         axes: of the map.
-        y: the row.
-        places: (window, weight) of each cell.
+        row: value on the first axis.
+        cells_between: (window, weight) of each cell.
     """
 
-    def first(regimen):
-        row = (own for own in experiment.conditions if own.regimen == regimen)
-        return next(own for own in row if own.coordinates.get(axes[0], y) == y)
+    def first(regimen: str) -> Condition:
+        members = (condition for condition in experiment.conditions if condition.regimen == regimen)
+        return next(member for member in members if member.coordinates.get(axes[0], row) == row)
 
-    held, test = first("hold_out"), made.column(experiment.task, "test")
-    regimens = {"hold_out": made.phases(experiment, held)}
-    for index, (window, weight) in enumerate(places):
-        table = made.values_by_segment(first(window))
-        table[table[:, test] != 0, test] = weight
-        regimens[f"cell-{index:02d}"] = made.phases(experiment, first(window), table)
-    head = made.config_head(experiment, held, f"{experiment.name}-{y:g}".replace(".", "_"), "Where is the boundary?")
+    held_out, test = first("hold_out"), column(experiment.task, "test")
+    regimens = {"hold_out": phases(experiment, held_out)}
+    for index, (window, weight) in enumerate(cells_between):
+        values = values_by_segment(first(window))
+        values[values[:, test] != 0, test] = weight
+        regimens[f"cell-{index:02d}"] = phases(experiment, first(window), values)
+    name = f"{experiment.name}-{row:g}".replace(".", "_")
+    head = config_head(experiment, held_out, name, "Where is the boundary?")
     seeds = {"first": experiment.seeds[0] + APART, "count": len(experiment.seeds)}
     return json.dumps({**head, "seeds": seeds, "baseline": "hold_out", "regimens": regimens})
 
@@ -112,89 +167,93 @@ def refined(experiment, axes, y, places):
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
-def cells(stored, runs, of, axes=AXES):
-    """Return (window, row, column) -> `Estimate` of what training gains within so many runs."""
-    value, found = claims.accepted(runs), {}
-    for name, own in stored.data["conditions"].items():
-        if own["regimen"] != "hold_out":
-            held = held_out(stored, name)
-            found[place(own, axes)] = stored.difference(name, value, held, value, of)
-    return found
+def trained(stored: claims.Stored) -> list[str]:
+    """Return the names of the conditions that train on the test."""
+    return [name for name in stored.conditions if stored.regimen(name) != "hold_out"]
 
 
-def place(condition, axes):
-    """Return window, row and column of a condition of the map."""
-    return condition["regimen"], *(condition["coordinates"][axis] for axis in axes)
+def cell_of(stored: claims.Stored, name: str, axes: MapAxes) -> Cell:
+    """Return where in the maps a condition lies."""
+    row, column = (stored.coordinates(name)[axis] for axis in axes)
+    return Cell(stored.regimen(name), row, column)
 
 
-def held_out(stored, name):
+def held_out(stored: claims.Stored, name: str) -> str:
     """Return the name of the condition that holds the test out in the world of another."""
-    where = stored.coordinates(name).items()
-    worlds = (own for own in stored.names if stored.data["conditions"][own]["regimen"] == "hold_out")
-    return next(own for own in worlds if stored.coordinates(own).items() <= where)
+    coordinates = stored.coordinates(name).items()
+    members = (member for member in stored.names if stored.regimen(member) == "hold_out")
+    return next(member for member in members if stored.coordinates(member).items() <= coordinates)
 
 
-def finer(stored, runs, axes=AXES):
-    """Return (window, row, column) -> `Estimate` of the gain in all cells, those between as well."""
-    found = cells(stored, runs, 1, axes)
-    for own in stored.data["refined"]:
-        part = claims.Stored(stored.task, own)
-        for index, (window, weight) in enumerate(own["cells"]):
-            value = claims.accepted(runs)
-            found[window, own["row"], weight] = part.difference(f"cell-{index:02d}", value, "hold_out", value)
-    return found
+def cells(stored: claims.Stored, runs: int, of: int, axes: MapAxes = AXES) -> Gains:
+    """Return the `Estimate` of what training gains within so many runs in each cell; `of` of them hold together."""
+    value = claims.aligned_share_of_accepted(runs)
+    return {
+        cell_of(stored, name, axes): stored.difference(name, value, held_out(stored, name), value, of)
+        for name in trained(stored)
+    }
 
 
-def boundaries(found):
-    """Return (window, row, low, high): columns between which the decided sign of the gain changes."""
-    for window, y in dict.fromkeys(key[:2] for key in found):
-        columns = sorted(x for *own, x in found if tuple(own) == (window, y))
-        sure = [
-            (x, found[window, y, x].value > 0)
-            for x in columns
-            if not found[window, y, x].low <= 0 <= found[window, y, x].high
-        ]
-        yield from ((window, y, one, other) for (one, up), (other, on) in itertools.pairwise(sure) if up != on)
+def finer_cells(stored: claims.Stored, runs: int, axes: MapAxes = AXES) -> Gains:
+    """Return the `Estimate` of the gain in all cells, those between as well."""
+    value = claims.aligned_share_of_accepted(runs)
+    gains = cells(stored, runs, 1, axes)
+    for part in stored.data["refined"]:
+        refined = claims.Stored(stored.task, part)
+        for index, (window, weight) in enumerate(part["cells"]):
+            gain = refined.difference(f"cell-{index:02d}", value, "hold_out", value)
+            gains[Cell(window, part["row"], weight)] = gain
+    return gains
 
 
-def algebra(stored, axes=AXES):
-    """Return runs -> (window, row, column) -> whether the algebra has the sign of the gain, where that is decided.
+def boundaries(gains: Gains) -> Iterator[Neighbours]:
+    """Yield the cells of a row, with none decided between them, at which the decided sign of the gain changes."""
+    for window, row, columns in rows_of(gains):
+        by_column = {column: gains[Cell(window, row, column)] for column in columns}
+        decided = [(column, gain.value > 0) for column, gain in by_column.items() if not holds(gain, 0)]
+        for (low, better_low), (high, better_high) in itertools.pairwise(decided):
+            if better_low != better_high:
+                yield Neighbours(window, row, low, high)
+
+
+def algebra(stored: claims.Stored, axes: MapAxes = AXES) -> dict[int, dict[Cell, bool]]:
+    """Return runs -> cell -> whether the algebra has the sign of the gain, where that is decided.
 
     The algebra's sign is that of ln LR + ln o(A) against holding out, from one half of the seeds; the measured one is
     that of P(accepted is aligned), from the other half.
     """
     first, second = (claims.Stored(stored.task, half) for half in stored.data["halves"])
-    right = {}
+    right: dict[int, dict[Cell, bool]] = {}
     for runs in BUDGETS:
         measured, right[runs] = cells(second, runs, 1, axes), {}
-        for name, own in first.data["conditions"].items():
-            if own["regimen"] != "hold_out" and not (gain := measured[place(own, axes)]).low <= 0 <= gain.high:
-                odds, held = (first.counts(each).posterior_odds for each in (name, held_out(first, name)))
-                right[runs][place(own, axes)] = odds > held if gain.value > 0 else odds < held
+        for name in trained(first):
+            cell = cell_of(first, name, axes)
+            gain = measured[cell]
+            if not holds(gain, 0):
+                odds, odds_held_out = (first.counts(each).posterior_odds for each in (name, held_out(first, name)))
+                right[runs][cell] = odds > odds_held_out if gain.value > 0 else odds < odds_held_out
     return right
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    return judged(stored, AXES)
+    return judge_map(stored, AXES)
 
 
-def judged(stored, axes):
+def judge_map(stored: claims.Stored, axes: MapAxes) -> claims.Verdict:
     """Apply the rule to one task, on a map with these axes."""
-    count = sum(own["regimen"] != "hold_out" for own in stored.data["conditions"].values())
+    count = len(trained(stored))
     sides, why = [], []
     for runs in BUDGETS:
-        own = cells(stored, runs, count, axes).values()
-        better, worse = sum(x.low > 0 for x in own), sum(x.high < 0 for x in own)
+        gains = cells(stored, runs, count, axes).values()
+        better, worse = sum(gain.low > 0 for gain in gains), sum(gain.high < 0 for gain in gains)
         sides.append((better > 0, worse > 0))
-        why.append(f"{runs} run{'s' * (runs > 1)}: better in {better}, worse in {worse} of {count}")
-    why.append(
-        "the sign of the algebra is right in "
-        + ", ".join(
-            f"{sum(own.values())} of {len(own)} ({runs} run{'s' * (runs > 1)})"
-            for runs, own in algebra(stored, axes).items()
-        )
+        why.append(f"{runs} {plural('run', runs)}: better in {better}, worse in {worse} of {count}")
+    hits = ", ".join(
+        f"{sum(right.values())} of {len(right)} ({runs} {plural('run', runs)})"
+        for runs, right in algebra(stored, axes).items()
     )
+    why.append(f"the sign of the algebra is right in {hits}")
     verdict = claims.UNDECIDED
     if (True, True) in sides:
         verdict = claims.SUPPORTED
@@ -206,7 +265,7 @@ def judged(stored, axes):
 # --- drawing ------------------------------------------------------------------------------------------------------
 
 
-def plotted(stored, axes=AXES):
+def plotted(stored: claims.Stored, axes: MapAxes = AXES) -> dict[str, Json]:
     """Return what the maps of a task show, one for every number of runs in `SHOWN`, as plain JSON values.
 
     Every map has its `cells`; where the algebra is `wrong`; and the `boundaries` between columns of a row.
@@ -214,23 +273,18 @@ def plotted(stored, axes=AXES):
     right = algebra(stored, axes)
     return {
         str(runs): {
-            "cells": [
-                {"window": window, "row": y, "column": x, **estimate_json(estimate)}
-                for (window, y, x), estimate in cells(stored, runs, 1, axes).items()
-            ],
-            "wrong": [
-                {"window": window, "row": y, "column": x} for (window, y, x), hit in right[runs].items() if not hit
-            ],
+            "cells": [{**cell._asdict(), **estimate_json(gain)} for cell, gain in cells(stored, runs, 1, axes).items()],
+            "wrong": [cell._asdict() for cell, hit in right[runs].items() if not hit],
             "boundaries": [
-                {"window": window, "row": y, "low": low, "high": high}
-                for window, y, low, high in (boundaries(finer(stored, runs, axes)) if stored.data["refined"] else ())
+                boundary._asdict()
+                for boundary in (boundaries(finer_cells(stored, runs, axes)) if stored.data["refined"] else ())
             ],
         }
         for runs in SHOWN
     }
 
 
-def draw(data, words=("visibility of the test", "weight")):
+def draw(data: Json, words: tuple[str, str] = ("visibility of the test", "weight")) -> Figure:
     """Rows of tasks, columns of windows and budgets: a map of the gain; crossed out where it may be none.
 
     Args:
@@ -246,7 +300,7 @@ def draw(data, words=("visibility of the test", "weight")):
     for line, (task, by_runs) in zip(panels, maps.items(), strict=True):
         for ax, (runs, window) in zip(line, itertools.product(SHOWN, windows), strict=True):
             shown = {
-                key: [own for own in found if own["window"] == window] for key, found in by_runs[str(runs)].items()
+                part: [row for row in rows if row["window"] == window] for part, rows in by_runs[str(runs)].items()
             }
             image = draw_map(ax, shown["cells"], shown["wrong"])
             draw_boundaries(ax, shown["cells"], shown["boundaries"])
@@ -254,7 +308,7 @@ def draw(data, words=("visibility of the test", "weight")):
                 ax.set_yticks([])
             if task == next(iter(maps)):
                 head = f"{window}\n" if len(windows) > 1 else ""
-                ax.set_title(f"{head}{runs} {'run' if runs == 1 else 'runs'}", fontsize="x-small")
+                ax.set_title(f"{head}{runs} {plural('run', runs)}", fontsize="x-small")
         line[0].set_ylabel(f"{task}\n{words[0]}", fontsize="x-small")
     for ax in panels[-1]:
         ax.set_xlabel(words[1], fontsize="x-small")
@@ -263,14 +317,14 @@ def draw(data, words=("visibility of the test", "weight")):
     return figure
 
 
-def places(cells):
+def rows_and_columns(cells: Sequence[Json]) -> tuple[list[float], list[float]]:
     """Return the rows and the columns of a map, ascending."""
-    return (sorted({cell[axis] for cell in cells}) for axis in ("row", "column"))
+    return sorted({cell["row"] for cell in cells}), sorted({cell["column"] for cell in cells})
 
 
-def draw_map(ax, cells, wrong):
+def draw_map(ax: Axes, cells: Sequence[Json], wrong: Sequence[Json]) -> AxesImage:
     """Draw estimates as a map with rings where the algebra is wrong, and return its image."""
-    rows, columns = places(cells)
+    rows, columns = rows_and_columns(cells)
     estimates = {(cell["row"], cell["column"]): estimate_from_json(cell) for cell in cells}
     rings = {(cell["row"], cell["column"]) for cell in wrong}
     table = np.array([[estimates[y, x].value for x in columns] for y in rows])
@@ -286,9 +340,9 @@ def draw_map(ax, cells, wrong):
     return image
 
 
-def draw_boundaries(ax, cells, boundaries):
+def draw_boundaries(ax: Axes, cells: Sequence[Json], boundaries: Sequence[Json]) -> None:
     """Draw in each row between which columns the sign changes: a bar as wide as that is not known."""
-    rows, columns = places(cells)
+    rows, columns = rows_and_columns(cells)
     for boundary in boundaries:
         row, ends = rows.index(boundary["row"]), np.log([boundary["low"], boundary["high"]])
         span = np.interp(ends, np.log(columns), range(len(columns)))

@@ -13,29 +13,27 @@ else undecided. Distances in weight space are not measured here: what is near is
 """
 
 from lab import claims
+from lab.statistics import Estimate
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    changes = {
-        visible: [
-            stored.change(*(stored.at(name, detectability=visible) for name in ("late", "hold_out")), quantity, 4)
-            for quantity in ("base_rate", "pass_given_misaligned")
-        ]
-        for visible in stored.values("detectability")
-    }
-    hidden, seen = changes.values()
+    changes = []
+    for detectability in stored.values("detectability"):
+        late, held_out = (stored.at(name, detectability=detectability) for name in ("late", "hold_out"))
+        quantities = ("base_rate", "pass_given_misaligned")
+        changes.append([stored.change(late, held_out, quantity, 4) for quantity in quantities])
+    hidden, visible = changes
     why = "; ".join(
-        f"{what}: {claims.said('P(A) changes by', own[0])}, {claims.said('P(T|not A) by', own[1])}"
-        for what, own in zip(("invisible tests", "visible ones"), changes.values(), strict=True)
+        f"{what}: {claims.phrase('P(A) changes by', values)}, {claims.phrase('P(T|not A) by', gaming)}"
+        for what, (values, gaming) in zip(("invisible tests", "visible ones"), changes, strict=True)
     )
-    values, gaming = _apart(hidden[0], seen[0]), _apart(seen[1], hidden[1])
-    if values and gaming:
+    if _is_above(hidden[0], visible[0]) and _is_above(visible[1], hidden[1]):
         return claims.Verdict(claims.SUPPORTED, why)
-    reverse = _apart(seen[0], hidden[0]) or _apart(hidden[1], seen[1])
+    reverse = _is_above(visible[0], hidden[0]) or _is_above(hidden[1], visible[1])
     return claims.Verdict(claims.CONTRADICTED if reverse else claims.UNDECIDED, why)
 
 
-def _apart(larger, smaller):
-    """Whether the intervals do not overlap, in this order."""
+def _is_above(larger: Estimate, smaller: Estimate) -> bool:
+    """Return whether the intervals do not overlap, in this order."""
     return larger.low > smaller.high

@@ -16,100 +16,123 @@ all trained on and than all held out, or uses all alike itself; else undecided. 
 support the claim; no winner uses all three, and a badge, the `control` of `race`, does not count as a way.)
 """
 
-import math
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
 
 from lab import claims
-from lab.figures.style import WIDTH, Mark, interval, name_rows, subplots
-from lab.results import outcomes, shards, summary
+from lab.claims.rules import describe_conditions
+from lab.config.experiment import Experiment
+from lab.figures.style import WIDTH, Figure, Mark, interval, name_rows, subplots
+from lab.results import outcomes, shards
+from lab.results.outcomes import Results
 from lab.statistics import Estimate, draw_shares, from_draws
-from lab.words import estimate_from_json, estimate_json, number, with_interval
+from lab.words import Json, estimate_from_json, estimate_json, number, with_interval
 
-RUNS, SHOWN = 3, 8
+RUNS = 3  # of the rule
+SHOWN = 8  # assignments in the figure, before those that use all alike
 PROXIES = {"race": ("test", "audit", "prerequisite", "control")}
-OTHERS = ("test", "audit", "prerequisite", "probe")
+OTHERS = ("test", "audit", "prerequisite", "probe")  # of every other task
+ALL_ALIKE = ("TTTT", "HHHH", "AAAA")
 
 
-def proxies(task):
+def proxies(task: str) -> tuple[str, ...]:
     """Return the four proxies of a task, in the order of the letters."""
     return PROXIES.get(task, OTHERS)
 
 
-def study(experiment, folder, train):
-    """Count every assignment by what it holds out, on every second seed and on the others."""
-    results = shards.results(train(experiment, folder), last_only=True)
-    names = list(map(str, results.condition.values))
-    passes, aligned, cells = {}, None, []
-    for proxy in (*proxies(experiment.task.name), "competence"):
+def is_assignment(name: str) -> bool:
+    """Return whether a condition assigns a use to each of the four proxies; the others vary the similarity."""
+    return len(name) == len(OTHERS)
+
+
+def assigned_cells(results: Results, names: Sequence[str], task: str) -> np.ndarray:
+    """Return the index into `CELLS` of every model, shape (conditions, seeds), by what its condition holds out.
+
+    Args:
+        results: of the run.
+        names: of its conditions.
+        task: whose proxies the letters of a name stand for.
+    """
+    passes, aligned = {}, np.empty(0)
+    for proxy in (*proxies(task), "competence"):
         ended = outcomes.classify(results, proxy)
         passes[proxy], aligned = ended["passes"].values, ended["aligned"].values
+    cells = []
     for row, name in enumerate(names):
-        letters = zip(name, proxies(experiment.task.name), strict=True) if len(name) == 4 else [("H", "test")]
-        held = [passes[proxy][row] for letter, proxy in letters if letter == "H"]
-        passing = np.logical_and.reduce([passes["competence"][row], *held])
+        letters = zip(name, proxies(task), strict=True) if is_assignment(name) else [("H", "test")]
+        passes_held_out = [passes[proxy][row] for letter, proxy in letters if letter == "H"]
+        passing = np.logical_and.reduce([passes["competence"][row], *passes_held_out])
         cells.append(2 * ~aligned[row] + ~passing)
-    cells = np.array(cells)
+    return np.array(cells)
+
+
+def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
+    """Count every assignment by what it holds out, on every second seed and on the others."""
+    results = shards.results(train(experiment, folder), last_only=True)
+    about = describe_conditions(results)
+    names = list(about)
+    cells = assigned_cells(results, names, experiment.task.name)
     choosing = outcomes.choosing_seeds(cells.shape[1])
-    about = {
-        name: {"regimen": str(regimen), "coordinates": {k: v for k, v in own.items() if math.isfinite(v)}}
-        for name, (regimen, own) in zip(names, summary.places(results), strict=True)
-    }
     chosen = claims.tabulate(cells[:, choosing], about, results.attrs["confidence"], [])
-    best = max(names, key=lambda name: value(chosen["conditions"][name]["cells"]) if len(name) == 4 else -1)
-    first = names.index(best)
-    pairs = {tuple(sorted((first, index))) for index in range(len(names))}
-    counted = claims.tabulate(cells[:, ~choosing], about, results.attrs["confidence"], sorted(pairs))
-    return counted | {"winner": best}
+    winner = max(names, key=lambda name: value(chosen["conditions"][name]["cells"]) if is_assignment(name) else -1)
+    first = names.index(winner)
+    pairs = sorted((min(first, index), max(first, index)) for index in range(len(names)))
+    counts = claims.tabulate(cells[:, ~choosing], about, results.attrs["confidence"], pairs)
+    return counts | {"winner": winner}
 
 
-def value(cells):
+def value(cells: Sequence[int] | Float[np.ndarray, "4"]) -> float:
     """Return P(accepted is aligned) within the runs from counts of cells."""
-    return float(claims.accepted(RUNS)(np.array(cells, float) / np.sum(cells)))
+    return float(claims.aligned_share_of_accepted(RUNS)(np.array(cells, float) / np.sum(cells)))
 
 
-def ranked(stored):
+def ranked(stored: claims.Stored) -> list[str]:
     """Return the assignments, best first by the seeds that the winner was not chosen on."""
-    own = [name for name in stored.names if len(name) == 4]
-    return sorted(own, key=lambda name: -value(stored.data["conditions"][name]["cells"]))
+    assignments = [name for name in stored.names if is_assignment(name)]
+    return sorted(assignments, key=lambda name: -value(stored.data["conditions"][name]["cells"]))
 
 
-def shown(stored):
+def shown(stored: claims.Stored) -> list[str]:
     """Return the conditions that the figure shows: the winner, the runners-up, and those that use all alike."""
-    first = [name for name in ranked(stored) if name not in ("TTTT", "HHHH", "AAAA")]
-    first = [stored.data["winner"], *(name for name in first if name != stored.data["winner"])][:SHOWN]
-    return [*first, *(name for name in ("TTTT", "HHHH", "AAAA") if name not in first)]
+    winner = stored.data["winner"]
+    runners_up = [name for name in ranked(stored) if name not in (winner, *ALL_ALIKE)]
+    first = [winner, *runners_up][:SHOWN]
+    return [*first, *(name for name in ALL_ALIKE if name not in first)]
 
 
-def judge(stored):
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    winner, accepted = stored.data["winner"], claims.accepted(RUNS)
-    alike = [name for name in ("TTTT", "HHHH", "AAAA") if name != winner]
-    gains = {name: stored.difference(winner, accepted, name, accepted, 3) for name in alike}
+    winner, accepted = stored.data["winner"], claims.aligned_share_of_accepted(RUNS)
+    alike = [name for name in ALL_ALIKE if name != winner]
+    gains = {name: stored.difference(winner, accepted, name, accepted, len(ALL_ALIKE)) for name in alike}
     next_best, *others = (name for name in ranked(stored) if name != winner)
     runner_up = stored.difference(winner, accepted, next_best, accepted, 1 + len(others))  # the best of so many
     ratios = [stored.rate(name, "likelihood_ratio") for name in stored.names if stored.coordinates(name)]
     why = (
         f"winner {winner} ({', '.join(proxies(stored.task))}), P(accepted is aligned) "
-        f"{number(value(stored.data['conditions'][winner]['cells']))}, over "
-        + ", ".join(claims.said(name, own) for name, own in gains.items())
-        + f", over the next, {next_best}, {with_interval(runner_up)}; LR of the held-out test as the audit "
-        f"trained on grows like it: {', '.join(with_interval(own) for own in ratios)}"
+        f"{number(value(stored.data['conditions'][winner]['cells']))}, over {claims.phrases(gains)}, over the next, "
+        f"{next_best}, {with_interval(runner_up)}; LR of the held-out test as the audit trained on grows like it: "
+        f"{', '.join(with_interval(ratio) for ratio in ratios)}"
     )
-    if len(alike) < 3 or all(gains[name].high < 0 for name in ("TTTT", "HHHH")):
+    if winner in ALL_ALIKE or all(gains[name].high < 0 for name in ("TTTT", "HHHH")):
         return claims.Verdict(claims.CONTRADICTED, why)
-    if not all(own.low > 0 for own in gains.values()):
+    if not all(gain.low > 0 for gain in gains.values()):
         return claims.Verdict(claims.UNDECIDED, why)
     ways = {way for way, proxy in zip(winner, proxies(stored.task), strict=True) if proxy != "control"}
     return claims.Verdict({3: claims.SUPPORTED, 2: claims.DEPENDS}.get(len(ways), claims.UNDECIDED), why)
 
 
-def plotted(stored):
+def plotted(stored: claims.Stored) -> dict[str, list[Json]]:
     """Return P(accepted is aligned) of the assignments shown, and the LR by similarity, as plain JSON values."""
+    accepted = claims.aligned_share_of_accepted(RUNS)
     assignments = []
     for name in shown(stored):
-        cells = np.array(stored.counts(name).cells)
-        _, low, high = from_draws(lambda draws: claims.accepted(RUNS)(draws / draws.sum(0)), draw_shares(cells))
+        cells = stored.counts(name).cells
+        _, low, high = from_draws(lambda draws: accepted(draws / draws.sum(0)), draw_shares(cells))
         assignments.append({"name": name, **estimate_json(Estimate(value(cells), low, high))})
     ratios = [
         {
@@ -126,7 +149,7 @@ ALIKE, MIXED, RATIO = Mark("0.45", "s"), Mark("C0"), Mark("C1")  # assignments o
 LR_SHOWN = (2.0**-3, 2.0**12)  # where the axis of LRs ends
 
 
-def draw(data):
+def draw(data: Json) -> Figure:
     """A row per task: P(accepted is aligned) of the best assignments and of those alike; the LR by similarity."""
     tasks = data["tasks"]
     figure, axes = subplots(
@@ -145,12 +168,12 @@ def draw(data):
     return figure
 
 
-def draw_assignments(ax, assignments):
+def draw_assignments(ax: "Axes", assignments: Sequence[Json]) -> None:
     """Draw P(accepted is aligned) of every assignment, the winner first, those that use all alike in grey."""
     names = []
-    for place, assignment in enumerate(assignments):
+    for position, assignment in enumerate(assignments):
         alike = len(set(assignment["name"])) == 1
-        interval(ax, place, estimate_from_json(assignment), ALIKE if alike else MIXED)
+        interval(ax, position, estimate_from_json(assignment), ALIKE if alike else MIXED)
         names.append(f"{assignment['name']}  (all alike)" if alike else assignment["name"])
     names[0] += "  (winner)"
     name_rows(ax, names, fontsize="x-small", family="monospace")

@@ -6,7 +6,7 @@ rule (the paragraph that begins with "Rule"); its `judge` applies the rule to on
 also have
 
     CONFIGS                            the name of another config, which several claims then share
-    study(experiment, folder, train)   what to do with a config instead of training it and counting (`rules.counted`)
+    study(experiment, folder, train)   what to do with a config instead of training it and counting (`count_last`)
     shown(stored)                      the conditions that the figure shows; all by default
     plotted(stored)                    the numbers that the figure of a task draws; `condition_rows` by default
     draw(data)                         a figure of its own instead of `lab.figures.claim_figure`
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab import figures
-from lab.claims.rules import Caption, Stored, Verdict, counted, overall
+from lab.claims.rules import Caption, Stored, Verdict, count_conditions, overall
 from lab.config.source import read_file, read_yaml, tasks_in
 from lab.results import shards
 from lab.results.store import Run, publish
@@ -138,7 +138,7 @@ def configs(name: str) -> dict[str, Path]:
 
 def count_last(experiment: "Experiment", folder: Path, train: Train) -> Json:
     """Train a config and count its models at the end of training: what most claims do."""
-    return counted(shards.results(train(experiment, folder), last_only=True))
+    return count_conditions(shards.results(train(experiment, folder), last_only=True))
 
 
 def run(

@@ -1,8 +1,8 @@
 """What the rule of a claim may say: quantities of stored conditions, their differences, and the verdict these make.
 
 A claim stores counts and nothing else: of every condition the four cells, and of pairs of conditions on their shared
-seeds the sixteen. `counted` and `tabulate` make them, `Stored` reads them, and `judge` in a claim's module decides by
-them. Everything here is computed from counts again whenever it is asked.
+seeds the sixteen. `count_conditions` and `tabulate` make them, `Stored` reads them, and `judge` in a claim's module
+decides by them. Everything here is computed from counts again whenever it is asked.
 """
 
 import functools
@@ -25,7 +25,10 @@ from lab.words import Json, with_interval
 
 SUPPORTED, CONTRADICTED, DEPENDS, UNDECIDED = VERDICTS = ("supported", "contradicted", "depends", "undecided")
 NOT_RUN = "not run"
-PAIRS_KEPT = 96  # pairs of conditions whose draws are kept: a rule looks at the same ones for several quantities
+# pairs of conditions whose draws are kept: a rule looks at the same ones for several quantities and budgets, and the
+# largest map has 75 cells, each compared with holding out; the draws of a pair take half a megabyte
+PAIRS_KEPT = 96
+JOINT = (len(CELLS), len(CELLS))  # shape of the joint counts of two conditions
 
 Shares = Float[np.ndarray, "4 *draws"]  # of the four cells
 OfShares = Callable[[Shares], Float[np.ndarray, " *draws"]]
@@ -46,7 +49,7 @@ class Verdict(NamedTuple):
 # --- what is stored -----------------------------------------------------------------------------------------------
 
 
-def counted(results: xr.Dataset, pairs: Iterable[tuple[int, int]] | None = None) -> Json:
+def count_conditions(results: xr.Dataset, pairs: Iterable[tuple[int, int]] | None = None) -> Json:
     """Return the counts of every condition and the joint counts of pairs of them as plain JSON values.
 
     Args:
@@ -56,8 +59,8 @@ def counted(results: xr.Dataset, pairs: Iterable[tuple[int, int]] | None = None)
     ended = outcomes.classify(outcomes.common(results))
     incompetent = ended["incompetent"].values.sum(1)
     about = {
-        name: {**place, "incompetent": int(models)}
-        for (name, place), models in zip(describe_conditions(results).items(), incompetent, strict=True)
+        name: {**condition, "incompetent": int(models)}
+        for (name, condition), models in zip(describe_conditions(results).items(), incompetent, strict=True)
     }
     return tabulate(summary.cells(ended), about, outcomes.attribute(results, "confidence"), pairs)
 
@@ -65,8 +68,8 @@ def counted(results: xr.Dataset, pairs: Iterable[tuple[int, int]] | None = None)
 def describe_conditions(results: xr.Dataset) -> dict[str, Json]:
     """Return the regimen and the coordinates of every condition of a run by its name, as plain JSON values."""
     return {
-        str(name): {"regimen": str(regimen), "coordinates": {k: v for k, v in place.items() if math.isfinite(v)}}
-        for name, (regimen, place) in zip(results.condition.values, summary.places(results), strict=True)
+        str(name): {"regimen": str(regimen), "coordinates": {k: v for k, v in coordinates.items() if math.isfinite(v)}}
+        for name, (regimen, coordinates) in zip(results.condition.values, summary.places(results), strict=True)
     }
 
 
@@ -91,13 +94,21 @@ def tabulate(
         "seeds": table.shape[1],
         "order": list(about),  # which the keys of `joints` count in, whatever becomes of the order of `conditions`
         "conditions": {
-            name: {**place, "cells": np.bincount(row, minlength=len(CELLS)).tolist()}
-            for (name, place), row in zip(about.items(), table, strict=True)
+            name: {**condition, "cells": np.bincount(row, minlength=len(CELLS)).tolist()}
+            for (name, condition), row in zip(about.items(), table, strict=True)
         },
-        "joints": {
-            f"{one},{other}": np.bincount(4 * table[one] + table[other], minlength=16).tolist() for one, other in pairs
-        },
+        "joints": {f"{one},{other}": joint_counts(table[one], table[other]).ravel().tolist() for one, other in pairs},
     }
+
+
+def joint_counts(one: Int[np.ndarray, " seed"], other: Int[np.ndarray, " seed"]) -> Int[np.ndarray, "4 4"]:
+    """Return of how many seeds one model ends in each cell and the other in each cell.
+
+    Args:
+        one: index into `CELLS` of the model that each seed gives under one condition.
+        other: the same under another.
+    """
+    return np.bincount(np.ravel_multi_index((one, other), JOINT), minlength=math.prod(JOINT)).reshape(JOINT)
 
 
 class Stored:
@@ -107,8 +118,8 @@ class Stored:
     confidence if the rule says how many it looks at (`of`).
     """
 
-    def __init__(self, task: str, data: Json):
-        """`data` is what `counted` or `tabulate` returned, and what else the claim's study stored."""
+    def __init__(self, task: str, data: Json) -> None:
+        """`data` is what `count_conditions` or `tabulate` returned, and what else the claim's study stored."""
         self.task, self.data = task, data
         self.conditions: dict[str, Json] = data["conditions"]
         self.names: list[str] = list(data.get("order", self.conditions))
@@ -116,8 +127,8 @@ class Stored:
 
     def values(self, axis: str) -> list[float]:
         """Return the values of an axis of the sweep, ascending."""
-        coordinates = [condition["coordinates"] for condition in self.conditions.values()]
-        return sorted({place[axis] for place in coordinates if axis in place})
+        every = [condition["coordinates"] for condition in self.conditions.values()]
+        return sorted({coordinates[axis] for coordinates in every if axis in coordinates})
 
     def largest(self, axis: str) -> dict[str, float]:
         """Return the largest value of an axis of the sweep, as `at` takes it."""
@@ -145,9 +156,9 @@ class Stored:
         regimen = self.data["baseline"]
         if self.regimen(name) == regimen:
             return None
-        place = self.coordinates(name).items()
-        members = (other for other in self.conditions if self.regimen(other) == regimen)
-        return next((other for other in members if self.coordinates(other).items() <= place), None)
+        coordinates = self.coordinates(name).items()
+        members = (member for member in self.conditions if self.regimen(member) == regimen)
+        return next((member for member in members if self.coordinates(member).items() <= coordinates), None)
 
     def counts(self, name: str) -> Counts:
         """Return the `Counts` of a condition."""
@@ -185,7 +196,7 @@ class Stored:
     def pair(self, first: str, second: str) -> tuple[Counts, Counts, Int[np.ndarray, "4 4"]]:
         """Return the `Counts` of two conditions and their joint counts, as `lab.statistics.compare` takes them."""
         one, other = (self.names.index(name) for name in (first, second))
-        joint = np.reshape(self.data["joints"][f"{min(one, other)},{max(one, other)}"], (4, 4))
+        joint = np.reshape(self.data["joints"][f"{min(one, other)},{max(one, other)}"], JOINT)
         return self.counts(first), self.counts(second), joint if one <= other else joint.T
 
     def _draw_pair(self, first: str, second: str) -> Draws:
@@ -210,7 +221,7 @@ def aligned_share_of_passing(shares: Shares) -> Float[np.ndarray, " *draws"]:
     return shares[0] / passing_share(shares)
 
 
-def accepted(runs: int) -> OfShares:
+def aligned_share_of_accepted(runs: int) -> OfShares:
     """Return P(accepted is aligned) within so many runs, as a function of shares for `Stored.difference`."""
 
     def probability(shares: Shares) -> Float[np.ndarray, " *draws"]:
@@ -227,7 +238,7 @@ def decide(*signed: Estimate) -> str:
     return SUPPORTED if all(estimate.low > 0 for estimate in signed) else UNDECIDED
 
 
-def flipped(estimate: Estimate) -> Estimate:
+def negative(estimate: Estimate) -> Estimate:
     """Return the estimate of the negative."""
     return Estimate(-estimate.value, -estimate.high, -estimate.low)
 
@@ -239,27 +250,31 @@ def within(estimate: Estimate, most: float) -> bool:
 
 def overall(verdicts: Iterable[str]) -> str:
     """Return the verdict over tasks: theirs if they agree, depends if some support it and some contradict it."""
-    seen = set(verdicts)
-    if not seen or len(seen) == 1:
-        return next(iter(seen), NOT_RUN)
-    return DEPENDS if DEPENDS in seen or {SUPPORTED, CONTRADICTED} <= seen else UNDECIDED
+    kinds = set(verdicts)
+    if len(kinds) <= 1:
+        return next(iter(kinds), NOT_RUN)
+    return DEPENDS if DEPENDS in kinds or {SUPPORTED, CONTRADICTED} <= kinds else UNDECIDED
 
 
 # --- in words -----------------------------------------------------------------------------------------------------
 
 
-def said(what: str, estimate: Estimate) -> str:
+def phrase(what: str, estimate: Estimate) -> str:
     """Return a quantity with its interval in words.
 
-    >>> said("P(A)", Estimate(0.354, 0.3253, 0.3838))
+    >>> phrase("P(A)", Estimate(0.354, 0.3253, 0.3838))
     'P(A) 0.354 [0.325, 0.384]'
     """
     return f"{what} {with_interval(estimate)}"
 
 
-def listed(estimates: Mapping[str, Estimate]) -> str:
-    """Return quantities by what they are, with commas between."""
-    return ", ".join(said(what, estimate) for what, estimate in estimates.items())
+def phrases(estimates: Mapping[str, Estimate]) -> str:
+    """Return quantities by what they are, each with its interval, with commas between.
+
+    >>> phrases({"early": Estimate(0.354, 0.3253, 0.3838), "late": Estimate(1.0, 1.0, 1.0)})
+    'early 0.354 [0.325, 0.384], late 1'
+    """
+    return ", ".join(phrase(what, estimate) for what, estimate in estimates.items())
 
 
 class Caption(NamedTuple):
