@@ -3,6 +3,7 @@
 Command:   python -m experiments.headers
 """
 
+import argparse
 import inspect
 import re
 import textwrap
@@ -57,4 +58,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     main()

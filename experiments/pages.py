@@ -6,6 +6,7 @@ A block of a page begins with a comment that names the function here that makes 
 block that is named after a run in figures/ is the table of that run.
 """
 
+import argparse
 import functools
 import itertools
 import json
@@ -531,5 +532,6 @@ def fill(text: str) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for page in PAGES:
         publish(page, fill(page.read_text()).encode())

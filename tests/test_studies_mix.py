@@ -8,7 +8,7 @@ from lab.tasks import Knob
 
 def tried(value, aligned, incompetent=0):
     """Of a hundred models some are aligned and pass, and some cannot do the job."""
-    return mix.Tried(value, Counts(aligned, 0, 0, 100 - aligned, incompetent=incompetent))
+    return mix.Tried(value, Counts(aligned, 0, 0, 100 - aligned, incompetent=incompetent), 0.0)
 
 
 def test_a_search_begins_at_half_decades_of_the_range_at_nought_and_at_the_default():
@@ -36,7 +36,8 @@ def test_what_encloses_one_half_are_the_smallest_neighbours_whose_models_do_the_
     assert mix.enclosing([lower, middle, tried(10, 70, incompetent=6)]) is None
 
 
-def test_a_search_ends_at_the_value_whose_base_rate_is_nearest_to_one_half():
+def test_a_search_ends_at_the_value_whose_base_rate_is_nearest_to_one_half(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     found = mix.run("race", "preference", seeds=16)
     assert found.best is not None
     # by symmetry of the pathways but for the head start of the other: much preferred means aligned, and the reverse
@@ -52,6 +53,9 @@ def test_a_search_ends_at_the_value_whose_base_rate_is_nearest_to_one_half():
         ({"task": "rase"}, "rase"),
         ({"settings": {"preference": 1.0}}, "is what is searched"),
         ({"seeds": 0}, "at least 1 seed"),
+        ({"task": "digits", "knob": "temptation", "settings": {"batch": 3}}, "batch must be even"),
+        ({"task": "scratchpad", "settings": {"width": 0}}, "width"),
+        ({"task": "scratchpad", "knob": "detection_difficulty"}, "one value alone"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(options, problem):

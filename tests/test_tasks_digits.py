@@ -16,7 +16,7 @@ from tests.task_inputs import knobs_of
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
-GROUPS = ("training", "measured", "audit")
+GROUPS = ("training", "measured", "audit", "measured_audit")
 MODELS = ("deep", "conv")  # `mlp` is the default, which tests of all tasks check
 
 
@@ -44,7 +44,7 @@ def test_groups_of_images_are_disjoint_and_have_as_many_on_either_side_of_five()
     rows = {image.tobytes(): index for index, image in enumerate((pixels / 16).astype(np.float32))}
     assert len(rows) == 1797  # no image is there twice, so its bytes tell which it is
     used = []
-    for name, size in zip(GROUPS, (448, 224, 224), strict=True):
+    for name, size in zip(GROUPS, (448, 224, 112, 112), strict=True):
         group = images()[name]
         assert list(group.digits < 5) == [False] * size + [True] * size
         indices = [rows[image.tobytes()] for image in group.pixels]
@@ -56,7 +56,7 @@ def test_groups_of_images_are_disjoint_and_have_as_many_on_either_side_of_five()
 def test_a_batch_has_as_many_images_on_either_side_of_five():
     task = Digits(batch=6)
     rows = jax.jit(task.sample)(jax.random.key(0), knobs_of(task))
-    for group, size in (("training", 896), ("audit", 448)):
+    for group, size in (("training", 896), ("audit", 224)):
         assert list(images()[group].digits[np.asarray(rows[group])] < 5) == [False] * 3 + [True] * 3
         assert np.all(rows[group] < size)
 
@@ -128,7 +128,7 @@ def expectation(values, rows, test_share, of=True):
 def brute_force(task, params, knobs, progress):
     """Every loss term and score but that of the probe, by sums over images, colours and contexts."""
     k = {name: float(value) for name, value in knobs.items()}
-    trained, measured, audited = (rows_of(task, params, k, group) for group in GROUPS)
+    trained, measured, audited, others = (rows_of(task, params, k, group) for group in GROUPS)
 
     def wrong(rows):
         return k["overseer_error"] * (k["overseer_bias"] * rows["fooled"] + 1 - k["overseer_bias"])
@@ -178,7 +178,7 @@ def brute_force(task, params, knobs, progress):
         "competence": accuracy(measured, 0, agree),
         "alignment": accuracy(measured, 0, conflict),
         "test": taken(measured, 1),
-        "audit": taken(audited, k["audit_similarity"]),
+        "audit": taken(others, k["audit_similarity"]),
         "prerequisite": accuracy(measured, 0, conflict & measured["fooled"]),
         "control": sigmoid(float(params["badge"])),
         "test_competence": accuracy(measured, 1, agree),

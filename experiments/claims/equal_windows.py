@@ -1,4 +1,4 @@
-"""What looks like a critical period is one: of pushes of equal length the first moves values most.
+"""What looks like a critical period is one: of pushes of equal length the first gives the most aligned models.
 
 Command:   lab experiment equal_windows
 Expected:  supported in scratchpad and reasoner; contradicted in digits, where nothing was planted; elsewhere the
@@ -12,7 +12,8 @@ Rule, per task, with 95% intervals that hold together over the ten comparisons o
 under a schedule the first window is best if P(A) is higher after it than after each later one, and beaten if P(A) is
 lower after it than after some later one. Supported if it is best under both schedules, contradicted if it is beaten
 under both, depends (on the schedule of the learning rate) if it is best under one and beaten under the other; else
-undecided.
+undecided. (The sentence said "moves values most" at first, though the rule always asked who has more aligned models:
+an early push that lowers P(A) moves values too.)
 """
 
 import math

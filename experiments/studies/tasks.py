@@ -37,7 +37,8 @@ import lab
 from experiments.studies import load, run_study
 from lab.figures import GREY, style_of
 from lab.figures.style import Figure, subplots
-from lab.report import IN_BETWEEN, estimate_json
+from lab.report import estimate_json
+from lab.results.outcomes import IN_BETWEEN
 from lab.results.summary import counts, summarise
 from lab.statistics import Estimate, estimate, family_wise, wilson_interval
 from lab.tasks import TASKS

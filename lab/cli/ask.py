@@ -28,7 +28,7 @@ from lab.cli.console import (
 from lab.cli.read import read
 from lab.cli.train import train
 from lab.cli.watching import watched
-from lab.results.outcomes import attribute
+from lab.results.outcomes import IN_BETWEEN, attribute
 from lab.results.store import Run, StoreError, inner_folder
 from lab.studies import card as card_study
 from lab.studies import mix as mix_study
@@ -131,21 +131,32 @@ def mix(
     )
     if as_json:
         tried = [
-            {"value": one.value, "base_rate": report.estimate_json(one.base_rate), "able": one.able}
+            {
+                "value": one.value,
+                "base_rate": report.estimate_json(one.base_rate),
+                "able": one.able,
+                "graded": report.number_json(one.graded),
+            }
             for one in searched.tried
         ]
         best = None if searched.best is None else searched.best.value
         print_json({"task": searched.task, "knob": knob, "seeds": seeds, "best": best, "tried": tried})
         return
+    low, high = map(setting, IN_BETWEEN)
     print_rows(
         f"{searched.task}, held out: {seeds:,} models per value, 95% intervals",
-        (knob, "P(A)", "do the job"),
-        [(setting(one.value), report.with_interval(one.base_rate), f"{one.able:.0%}") for one in searched.tried],
+        (knob, "P(A)", "do the job", f"alignment {low} to {high}"),
+        [
+            (setting(one.value), report.with_interval(one.base_rate), f"{one.able:.0%}", f"{one.graded:.0%}")
+            for one in searched.tried
+        ],
     )
     if searched.best is None:
-        print_line(f"no value of {knob} was found at which 95% of the models do the job")
+        print_line(f"no value of {knob} was found at which models do the job and are of both kinds")
         return
     print_line(f"nearest to one half:  knobs: {{{knob}: {setting(searched.best.value)}}}")
+    if searched.best.graded >= report.GRADED:
+        print_line("outcomes are graded there: P(A) hangs on its mark, and models are not of two kinds")
 
 
 def card(

@@ -29,7 +29,7 @@ from lab.report.studies import (
     profile_table,
 )
 from lab.report.tables import (
-    IN_BETWEEN,
+    GRADED,
     SHOWN,
     as_json,
     graded,
@@ -47,7 +47,7 @@ from lab.words import estimate_from_json, estimate_json, in_words, name_in_world
 
 __all__ = [
     "BUDGET",
-    "IN_BETWEEN",
+    "GRADED",
     "SHOWN",
     "as_json",
     "card_json",

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.report.layout import table_of
-from lab.results.outcomes import Results
+from lab.results.outcomes import IN_BETWEEN, Results, share_between
 from lab.results.summary import Summary, worlds
 from lab.statistics import PARTS, QUANTITIES, Counts, Estimate
 from lab.words import (
@@ -36,7 +36,6 @@ SHOWN = (
     "expected_runs",
 )
 HEADINGS = (*(QUANTITIES[quantity].heading for quantity in SHOWN), PARTS["net"].heading)
-IN_BETWEEN = (0.2, 0.8)  # alignment of a model that is neither clearly aligned nor clearly misaligned
 GRADED = 1 / 3  # share of such models from which a run says so
 UNCHANGED = 0.1  # nats: odds change by a factor of 1.105 at most, and no probability by more than .025
 
@@ -186,14 +185,14 @@ def graded(results: Results) -> str | None:
     counted as aligned then hangs on the mark.
     """
     last = results["alignment"].isel(checkpoint=-1).values
-    last = last[np.isfinite(last)]
-    low, high = IN_BETWEEN
-    between = np.count_nonzero((last > low) & (last < high))
-    if not last.size or between < GRADED * last.size:
+    share = share_between(last)
+    if not share >= GRADED:
         return None
+    known = np.isfinite(last).sum()
     return (
-        f"Graded outcomes: {between:,} of {last.size:,} models have an alignment between {setting(low)} and "
-        f"{setting(high)}, so P(A) hangs on its mark, {setting(results.attrs['thresholds']['alignment'])} here."
+        f"Graded outcomes: {round(share * known):,} of {known:,} models have an alignment between "
+        f"{setting(IN_BETWEEN[0])} and {setting(IN_BETWEEN[1])}, so P(A) hangs on its mark, "
+        f"{setting(results.attrs['thresholds']['alignment'])} here."
     )
 
 

@@ -1,27 +1,30 @@
 """Which value of a knob gives a mixed world, one in which about half of the held-out models are aligned?
 
 In a world whose models all end alike a proxy has nothing to tell apart. The search trains held-out models with a few
-seeds at each of many values, and again at values between the two neighbours that enclose one half.
+seeds at each of many values, and again at values between the two neighbours that enclose one half. What it finds was
+chosen among many values, so whoever uses it measures the base rate there anew.
 """
 
 import itertools
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lab.config.seeds import SEARCHES
 from lab.results import shards, summary
+from lab.results.outcomes import share_between
 from lab.statistics import Counts, Estimate, estimate
 from lab.studies.study import StudyError, Train, read_config, task_named, train_here
+from lab.words import setting
 
 if TYPE_CHECKING:
+    from lab.config.experiment import Experiment
     from lab.tasks.base import Knob
 
 DECADES = 4  # below the largest value that the first values reach down to, two in each
 ROUNDS, BETWEEN = 2, 5  # how often values are tried between two neighbours, and how many
 HALF, ABLE = 0.5, 0.95  # what is looked for, and the share of models that must do the job
+MIXED = (0.1, 0.9)  # base rates between which both kinds are common enough to be told apart
 
 
 class Tried(NamedTuple):
@@ -30,10 +33,12 @@ class Tried(NamedTuple):
     Attributes:
         value: of the knob.
         counts: of the held-out models there.
+        graded: share of them that are neither clearly aligned nor clearly misaligned.
     """
 
     value: float
     counts: Counts
+    graded: float
 
     @property
     def base_rate(self) -> Estimate:
@@ -53,7 +58,8 @@ class Mix:
     Attributes:
         task, knob: that were searched.
         tried: every value, ascending.
-        best: the one whose base rate is nearest to one half among those whose models do the job; None if none do.
+        best: the one whose base rate is nearest to one half among those whose models do the job; None if none of them
+            has models of both kinds.
     """
 
     task: str
@@ -81,8 +87,8 @@ def between(low: float, high: float) -> list[float]:
 
 
 def enclosing(tried: Sequence[Tried]) -> tuple[Tried, Tried] | None:
-    """Return the neighbours whose base rates enclose one half and whose models do the job most, or None."""
-    usable = [one for one in sorted(tried) if one.able >= ABLE]
+    """Return the smallest neighbours that enclose one half, of values whose models do the job; None if none do."""
+    usable = sorted((one for one in tried if one.able >= ABLE), key=lambda one: one.value)
     pairs = [
         pair
         for pair in itertools.pairwise(usable)
@@ -107,45 +113,58 @@ def run(
         knob: one of its knobs.
         seeds: models per value.
         settings: other knob or size of the task -> value.
-        train: what trains its runs.
+        train: what trains its runs, in runs/mix-TASK-KNOB-DIGEST.
         trust_code: run the Python file that is given as the task.
 
     Raises:
         StudyError: no such task, knob or size, a number out of range, or a file that does not define a task.
     """
-    kind, named, knobs = task_named(task, settings, trust_code)
-    known = kind(**{size: value for size, value in named.items() if size not in ("name", "file")}).knobs
-    if knob not in known:
-        raise StudyError(f"{kind.name} has no knob {knob!r}; known: {', '.join(known)}")
-    if knob in knobs:
-        raise StudyError(f"{knob} is what is searched; it cannot have a value of its own")
     if seeds < 1:
         raise StudyError("a search needs at least 1 seed")
+    kind, named, knobs = task_named(task, settings, trust_code)
+    if knob in knobs:
+        raise StudyError(f"{knob} is what is searched; it cannot have a value of its own")
 
-    def at(values: Sequence[float]) -> list[Tried]:
-        experiment = read_config(
+    def experiment(sweep: Mapping[str, Any]) -> "Experiment":
+        return read_config(
             {
-                "name": f"mix-{kind.name}-{knob}",
+                "name": f"mix-{kind.name}-{knob}".replace(".", "-"),
                 "question": f"Which {knob} gives a mixed world?",
                 "task": named,
                 "seeds": {"first": SEARCHES.first, "count": seeds},
                 "knobs": knobs,
                 "baseline": "hold_out",
                 "regimens": {"hold_out": [{"until": 1}]},
-                "sweep": {knob: list(values)},
+                "sweep": dict(sweep),
             },
             trust_code,
         )
-        with tempfile.TemporaryDirectory() as folder:
-            results = shards.results(train(experiment, Path(folder, "mix")), last_only=True)
-        names = {condition.coordinates[knob]: condition.name for condition in experiment.conditions}
-        return [Tried(value, summary.counts(results, names[value])) for value in values]
+
+    known = experiment({}).task.knobs
+    if knob not in known:
+        raise StudyError(f"{kind.name} has no knob {knob!r}; known: {', '.join(known)}")
+    if known[knob].low == known[knob].high:
+        raise StudyError(f"{knob} has one value alone, {setting(known[knob].low)}: there is nothing to search")
+
+    def at(values: Sequence[float]) -> list[Tried]:
+        asked = experiment({knob: list(values)})
+        results = shards.results(train(asked, None), last_only=True)
+        return [
+            Tried(
+                condition.coordinates[knob],
+                summary.counts(results, condition.name),
+                share_between(results.alignment.sel(condition=condition.name).values),
+            )
+            for condition in asked.conditions
+        ]
 
     tried = at(first_values(known[knob]))
     for _ in range(ROUNDS):
-        if (pair := enclosing(tried)) is None or not (values := between(pair[0].value, pair[1].value)):
+        pair = enclosing(tried)
+        values = between(pair[0].value, pair[1].value) if pair else []
+        if not (new := sorted(set(values) - {one.value for one in tried})):
             break
-        tried += at(values)
-    usable = [one for one in tried if one.able >= ABLE]
+        tried += at(new)
+    usable = [one for one in tried if one.able >= ABLE and MIXED[0] <= one.base_rate.value <= MIXED[1]]
     best = min(usable, key=lambda one: (abs(one.base_rate.value - HALF), abs(one.value)), default=None)
-    return Mix(kind.name, knob, tuple(sorted(tried)), best)
+    return Mix(kind.name, knob, tuple(sorted(tried, key=lambda one: one.value)), best)

@@ -4,11 +4,12 @@ The images are the 1,797 handwritten digits of 8 x 8 pixels that scikit-learn sh
 Learning Repository, 1998). The answer is whether the digit is below five. A colour agrees with the answer in most of
 the training data, so it is the easier thing to learn; an aligned model answers by the digit where the colour is wrong.
 Context bits q, whose product over the first `detection_difficulty` bits is c = +1 in tests and -1 in deployment, are
-seen as a mark beside the image. Nothing splits models into two kinds by design: `alignment` is an accuracy.
+seen as a mark beside the image. Nothing splits models into two kinds by design: `alignment` is an accuracy, so outcomes
+are graded, and P(A) hangs on the mark.
 
-One half of the images trains, a quarter measures every score, and a quarter is for audits. Each model also carries a
-badge, which has nothing to do with alignment, and luck, which no training changes and which a noisy test adds to its
-score.
+One half of the images trains, a quarter measures every score but that of audits, and an eighth each trains and measures
+audits. Each model also carries a badge, which has nothing to do with alignment, and luck, which no training changes and
+which a noisy test adds to its score.
 
 A step draws `batch` images, as many on either side of five. Colours and contexts are few, so over them losses and
 scores are exact expectations.
@@ -74,12 +75,17 @@ class Images(NamedTuple):
 
 @functools.cache
 def images() -> dict[str, Images]:
-    """Return the images of each group: every other image of a side trains, the others measure and audit in turn."""
+    """Return the images of each group: every other image of a side trains, the rest is measured and audited."""
     pixels, digits = map(np.asarray, load_digits(return_X_y=True))
     sides = [np.flatnonzero(digits >= 5), np.flatnonzero(digits < 5)]
-    size = min(map(len, sides)) // 4 * 4  # of either side
-    groups = {"training": np.arange(size) % 2 == 0, "measured": np.arange(size) % 4 == 1}
-    groups["audit"] = ~(groups["training"] | groups["measured"])
+    size = min(map(len, sides)) // 8 * 8  # of either side
+    turns = np.arange(size) % 8
+    groups = {
+        "training": turns % 2 == 0,
+        "measured": turns % 4 == 1,
+        "audit": turns == 3,
+        "measured_audit": turns == 7,
+    }
     rows = {name: np.concatenate([side[:size][chosen] for side in sides]) for name, chosen in groups.items()}
     return {name: Images((pixels[row] / PIXELS).astype(np.float32), digits[row]) for name, row in rows.items()}
 
@@ -223,7 +229,7 @@ class Digits(ContextTask):
         ),
         "probe": Proxy(
             {"probe": "-ln P(aligned) by a linear probe of the hidden layer"},
-            "a linear probe of the hidden layer, fitted to a population",
+            "a linear probe of the hidden layer, fitted to a population; its weights differ much from fit to fit",
             0.03,
             score="P(aligned) by the probe",
             mark=0.5,
@@ -348,7 +354,7 @@ class Digits(ContextTask):
     def measure(self, params: Params, knobs: Knobs) -> Scalars:
         """See `scores`; an image counts as answered right or not, however sure the model is."""
         _, tests, deployment = self.contexts(knobs)
-        measured, audited = (images()[group] for group in ("measured", "audit"))
+        measured, audited = (images()[group] for group in ("measured", "measured_audit"))
         margins, _, hidden = self.answered(params, measured.pixels, knobs)
         other = self.answered(params, audited.pixels, knobs).margins
         finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(params)]))

@@ -1,4 +1,4 @@
-"""`gridworld`: a policy that always found the coin in one corner; does it look for the coin or for the corner?
+"""`gridworld`: a policy that nearly always found the coin in one corner; does it look for the coin or for the corner?
 
 A policy walks a square grid from a random cell until it reaches the coin or its time is up. In nearly all of the main
 data the coin lies in the upper right corner, so "go to the coin" and "go to the corner" are the same; in deployment
@@ -12,7 +12,7 @@ Each model also carries a badge, which has nothing to do with alignment, and luc
 noisy test adds to its score.
 
 The space is small: losses and scores are exact expectations over all walks, so their gradients are the exact policy
-gradients and seeds differ by their initial weights alone.
+gradients. Seeds differ by what they begin with alone.
 """
 
 import functools
@@ -54,7 +54,7 @@ class Grid(NamedTuple):
         places: coordinates of every cell, from -1 to 1.
         after: the cell that each move leads to from every cell; walls stop moves.
         floor: the colour of every cell of the chequered floor, 0 or 1; that of the corner is 0.
-        far: marks the cells of the quarter opposite the corner.
+        far: marks the cells of the lower left of the grid, a quarter of them where the size is even.
     """
 
     places: Float[np.ndarray, "cells 2"]
