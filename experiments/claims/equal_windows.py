@@ -17,18 +17,19 @@ an early push that lowers P(A) moves values too.)
 """
 
 import math
+from collections.abc import Mapping
 
 from lab import claims
-from lab.claims.rules import Stored, Verdict
-from lab.figures.style import BLACK, SKY, WIDTH, Figure, Mark, interval, subplots
+from lab.figures.style import BLACK, SKY, WIDTH, Axes, Figure, Mark, interval, subplots
 from lab.words import Json, estimate_from_json, estimate_json, number
 
 SCHEDULES = ("falling", "constant")  # in the order of the learning rate at the last step
 MARKS = {"falling": Mark(BLACK, "o"), "constant": Mark(SKY, "P")}
+SHIFTS = {"falling": -0.06, "constant": 0.06}  # from the onset's mark on the axis, so that both can be seen
 TITLES = {"base_rate": "P(A)", "pass_given_misaligned": "P(T|not A)"}
 
 
-def judge(stored: Stored) -> Verdict:
+def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     onsets = stored.values("onset")
     comparisons = len(SCHEDULES) * (len(onsets) - 1)
@@ -47,10 +48,10 @@ def judge(stored: Stored) -> Verdict:
         ("best", "beaten"): claims.DEPENDS,
         ("beaten", "best"): claims.DEPENDS,
     }
-    return Verdict(words.get((verdicts[0], verdicts[1]), claims.UNDECIDED), "; ".join(why))
+    return claims.Verdict(words.get((verdicts[0], verdicts[1]), claims.UNDECIDED), "; ".join(why))
 
 
-def plotted(stored: Stored) -> Json:
+def plotted(stored: claims.Stored) -> Json:
     """Return both rates held out and after a push at each onset, under each schedule."""
     curves: Json = {}
     for schedule, final in zip(SCHEDULES, stored.values("final"), strict=True):
@@ -73,23 +74,9 @@ def draw(data: Json) -> Figure:
     figure, axes = subplots(
         len(tasks), len(TITLES), figsize=(WIDTH, 0.5 + 1.2 * len(tasks)), squeeze=False, sharex=True
     )
-    for panels, (task, counted) in zip(axes, tasks.items(), strict=True):
-        onsets = [point["onset"] for point in counted["plotted"][SCHEDULES[0]]["base_rate"]["push"]]
+    for panels, (task, counts) in zip(axes, tasks.items(), strict=True):
         for ax, quantity in zip(panels, TITLES, strict=True):
-            for shift, (schedule, curves) in zip((-0.06, 0.06), counted["plotted"].items(), strict=True):
-                mark, points = MARKS[schedule], curves[quantity]["push"]
-                held_out = estimate_from_json(curves[quantity]["hold_out"])
-                ax.axhline(held_out.value, color=mark.colour, linewidth=0.8, linestyle=":")
-                for place, point in enumerate(points):
-                    estimate = estimate_from_json(point)
-                    if math.isnan(estimate.value):  # no misaligned model is left
-                        text = {"rotation": 90, "ha": "center", "va": "center", "fontsize": "x-small"}
-                        ax.text(place + 3 * shift, 0.5, "none left", color=mark.colour, **text)
-                    else:
-                        interval(ax, place + shift, estimate, mark, (0.0, 1.0), upright=True)
-                ax.plot([], [], mark.marker, color=mark.colour, markersize=mark.size, label=f"{schedule} learning rate")
-            ax.set_xticks(range(len(onsets)), [f"{onset:.0%}" for onset in onsets])
-            ax.set_ylim(-0.05, 1.05)
+            draw_panel(ax, {schedule: curves[quantity] for schedule, curves in counts["plotted"].items()})
         panels[0].set_ylabel(task)
     for ax, title in zip(axes[0], TITLES.values(), strict=True):
         ax.set_title(title, loc="left", fontsize="small")
@@ -97,6 +84,24 @@ def draw(data: Json) -> Figure:
         ax.set_xlabel("the push begins at this share of training")
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize="x-small")
     return figure
+
+
+def draw_panel(ax: Axes, curves: Mapping[str, Json]) -> None:
+    """Draw a rate after a push at each onset, and held out, for each schedule of the learning rate."""
+    for schedule, curve in curves.items():
+        mark, shift = MARKS[schedule], SHIFTS[schedule]
+        ax.axhline(estimate_from_json(curve["hold_out"]).value, color=mark.colour, linewidth=0.8, linestyle=":")
+        for index, point in enumerate(curve["push"]):
+            estimate = estimate_from_json(point)
+            if math.isnan(estimate.value):  # no misaligned model is left
+                text = {"rotation": 90, "ha": "center", "va": "center", "fontsize": "x-small"}
+                ax.text(index + 3 * shift, 0.5, "none left", color=mark.colour, **text)
+            else:
+                interval(ax, index + shift, estimate, mark, (0.0, 1.0), upright=True)
+        ax.plot([], [], mark.marker, color=mark.colour, markersize=mark.size, label=f"{schedule} learning rate")
+    onsets = [point["onset"] for point in curves[SCHEDULES[0]]["push"]]
+    ax.set_xticks(range(len(onsets)), [f"{onset:.0%}" for onset in onsets])
+    ax.set_ylim(-0.05, 1.05)
 
 
 CAPTION = claims.Caption(marks="Dotted: held out under the same schedule of the learning rate")

@@ -22,21 +22,22 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.image import AxesImage
 
 from lab import claims
 from lab.config.experiment import Condition, Experiment, parse
 from lab.config.seeds import CLAIMS, REFINED
-from lab.figures.style import WIDTH, Figure, holds, subplots
+from lab.figures.style import WIDTH, Axes, Figure, holds, subplots
 from lab.results import outcomes, shards, summary
 from lab.results.outcomes import Results
 from lab.statistics import Estimate
 from lab.studies.regimens import column, config_head, phases, values_by_segment
 from lab.words import Json, estimate_from_json, estimate_json, plural
+
+if TYPE_CHECKING:
+    from matplotlib.image import AxesImage
 
 BUDGETS = (1, 3, 100)  # runs; of the rule
 SHOWN = (1, 100)  # runs for which a map is drawn and its boundary refined
@@ -322,7 +323,7 @@ def rows_and_columns(cells: Sequence[Json]) -> tuple[list[float], list[float]]:
     return sorted({cell["row"] for cell in cells}), sorted({cell["column"] for cell in cells})
 
 
-def draw_map(ax: Axes, cells: Sequence[Json], wrong: Sequence[Json]) -> AxesImage:
+def draw_map(ax: Axes, cells: Sequence[Json], wrong: Sequence[Json]) -> "AxesImage":
     """Draw estimates as a map with rings where the algebra is wrong, and return its image."""
     rows, columns = rows_and_columns(cells)
     estimates = {(cell["row"], cell["column"]): estimate_from_json(cell) for cell in cells}

@@ -21,12 +21,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
 
 from lab import claims
 from lab.claims.rules import describe_conditions
 from lab.config.experiment import Experiment
-from lab.figures.style import WIDTH, Figure, Mark, interval, name_rows, subplots
+from lab.figures.style import WIDTH, Axes, Figure, Mark, interval, name_rows, subplots
 from lab.results import outcomes, shards
 from lab.results.outcomes import Results
 from lab.statistics import Estimate, draw_shares, from_draws

@@ -27,14 +27,12 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy.stats import binom, kstest
 
 from experiments.studies import published_intervals
 from lab.decision import accepted_aligned
 from lab.figures import GREY, save
-from lab.figures.style import matplotlib, subplots
+from lab.figures.style import Axes, Figure, matplotlib, subplots
 from lab.ideas import Discrete, fit_field
 from lab.ideas.beliefs import belief_about
 from lab.statistics import (

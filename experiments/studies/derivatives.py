@@ -37,7 +37,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
 import flax.linen as nn
@@ -45,22 +45,18 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float
-from matplotlib.lines import Line2D
 from tueplots import figsizes
 
 from experiments.studies import ROOT
 from lab.config.experiment import Condition, Experiment, from_values, parse
 from lab.config.seeds import DERIVATIVES
 from lab.figures import GREY, save
-from lab.figures.style import Figure, subplots
+from lab.figures.style import Axes, Figure, Line, subplots
 from lab.results import outcomes, shards
 from lab.studies import estimators, sensitivity
 from lab.studies.regimens import Subject
 from lab.training import engine
 from lab.words import Json
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 SEGMENTS, PERCENT_EACH = 20, 5  # of training, and how many percent of it each is
 STRETCHES = {"early": slice(0, 3), "late": slice(3, None)}
@@ -327,12 +323,12 @@ def draw(data: Json) -> Figure:
         below.set_xlabel("share of training")
     axes[0, 0].set_ylabel("P(A)\nper unit of weight and 1%")
     axes[1, 0].set_ylabel("test score, misaligned\nper unit of weight and 1%")
-    handles = [Line2D([], [], color=COLOURS[name], marker=MARKERS[name], linestyle="", markersize=3) for name in WORDS]
+    handles = [Line([], [], color=COLOURS[name], marker=MARKERS[name], linestyle="", markersize=3) for name in WORDS]
     figure.legend(handles, list(WORDS.values()), ncols=4, loc="outside upper center", frameon=False, fontsize="x-small")
     return figure
 
 
-def draw_estimators(ax: "Axes", rows: Json) -> float:
+def draw_estimators(ax: Axes, rows: Json) -> float:
     """Draw the derivative of P(A) by every estimator, and return the value at which what is beyond is drawn."""
     calm = [rows[name]["values"] for name in COLOURS if name != "pathwise"]
     edge = REACH * max(abs(x) for values in calm for x in values if x is not None) / PERCENT_EACH
@@ -348,7 +344,7 @@ def draw_estimators(ax: "Axes", rows: Json) -> float:
     return edge
 
 
-def draw_basin(ax: "Axes", curves: Json) -> None:
+def draw_basin(ax: Axes, curves: Json) -> None:
     """Draw the derivative of test scores inside a basin, counted and through training."""
     edge = BASIN_REACH * np.abs(np.array(curves["counted"], float) / PERCENT_EACH).max()
     for name in ("counted", "pathwise"):

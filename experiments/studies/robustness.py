@@ -91,7 +91,10 @@ def judge_anew(name: str, folder: Path, first: int, share: int = 1, variation: s
             experiment = parse(varied(experiment.source, task, variation))
         return experiment.with_seeds(max(len(experiment.seeds) // share, FEWEST), first)
 
-    data = json.loads(path.read_text()) if path.exists() else claims.run(name, train, runs=folder, to=to, read=read)
+    if path.exists():
+        data = json.loads(path.read_text())
+    else:
+        data = claims.run(name, train, folders=claims.Folders(folder, to), read=read)
     return {task: verdict.verdict for task, verdict in claims.verdicts(name, data).items()}
 
 

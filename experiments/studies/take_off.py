@@ -21,7 +21,6 @@ committed.
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -31,15 +30,12 @@ from tueplots import figsizes
 
 import lab
 from experiments.studies import load, run_study
-from lab.figures.style import Figure, subplots
+from lab.figures.style import Axes, Figure, subplots
 from lab.report import estimate_json
 from lab.results.outcomes import reaches
 from lab.statistics import Estimate
 from lab.tasks import TASKS
 from lab.words import Json
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 DIFFICULTIES = (1, 2, 3)  # numbers of context bits in the configs
 START = 0.3  # share of training at which the configs begin to push
@@ -152,7 +148,7 @@ def draw(data: Json) -> Figure:
     return figure
 
 
-def draw_row(ax: "Axes", row: Json) -> None:
+def draw_row(ax: Axes, row: Json) -> None:
     """Draw the estimate of one condition."""
     _, colour, marker = PAIR[row["precursor"] > 0]
     x = row["k"] + (BESIDE if row["precursor"] else -BESIDE)

@@ -27,7 +27,6 @@ control is wider than it was with four.
 """
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -36,16 +35,13 @@ from tueplots import figsizes
 import lab
 from experiments.studies import load, run_study
 from lab.figures import GREY, style_of
-from lab.figures.style import Figure, subplots
+from lab.figures.style import Axes, Figure, subplots
 from lab.report import estimate_json
 from lab.results.outcomes import IN_BETWEEN
 from lab.results.summary import counts, summarise
 from lab.statistics import Estimate, estimate, family_wise, wilson_interval
 from lab.tasks import TASKS
 from lab.words import Json
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 STANDARD = ("hold_out", "early", "late", "throughout", "anti_train")
 CONFIDENCE = 0.95
@@ -202,7 +198,7 @@ def draw(data: Json) -> Figure:
     return figure
 
 
-def draw_curve(ax: "Axes", points: list[Json], regimen: str) -> None:
+def draw_curve(ax: Axes, points: list[Json], regimen: str) -> None:
     """Draw a probability at every value of a sweep, in the colour of a regimen."""
     colour, marker, _ = style_of(regimen)
     for index, point in enumerate(points):

@@ -48,6 +48,22 @@ class ClaimError(ValueError):
 
 
 @dataclass(frozen=True)
+class Folders:
+    """Where the files of claims go.
+
+    Attributes:
+        runs: what is trained.
+        figures: what is counted and drawn.
+    """
+
+    runs: Path = Path("runs")
+    figures: Path = FIGURES
+
+
+HOME = Folders()  # of the project's own runs and figures
+
+
+@dataclass(frozen=True)
 class Claim:
     """A claim, as its module has it.
 
@@ -146,8 +162,7 @@ def run(
     train: Train,
     seeds: int | None = None,
     first: int | None = None,
-    runs: Path | str | None = None,
-    to: Path | str | None = None,
+    folders: Folders = HOME,
     only: Sequence[str] | None = None,
     read: "Callable[[Path, str], Experiment] | None" = None,
 ) -> Json:
@@ -158,21 +173,20 @@ def run(
         train: function of an experiment and a folder that trains it and returns a `lab.results.store.Run`.
         seeds: per condition at most, instead of the configs'.
         first: the first seed instead of the configs', for a replication.
-        runs: folder of runs; runs/ by default.
-        to: folder of what was counted and drawn; figures/claims/ by default.
+        folders: of runs and figures; the project's own by default.
         only: tasks to run; what is stored of the others is kept.
         read: function of a config's path and a task that returns the experiment; as `lab.config.experiment.load` does
             by default.
 
     Returns:
-        The data of the figure, whose path is `to`/NAME.png.
+        The data of the figure, which lies in the folder of figures as NAME.png.
     """
     from lab.config.experiment import load
 
-    chosen, paths, to = claim(name), configs(name), Path(to or FIGURES)
+    chosen, paths = claim(name), configs(name)
     if unknown := [task for task in only or () if task not in paths]:
         raise ClaimError(f"{name} has no task {unknown[0]!r}; known: {', '.join(paths)}")
-    stored = to / f"{name}.json"
+    stored = folders.figures / f"{name}.json"
     same_seeds = seeds is None and first is None  # what is stored of other tasks is then on the configs' seeds too
     kept = json.loads(stored.read_text())["tasks"] if only and same_seeds and stored.exists() else {}
     tasks = {}
@@ -183,10 +197,10 @@ def run(
             continue
         most = len(experiment.seeds) if seeds is None else min(seeds, len(experiment.seeds))
         experiment = experiment.with_seeds(most, experiment.seeds[0] if first is None else first)
-        counts = chosen.study(experiment, Path(runs or "runs") / experiment.folder_name, train)
+        counts = chosen.study(experiment, folders.runs / experiment.folder_name, train)
         about = {"config": str(path.relative_to(ROOT)), "hash": experiment.hash, "first_seed": experiment.seeds[0]}
         tasks[task] = {**about, "baseline": experiment.baseline, **counts}
-    return redraw(name, {"name": name, "claim": "", "rule": "", "tasks": tasks}, to)
+    return redraw(name, {"name": name, "claim": "", "rule": "", "tasks": tasks}, folders.figures)
 
 
 # --- redrawing ----------------------------------------------------------------------------------------------------

@@ -202,19 +202,19 @@ def experiment(
     claims = book.names() if name == "all" else [name]
     look = seeds is not None or first is not None
     folder = out or (Path("runs/look") if look else None)
-    figures, runs = (folder / "figures", folder / "runs") if folder else (None, None)
+    folders = book.Folders(folder / "runs", folder / "figures") if folder else book.Folders()
     try:
         for claim in claims:
             book.module(claim)  # all are there before the first is trained
         for claim in claims:
             started = time.monotonic()
-            data = book.run(claim, train, seeds, first, runs, figures, split_names(tasks))
+            data = book.run(claim, train, seeds, first, folders, split_names(tasks))
             verdicts = book.verdicts(claim, data)
             overall = book.overall(verdict.verdict for verdict in verdicts.values())
             console.print(f"{claim}: {overall}", markup=False)
             for task, verdict in verdicts.items():
                 console.print(f"  {task}: {verdict.verdict}: {verdict.why}", markup=False)
             seconds = time.monotonic() - started
-            print_line(f"  {seconds:.0f} s, {(figures or book.FIGURES) / claim}.png, .pdf, .json")
+            print_line(f"  {seconds:.0f} s, {folders.figures / claim}.png, .pdf, .json")
     except book.ClaimError as error:
         raise UsageError(str(error)) from None
