@@ -34,7 +34,11 @@ class UnknownName(ValueError):
 
 
 def share_between(alignment: Float[np.ndarray, "*models"]) -> float:
-    """Return the share of models inside of `IN_BETWEEN` among those whose alignment is known; nan if it is of none."""
+    """Return the share of models inside of `IN_BETWEEN` among those whose alignment is known; nan if it is of none.
+
+    Args:
+        alignment: of each model.
+    """
     known = alignment[np.isfinite(alignment)]
     low, high = IN_BETWEEN
     return float(np.mean((known > low) & (known < high))) if known.size else np.nan
