@@ -43,9 +43,9 @@ def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    change = stored.change("100%", "30%", "pass_given_misaligned", 2)
+    change = stored.change("100%", "30%", "pass_given_misaligned", of=2)
     young, grown = (stored.rate(age, "likelihood_ratio") for age in ("30%", "100%"))
-    fall = stored.impact("100%", "30%", 2).likelihood_ratio
+    fall = stored.impact("100%", "30%", of=2).likelihood_ratio
     why = (
         f"{claims.phrase('P(T|not A) changes by', change)} from 30% to the end; {claims.phrase('LR at 30%', young)}, "
         f"{claims.phrase('at the end', grown)}, {claims.phrase('ln LR changes by', fall)}"

@@ -54,9 +54,9 @@ def judge(stored: claims.Stored) -> claims.Verdict:
 
 def not_sticky(stored: claims.Stored) -> claims.Verdict:
     """A plain network: a late push moves values, and an early gate throws away what it moves."""
-    late, rises = beyond_half(stored, ("hold_out", "early", "late"), 2)
+    late, rises = beyond_half(stored, ("hold_out", "early", "late"), of=2)
     table = np.reshape(stored.data["gate"], JOINT)
-    gain, end, early = gain_of_gate(table, stored.data["confidence"], 2)
+    gain, end, early = gain_of_gate(table, stored.data["confidence"], of=2)
     thrown = table[:2, 1].sum() / max(table[:2].sum(), 1)
     why = (
         f"model: mlp: {rises}; the gate rejects {number(thrown)} of what ends aligned; P(accepted is aligned) "
@@ -89,7 +89,7 @@ def any_time(stored: claims.Stored) -> claims.Verdict:
     signed, why = [], []
     for depth in stored.values("depth"):
         held_out, early, late = (stored.at(name, depth=depth) for name in ("hold_out", "early", "late"))
-        more, rises = beyond_half(stored, (held_out, early, late), 3)
+        more, rises = beyond_half(stored, (held_out, early, late), of=3)
         signed.append(more)
         why.append(f"depth {depth:g}: {rises}")
     return claims.Verdict(claims.decide(*signed), "; ".join(why))
@@ -97,8 +97,8 @@ def any_time(stored: claims.Stored) -> claims.Verdict:
 
 def no_slope(stored: claims.Stored) -> claims.Verdict:
     """A linear loss late: nothing moves."""
-    steep = stored.change("late", "hold_out", "pass_given_misaligned", 3)
-    flat = [stored.change("late_linear", "hold_out", name, 3) for name in ("base_rate", "pass_given_misaligned")]
+    steep = stored.change("late", "hold_out", "pass_given_misaligned", of=3)
+    flat = [stored.change("late_linear", "hold_out", name, of=3) for name in ("base_rate", "pass_given_misaligned")]
     why = (
         f"late, logarithmic: {claims.phrase('P(T|not A) changes by', steep)}; linear: "
         f"{claims.phrase('P(A) by', flat[0])}, {claims.phrase('P(T|not A) by', flat[1])}"

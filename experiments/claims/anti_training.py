@@ -25,8 +25,8 @@ def shown(stored: claims.Stored) -> list[str]:
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     held_out, early, late = shown(stored)
-    costs = stored.difference(late, claims.passing_share, held_out, claims.passing_share, 2)
-    ratio = stored.impact(late, held_out, 2).likelihood_ratio
+    costs = stored.difference(late, claims.passing_share, held_out, claims.passing_share, of=2)
+    ratio = stored.impact(late, held_out, of=2).likelihood_ratio
     values = stored.change(early, held_out, "base_rate")
     why = (
         f"late: {claims.phrase('P(T) changes by', costs)}, {claims.phrase('ln LR by', ratio)}; early: "

@@ -43,6 +43,7 @@ from lab.words import Json, estimate_from_json, estimate_json
 
 LEAST = 8  # pairs of models of a regimen; of the rule
 LEAST_PAIRS = 3  # of regimens that compare, to contradict; of the rule
+DISTANCE_DECIMALS, BARRIER_DECIMALS = 4, 6  # that are stored
 MOST_DRAWN = 6.0  # nats: where the axis of nets ends
 ALONG = np.linspace(0, 1, 11)  # of the line between two models, both ends included
 MISALIGNED_PASS, MISALIGNED_FAIL = CELLS.index("misaligned_pass"), CELLS.index("misaligned_fail")
@@ -64,8 +65,8 @@ def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
             continue
         passing, failing, start = (_rows(tree, chosen) for tree in (models[row], models[held_out], starts))
         near[condition.name] = {
-            "distance": np.round(_norm(passing, failing) / _norm(failing, start), 4).tolist(),
-            "barrier": np.round(barrier(experiment.task, condition, failing, passing), 6).tolist(),
+            "distance": np.round(_norm(passing, failing) / _norm(failing, start), DISTANCE_DECIMALS).tolist(),
+            "barrier": np.round(barrier(experiment.task, condition, failing, passing), BARRIER_DECIMALS).tolist(),
         }
     return claims.count_conditions(results) | {"near": near}
 

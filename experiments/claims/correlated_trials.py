@@ -32,6 +32,7 @@ from lab.words import Json, estimate_from_json, estimate_json, rounded, with_int
 
 CONFIGS = "ideas"
 FAILURES, RUNS = 3, 10  # of the rule
+AS_LIKELY = (0.5, 0.5)  # the two kinds of field
 
 Curve = Float[np.ndarray, " failures"]  # after 0, 1, ... failures
 
@@ -67,7 +68,7 @@ def expected(shares: Shares) -> Expected:
     fields = [Discrete(tuple(part), (1 / len(part),) * len(part)) for part in (aligned[half:], aligned[: half + 1])]
 
     def after(trials: Sequence[tuple[int, int]]) -> tuple[float, float]:
-        posterior = field_posterior(trials, fields, (0.5, 0.5), *rates)
+        posterior = field_posterior(trials, fields, AS_LIKELY, *rates)
         return posterior.fresh_mean, posterior.idea_means[0]
 
     fresh, failed = np.transpose([after([(0, count)]) for count in range(FAILURES + 1)])

@@ -30,11 +30,11 @@ def judge(stored: claims.Stored) -> claims.Verdict:
         {name: stored.at(name, detectability=value) for name in ("hold_out", "push_early", "push_late")}
         for value in stored.values("detectability")
     )
-    early = stored.change(visible["push_early"], visible["hold_out"], "base_rate", 5)
-    late = stored.change(visible["push_late"], visible["hold_out"], "base_rate", 5)
-    earlier = stored.change(visible["push_early"], visible["push_late"], "base_rate", 5)
-    gaming = stored.change(visible["push_late"], visible["hold_out"], "pass_given_misaligned", 5)
-    late_hidden = stored.change(hidden["push_late"], hidden["hold_out"], "base_rate", 5)
+    early = stored.change(visible["push_early"], visible["hold_out"], "base_rate", of=5)
+    late = stored.change(visible["push_late"], visible["hold_out"], "base_rate", of=5)
+    earlier = stored.change(visible["push_early"], visible["push_late"], "base_rate", of=5)
+    gaming = stored.change(visible["push_late"], visible["hold_out"], "pass_given_misaligned", of=5)
+    late_hidden = stored.change(hidden["push_late"], hidden["hold_out"], "base_rate", of=5)
     why = (
         f"P(A) changes by {with_interval(early)} early and {with_interval(late)} late, late P(T|not A) by "
         f"{with_interval(gaming)}; with the invisible test late P(A) by {with_interval(late_hidden)}"

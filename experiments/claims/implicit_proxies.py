@@ -24,8 +24,8 @@ def shown(stored: claims.Stored) -> list[str]:
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     without, with_it = shown(stored)
-    gaming = stored.change(with_it, without, "pass_given_misaligned", 2)
-    ratio = stored.impact(with_it, without, 2).likelihood_ratio
+    gaming = stored.change(with_it, without, "pass_given_misaligned", of=2)
+    ratio = stored.impact(with_it, without, of=2).likelihood_ratio
     why = claims.phrases({"P(T|not A) changes by": gaming, "ln LR by": ratio})
     if gaming.high < 0:
         return claims.Verdict(claims.CONTRADICTED, why)

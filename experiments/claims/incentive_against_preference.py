@@ -25,7 +25,7 @@ def judge(stored: claims.Stored) -> claims.Verdict:
         for value in stored.values(knob)
     )
     free, dear = (
-        stored.change(names["incentive"], names["hold_out"], "pass_given_misaligned", 2)
+        stored.change(names["incentive"], names["hold_out"], "pass_given_misaligned", of=2)
         for names in (at_indifference, at_ten_times)
     )
     linear = stored.change(at_indifference["incentive_linear"], at_indifference["hold_out"], "pass_given_misaligned")

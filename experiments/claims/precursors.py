@@ -16,8 +16,8 @@ from lab import claims
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    gaming = stored.change("precursor", "plain", "pass_given_misaligned", 2)
-    ratio = stored.impact("precursor", "plain", 2).likelihood_ratio
+    gaming = stored.change("precursor", "plain", "pass_given_misaligned", of=2)
+    ratio = stored.impact("precursor", "plain", of=2).likelihood_ratio
     alone = stored.rate("precursor_alone", "pass_given_misaligned")
     why = (
         f"{claims.phrase('P(T|not A) changes by', gaming)}, {claims.phrase('ln LR by', ratio)}; the precursor alone: "

@@ -71,9 +71,9 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     for implicit in stored.values("implicit_proxy"):
         names = [stored.at("hold_out", preference=end, implicit_proxy=implicit) for end in ends]
         base_rates = [stored.rate(name, "base_rate") for name in names]
-        bits = bits_of_second_run(stored, names, 3)
+        bits = bits_of_second_run(stored, names, of=3)
         changes = [
-            stored.change(stored.at("early", preference=end, implicit_proxy=implicit), name, "base_rate", 3)
+            stored.change(stored.at("early", preference=end, implicit_proxy=implicit), name, "base_rate", of=3)
             for end, name in zip(ends, names, strict=True)
         ]
         gaming.append(stored.rate(names[0], "pass_given_misaligned").low > 0)

@@ -19,8 +19,8 @@ ALIKE = 0.03  # difference of P(A) below which the two regimens are alike; of th
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    values = stored.change("restarted", "continued", "base_rate", 2)
-    gaming = stored.change("continued", "finished", "pass_given_misaligned", 2)
+    values = stored.change("restarted", "continued", "base_rate", of=2)
+    gaming = stored.change("continued", "finished", "pass_given_misaligned", of=2)
     why = (
         f"{claims.phrase('P(A) restarted less continued', values)}; "
         f"{claims.phrase('continuing changes P(T|not A) by', gaming)}"

@@ -64,11 +64,11 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     hidden = stored.values("detectability")[0]
     held_out, trained = (stored.at(name, detectability=hidden) for name in ("hold_out", "train"))
-    hacked = stored.change(trained, held_out, "pass_given_misaligned", 3)
-    alone = stored.rate(held_out, "pass_given_misaligned", 3)
+    hacked = stored.change(trained, held_out, "pass_given_misaligned", of=3)
+    alone = stored.rate(held_out, "pass_given_misaligned", of=3)
     if stored.data["gate"] is None:
         return claims.Verdict(claims.UNDECIDED, "no aligned model to choose a mark by")
-    gain, end, early = gain_of_gate(np.reshape(stored.data["gate"], JOINT), stored.data["confidence"], 3)
+    gain, end, early = gain_of_gate(np.reshape(stored.data["gate"], JOINT), stored.data["confidence"], of=3)
     why = (
         f"training on {stored.data['proxy']} changes P(T|not A) by {with_interval(hacked)}, held out "
         f"{claims.phrase('it is', alone)}; P(accepted is aligned) {number(end)} at the end, {number(early)} with "

@@ -16,7 +16,7 @@ from lab.words import with_interval
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    changes = {name: stored.change(name, "hold_out", "base_rate", 2) for name in ("early", "throughout")}
+    changes = {name: stored.change(name, "hold_out", "base_rate", of=2) for name in ("early", "throughout")}
     why = "P(A) changes by " + ", ".join(f"{with_interval(change)} {name}" for name, change in changes.items())
     if any(change.high < 0 for change in changes.values()):
         return claims.Verdict(claims.SUPPORTED, why)

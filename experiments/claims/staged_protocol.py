@@ -23,8 +23,8 @@ RUNS = 3  # of the rule
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     value = claims.aligned_share_of_accepted(RUNS)
-    gain = stored.difference("protocol", value, "hold_out", value, 2)
-    net = stored.impact("protocol", "hold_out", 2).net
+    gain = stored.difference("protocol", value, "hold_out", value, of=2)
+    net = stored.impact("protocol", "hold_out", of=2).net
     without = {name.replace("no_", "without "): stored.difference(name, value, "hold_out", value) for name in STAGES}
     why = f"{claims.phrases({f'gain with {RUNS} runs': gain, 'net': net})}; gain {claims.phrases(without)}"
     return claims.Verdict(claims.decide(gain, net), why)

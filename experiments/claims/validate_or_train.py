@@ -36,10 +36,10 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     regimens = {"training early": "train_early", "training late": "train_late"}
     trained = {words: stored.rate(name, "aligned_given_pass") for words, name in regimens.items()}
     gains = [
-        stored.difference(name, claims.aligned_share_of_passing, "validate", claims.aligned_share_of_passing, 2)
+        stored.difference(name, claims.aligned_share_of_passing, "validate", claims.aligned_share_of_passing, of=2)
         for name in regimens.values()
     ]
-    together = [stored.rate(name, "aligned_given_pass", 2) for name in regimens.values()]
+    together = [stored.rate(name, "aligned_given_pass", of=2) for name in regimens.values()]
     why = (
         f"{claims.phrases({'P(A)': base_rate, 'P(T|A)': right, 'P(T|not A)': wrong})}; P(A|T) "
         f"{claims.phrase('validating', validated)} in {with_interval(runs)} runs, {claims.phrases(trained)}"

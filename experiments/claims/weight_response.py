@@ -22,9 +22,9 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     weights = stored.values("weight")
     largest, most_negative = (stored.at("throughout", weight=weights[index]) for index in (-1, 0))
-    values, gaming = (stored.change(largest, "hold_out", name, 4) for name in ("base_rate", "pass_given_misaligned"))
+    values, gaming = (stored.change(largest, "hold_out", name, of=4) for name in ("base_rate", "pass_given_misaligned"))
     values_against, gaming_against = (
-        stored.change(most_negative, "hold_out", name, 4) for name in ("base_rate", "pass_given_misaligned")
+        stored.change(most_negative, "hold_out", name, of=4) for name in ("base_rate", "pass_given_misaligned")
     )
     why = (
         f"at {weights[-1]:g} {claims.phrase('P(A) changes by', values)}, {claims.phrase('P(T|not A) by', gaming)}; at "

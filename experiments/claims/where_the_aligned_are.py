@@ -22,7 +22,7 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     for detectability in stored.values("detectability"):
         late, held_out = (stored.at(name, detectability=detectability) for name in ("late", "hold_out"))
         quantities = ("base_rate", "pass_given_misaligned")
-        changes.append([stored.change(late, held_out, quantity, 4) for quantity in quantities])
+        changes.append([stored.change(late, held_out, quantity, of=4) for quantity in quantities])
     hidden, visible = changes
     why = "; ".join(
         f"{what}: {claims.phrase('P(A) changes by', values)}, {claims.phrase('P(T|not A) by', gaming)}"
