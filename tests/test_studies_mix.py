@@ -1,9 +1,13 @@
+import json
+
 import pytest
 
+from lab import cli
 from lab.statistics import Counts
 from lab.studies import mix
 from lab.studies.study import StudyError
 from lab.tasks import Knob
+from lab.words import setting
 
 
 def tried(value, aligned, incompetent=0):
@@ -36,7 +40,7 @@ def test_what_encloses_one_half_are_the_smallest_neighbours_whose_models_do_the_
     assert mix.enclosing([lower, middle, tried(10, 70, incompetent=6)]) is None
 
 
-def test_a_search_ends_at_the_value_whose_base_rate_is_nearest_to_one_half(tmp_path, monkeypatch):
+def test_a_search_ends_at_the_value_whose_base_rate_is_nearest_to_one_half(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     found = mix.run("race", "preference", seeds=16)
     assert found.best is not None
@@ -44,6 +48,18 @@ def test_a_search_ends_at_the_value_whose_base_rate_is_nearest_to_one_half(tmp_p
     rates = {one.value: one.base_rate.value for one in found.tried}
     assert (rates[-10.0], rates[10.0]) == (0, 1)
     assert abs(found.best.base_rate.value - 0.5) == min(abs(rate - 0.5) for rate in rates.values())
+    # the command goes on from what is trained, and says the same
+    assert cli.main(["mix", "race", "preference", "--seeds", "16", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["best"] == found.best.value
+    assert cli.main(["mix", "race", "preference", "--seeds", "16"]) == 0
+    assert f"knobs: {{preference: {setting(found.best.value)}}}" in capsys.readouterr().out
+
+
+def test_a_search_that_finds_no_mixed_world_says_so(tmp_path, monkeypatch, capsys):
+    """With one model P(A) is 0 or 1 everywhere, and what the overseer gets wrong changes nothing held out."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["mix", "race", "overseer_error", "--seeds", "1"]) == 0
+    assert "no value of overseer_error was found" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
