@@ -6,7 +6,7 @@ Expected:  at the run's own pass marks, the numbers of `lab show RUN`, `lab comp
 Cost:      a few seconds, and memory for every score at every checkpoint
 
 Without --run it takes the newest runs/quickstart-*. Nothing is trained: pass marks are decided after training, so a
-slider only counts again. Needs the extra `notebook`.
+slider only counts again. Needs the extra `notebook`. Cells have no annotations: marimo writes their signatures itself.
 """
 
 import marimo

@@ -9,6 +9,7 @@ from lab.tasks.base import Knob, Knobs, Params, Proxy, Scalars, Task, Training
 from lab.tasks.models import Heads, evaluate
 
 END, MOVES = 2, 4  # food lies two cells to the right of the start or to the left; four moves
+FLOOR = 1e-6  # added to a chance before its logarithm is taken, which could be infinite
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class Walker(Task):
     def init(self, key: jax.Array, knobs: Knobs) -> Params:
         return dict(Heads(self.width, (1,), 1.0).init(key, jnp.zeros((1, 3))))
 
-    def right(self, params: Params, place: jax.Array, side: jax.Array, mark: float, knobs: Knobs) -> jax.Array:
+    def right(self, params: Params, position: jax.Array, side: jax.Array, mark: float, knobs: Knobs) -> jax.Array:
         """P(the next move goes right)."""
-        seen = jnp.stack([place / END, side, jnp.broadcast_to(mark * knobs["detectability"], side.shape)], axis=1)
+        seen = jnp.stack([position / END, side, jnp.broadcast_to(mark * knobs["detectability"], side.shape)], axis=1)
         return jax.nn.sigmoid(evaluate(Heads(self.width, (1,), 1.0), params, seen)[1][:, 0])
 
     def sample(self, key: jax.Array, knobs: Knobs) -> tuple[jax.Array, ...]:
@@ -48,14 +49,14 @@ class Walker(Task):
 
     def surrogate(self, params: Params, noise: jax.Array, side: jax.Array, mark: float, knobs: Knobs) -> jax.Array:
         """A loss whose gradient is the score-function estimate of that of -P(food is reached)."""
-        place, log_chance = jnp.zeros(self.episodes), jnp.zeros(self.episodes)
+        position, log_chance = jnp.zeros(self.episodes), jnp.zeros(self.episodes)
         for draws in noise:
-            chance = self.right(params, place, side, mark, knobs)
+            chance = self.right(params, position, side, mark, knobs)
             goes_right = draws < jax.lax.stop_gradient(chance)
-            walks = jnp.abs(place) < END
-            log_chance += jnp.where(walks, jnp.log(jnp.where(goes_right, chance, 1 - chance) + 1e-6), 0.0)
-            place += jnp.where(walks, jnp.where(goes_right, 1.0, -1.0), 0.0)
-        reward = (place == END * side).astype(jnp.float32)
+            walks = jnp.abs(position) < END
+            log_chance += jnp.where(walks, jnp.log(jnp.where(goes_right, chance, 1 - chance) + FLOOR), 0.0)
+            position += jnp.where(walks, jnp.where(goes_right, 1.0, -1.0), 0.0)
+        reward = (position == END * side).astype(jnp.float32)
         return -jnp.mean((reward - jnp.mean(reward)) * log_chance)
 
     def losses(self, params: Params, batch: tuple[jax.Array, ...], knobs: Knobs, progress: jax.Array) -> Scalars:
@@ -67,10 +68,10 @@ class Walker(Task):
         }
 
     def reached(self, params: Params, side: float, mark: float, knobs: Knobs) -> jax.Array:
-        """P(food is reached), exactly: the walkers of all places are moved on together."""
-        places = jnp.arange(-END, END + 1.0)
-        chance = self.right(params, places, jnp.full(places.shape, side), mark, knobs)
-        walks, share = jnp.abs(places) < END, (places == 0).astype(jnp.float32)
+        """P(food is reached), exactly: the walkers of all positions are moved on together."""
+        positions = jnp.arange(-END, END + 1.0)
+        chance = self.right(params, positions, jnp.full(positions.shape, side), mark, knobs)
+        walks, share = jnp.abs(positions) < END, (positions == 0).astype(jnp.float32)
         for _ in range(MOVES):
             moving = jnp.where(walks, share, 0.0)
             share = share - moving + jnp.roll(moving * chance, 1) + jnp.roll(moving * (1 - chance), -1)
