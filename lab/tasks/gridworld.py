@@ -190,10 +190,10 @@ class Gridworld(ContextTask):
         seen, *_ = self.contexts(knobs)
         places = grid(self.size).places
         shape = len(places), len(places), len(seen)
-        own = jnp.broadcast_to(knobs["temptation"] * places[:, None, None], (*shape, 2))
+        where = jnp.broadcast_to(knobs["temptation"] * places[:, None, None], (*shape, 2))
         way = np.broadcast_to((places[None] - places[:, None])[:, :, None], (*shape, 2))
         bits = jnp.broadcast_to(seen[None, None], (*shape, self.context_bits))
-        rows = jnp.concatenate([own, way, bits], axis=-1).reshape(-1, 4 + self.context_bits)
+        rows = jnp.concatenate([where, way, bits], axis=-1).reshape(-1, 4 + self.context_bits)
         _, logits, guess = evaluate(self.network, params["policy"], rows, knobs["capability"])
         return jax.nn.softmax(logits.T, axis=0).reshape(len(MOVES), *shape), guess.reshape(shape)
 
