@@ -207,7 +207,7 @@ def draw_curve(ax: Axes, points: list[Json], regimen: str) -> None:
             continue
         ax.plot([index] * 2, [point["low"], point["high"]], color=colour, linewidth=1.2)
         ax.plot(index, point["value"], marker, color=colour, markersize=3)
-    ax.set_xticks(range(len(points)), [f"{point['at']:g}" for point in points], fontsize="x-small")
+    ax.set_xticks(range(len(points)), [f"{point['at']:g}" for point in points], fontsize="x-small", rotation=30)
     ax.set_ylim(-0.04, 1.04)
     ax.set_xlim(-0.5, len(points) - 0.5)
 
