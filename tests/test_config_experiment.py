@@ -19,6 +19,14 @@ from tests.config_text import GOOD, RICH, problems
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 
+def test_a_knob_that_came_later_is_part_of_a_hash_only_where_it_is_turned():
+    text = "name: x\ntask: scratchpad\nseeds: 4\nregimens: {hold_out: [{until: 1}]}\n"
+    plain, same, other = map(parse, (text, f"{text}knobs: {{capability: 4096}}\n", f"{text}knobs: {{capability: 8}}\n"))
+    assert plain.hash == same.hash != other.hash
+    assert "capability" not in plain.as_json()["knobs"]
+    assert other.as_json()["knobs"]["capability"] == 8
+
+
 def test_five_mistakes_are_listed_at_once_with_line_key_and_suggestion():
     text = """name: bad
 task: scratchpad

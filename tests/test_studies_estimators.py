@@ -30,7 +30,8 @@ knobs: {{{knobs}}}
 regimens:
   hold_out: [{{until: 1}}]
 """
-RATES = {"race": 0.02, "scratchpad": 0.003, "shortcut": 0.05, "reasoner": 0.003}
+# no digits: its scores are accuracies, which jump
+RATES = {"race": 0.02, "scratchpad": 0.003, "shortcut": 0.05, "reasoner": 0.003, "gridworld": 0.003}
 
 
 def test_the_chain_rule_from_cells_is_that_of_differences():
@@ -69,7 +70,7 @@ def test_the_differentiable_path_trains_as_the_engine_does(tmp_path):
             np.testing.assert_allclose(scores[:, index], stored[name].values[0, seed], rtol=2e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", RATES)
 def test_reverse_and_forward_mode_agree_with_differences_in_float64(name, monkeypatch):
     """With gelu in place of relu, h = 1e-7: a median relative error below 1e-4 over terms and segments."""
     monkeypatch.setattr(nn, "relu", nn.gelu)
@@ -98,6 +99,24 @@ def test_reverse_and_forward_mode_agree_with_differences_in_float64(name, monkey
     moves = np.abs(counted) > 1e-4 * np.abs(counted).max()
     assert moves.sum() >= 3
     assert np.median(np.abs(reverse - counted)[moves] / np.abs(counted)[moves]) < 1e-4
+
+
+def test_a_score_that_jumps_has_no_slope_and_slopes_through_training_are_refused():
+    def subject(task):
+        experiment = parse(SHORT.format(task=task, rate=0.01, term="test", knobs=""))
+        return Subject(experiment, experiment.conditions[0], ("test",))
+
+    race, digits = subject("race"), subject("{name: digits, width: 4, batch: 2}")
+    assert all(estimators.has_slope(race, 3, score) for score in ("alignment", "test", "control"))
+    assert [estimators.has_slope(digits, 3, score) for score in ("alignment", "test", "control")] == [
+        False,
+        False,
+        True,
+    ]
+    with pytest.raises(Refused, match="alignment, a score of digits, jumps"):
+        estimators.estimate_moments(
+            "pathwise", digits.experiment, digits.condition, {"test": sensitivity.Change(0.1, 0.1)}
+        )
 
 
 def test_derivatives_through_training_have_the_closed_form_of_a_linear_race():

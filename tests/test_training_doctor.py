@@ -119,7 +119,10 @@ def test_the_command_says_what_the_engine_takes(capsys, monkeypatch):
     assert found["lab"]["devices"] == len(found["machine"]["devices"])
     if found["lab"]["platform"] == "cpu":  # a device per core; widths as the tasks' files say
         assert found["lab"]["devices"] == len(os.sched_getaffinity(0))
-        assert found["lab"]["block_width"] == {"scratchpad": 32, "race": 2048, "shortcut": 128, "reasoner": 64}
+        assert found["lab"]["block_width"] == {
+            **{"scratchpad": 32, "race": 2048, "shortcut": 128, "reasoner": 64},
+            **{"digits": 32, "gridworld": 32},
+        }
         assert found["lab"]["lanes_at_once"]["race"] == 2048 * found["lab"]["devices"]
         assert cli.main(["doctor"]) == code
     assert "the lab will use" in capsys.readouterr().out

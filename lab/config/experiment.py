@@ -32,6 +32,7 @@ from lab.tasks.settings import parts
 
 __all__ = ["MAX_LISTED", "Condition", "Config", "ConfigError", "Experiment", "Stop", "from_values", "load", "parse"]
 
+LATER_KNOBS = {"capability"}  # that tasks got after claims had been counted; left alone they change nothing
 EQUAL_SEGMENTS = 20  # unless a config says otherwise: scores are recorded at every twentieth of training
 # keys whose values are words; those of `sweep.AXIS.key` are as well
 WORDS = {("name",), ("question",), ("task",), ("task", "name"), ("task", "file"), ("proxy",), ("baseline",)}
@@ -123,6 +124,9 @@ class Experiment:
         for key, absent in (("stop", None), ("stop_rejected", False)):
             if values[key] == absent:
                 del values[key]  # runs from before there was such a key keep their hash
+        for name in LATER_KNOBS & self.task.knobs.keys():
+            if values["knobs"].get(name) == self.task.knobs[name].default:
+                del values["knobs"][name]  # so do those from before there was such a knob
         chosen = self.config.task
         outside = {"file": chosen["file"]} if isinstance(chosen, dict) and "file" in chosen else {}
         return {**values, "task": {"name": self.task.name, **outside, **_sizes(self.task)}}

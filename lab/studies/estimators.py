@@ -471,7 +471,7 @@ def estimate_moments(
         changed: term -> `lab.studies.sensitivity.Change`.
 
     Raises:
-        Refused: see `spot_check`.
+        Refused: a score has no slope anywhere, as an accuracy; or see `spot_check`.
     """
     subject, first = Subject(experiment, condition, tuple(changed)), experiment.seeds[0]
     steps = [change.step for change in changed.values()]
@@ -507,12 +507,28 @@ def estimate_moments(
     return Estimated(moments, quantities, count)
 
 
+def has_slope(subject: Subject, seed: int, score: str) -> bool:
+    """Return whether a score has a slope by the initial parameters of a seed; an accuracy, which jumps, has none."""
+    experiment, settings = subject.experiment, subject.condition.settings[0]
+    task = experiment.task
+    arrays = Settings(*(np.asarray(leaf, np.float32) for leaf in settings))
+    knobs = dict(zip(task.knobs, arrays.world_knobs, strict=True))
+    params = init(task, experiment.training, seed, arrays).params
+    slopes = jax.jit(jax.grad(lambda at: task.measure(at, knobs)[score]))(params)
+    return any(np.any(leaf) for leaf in jax.tree.leaves(slopes))
+
+
 def _checked_slopes(
     subject: Subject, seeds: UInt[np.ndarray, " seeds"], steps: Sequence[float], lanes: int
 ) -> dict[str, Slopes]:
     """Return slopes of the mean scores of `SMOOTH` through training. Raises `Refused`."""
     experiment, train_lane, slopes = subject.experiment, trajectory(subject), {}
     for name, score in (("alignment", "alignment"), ("proxy", experiment.config.proxy)):
+        if not has_slope(subject, int(seeds[0]), score):
+            raise Refused(
+                f"{score}, a score of {experiment.task.name}, jumps and has no slope, so slopes through training say "
+                "nothing of it; count instead"
+            )
         of_seeds = pathwise(subject, seeds, score, lanes=lanes)
         index = list(experiment.task.scores).index(score)
         spot_check(train_lane, subject.start, steps, seeds, index, of_seeds, lanes)

@@ -132,7 +132,7 @@ class Reader(nn.Module):
         pixels: Float[Array, "images 64"],
         colours: Float[Array, " colours"],
         bits: Float[Array, "contexts bits"],
-        units: Float[Array, ""],
+        units: Float[Array, ""] | np.floating,
     ) -> tuple[
         Float[Array, "images colours contexts units"],
         Float[Array, "images colours contexts"],
