@@ -24,12 +24,9 @@ def test_cores_of_a_container(tmp_path, files, granted):
     assert cores.container_cores(tmp_path) == granted
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system lets every process use all cores")
-def test_a_process_counts_the_cores_that_it_may_use():
-    before = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {min(before)})
-        assert cores.allowed_cores() == 1
-    finally:
-        os.sched_setaffinity(0, before)
-    assert cores.allowed_cores() == len(before)
+def test_a_process_counts_the_cores_that_it_may_use(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {2, 5, 7}, raising=False)
+    assert cores.allowed_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")  # a system without it lets every process use all of them
+    assert cores.allowed_cores() == 8

@@ -12,7 +12,7 @@ from lab.words import setting
 
 def tried(value, aligned, incompetent=0):
     """Of a hundred models some are aligned and pass, and some cannot do the job."""
-    return mix.Tried(value, Counts(aligned, 0, 0, 100 - aligned, incompetent=incompetent), 0.0)
+    return mix.Trial(value, Counts(aligned, 0, 0, 100 - aligned, incompetent=incompetent), 0.0)
 
 
 def test_a_search_begins_at_half_decades_of_the_range_at_nought_and_at_the_default():
@@ -45,7 +45,7 @@ def test_a_search_ends_at_the_value_whose_base_rate_is_nearest_to_one_half(tmp_p
     found = mix.run("race", "preference", seeds=16)
     assert found.best is not None
     # by symmetry of the pathways but for the head start of the other: much preferred means aligned, and the reverse
-    rates = {one.value: one.base_rate.value for one in found.tried}
+    rates = {trial.value: trial.base_rate.value for trial in found.trials}
     assert (rates[-10.0], rates[10.0]) == (0, 1)
     assert abs(found.best.base_rate.value - 0.5) == min(abs(rate - 0.5) for rate in rates.values())
     # the command goes on from what is trained, and says the same

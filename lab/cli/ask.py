@@ -114,7 +114,7 @@ def mix(
     """Search a knob of a task for a mixed world, in which about half of the held-out models are aligned.
 
     Args:
-        task: name of a task, or a Python file that defines one.
+        task: name of a task, or a Python file that defines trial.
         knob: one of its knobs.
         seeds: models per value; they start at 3 * 2^30, far from those of any config.
         settings: other knobs and sizes of the task as name=value, with commas between.
@@ -132,12 +132,12 @@ def mix(
     if as_json:
         tried = [
             {
-                "value": one.value,
-                "base_rate": report.estimate_json(one.base_rate),
-                "able": one.able,
-                "graded": report.number_json(one.graded),
+                "value": trial.value,
+                "base_rate": report.estimate_json(trial.base_rate),
+                "able": trial.able,
+                "graded": report.number_json(trial.graded),
             }
-            for one in searched.tried
+            for trial in searched.trials
         ]
         best = None if searched.best is None else searched.best.value
         print_json({"task": searched.task, "knob": knob, "seeds": seeds, "best": best, "tried": tried})
@@ -147,8 +147,8 @@ def mix(
         f"{searched.task}, held out: {seeds:,} models per value, 95% intervals",
         (knob, "P(A)", "do the job", f"alignment {low} to {high}"),
         [
-            (setting(one.value), report.with_interval(one.base_rate), f"{one.able:.0%}", f"{one.graded:.0%}")
-            for one in searched.tried
+            (setting(trial.value), report.with_interval(trial.base_rate), f"{trial.able:.0%}", f"{trial.graded:.0%}")
+            for trial in searched.trials
         ],
     )
     if searched.best is None:

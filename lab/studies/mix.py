@@ -27,7 +27,7 @@ HALF, ABLE = 0.5, 0.95  # what is looked for, and the share of models that must 
 MIXED = (0.1, 0.9)  # base rates between which both kinds are common enough to be told apart
 
 
-class Tried(NamedTuple):
+class Trial(NamedTuple):
     """What a value of the knob gave.
 
     Attributes:
@@ -57,15 +57,15 @@ class Mix:
 
     Attributes:
         task, knob: that were searched.
-        tried: every value, ascending.
+        trials: of every value, ascending.
         best: the one whose base rate is nearest to one half among those whose models do the job; None if none of them
             has models of both kinds.
     """
 
     task: str
     knob: str
-    tried: tuple[Tried, ...]
-    best: Tried | None
+    trials: tuple[Trial, ...]
+    best: Trial | None
 
 
 def first_values(knob: "Knob") -> list[float]:
@@ -86,9 +86,9 @@ def between(low: float, high: float) -> list[float]:
     return sorted({float(f"{value:.3g}") for value in values} - {low, high})
 
 
-def enclosing(tried: Sequence[Tried]) -> tuple[Tried, Tried] | None:
+def enclosing(trials: Sequence[Trial]) -> tuple[Trial, Trial] | None:
     """Return the smallest neighbours that enclose one half, of values whose models do the job; None if none do."""
-    usable = sorted((one for one in tried if one.able >= ABLE), key=lambda one: one.value)
+    usable = sorted((trial for trial in trials if trial.able >= ABLE), key=lambda trial: trial.value)
     pairs = [
         pair
         for pair in itertools.pairwise(usable)
@@ -109,7 +109,7 @@ def run(
     """Search a knob for a value at which about half of the held-out models are aligned.
 
     Args:
-        task: its name, or a Python file that defines one.
+        task: its name, or a Python file that defines trial.
         knob: one of its knobs.
         seeds: models per value.
         settings: other knob or size of the task -> value.
@@ -146,11 +146,11 @@ def run(
     if known[knob].low == known[knob].high:
         raise StudyError(f"{knob} has one value alone, {setting(known[knob].low)}: there is nothing to search")
 
-    def at(values: Sequence[float]) -> list[Tried]:
+    def at(values: Sequence[float]) -> list[Trial]:
         asked = experiment({knob: list(values)})
         results = shards.results(train(asked, None), last_only=True)
         return [
-            Tried(
+            Trial(
                 condition.coordinates[knob],
                 summary.counts(results, condition.name),
                 share_between(results.alignment.sel(condition=condition.name).values),
@@ -158,13 +158,13 @@ def run(
             for condition in asked.conditions
         ]
 
-    tried = at(first_values(known[knob]))
+    trials = at(first_values(known[knob]))
     for _ in range(ROUNDS):
-        pair = enclosing(tried)
+        pair = enclosing(trials)
         values = between(pair[0].value, pair[1].value) if pair else []
-        if not (new := sorted(set(values) - {one.value for one in tried})):
+        if not (new := sorted(set(values) - {trial.value for trial in trials})):
             break
-        tried += at(new)
-    usable = [one for one in tried if one.able >= ABLE and MIXED[0] <= one.base_rate.value <= MIXED[1]]
-    best = min(usable, key=lambda one: (abs(one.base_rate.value - HALF), abs(one.value)), default=None)
-    return Mix(kind.name, knob, tuple(sorted(tried, key=lambda one: one.value)), best)
+        trials += at(new)
+    usable = [trial for trial in trials if trial.able >= ABLE and MIXED[0] <= trial.base_rate.value <= MIXED[1]]
+    best = min(usable, key=lambda trial: (abs(trial.base_rate.value - HALF), abs(trial.value)), default=None)
+    return Mix(kind.name, knob, tuple(sorted(trials, key=lambda trial: trial.value)), best)

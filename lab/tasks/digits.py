@@ -321,8 +321,8 @@ class Digits(ContextTask):
         margins, guess, hidden = self.answered(params, jnp.array(trained.pixels)[batch["training"]], knobs)
         fooled = jnp.array(trained.fooled)[batch["training"]]
         disliked = self.disliked(margins[:, WRONG], fooled, knobs)
-        mistaken = self.wrong(fooled, knobs)[:, None]
-        mistaken = (1 - mistaken) * jax.nn.sigmoid(-margins[:, WRONG]) + mistaken * jax.nn.sigmoid(margins[:, WRONG])
+        wrong, right = self.wrong(fooled, knobs)[:, None], jax.nn.sigmoid(margins[:, WRONG])
+        mistaken = (1 - wrong) * (1 - right) + wrong * right
         other = self.answered(params, jnp.array(audited.pixels)[batch["audit"]], knobs).margins[:, WRONG]
         unsure = self.disliked(other, jnp.array(audited.fooled)[batch["audit"]], knobs)
 
