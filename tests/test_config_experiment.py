@@ -124,7 +124,7 @@ def test_a_huge_sweep_is_refused_before_it_is_expanded():
         f"  {knob}: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]" for knob in list(TASKS["race"].knobs)[2:]
     )
     text = GOOD.replace("scratchpad", "race") + "sweep:\n" + axes
-    assert any("limit of 10,000 conditions" in line for line in problems(text))
+    assert any("limit of 100,000 conditions" in line for line in problems(text))
     assert any("limit of 100,000,000 runs" in line for line in problems(GOOD.replace("seeds: 8", "seeds: 99999999")))
 
 

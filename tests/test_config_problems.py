@@ -67,8 +67,8 @@ def test_many_problems_are_counted_and_fifty_are_listed():
             "10003: holds more than the limit of 50,000 keys and values",
         ),
         (
-            HUGE + "sweep: {depth: [" + "1, " * 10_001 + "1]}",
-            "6: sweep: stands for more than the limit of 10,000 conditions",
+            HUGE + "sweep: {target: [" + "1, " * 10 + "1], depth: [" + "1, " * 10_001 + "1]}",
+            "6: sweep: stands for more than the limit of 100,000 conditions",
         ),
         (HUGE + "# " + "x" * 1_000_000, " larger than the limit of 1,000,000 bytes"),
         (HUGE + "'" + "x" * 500_000 + "': 1\n", "6: not YAML: could not find expected ':'"),
@@ -85,9 +85,9 @@ def test_what_is_huge_is_refused_with_its_line(text, problem):
 def test_a_sweep_of_too_many_phases_is_refused_before_it_is_expanded():
     phases = [{"until": (index + 1) / 20} for index in range(20)]
     many = {**RICH, "regimens": {"a": phases, "b": phases}, "training": {"steps": 100}}
-    many["sweep"] = {"cue_cost": [index / 5000 for index in range(5_000)]}
+    many["sweep"] = {"cue_cost": [index / 20_000 for index in range(20_000)]}
     assert problems(json.dumps(many)) == [
-        "file.yaml:1: sweep: stands for more than the limit of 100,000 phases in all conditions"
+        "file.yaml:1: sweep: stands for more than the limit of 500,000 phases in all conditions"
     ]
     many["regimens"] = {"a": [{"until": 1}] * 1001, "b": [{"until": 1}]}
     assert problems(json.dumps(many)) == ["file.yaml:1: regimens.a: must hold at most 1,000 entries"]

@@ -121,7 +121,7 @@ class Experiment:
     def as_json(self) -> dict[str, Any]:
         """Return the filled-in config as plain JSON values."""
         values = self.config.model_dump()
-        for key, absent in (("stop", None), ("stop_rejected", False)):
+        for key, absent in (("stop", None), ("stop_rejected", False), ("worlds", None)):
             if values[key] == absent:
                 del values[key]  # runs from before there was such a key keep their hash
         for name in LATER_KNOBS & self.task.knobs.keys():
@@ -288,7 +288,8 @@ def _experiment(raw: Raw, written: Written, text: str, file: str, trust_code: bo
 def _put_words(raw: Raw, words: Mapping[tuple, str]) -> None:
     """Put what was written in place of numbers, true and false where a config holds words, such as `baseline: 1`."""
     for key, text in words.items():
-        if key in WORDS or (key[0:1] == ("sweep",) and key[2:3] == ("key",)):
+        of_axis = key[0:1] == ("sweep",) and key[2:3] == ("key",)
+        if key in WORDS or of_axis or (key[0:2] == ("worlds", "keys") and key[3:4] == ("key",)):
             *above, last = key
             holder: Any = raw
             for part in above:

@@ -7,7 +7,7 @@ from functools import partial
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from lab.config.schema import KINDS, Axis, Config, Phase, Seeds, Stop, TrainingConfig
+from lab.config.schema import KINDS, Axis, Config, Draw, DrawnKey, Phase, Seeds, Stop, TrainingConfig, Worlds
 from lab.config.source import ConfigError, Key, Written, dotted, shortened
 
 Message = str | Callable[[], str]  # a function if the words take time: of very many problems most are never read
@@ -22,6 +22,9 @@ MODELS: dict[str, type[BaseModel]] = {
     "seeds": Seeds,
     "stop": Stop,
     "axis": Axis,
+    "worlds": Worlds,
+    "draw": Draw,
+    "drawn_key": DrawnKey,
     "config": Config,
 }
 
@@ -103,7 +106,11 @@ def key_of(detail: ErrorDetails) -> Key:
     chosen: Key | None = None
     for part in detail["loc"]:
         swept = key[:1] == ("sweep",) and (len(key) == 2 or key[2:] == ("key",))
-        if part in KINDS and key != chosen and (swept or key in (("task",), ("seeds",), ("training", "segments"))):
+        drawn = (key[:2] == ("worlds", "knobs") and len(key) == 3) or (
+            key[:2] == ("worlds", "keys") and key[3:] == ("key",)
+        )
+        either = swept or drawn or key in (("task",), ("seeds",), ("training", "segments"))
+        if part in KINDS and key != chosen and either:
             chosen = key
         else:
             key = (*key, part)
@@ -135,6 +142,8 @@ def _model_of(key: Key) -> str:
     """Return which of `MODELS` the last name of a key belongs to."""
     if len(key) >= 4 and key[0] == "regimens":
         return "phase"
-    if len(key) >= 2 and key[0] in ("training", "seeds", "stop"):
+    if len(key) >= 4 and key[0] == "worlds":
+        return "drawn_key" if key[1] == "keys" else "draw"
+    if len(key) >= 2 and key[0] in ("training", "seeds", "stop", "worlds"):
         return str(key[0])
     return "axis" if len(key) >= 3 and key[0] == "sweep" else "config"

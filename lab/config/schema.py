@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, PlainValidator
 from lab.config.source import MAX_BYTES
 from lab.statistics.sequential import DECIDES, STOPS
 
-MAX_CONDITIONS = 10_000
+MAX_CONDITIONS = 100_000
+MAX_WORLDS = 50_000
 MAX_LANES = 10**8
 MAX_SEED = 2**32
 MAX_PHASES = 1_000  # of a regimen
@@ -24,6 +25,8 @@ COORDINATES = ("condition", "regimen", "seed", "checkpoint", "spent", "survives"
 # a sweep, no score of a task may have one of these names, or the results could not be read
 RESERVED = (*COORDINATES, "aligned", "passes", "incompetent", "diverged", "unjudged", "keys")
 
+WORLD = "world"  # the coordinate that tells worlds apart
+WAYS = ("between", "log", "choose")  # in which a value can be drawn
 ONE, LIST, MAPPING = KINDS = "(one)", "(list)", "(mapping)"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
@@ -131,14 +134,59 @@ class Stop(Strict):
         return self.looks or (5 if self.decided == "planned_looks" else 20)
 
 
+Keys = Annotated[
+    Annotated[str, Tag(ONE)] | Annotated[list[str], Field(min_length=1), Tag(LIST)],
+    _either("a key or a list of keys"),
+]
+
+
 class Axis(Strict):
     """One axis of a sweep: every key takes every value in turn."""
 
-    key: Annotated[
-        Annotated[str, Tag(ONE)] | Annotated[list[str], Field(min_length=1), Tag(LIST)],
-        _either("a key or a list of keys"),
-    ]
+    key: Keys
     values: Annotated[list[float], Field(min_length=1)]
+
+
+Range = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class Draw(Strict):
+    """How a value is drawn: uniformly `between` two numbers, uniformly in its logarithm, or from a list of choices."""
+
+    between: Range | None = None
+    log: Range | None = None
+    choose: Annotated[list[float], Field(min_length=1, max_length=1_000)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        ways = [way for way in WAYS if getattr(self, way) is not None]
+        if len(ways) != 1:
+            raise ValueError(f"needs one of {', '.join(map(repr, WAYS))}")
+        return self
+
+
+class DrawnKey(Draw):
+    """A value that keys of the config take, drawn once per world."""
+
+    key: Keys
+
+
+class Worlds(Strict):
+    """Worlds drawn at random: in each, every knob and key that is named here has one value, the same in all regimens.
+
+    The points are those of a scrambled Sobol sequence.
+    """
+
+    count: Annotated[int, Field(ge=1, le=MAX_WORLDS)]
+    seed: Annotated[int, Field(ge=0, lt=MAX_SEED)] = 0
+    knobs: dict[
+        str,
+        Annotated[
+            Annotated[Range, Tag(LIST)] | Annotated[Draw, Tag(MAPPING)],
+            _either("a range [low, high] or a mapping of 'between', 'log' or 'choose'"),
+        ],
+    ] = {}
+    keys: dict[Name, DrawnKey] = {}
 
 
 class Config(Strict):
@@ -173,6 +221,7 @@ class Config(Strict):
             _either("a list of values or a mapping of 'key' and 'values'"),
         ],
     ] = {}
+    worlds: Worlds | None = None
 
 
 # --- what a stored run says of itself ---------------------------------------------------------------------------------

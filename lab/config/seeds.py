@@ -47,6 +47,8 @@ REFINED = Use("`when_to_train.py`", 7_500_000, 500_000, "cells that refine the m
 BEST_SCHEDULE = Use("`best_schedule`", 8 * _MILLION, _MILLION, "verdicts; its first run was a look", "decides")
 REPLICATION = Use("`robustness.py fresh`", 9 * _MILLION, 2 * _MILLION, "every claim again", "repeats")
 ROBUSTNESS = Use("`robustness.py varied`", 11 * _MILLION, _MILLION, "some again, with one thing changed", "repeats")
+LOOKED_WORLDS = Use("`worlds.py look`", 12 * _MILLION, _MILLION, "worlds in which a rule is looked for", "chooses")
+JUDGED_WORLDS = Use("`worlds.py judge`", 13 * _MILLION, _MILLION, "worlds that judge the rule", "decides")
 PILOTS = Use("`lab seeds`", 2**31, 2**30, "pilots, from which the number of seeds is foreseen", "chooses")
 SEARCHES = Use("`lab optimise`, `lab mix`", 3 * 2**30, 2**30, "searches for schedules and mixed worlds", "chooses")
 USES = (
@@ -56,5 +58,6 @@ USES = (
     Use("tasks", 300_000, 100_000, "settings", "chooses"),
     STORIES,
     Use("`derivatives.py`", 3 * _MILLION, 500_000, "its settings", "chooses"),
-    *(LOOKS, STUDIES, DERIVATIVES, CLAIMS, REFINED, BEST_SCHEDULE, REPLICATION, ROBUSTNESS, PILOTS, SEARCHES),
+    *(LOOKS, STUDIES, DERIVATIVES, CLAIMS, REFINED, BEST_SCHEDULE, REPLICATION, ROBUSTNESS),
+    *(LOOKED_WORLDS, JUDGED_WORLDS, PILOTS, SEARCHES),
 )

@@ -11,12 +11,22 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from lab.config.problems import Message, Problems, shown, unknown
-from lab.config.schema import MAX_CONDITIONS, MAX_RATE, MAX_TEXT, MAX_WEIGHT, RESERVED, Config, Phase
+from lab.config.schema import (
+    MAX_CONDITIONS,
+    MAX_RATE,
+    MAX_TEXT,
+    MAX_WEIGHT,
+    RESERVED,
+    WORLD,
+    Config,
+    Phase,
+)
 from lab.config.source import Key, Raw, is_number, shortened
+from lab.config.worlds import drawn_values, read_draws, wrong_draws
 from lab.tasks.base import Task, Training
 from lab.tasks.settings import Settings, parts
 
-MAX_EXPANDED = 100_000  # phases in all conditions; expanding as many takes about a second
+MAX_EXPANDED = 500_000  # phases in all conditions; expanding as many takes about 20 seconds
 MAX_INDEX_DIGITS = 9  # of the index of a phase, far above `MAX_PHASES`; Python reads no number of any length
 ROUNDING = 1e-9  # by which shares of training may miss each other, after sums of what a config says to 12 digits
 STEP_ROUNDING = 1e-6  # the same for a share times the number of steps, as a share of the steps
@@ -44,7 +54,8 @@ class Condition:
     Attributes:
         name: the regimen's name and the value on every axis that applies to it.
         regimen: the regimen's name.
-        coordinates: axis of the sweep -> value, for the axes that apply to it.
+        coordinates: axis of the sweep -> value, for the axes that apply to it; of a world drawn at random its number as
+            "world" and the keys that are drawn. The name has the number alone.
         knobs: knob -> value, every knob of the task.
         settings: one `Settings` per segment, without lanes.
         gates: (share of training, score, lowest score that survives) of each gate of the regimen, in time order.
@@ -80,10 +91,11 @@ class Target(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """An axis of a sweep as it applies: what it sets, and to which values in turn."""
+    """An axis of a sweep as it applies: what it sets, and to which values in turn, or in which world to which value."""
 
     targets: list[Target]
     values: list[float]
+    drawn: bool = False
 
 
 Axes = Mapping[str, Axis]
@@ -176,13 +188,21 @@ def read_axes(raw: Raw, task: Task, sized: bool, problems: Problems) -> dict[str
     regimens = raw.get("regimens")
     axes: dict[str, Axis] = {}
     swept: set[str] = set()
-    for label, (above, keys, values) in _well_formed(raw).items():
+    draws = read_draws(raw)
+    for key, problem in wrong_draws(draws):
+        problems.add(key, problem)
+    written = [(("sweep", label), label, *entry) for label, entry in _well_formed(raw).items()]
+    written += [(draw.above, label, draw.above, draw.keys, [*draw.ends]) for label, draw in draws.items()]
+    for place, label, above, keys, values in written:
         targets: list[Target] = []
         before = len(problems)
+        drawn = place[0] == "worlds"
         for key in keys:
             target, problem = _target(key, regimens, task)
+            if target is not None and drawn and target.section == "end" and draws[label].way != "choose":
+                problem = "an end of a phase is drawn by 'choose', from ends of segments"
             if target is None or problem is not None:
-                problems.add(above, partial(_cannot_sweep, key, problem or CAN_BE_SWEPT))
+                problems.add(above, partial(_cannot_set, "drawn" if drawn else "swept", key, problem or CAN_BE_SWEPT))
                 continue
             if problem := _swept_already(key, swept):
                 problems.add(above, problem)
@@ -192,16 +212,29 @@ def read_axes(raw: Raw, task: Task, sized: bool, problems: Problems) -> dict[str
             low, high = _limits(target, task)
             in_range = (value for value in values if not low <= value <= high)
             if (sized or target.section != "knobs") and (outside := next(in_range, None)) is not None:
-                problems.add(("sweep", label), f"{key} must lie in {low:g} to {high:g}, not {outside}")
+                problems.add(place, f"{key} must lie in {low:g} to {high:g}, not {outside:g}")
         for problem in _wrong_axis(label, targets, len(problems) == before, values, task):
-            problems.add(("sweep", label), problem)
-        axes[label] = Axis(targets, values)
+            problems.add(place, problem)
+        if not drawn and (problem := _alike(values)):
+            problems.add(place, problem)
+        if label in axes and len(problems) == before:
+            problems.add(place, f"{label!r} is an axis of the sweep already")
+        axes[label] = Axis(targets, values, drawn)
+    worlds = raw.get("worlds")
+    if isinstance(worlds, dict) and WORLD in (*axes, *task.knobs, *task.scores):
+        problems.add(("worlds",), f"results call worlds {WORLD!r}, which is an axis, a knob or a score here")
     if isinstance(regimens, dict):
         shared, of_regimen = applying(axes, regimens)
-        points = sum(math.prod(len(axes[label].values) for label in labels) for labels in of_regimen.values())
-        if points * math.prod(len(axes[label].values) for label in shared) > MAX_CONDITIONS:
-            key = ("sweep",) if axes else ("regimens",)
+        size = {label: 1 if axis.drawn else len(axis.values) for label, axis in axes.items()}
+        points = sum(math.prod(size[label] for label in labels) for labels in of_regimen.values())
+        count = worlds.get("count") if isinstance(worlds, dict) else 1
+        count = count if isinstance(count, int) else 1
+        if points * count * math.prod(size[label] for label in shared) > MAX_CONDITIONS:
+            key = ("worlds",) if worlds else ("sweep",) if axes else ("regimens",)
             problems.add(key, f"stands for more than the limit of {MAX_CONDITIONS:,} conditions")
+    if not len(problems) and isinstance(worlds, dict):
+        for label, values in drawn_values(draws, worlds["count"], worlds.get("seed") or 0).items():
+            axes[label] = axes[label]._replace(values=values)
     return axes
 
 
@@ -275,8 +308,6 @@ def _wrong_axis(label: str, targets: list[Target], sound: bool, values: list[flo
         yield "is the name of a knob that it does not sweep; choose another"
     if not values:
         yield "needs at least one value"
-    if problem := _alike(values):
-        yield problem
 
 
 def _alike(values: list[float]) -> str | None:
@@ -296,8 +327,8 @@ def _alike(values: list[float]) -> str | None:
     return None
 
 
-def _cannot_sweep(key: str, problem: Message) -> str:
-    return f"{shown(key)} cannot be swept: {problem() if callable(problem) else problem}"
+def _cannot_set(how: str, key: str, problem: Message) -> str:
+    return f"{shown(key)} cannot be {how}: {problem() if callable(problem) else problem}"
 
 
 def applying(axes: Axes, regimens: Iterable[str]) -> tuple[Targets, dict[str, Targets]]:
@@ -319,34 +350,49 @@ def applying(axes: Axes, regimens: Iterable[str]) -> tuple[Targets, dict[str, Ta
 
 
 def conditions(filled: Filled, axes: Axes, problems: Problems) -> Iterator[Condition]:
-    """Yield every condition: point by point of the axes that apply to all regimens, and there regimen by regimen."""
+    """Yield every condition.
+
+    Point by point of the axes that apply to all regimens, there world by world, and there regimen by regimen.
+    """
     regimens = cast(dict[str, list[Raw]], filled.config.model_dump()["regimens"])
-    shared, of_regimen = applying(axes, regimens)
+    drawn, swept = ({label: axis for label, axis in axes.items() if axis.drawn is kind} for kind in (True, False))
+    shared, of_regimen = applying(swept, regimens)
+    drawn_everywhere, drawn_of_regimen = applying(drawn, regimens)
     further = {regimen: [label for label in of_regimen[regimen] if label not in shared] for regimen in regimens}
-    worlds = list(itertools.product(*(axes[label].values for label in shared)))
+    points = list(itertools.product(*(axes[label].values for label in shared)))
+    worlds = range(filled.config.worlds.count) if filled.config.worlds else [None]
     size = sum(
         (len(phases) + sum(map(len, of_regimen[regimen].values())))
         * math.prod(len(axes[label].values) for label in further[regimen])
         for regimen, phases in regimens.items()
     )
-    if size * len(worlds) > MAX_EXPANDED:
-        key = ("sweep",) if axes else ("regimens",)
+    if size * len(points) * len(worlds) > MAX_EXPANDED:
+        key = ("worlds",) if filled.config.worlds else ("sweep",) if axes else ("regimens",)
         problems.add(key, f"stands for more than the limit of {MAX_EXPANDED:,} phases in all conditions")
         return
     locks = any(phase["rates"] for phases in regimens.values() for phase in phases)
     locks |= any(target.section == "rates" for axis in axes.values() for target in axis.targets)
     expand = partial(_condition, filled, locks, problems)
-    for world in worlds:
-        for regimen, phases in regimens.items():
-            for point in itertools.product(*(axes[label].values for label in further[regimen])):
-                coordinates = dict(zip((*shared, *further[regimen]), (*world, *point), strict=True))
-                changes = [
-                    (target, value)
-                    for label, value in coordinates.items()
-                    for target in (*shared.get(label, ()), *of_regimen[regimen].get(label, ()))
-                ]
-                if (condition := expand(regimen, phases, coordinates, changes)) is not None:
-                    yield condition
+    for common_point, world, (regimen, phases) in itertools.product(points, worlds, regimens.items()):
+        labels = {**drawn_everywhere, **drawn_of_regimen[regimen]}
+        of_world = {} if world is None else {label: axes[label].values[world] for label in labels}
+        for point in itertools.product(*(axes[label].values for label in further[regimen])):
+            named = dict(zip(shared, common_point, strict=True))
+            named |= {} if world is None else {WORLD: float(world)}
+            named |= dict(zip(further[regimen], point, strict=True))
+            coordinates = {
+                **named,
+                **{label: value for label, value in of_world.items() if label not in filled.task.knobs},
+            }
+            changes = [
+                (target, value)
+                for label, value in (*named.items(), *of_world.items())
+                for kinds in ((shared, of_regimen[regimen]), (drawn_everywhere, drawn_of_regimen[regimen]))
+                for targets in kinds
+                for target in targets.get(label, ())
+            ]
+            if (condition := expand(regimen, phases, named, coordinates, changes)) is not None:
+                yield condition
 
 
 def _condition(
@@ -355,10 +401,11 @@ def _condition(
     problems: Problems,
     regimen: str,
     phases: list[Raw],
+    named: dict[str, float],
     coordinates: dict[str, float],
     changes: list[tuple[Target, float]],
 ) -> Condition | None:
-    """Return one condition, or None after saying why its phases do not fit."""
+    """Return one condition, or None after saying why its phases do not fit; `named` are the coordinates in its name."""
     config, task, training = filled.config, filled.task, filled.training
     everywhere = {
         "knobs": dict(config.knobs),
@@ -371,13 +418,13 @@ def _condition(
             everywhere[target.section][target.name] = value
         else:
             phases[target.phase] = _changed(phases[target.phase], target, value)
-    name = " ".join([regimen, *(f"{label}={value:.12g}" for label, value in coordinates.items())])
+    name = " ".join([regimen, *(f"{label}={value:.12g}" for label, value in named.items())])
     stops, wrong = _stops(phases, filled)
     if len(name) > MAX_TEXT:
         wrong.append(f"a name of more than {MAX_TEXT:,} characters: sweep fewer axes")
     for message in wrong:
         if coordinates:
-            problems.add(("sweep",), partial(_of_condition, name, message))
+            problems.add(("worlds",) if filled.config.worlds else ("sweep",), partial(_of_condition, name, message))
         else:
             problems.add(("regimens", regimen), message)
     if wrong:

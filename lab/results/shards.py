@@ -24,7 +24,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Num
 
-from lab.config.schema import MAX_SEED, Leaf
+from lab.config.schema import MAX_SEED, WORLD, Leaf
 from lab.machine.memory import available_memory
 from lab.results.outcomes import AXES, Results, gates_survived
 from lab.results.store import FORMAT, SHARD, TEMPORARY, ManifestJson, Run, ShardKey, StoreError, publish, read_regular
@@ -445,7 +445,8 @@ def assemble(
     }
     if not trained.all():
         coordinates["trained"] = AXES[:2], trained
-    for axis in manifest["config"]["sweep"]:
+    worlds = manifest["config"].get("worlds")
+    for axis in (*manifest["config"]["sweep"], *((WORLD, *worlds["keys"]) if worlds else ())):
         coordinates[axis] = "condition", [condition["coordinates"].get(axis, np.nan) for condition in chosen]
     return xr.Dataset(
         {name: (AXES, table) for name, table in scores.items()}, coordinates, _attributes(manifest, chosen)

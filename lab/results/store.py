@@ -40,7 +40,7 @@ OWNER = re.compile(r"process (?P<process>\d{1,10}) on (?P<host>.+)")
 TEMPORARY = re.compile(r"^\.(manifest\.json|.*\.nc)\.[0-9a-f]{16}\.tmp$")
 DAMAGED_MANIFEST = "damaged: its bytes do not fit its checksum; restore it, or run into another --out"
 OWN_FILES = re.compile(r"^(\.lock.*|\..*\.tmp|\.DS_Store|shards|figures|export)$")
-MOST_MANIFEST = 2**28  # bytes; 10,000 conditions of 50 knobs are 20 MB
+MOST_MANIFEST = 2**28  # bytes; 100,000 conditions of 50 knobs are 200 MB
 MOST_LOCK = 1_000  # bytes; the name of a host has at most 255
 
 _passed: dict[str, int] = {}  # failpoint -> how often this process has passed it

@@ -217,10 +217,11 @@ def compared(outcomes: Outcomes, baseline: str | None = None, only: Iterable[int
         raise UnknownName(f"no regimen {baseline!r}; known: {known}")
     rows: dict[int, Comparison] = {}
     wanted = range(len(names)) if only is None else list(only)
+    asked = set(wanted)
     for members in worlds(places(outcomes)).values():
         # where the baseline has an axis of its own, its first condition stands for it
         reference = next((index for index in members if regimens[index] == baseline), None)
-        for index in set(wanted) & set(members):
+        for index in asked & set(members):
             if reference is None or reference == index:
                 rows[index] = Comparison(names[index], condition_counts(outcomes, index))
             else:
