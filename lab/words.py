@@ -20,6 +20,7 @@ Json = dict[str, Any]  # what `json.loads` makes of an object: plain values, wha
 JsonNumber = float | str | None
 World = tuple[tuple[str, float], ...]  # what conditions have in common: (axis of the sweep, value)
 
+MANY_WORLDS = 8  # from so many on, a run is shown by regimen instead of world by world
 WIDER = Decimal("0.1")  # of an interval may be added by rounding, and of a limit that is on one side of 0 be lost
 MOST_DIGITS = 6  # of what is known exactly
 MORE_AT_ONE = 1  # decimals that a limit may have more than its interval so as not to read as 1

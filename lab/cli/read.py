@@ -72,9 +72,12 @@ def print_run(stored: Run, partial: bool = False) -> tuple[Results, tuple[Summar
     rows = summary.summarise(results)
     if results.attrs["question"]:
         console.print(Text(results.attrs["question"], style="bold"))
-    print_wide(report.table(results, rows), WIDE)
-    for line in report.readings(rows):
-        print_line(line)
+    if report.many_worlds(rows):
+        print_wide(report.worlds_table(results, rows), WIDE)
+    else:
+        print_wide(report.table(results, rows), WIDE)
+        for line in report.readings(rows):
+            print_line(line)
     if line := report.graded(results):
         print_line(line)
     if line := report.stopping(results):
@@ -128,7 +131,7 @@ def compare(
         print_json({row.name: report.impact_json(row) for row in rows})
         return
     print_wide(report.impact_table(rows, together), WIDE_IMPACTS)
-    for line in report.readings(every):
+    for line in () if report.many_worlds(every) else report.readings(every):
         print_line(line)
 
 

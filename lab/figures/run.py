@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from lab.config.schema import WORLD
 from lab.figures.style import (
     BLACK,
     GREY,
@@ -30,7 +31,7 @@ from lab.figures.style import (
     write_world,
 )
 from lab.statistics import QUANTITIES, Estimate
-from lab.words import Json, World, estimate_from_json, number_from_json, part_words, percent, setting
+from lab.words import MANY_WORLDS, Json, World, estimate_from_json, number_from_json, part_words, percent, setting
 
 
 class Outcome(NamedTuple):
@@ -352,12 +353,62 @@ def _few(places: Sequence[float]) -> list[float]:
 
 
 def response_axis(data: Json) -> str | None:
-    """Return the first axis of a run with enough values to be drawn along, or None."""
+    """Return the first axis of a run with enough values to be drawn along, or None; worlds lie along no axis."""
+    if number_of_worlds(data):
+        return None
     values: dict[str, set[float]] = {}
     for condition in data["conditions"]:
         for axis, value in condition["coordinates"].items():
             values.setdefault(axis, set()).add(value)
     return next((axis for axis, places in values.items() if len(places) >= POINTS_FOR_AXIS), None)
+
+
+# --- many worlds --------------------------------------------------------------------------------------------------
+
+
+def number_of_worlds(data: Json) -> int:
+    """Return how many worlds drawn at random a run has."""
+    return len({condition["coordinates"].get(WORLD) for condition in data["conditions"]} - {None})
+
+
+def worlds_figure(data: Json) -> Figure:
+    """Show a dot per world: P(A|T) under each regimen over that of its baseline; hollow where the net is undecided."""
+    by_name = {condition["name"]: condition for condition in data["conditions"]}
+    regimens: dict[str, list[Json]] = {}
+    for condition in data["conditions"]:
+        if condition["log_impact"]:
+            regimens.setdefault(condition["regimen"], []).append(condition)
+    columns = min(4, len(regimens)) or 1
+    rows = max(1, math.ceil(len(regimens) / columns))
+    figure, axes = subplots(
+        rows, columns, figsize=(WIDTH, 0.5 + rows * WIDTH / columns), squeeze=False, sharex=True, sharey=True
+    )
+    for ax in axes.flat[len(regimens) :]:
+        ax.set_visible(False)
+    for position, (ax, (regimen, conditions)) in enumerate(zip(axes.flat, regimens.items(), strict=False)):
+        style = style_of(regimen, position)
+        ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.6)
+        above = {True: 0, False: 0}
+        for condition in conditions:
+            impact, held_out = condition["log_impact"], by_name[condition["log_impact"]["baseline"]]
+            net = estimate_from_json(impact["net"])
+            places = [number_from_json(row["aligned_given_pass"]["value"]) for row in (held_out, condition)]
+            undecided = holds(net, 0)
+            if not undecided:
+                above[net.low > 0] += 1
+            face = WHITE if undecided else style.colour
+            ax.plot(
+                *places, "o", color=style.colour, markerfacecolor=face, markersize=2.6, markeredgewidth=0.6, alpha=0.8
+            )
+        ax.set_title(f"{label(regimen)}: {above[True]} better, {above[False]} worse", loc="left", fontsize="x-small")
+        ax.set_xlim(-0.04, 1.04)
+        ax.set_ylim(-0.04, 1.04)
+        ax.set_aspect("equal")
+    symbol = QUANTITIES["aligned_given_pass"].symbol
+    baseline = next(iter(by_name.values()))["regimen"] if not regimens else data["conditions"][0]["regimen"]
+    figure.supxlabel(f"{symbol}, {label(baseline)}", fontsize="small")
+    figure.supylabel(f"{symbol}, trained on the proxy", fontsize="small")
+    return figure
 
 
 # --- the figure ---------------------------------------------------------------------------------------------------
@@ -366,8 +417,11 @@ def response_axis(data: Json) -> str | None:
 def caption(data: Json) -> str:
     """Return a caption that names every number's origin."""
     marks, proxy = data["thresholds"], data["proxy"]
+    worlds, each = number_of_worlds(data), ""
+    if worlds >= MANY_WORLDS:
+        each = f"{worlds:,} worlds drawn at random, a dot for each; hollow where the interval of the net covers 0. "
     text = (
-        f"{data['question'] or data['name']} {data['seeds']:,} models per condition, trained from the same seeds. "
+        f"{data['question'] or data['name']} {each}{data['seeds']:,} models per condition, trained from the same seeds. "
         f"A: alignment >= {setting(marks['alignment'])} and competence >= {setting(marks['competence'])}; "
         f"T: {proxy} >= {setting(marks[proxy])} and competent. {percent(data['confidence'])} intervals: Wilson for "
         "rates, Miettinen-Nurminen for the likelihood ratio; for log impacts from draws of the joint outcomes of "
@@ -386,6 +440,8 @@ def build(data: Json, folder: Path | str) -> Path:
     """
 
     def draw(data: Json) -> Figure:
+        if number_of_worlds(data) >= MANY_WORLDS:
+            return worlds_figure(data)
         axis = response_axis(data)
         return response_figure(data, axis) if axis else regimens_figure(data)
 

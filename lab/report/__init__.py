@@ -43,6 +43,8 @@ from lab.report.tables import (
     table,
     text_table,
 )
+from lab.report.worlds import many_worlds
+from lab.report.worlds import table as worlds_table
 from lab.words import estimate_from_json, estimate_json, in_words, name_in_world, number, number_json, with_interval
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "impact_json",
     "impact_table",
     "in_words",
+    "many_worlds",
     "name_in_world",
     "number",
     "number_json",
@@ -94,4 +97,5 @@ __all__ = [
     "table",
     "text_table",
     "with_interval",
+    "worlds_table",
 ]

@@ -107,11 +107,11 @@ def _place_columns(manifest: Json) -> list[Column]:
     axes = [
         Column(
             f"axis_{axis}",
-            f"Where the condition lies on the axis {axis} of the sweep.",
+            f"Where the condition lies on the axis {axis} of the sweep, or what was drawn in its world.",
             "float64",
             null="this regimen does not have that axis",
         )
-        for axis in manifest["config"]["sweep"]
+        for axis in shards.axes(manifest)
     ]
     return [
         Column("condition", "Name of the condition: its regimen and its place in the sweep.", "string"),
@@ -383,9 +383,8 @@ def _table(path: Path, described: Sequence[Column], manifest: Json, partial: str
 def _row_groups(stored: Run, results: Results) -> Iterator[tuple[str, Values, int]]:
     """Yield (file name, values by column, number of rows) of every row group, in order."""
     manifest = stored.manifest
-    axes = manifest["config"]["sweep"]
-    names = [condition["name"] for condition in manifest["conditions"]]
-    rows = summary.summarise(results)
+    names = {condition["name"]: index for index, condition in enumerate(manifest["conditions"])}
+    rows, axes = summary.summarise(results), shards.axes(manifest)
     places = [
         {"condition": row.name, "regimen": row.regimen} | {f"axis_{axis}": row.coordinates.get(axis) for axis in axes}
         for row in rows
@@ -393,15 +392,20 @@ def _row_groups(stored: Run, results: Results) -> Iterator[tuple[str, Values, in
     conditions = [{**place, **_condition_values(row)} for place, row in zip(places, rows, strict=True)]
     by_column = {name: [condition[name] for condition in conditions] for name in conditions[0]}
     yield "conditions.parquet", by_column, len(conditions)
-    for place in places:
-        index = names.index(place["condition"])
-        for seeds in _stretches(manifest):
-            part = shards.results(stored, partial=results.attrs["partial"], conditions=[index], seeds=seeds)
-            if "trained" in part.coords:
-                part = part.isel(seed=np.flatnonzero(part.trained.values[0]))
-            if count := part.sizes["seed"]:
-                yield "models.parquet", {**place, **_model_values(part)}, count
-                yield "curves.parquet", {**place, **_curve_values(part)}, count * part.sizes["checkpoint"]
+    # conditions of few models are read many at a time, since every reading looks for all files of the run
+    size = max(1, ROWS // (manifest["seeds"]["count"] * len(manifest["checkpoints"])))
+    for start in range(0, len(places), size):
+        some = places[start : start + size]
+        for seeds in _stretches(manifest) if size == 1 else [shards.all_seeds(manifest)]:
+            indices = [names[place["condition"]] for place in some]
+            several = shards.results(stored, partial=results.attrs["partial"], conditions=indices, seeds=seeds)
+            for index, place in enumerate(some):
+                part = several.isel(condition=[index])
+                if "trained" in part.coords:
+                    part = part.isel(seed=np.flatnonzero(part.trained.values[0]))
+                if count := part.sizes["seed"]:
+                    yield "models.parquet", {**place, **_model_values(part)}, count
+                    yield "curves.parquet", {**place, **_curve_values(part)}, count * part.sizes["checkpoint"]
 
 
 def _stretches(manifest: Json) -> Iterator[range]:

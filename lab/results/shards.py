@@ -445,12 +445,21 @@ def assemble(
     }
     if not trained.all():
         coordinates["trained"] = AXES[:2], trained
-    worlds = manifest["config"].get("worlds")
-    for axis in (*manifest["config"]["sweep"], *((WORLD, *worlds["keys"]) if worlds else ())):
+    for axis in axes(manifest):
         coordinates[axis] = "condition", [condition["coordinates"].get(axis, np.nan) for condition in chosen]
     return xr.Dataset(
         {name: (AXES, table) for name, table in scores.items()}, coordinates, _attributes(manifest, chosen)
     )
+
+
+def axes(manifest: ManifestJson) -> list[str]:
+    """Return the axes of a run: those of its sweep, and of worlds their number and what is drawn beside knobs.
+
+    Args:
+        manifest: of the run.
+    """
+    worlds = manifest["config"].get("worlds")
+    return [*manifest["config"]["sweep"], *([WORLD, *worlds["keys"]] if worlds else [])]
 
 
 def _check_memory(manifest: ManifestJson, shape: tuple[int, int, int]) -> None:
