@@ -400,7 +400,7 @@ def worlds_figure(data: Json) -> Figure:
             ax.plot(
                 *places, "o", color=style.colour, markerfacecolor=face, markersize=2.6, markeredgewidth=0.6, alpha=0.8
             )
-        ax.set_title(f"{label(regimen)}: {above[True]} better, {above[False]} worse", loc="left", fontsize="x-small")
+        ax.set_title(f"{label(regimen)}\n{above[True]} better, {above[False]} worse", loc="left", fontsize="x-small")
         ax.set_xlim(-0.04, 1.04)
         ax.set_ylim(-0.04, 1.04)
         ax.set_aspect("equal")
@@ -421,7 +421,8 @@ def caption(data: Json) -> str:
     if worlds >= MANY_WORLDS:
         each = f"{worlds:,} worlds drawn at random, a dot for each; hollow where the interval of the net covers 0. "
     text = (
-        f"{data['question'] or data['name']} {each}{data['seeds']:,} models per condition, trained from the same seeds. "
+        f"{data['question'] or data['name']} {each}"
+        f"{data['seeds']:,} models per condition, trained from the same seeds. "
         f"A: alignment >= {setting(marks['alignment'])} and competence >= {setting(marks['competence'])}; "
         f"T: {proxy} >= {setting(marks[proxy])} and competent. {percent(data['confidence'])} intervals: Wilson for "
         "rates, Miettinen-Nurminen for the likelihood ratio; for log impacts from draws of the joint outcomes of "

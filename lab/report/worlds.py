@@ -88,8 +88,8 @@ def table(results: Results, summaries: Sequence[Summary]) -> Table:
     view = table_of(
         f"{results.attrs['name']}: {count:,} worlds of {seeds:,} models per regimen",
         ["", *(QUANTITIES[rate].heading for rate in RATES), "better", "worse", "undecided"],
-        f"Median over worlds, and quartiles. Better, worse: worlds in which the net against {results.attrs['baseline']} "
-        f"of the same world is above or below 0 with all of its {percent(summaries[0].confidence)} interval.",
+        f"Median over worlds, and quartiles. Better, worse: worlds whose net against {results.attrs['baseline']} is "
+        f"above or below 0 with all of its {percent(summaries[0].confidence)} interval.",
     )
     for able, rows in groups.items():
         if not rows:
