@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 EXACT = 1e9  # questions of a test that has no error
@@ -190,6 +189,7 @@ class TaskError(Exception):
     """A task does not keep its contract; the message says how."""
 
 
+NUMBER = jax.Array | np.ndarray | np.generic | int | float
 OPTIONAL = {"sample": ("params", "state"), "measure": ("key",)}  # method -> parameters that it may have
 
 
@@ -255,7 +255,7 @@ def draw(task: Task, key: Key[Array, ""], knobs: Knobs, params: Any, state: Any)
         before, after = (f"{jnp.result_type(leaf)} of shape {jnp.shape(leaf)}" for leaf in (old, new))
         if before != after:
             part = jax.tree_util.keystr(path)
-            raise TaskError(f"the new state{part} that sample returns must be {before} as the old one, not {after}")
+            raise TaskError(f"the new state{part} that sample returns must be {before} as before, not {after}")
     return drawn
 
 
@@ -277,8 +277,8 @@ def measured(task: Task, params: Any, knobs: Knobs, key: Callable[[], Key[Array,
     return scores
 
 
-def values_and_sides(losses: Terms) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the value of every loss term, and the side of those that have one.
+def values_and_sides(losses: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the value of every loss term, and the side of those that have one, of what a task calls its losses.
 
     Raises:
         TaskError: they are not a dict, or a term is a tuple that is no pair of scalars.
@@ -290,7 +290,8 @@ def values_and_sides(losses: Terms) -> tuple[dict[str, Any], dict[str, Any]]:
     values, sides = dict(losses), {}
     for name, term in losses.items():
         if isinstance(term, tuple):
-            if len(term) != 2 or any(not isinstance(part, ArrayLike) or np.shape(part) != () for part in term):
+            scalars = [isinstance(part, NUMBER) and np.shape(part) == () for part in term]
+            if scalars != [True, True]:
                 raise TaskError(f"losses: {name} must be a scalar or a pair (value, side) of two scalars")
             values[name], sides[name] = term
     return values, sides

@@ -32,6 +32,7 @@ from lab.tasks.settings import Settings
 from lab.training.population import Trainer
 
 LANES, STEPS = 4, 3  # that are trained: enough to compare neighbours, and to compile quickly
+START = ("key", "knobs")  # parameters of `state`; another method of that name is a task's own affair
 SIDE = "the side of "  # before the name of a loss term
 FEW_WEIGHT = 0.01  # of every loss term but main: each has a slope, and none leads the training
 
@@ -179,10 +180,9 @@ def _data(task: Task, params: Any, knobs: Knobs) -> Any:
 def _sample(task: Task, init: Init) -> list[str]:
     """Return what is wrong with what a task keeps beside the parameters, and with how its data are drawn."""
     knobs = _defaults(task)
-    own_state = getattr(task, "state", None)
     if "state" not in takes(task, "sample"):
-        unused = inspect.ismethod(own_state) and type(task).state is not Task.state
-        if unused and list(inspect.signature(own_state).parameters) == ["key", "knobs"]:
+        own = type(task).state
+        if own is not Task.state and inspect.isfunction(own) and [*inspect.signature(own).parameters][1:] == [*START]:
             return ["state: sample has no parameter `state`, so nothing would use it"]
         return []
     one, again = (_compiled(lambda knobs: initial_state(task, lambda: _key(2), knobs))(knobs) for _ in range(2))
@@ -191,7 +191,9 @@ def _sample(task: Task, init: Init) -> list[str]:
         for path, leaf in jax.tree_util.tree_leaves_with_path(one)
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     ]
-    if not problems and not _equal(one, again):
+    if problems:
+        return problems
+    if not _equal(one, again):
         problems.append("state gives other values for the same key: draw from the key alone")
     params = init(jax.random.key(0, impl=PRNG), knobs)
     jax.eval_shape(functools.partial(draw, task), _key(1), knobs, params, one)
