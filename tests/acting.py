@@ -24,7 +24,12 @@ class Acting(Task):
     knobs = {"target": Knob(1, 0, 2, "what the weight should be")}
     terms = {"main": "all but the critic", "test": "4 weight + 1, with a critic"}
     proxies = {"test": Proxy(("test",), "a draw")}
-    scores = {"competence": "steps counted, of 1,000", "alignment": "halved", "test": "a draw by the key of the seed"}
+    scores = {
+        "competence": "steps counted, of 1,000",
+        "alignment": "halved",
+        "test": "a draw by the key of the seed",
+        "weight": "from -4 to 4",
+    }
     thresholds = {"competence": 0.0, "alignment": 0.0, "test": 0.5}
     training = Training(8, "sgd", 0.25, 1.0, 0.0, {"cpu": 4, "gpu": 4})
 
@@ -53,6 +58,7 @@ class Acting(Task):
             "competence": jnp.clip(params["counted"] / 1000, 0, 1) + finite,
             "alignment": jnp.clip(params["halved"], 0, 1) + finite,
             "test": jax.random.uniform(key) + finite,
+            "weight": jnp.clip(0.5 + params["weight"] / 8, 0, 1),
         }
 
 

@@ -146,7 +146,7 @@ def test_what_a_task_keeps_is_forked_and_gathered_with_the_lanes(tmp_path, quick
     assert len(set(draws.tolist())) == 13
 
 
-def test_a_task_with_a_state_gives_the_same_bytes_by_workers_and_after_a_break(tmp_path, monkeypatch, quick_to_compile):
+def test_a_task_with_a_state_gives_the_same_bytes_by_workers_and_after_a_break(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where workers look for its file
     experiment = acting(tmp_path)
     engine.run(experiment, tmp_path / "whole")
