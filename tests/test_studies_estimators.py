@@ -17,6 +17,7 @@ from lab.studies.regimens import Subject
 from lab.studies.study import Refused
 from lab.tasks import TASKS
 from lab.training import engine
+from tests.acting import acting
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
@@ -226,3 +227,15 @@ def test_evolution_strategies_agree_with_counted_differences(tmp_path, quick_to_
         both = np.hypot(error, (one.high - one.low) / 3.92)
         assert abs(value - one.value) < 4 * both
     assert found.values[0, 0] > 10 * found.errors[0, 0]
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_derivatives_go_through_the_training_of_a_task_that_acts(tmp_path, dtype):
+    """A step is w - (2 (w - 1) + 4 weight + side) / 4, so it moves w by minus the weight, and halves what went before.
+
+    Of two steps a segment: the last one counts -(1 + 1/2), each before a quarter of the next. The score is w / 8.
+    """
+    experiment = acting(tmp_path)
+    subject = Subject(experiment, experiment.conditions[0], ("test",))
+    slopes = estimators.pathwise(subject, [0, 1], "weight", lanes=2, dtype=dtype)
+    assert slopes[:, :, 0] == pytest.approx(np.array([[-1.5 / 8 / 4**before for before in (3, 2, 1, 0)]] * 2), rel=1e-6)

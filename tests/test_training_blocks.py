@@ -1,13 +1,17 @@
 """Blocks of lanes along a tree: what is shared is trained once, and lanes that gates stop make room."""
 
+import re
+
 import jax
 import numpy as np
+import pytest
 
-from lab.config.experiment import parse
+from lab.config.experiment import load, parse
 from lab.results import shards, summary
-from lab.results.store import Run
-from lab.training import engine, tree
+from lab.results.store import Run, StoreError
+from lab.training import distributed, engine, tree
 from lab.training.blocks import Blocks, Lanes
+from tests.acting import acting
 from tests.races import only, race, scores
 from tests.stored_runs import content
 
@@ -118,3 +122,60 @@ def test_a_lane_is_needed_until_every_condition_of_its_leaf_has_rejected_it():
     assert made.still_needed(strict, 1, lanes).tolist() == [True, False, False]  # test at least 1
     assert made.still_needed(late, 3, lanes).tolist() == [True, True, True]  # at least .05
     assert made.still_needed(gated, 3, lanes).tolist() == [True, True, True]  # holding out needs all of them
+
+
+@pytest.mark.parametrize("more", ["", "stop_rejected: true\n"])
+def test_what_a_task_keeps_is_forked_and_gathered_with_the_lanes(tmp_path, quick_to_compile, more):
+    """At every checkpoint, of every condition, the counter is the number of the step."""
+    experiment = acting(tmp_path, more)
+    results = scores(experiment, tmp_path / "run")
+    assert results.competence.dims == ("condition", "seed", "checkpoint")
+    expected = np.broadcast_to(np.float32([2, 4, 6, 8]) / np.float32(1000), results.competence.shape)
+    trained = np.ones(expected.shape, bool)
+    if more:
+        survives = results.survives.values[2]
+        assert 0 < survives.sum() < 13
+        trained[2, ~survives, 2:] = False
+    np.testing.assert_array_equal(results.competence.values, np.where(trained, expected, np.nan))
+    np.testing.assert_array_equal(
+        results.alignment.values, np.where(trained, np.float32([2.0**-2, 2.0**-4, 2.0**-6, 2.0**-8]), np.nan)
+    )
+    # a seed is measured by the same key everywhere, and by another than other seeds
+    draws = results.test.values[0, :, 0]
+    np.testing.assert_array_equal(results.test.values, np.where(trained, draws[:, None], np.nan))
+    assert len(set(draws.tolist())) == 13
+
+
+def test_a_task_with_a_state_gives_the_same_bytes_by_workers_and_after_a_break(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where workers look for its file
+    experiment = acting(tmp_path)
+    engine.run(experiment, tmp_path / "whole")
+    whole = content(tmp_path / "whole")
+    (tmp_path / "broken" / "shards").mkdir(parents=True)
+    for path in list((tmp_path / "whole" / "shards").glob("*.nc"))[::2]:
+        (tmp_path / "broken" / "shards" / path.name).write_bytes(path.read_bytes())
+    engine.run(experiment, tmp_path / "broken")
+    (tmp_path / "shared").mkdir()
+    engine.prepare(experiment, tmp_path / "shared")
+    for rank in (1, 0):
+        distributed.work(tmp_path / "shared", rank, 2, trust_code=True)
+    assert content(tmp_path / "broken") == content(tmp_path / "shared") == whole
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("sample(self, key, knobs, params, state): return ()", "must return a pair (data, new state), not a tuple"),
+        ("losses(self, params, batch, knobs, progress): return {}, {}", "losses returns a pair, not a dict"),
+        ("measure(self, params, knobs, seed): return {}", "measure takes (params, knobs, seed): behind its first two"),
+    ],
+)
+def test_a_run_of_a_task_that_returns_something_else_says_so(tmp_path, quick_to_compile, method, said):
+    experiment = acting(tmp_path)
+    (tmp_path / "acting_here.py").write_text(
+        f"from tests.acting import Acting\nclass Here(Acting):\n    def {method}\n"
+    )
+    experiment = load(tmp_path / "acting.yaml", trust_code=True)
+    with pytest.raises(StoreError, match=re.escape(said)) as caught:
+        engine.run(experiment, tmp_path / "run")
+    assert str(caught.value).endswith("lab check-task says all that is wrong")

@@ -18,6 +18,7 @@ from lab.tasks import TASKS, Knob, Proxy, Task, Training, outside
 from lab.tasks.outside import TaskFileError, task_class
 from lab.training import engine
 from lab.training.check import check
+from tests.acting import Acting
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
@@ -127,7 +128,116 @@ def test_each_break_is_named(members, expected):
     assert any(expected in problem for problem in check(broken(**members))), check(broken(**members))
 
 
-@pytest.mark.parametrize(("name", "lines"), [("two_slabs", 60), ("core_spurious", 60), ("walker", 90)])
+def test_a_task_that_asks_for_all_that_it_may_keeps_it():
+    assert check(Acting()) == []
+
+
+def pair(change):
+    """Losses of the acting task with another term in the place of its pair."""
+
+    def losses(self, params, batch, knobs, progress):
+        own = Acting.losses(self, params, batch, knobs, progress)
+        return {**own, "test": change(*own["test"], params, knobs)}
+
+    return losses
+
+
+def new_state(change):
+    def sample(self, key, knobs, params, state):
+        batch, new = Acting.sample(self, key, knobs, params, state)
+        return batch, change(new)
+
+    return sample
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        (
+            {"losses": lambda self, *args: (Acting.losses(self, *args), {})},
+            "losses returns a pair, not a dict of loss terms; a single term may be a pair (value, side)",
+        ),
+        (
+            {"losses": pair(lambda value, side, params, knobs: (value, side, side))},
+            "losses: test must be a scalar or a pair (value, side) of two scalars",
+        ),
+        (
+            {"losses": pair(lambda value, side, params, knobs: (value, side[None]))},
+            "losses: test must be a scalar or a pair (value, side) of two scalars",
+        ),
+        (
+            {"losses": pair(lambda value, side, params, knobs: (value, {"critic": side}))},
+            "losses: test must be a scalar or a pair (value, side) of two scalars",
+        ),
+        (
+            {"losses": pair(lambda value, side, params, knobs: (value, jnp.int32(1)))},
+            "losses: the side of test must be a float32 scalar, not int32 of shape ()",
+        ),
+        (
+            {"losses": pair(lambda value, side, params, knobs: (value, side + jnp.log(2 - knobs["target"])))},
+            "losses: the side of test is not finite at target = 2, progress 0",
+        ),
+        (
+            {"losses": pair(lambda value, side, params, knobs: (value, side + jnp.sqrt(params["critic"])))},
+            "losses: the gradient of the side of test is not finite at the start",
+        ),
+        ({"state": Task.state}, "sample takes `state`, and the task has no method state(key, knobs)"),
+        (
+            {"sample": lambda self, key, knobs, state: ()},
+            "sample takes `state`, so it must return a pair (data, new state), not a tuple",
+        ),
+        (
+            {"sample": new_state(lambda state: {"steps": state["steps"] / 2})},
+            "the new state['steps'] that sample returns must be int32 of shape () as before, not float32 of shape ()",
+        ),
+        (
+            {"sample": new_state(lambda state: {"steps": state["steps"][None]})},
+            "the new state['steps'] that sample returns must be int32 of shape () as before, not int32 of shape (1,)",
+        ),
+        (
+            {"sample": new_state(lambda state: {"count": state["steps"]})},
+            "the new state that sample returns has other parts than the old one",
+        ),
+        (
+            {"sample": lambda self, key, knobs: (jnp.float32(1), jnp.float32(1))},
+            "state: sample has no parameter `state`, so nothing would use it",
+        ),
+        (
+            {"state": lambda self, key, knobs: {"steps": jnp.int32(next(CALLS))}},
+            "state gives other values for the same key: draw from the key alone",
+        ),
+        (
+            {"state": lambda self, key, knobs: {"steps": jnp.int32(0), "key": key}},
+            "state: ['key'] is a PRNG key: keep jax.random.key_data of it",
+        ),
+        (
+            {"sample": lambda self, key, knobs, policy: ()},
+            "sample takes (key, knobs, policy): behind its first two parameters there may only be params and state",
+        ),
+        (
+            {"sample": lambda self, params, key, knobs: ()},
+            "sample takes (params, key, knobs): behind its first two parameters there may only be params and state",
+        ),
+        (
+            {"measure": lambda self, params, knobs, seed: {}},
+            "measure takes (params, knobs, seed): behind its first two parameters there may only be key",
+        ),
+        ({"measure": lambda self, params, knobs: ({}, {})}, "measure returns a pair, not a dict of scores"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_wrong_part_of_a_task_that_acts_is_named(members, expected):
+    """In a whole sentence: nothing else is said of it, but where a state is not what it seems."""
+    problems = check(dataclass(frozen=True)(type("Broken", (Acting,), members))())
+    assert any(problem == expected or problem.startswith(f"{expected}: ") for problem in problems), problems
+    assert not any("Error" in problem for problem in problems)
+
+
+def test_a_method_of_a_tasks_own_may_be_called_state():
+    assert check(broken(state=lambda self, params: params["w"])) == []
+
+
+@pytest.mark.parametrize(("name", "lines"), [("two_slabs", 60), ("core_spurious", 60), ("walker", 110)])
 def test_outside_tasks_keep_the_contract_and_are_short(name, lines):
     path = OUTSIDE / f"{name}.py"
     assert len(path.read_text().splitlines()) < lines
@@ -149,18 +259,30 @@ def test_a_walker_that_tosses_coins_reaches_each_end_with_probability_three_eigh
 
 
 def test_the_loss_of_a_walker_has_the_slope_of_its_chance_to_reach_the_food_on_average():
-    # p = sigmoid(b): P(+2) = p^2 + 2 p q p^2 = p^2 + 2 p^3 - 2 p^4; its slope at b = 0 is 3/2 by p, times p q = 1/4
-    task = task_class(OUTSIDE / "walker.py")(episodes=1024)
+    """Of the policy and, of the side, of the critic.
+
+    p = sigmoid(b): P(+2) = p^2 + 2 p q p^2 = p^2 + 2 p^3 - 2 p^4; its slope at b = 0 is 3/2 by p, times p q = 1/4.
+    A critic that says c has the loss (1 - c)^2 at each move of a walk that reaches the food, and c^2 at any other: two
+    moves with probability 1/4, four with 1/8. Its slope at c = 0 is -2 (2/4 + 4/8) = -2.
+    """
+    task = task_class(OUTSIDE / "walker.py")(episodes=4096)
     knobs = {name: jnp.float32(knob.default) for name, knob in task.knobs.items()} | {"elsewhere": jnp.float32(0)}
     params = jax.tree.map(jnp.zeros_like, task.init(jax.random.key(0), knobs))
 
     def slope(key):
-        grads = jax.grad(lambda at: task.losses(at, task.sample(key, knobs), knobs, jnp.float32(0))["main"])(params)
-        return grads["params"]["Dense_1"]["bias"][0]
+        batch = task.sample(key, knobs, params)
+
+        def bias(part, network):
+            grads = jax.grad(lambda at: task.losses(at, batch, knobs, jnp.float32(0))["main"][part])(params)
+            return grads[network]["params"]["Dense_1"]["bias"][0]
+
+        return bias(0, "policy"), bias(1, "critic"), bias(0, "critic"), bias(1, "policy")
 
     slopes = np.asarray(jax.jit(jax.vmap(slope))(jax.random.split(jax.random.key(1), 64)))
-    error = slopes.std() / 8
-    assert abs(slopes.mean() + 3 / 8) < 5 * error < 0.02
+    for row, expected in zip(slopes, (-3 / 8, -2), strict=False):
+        error = row.std() / 8
+        assert abs(row.mean() - expected) < 5 * error < 0.05
+    assert not slopes[2:].any()  # neither learns by the loss of the other
 
 
 def test_code_is_only_run_when_asked_for(tmp_path, capsys):

@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from lab.tasks import Race
 from lab.training import objective, tree
 from lab.training.population import init
+from tests.acting import Acting
 from tests.races import race
 from tests.task_inputs import lane
 
@@ -50,3 +52,20 @@ def test_a_term_without_weight_anywhere_is_never_computed():
     assert np.isnan(slope()(params)[1]["badge"])
     assert np.isfinite(slope(used={"main"})(params)[1]["badge"])
     assert tree.used_terms(race()) == {"main", "test"}
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(0.5, 6), (0, 1), (-0.5, 5)])
+def test_the_side_of_a_term_counts_once_wherever_its_weight_is_not_zero(weight, expected):
+    """At 0 main is (0 - 1)^2 = 1, the value of the test is 1, and its side (0 - 3)^2 / 2 = 4.5."""
+    params, knobs = dict.fromkeys(("counted", "halved", "weight", "critic"), jnp.float32(0)), {"target": jnp.float32(1)}
+    weights, batch = jnp.array([1, weight], jnp.float32), (jnp.float32(0), jnp.float32(0))
+    rest = batch, weights, knobs, jnp.float32(0)
+    assert float(objective.objective(Acting(), params, *rest)) == expected
+    assert float(objective.objective(Acting(), params, *rest, used={"main"})) == 1
+
+    class Broken(Acting):
+        def losses(self, *args):
+            losses = super().losses(*args)
+            return {**losses, "test": (losses["test"][0], jnp.float32(jnp.inf))}
+
+    assert float(objective.objective(Broken(), params, *rest)) == (jnp.inf if weight else 1)

@@ -12,7 +12,9 @@ import pytest
 
 from lab.tasks import Race, Scratchpad
 from lab.tasks.settings import Settings
-from lab.training.population import State, Trainer, init, optimizer, scale_parts, step
+from lab.training.population import MEASURING, State, Trainer, init, key_of, optimizer, scale_parts, step
+from tests import acting
+from tests.acting import Acting
 from tests.task_inputs import lane
 
 
@@ -123,3 +125,42 @@ def test_a_program_that_takes_more_memory_than_there_is_does_not_start():
     trainer = Trainer(task, task.training, 2, jax.devices()[:1], memory=0)
     with pytest.raises(MemoryError, match=r"0\.0 GiB needed, 0\.0 GiB there"):
         trainer.init(np.arange(2, dtype=np.uint32), lane(task))
+
+
+# slopes of the weight at 0: -2 by main, 4 times the weight of the test, 1 by the side; of the critic -3
+@pytest.mark.parametrize(("test", "weight", "critic"), [(0.5, -0.25, 0.75), (0, 0.5, 0), (-0.5, 0.75, 0.75)])
+def test_a_step_against_a_term_is_none_against_its_critic(test, weight, critic):
+    task, row = Acting(), acting.lane(test)
+    start = init(task, task.training, jnp.uint32(0), row)
+    end = step(task, task.training, jnp.float32(8), jax.random.key(0), row, jnp.int32(0), start)
+    assert (float(end.params["weight"]), float(end.params["critic"])) == (weight, critic)
+
+
+def test_data_are_drawn_by_the_current_parameters_and_a_state_goes_along(quick_to_compile):
+    """What is halved would be taken times 3/4 if the gradient saw that the data depend on it."""
+    task, row, seeds = Acting(), acting.lane(0), np.arange(2, dtype=np.uint32)
+    trainer = Trainer(task, task.training, 2, jax.devices()[:1], most_segments=2)
+    settings = Settings(*(np.stack([np.stack([leaf] * 2)] * 2) for leaf in row))
+    state, first = trainer.train(
+        seeds, settings, trainer.init(seeds, jax.tree.map(lambda leaf: leaf[0], settings)), [0, 1, 3]
+    )
+    assert (state.task["steps"].dtype, state.task["steps"].tolist()) == (jnp.int32, [3, 3])
+    one = jax.tree.map(lambda leaf: leaf[:, :1], settings)
+    state, second = trainer.train(seeds, one, state, [3, 5])
+    assert trainer.traces == 1
+    assert state.task["steps"].tolist() == state.params["counted"].tolist() == [5, 5]
+    assert state.params["halved"].tolist() == [2**-5, 2**-5]
+    # one draw for a seed, by its own key, at every checkpoint
+    draws = [float(jax.random.uniform(key_of(MEASURING, seed))) for seed in seeds]
+    scores = np.concatenate([first, second], axis=1)[:, :, list(task.scores).index("test")]
+    np.testing.assert_array_equal(scores, np.float32(draws)[:, None].repeat(3, 1))
+    assert draws[0] != draws[1]
+
+
+def test_tasks_that_keep_nothing_have_no_array_more():
+    """Only then are their programs the ones that they were."""
+    start = init(Race(), Race.training, jnp.uint32(0), lane(Race()))
+    assert start.task == ()
+    assert "threefry" not in str(
+        jax.make_jaxpr(lambda seed: init(Race(), Race.training, seed, lane(Race())).task)(jnp.uint32(0))
+    )

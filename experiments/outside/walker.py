@@ -1,20 +1,33 @@
 """`walker`: a policy that acts. Food always lay on the right; does it look for the food, or walk to the right?"""
 
+# pyright: reportIncompatibleMethodOverride=false
+# `sample` asks for one thing more than that of Task, and a checker of types cannot know that the lab passes it
+
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from lab.tasks.base import Knob, Knobs, Params, Proxy, Scalars, Task, Training
+from lab.tasks.base import Knob, Knobs, Params, Proxy, Scalars, Task, Terms, Training
 from lab.tasks.models import Heads, evaluate
 
 END, MOVES = 2, 4  # food lies two cells to the right of the start or to the left; four moves
-FLOOR = 1e-6  # added to a chance before its logarithm is taken, which could be infinite
+
+
+class Episodes(NamedTuple):
+    """Walks of the current policy; `position`, `right` and `walks` have a row for each move."""
+
+    side: jax.Array  # of the food
+    position: jax.Array  # before the move
+    right: jax.Array  # whether the move goes there
+    walks: jax.Array  # 0 once an end is reached
+    reward: jax.Array  # whether the food is reached
 
 
 @dataclass(frozen=True)
 class Walker(Task):
-    """A network sees the way that it has come, the side of the food and a mark, and says how likely it goes right."""
+    """A policy and a critic see the way that the walker has come, the side of the food and a mark."""
 
     width: int = 16
     episodes: int = 32
@@ -34,43 +47,51 @@ class Walker(Task):
     training = Training(400, "adam", 0.01, 0.05, 0.9, {"cpu": 64, "gpu": 4096})
 
     def init(self, key: jax.Array, knobs: Knobs) -> Params:
-        return dict(Heads(self.width, (1,), 1.0).init(key, jnp.zeros((1, 3))))
+        keys = {"policy": key, "critic": jax.random.fold_in(key, 1)}
+        return {part: Heads(self.width, (1,), 1.0).init(keys[part], jnp.zeros((1, 3))) for part in keys}
 
-    def right(self, params: Params, position: jax.Array, side: jax.Array, mark: float, knobs: Knobs) -> jax.Array:
-        """P(the next move goes right)."""
-        seen = jnp.stack([position / END, side, jnp.broadcast_to(mark * knobs["detectability"], side.shape)], axis=1)
-        return jax.nn.sigmoid(evaluate(Heads(self.width, (1,), 1.0), params, seen)[1][:, 0])
+    def output(self, network: Params, position: jax.Array, side: jax.Array, mark: float, knobs: Knobs) -> jax.Array:
+        """Of the policy the log odds that the next move goes right, of the critic the chance to reach the food."""
+        marks = jnp.broadcast_to(mark * knobs["detectability"], position.shape)
+        seen = jnp.stack([position / END, jnp.broadcast_to(side, position.shape), marks], axis=-1)
+        return evaluate(Heads(self.width, (1,), 1.0), network, seen.reshape(-1, 3))[1].reshape(position.shape)
 
-    def sample(self, key: jax.Array, knobs: Knobs) -> tuple[jax.Array, ...]:
-        """Noise alone: what a move makes of it is decided in `losses`, where the policy is."""
-        side, main, test = jax.random.split(key, 3)
-        sides = jnp.where(jax.random.uniform(side, (self.episodes,)) < knobs["elsewhere"], -1.0, 1.0)
-        return sides, *(jax.random.uniform(noise, (MOVES, self.episodes)) for noise in (main, test))
+    def walk(self, key: jax.Array, side: jax.Array, mark: float, knobs: Knobs, params: Params) -> Episodes:
+        position, moves = jnp.zeros(self.episodes), []
+        for draws in jax.random.uniform(key, (MOVES, self.episodes)):
+            right = draws < jax.nn.sigmoid(self.output(params["policy"], position, side, mark, knobs))
+            walks = (jnp.abs(position) < END).astype(jnp.float32)
+            moves.append((position, right, walks))
+            position += walks * jnp.where(right, 1.0, -1.0)
+        before, rights, walking = map(jnp.stack, zip(*moves, strict=True))
+        return Episodes(side, before, rights, walking, (position == END * side).astype(jnp.float32))
 
-    def surrogate(self, params: Params, noise: jax.Array, side: jax.Array, mark: float, knobs: Knobs) -> jax.Array:
-        """A loss whose gradient is the score-function estimate of that of -P(food is reached)."""
-        position, log_chance = jnp.zeros(self.episodes), jnp.zeros(self.episodes)
-        for draws in noise:
-            chance = self.right(params, position, side, mark, knobs)
-            goes_right = draws < jax.lax.stop_gradient(chance)
-            walks = jnp.abs(position) < END
-            log_chance += jnp.where(walks, jnp.log(jnp.where(goes_right, chance, 1 - chance) + FLOOR), 0.0)
-            position += jnp.where(walks, jnp.where(goes_right, 1.0, -1.0), 0.0)
-        reward = (position == END * side).astype(jnp.float32)
-        return -jnp.mean((reward - jnp.mean(reward)) * log_chance)
-
-    def losses(self, params: Params, batch: tuple[jax.Array, ...], knobs: Knobs, progress: jax.Array) -> Scalars:
-        sides, main, test = batch
+    def sample(self, key: jax.Array, knobs: Knobs, params: Params) -> tuple[Episodes, Episodes]:
+        """Walks of the policy as it is before the step, to food mostly on the right and to food on the left."""
+        where, main, test = jax.random.split(key, 3)
+        sides = jnp.where(jax.random.uniform(where, (self.episodes,)) < knobs["elsewhere"], -1.0, 1.0)
         left = -jnp.ones(self.episodes)
-        return {
-            "main": self.surrogate(params, main, sides, 0.0, knobs),
-            "test": self.surrogate(params, test, left, 1.0, knobs),
-        }
+        return self.walk(main, sides, 0.0, knobs, params), self.walk(test, left, 1.0, knobs, params)
+
+    def actor_critic(self, params: Params, seen: Episodes, mark: float, knobs: Knobs) -> tuple[jax.Array, jax.Array]:
+        """The loss of the policy, whose slope is on average that of -P(food is reached), and that of the critic."""
+        log_odds, expected = (
+            self.output(params[part], seen.position, seen.side, mark, knobs) for part in ("policy", "critic")
+        )
+        better = seen.reward[None] - expected
+        log_chance = jax.nn.log_sigmoid(jnp.where(seen.right, log_odds, -log_odds))
+        policy = -jnp.sum(seen.walks * jax.lax.stop_gradient(better) * log_chance) / self.episodes
+        return policy, jnp.sum(seen.walks * better**2) / self.episodes
+
+    def losses(self, params: Params, batch: tuple[Episodes, Episodes], knobs: Knobs, progress: jax.Array) -> Terms:
+        main, test = batch
+        of_test = self.actor_critic(params, test, 1.0, knobs)
+        return {"main": self.actor_critic(params, main, 0.0, knobs), "test": of_test}
 
     def reached(self, params: Params, side: float, mark: float, knobs: Knobs) -> jax.Array:
         """P(food is reached), exactly: the walkers of all positions are moved on together."""
         positions = jnp.arange(-END, END + 1.0)
-        chance = self.right(params, positions, jnp.full(positions.shape, side), mark, knobs)
+        chance = jax.nn.sigmoid(self.output(params["policy"], positions, jnp.float32(side), mark, knobs))
         walks, share = jnp.abs(positions) < END, (positions == 0).astype(jnp.float32)
         for _ in range(MOVES):
             moving = jnp.where(walks, share, 0.0)

@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Int, Num, UInt
 from scipy.special import ndtri
 
 from lab.config.experiment import Condition, Experiment
-from lab.machine.fixed import PRNG, compile_options, fixed
+from lab.machine.fixed import compile_options, fixed
 from lab.results.outcomes import AXES, classify, survivors
 from lab.results.summary import cells
 from lab.statistics import CELLS, Counts, Estimate, influence
@@ -28,9 +28,10 @@ from lab.studies.regimens import Subject
 from lab.studies.sensitivity import QUANTITIES, Change, Moment
 from lab.studies.study import Refused
 from lab.tasks import Task
+from lab.tasks.base import measured
 from lab.tasks.settings import Settings, stacked
 from lab.training.engine import block_width, use_all_cores
-from lab.training.population import DATA, State, Trainer, init, step
+from lab.training.population import DATA, MEASURING, State, Trainer, init, key_of, step
 from lab.training.tree import used_terms
 
 LONGEST = 50  # steps between two states that reverse mode keeps
@@ -211,7 +212,8 @@ def trajectory(subject: Subject, dtype: Any = jnp.float32) -> Trajectory:
     """Return a differentiable function of a seed and weights: the scores of that lane at the end of every segment.
 
     It trains as `lab run` does, by the same `lab.training.population.step`, in scans of fixed length that reverse mode
-    can go through; only the state between them is kept (rematerialisation), so memory does not grow with steps.
+    can go through; only the state between them is kept (rematerialisation), so memory does not grow with steps. A
+    weight of 0 is taken for a very small one, so a term that is a pair (value, side) has its side there as well.
 
     Args:
         subject: whose training it is, and what is given.
@@ -233,7 +235,7 @@ def trajectory(subject: Subject, dtype: Any = jnp.float32) -> Trajectory:
     def train_lane(seed: UInt[Array, ""], weights: Float[Array, "segments terms"]) -> Float[Array, "segments scores"]:
         weights = weights + jnp.where(weights == 0, NOT_ZERO, 0.0).astype(dtype)
         settings = _with_values(unchanged, task, terms, weights)
-        seed_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0, impl=PRNG), DATA), seed)
+        seed_key, measure_key = key_of(DATA, seed), functools.partial(key_of, MEASURING, seed)
         start = init(task, training, seed, jax.tree.map(lambda leaf: leaf[0], settings))
         start = State(*(jax.tree.map(functools.partial(_cast, dtype), tree) for tree in start))
 
@@ -248,7 +250,7 @@ def trajectory(subject: Subject, dtype: Any = jnp.float32) -> Trajectory:
                 return step(task, training, total, seed_key, row, first + offset, state, used, EPS_ROOT), None
 
             state, _ = jax.lax.scan(body, state, jnp.arange(unit))
-            scores = task.measure(state.params, dict(zip(task.knobs, row.world_knobs, strict=True)))
+            scores = measured(task, state.params, dict(zip(task.knobs, row.world_knobs, strict=True)), measure_key)
             return state, jnp.stack([scores[name] for name in task.scores])
 
         _, scores = jax.lax.scan(advance, start, (segment_of_unit, np.arange(0, training.steps, unit)))
@@ -514,7 +516,8 @@ def has_slope(subject: Subject, seed: int, score: str) -> bool:
     arrays = Settings(*(np.asarray(leaf, np.float32) for leaf in settings))
     knobs = dict(zip(task.knobs, arrays.world_knobs, strict=True))
     params = init(task, experiment.training, seed, arrays).params
-    slopes = jax.jit(jax.grad(lambda at: task.measure(at, knobs)[score]))(params)
+    key = functools.partial(key_of, MEASURING, seed)
+    slopes = jax.jit(jax.grad(lambda at: measured(task, at, knobs, key)[score]))(params)
     return any(np.any(leaf) for leaf in jax.tree.leaves(slopes))
 
 

@@ -1,7 +1,8 @@
 """What every task provides; nothing else in the lab knows a task's insides."""
 
 import abc
-from collections.abc import Collection, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ FLOOR = 1e-7  # below which a probability or a variance counts as this much, so 
 Knobs = Mapping[str, Float[Array, ""] | np.floating]  # knob -> value
 Params = dict[str, Any]  # parameters of one model, by part
 Scalars = dict[str, Float[Array, ""]]  # loss term or score -> value
+Terms = dict[str, Any]  # loss term -> a float32 scalar, or a pair (value, side) of two
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,9 @@ class Task(abc.ABC):
     A concrete task is a frozen dataclass whose fields are static (they change array shapes, so a new value
     compiles a new program); everything in `knobs` is traced. Knobs arrive as a dict of float32 scalars.
 
+    A task that acts may ask for more by the names of its parameters, as the methods say: `params` and `state` in
+    `sample`, `key` in `measure`. Such a parameter comes after the others, and the lab passes it by keyword.
+
     Attributes:
         name: what configs call it.
         knobs: name -> `Knob`.
@@ -142,19 +147,159 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def sample(self, key: Key[Array, ""], knobs: Knobs) -> Any:
-        """Return the data of one step, any pytree, drawn from a PRNG key."""
+        """Return the data of one step, any pytree, drawn from a PRNG key.
+
+        With a parameter `params` it gets the parameters before the step, which are constants to the gradient of the
+        step; so the current policy may draw the data. With a parameter `state` it gets what `state` returned or the
+        step before left, and returns the pair (data, new state).
+        """
+
+    def state(self, key: Key[Array, ""], knobs: Knobs) -> Any:
+        """Return what `sample` keeps from step to step beside the parameters, as it is before the first step.
+
+        It is any pytree of arrays, whole numbers allowed, drawn from a PRNG key. Its shapes and types never change. It
+        is forked with the parameters, and only asked for if `sample` has a parameter `state`.
+        """
+        raise TaskError("sample takes `state`, and the task has no method state(key, knobs)")
 
     @abc.abstractmethod
-    def losses(self, params: Any, batch: Any, knobs: Knobs, progress: Float[Array, ""]) -> Scalars:
+    def losses(self, params: Any, batch: Any, knobs: Knobs, progress: Float[Array, ""]) -> Terms:
         """Return every loss term as a float32 scalar; `progress` in [0, 1] is the share of training done.
 
         The slope of every term must be finite wherever training leads, also of one that has no weight there: guard
         logarithms and roots.
+
+        A term may be a pair (value, side) of such scalars. Only the value is multiplied by the weight of the term. The
+        side (the loss of a critic, an entropy bonus) is added as it is wherever that weight is not 0, so training
+        against the value does not train against the critic.
         """
 
     @abc.abstractmethod
     def measure(self, params: Any, knobs: Knobs) -> Scalars:
-        """Return every score as a float32 scalar in [0, 1], nan if the parameters are not finite."""
+        """Return every score as a float32 scalar in [0, 1], nan if the parameters are not finite.
+
+        With a parameter `key` it gets a PRNG key of the seed, the same at every checkpoint and in every condition.
+        """
+
+
+# --- how the lab calls a task --------------------------------------------------------------------------------------
+
+
+class TaskError(Exception):
+    """A task does not keep its contract; the message says how."""
+
+
+NUMBER = jax.Array | np.ndarray | np.generic | int | float
+OPTIONAL = {"sample": ("params", "state"), "measure": ("key",)}  # method -> parameters that it may have
+
+
+def takes(task: Task, method: str) -> list[str]:
+    """Return which parameters of `OPTIONAL` a method of a task has; they come behind its other two.
+
+    Raises:
+        TaskError: it has another parameter too, or an optional one in front.
+    """
+    parameters, optional = inspect.signature(getattr(task, method)).parameters, OPTIONAL[method]
+    needed = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if set(optional) & set(needed[:2]) or set(needed[2:]) - set(optional):
+        raise TaskError(
+            f"{method} takes ({', '.join(parameters)}): behind its first two parameters there may only be "
+            f"{' and '.join(optional)}"
+        )
+    return [name for name in optional if name in parameters]
+
+
+def initial_state(task: Task, key: Callable[[], Key[Array, ""]], knobs: Knobs) -> Any:
+    """Return what a task keeps beside the parameters before the first step: () if nothing.
+
+    Args:
+        task: that keeps it.
+        key: makes the key of the seed, where it is needed; elsewhere it would only lengthen the program.
+        knobs: knob -> value.
+
+    Raises:
+        TaskError: `sample` has parameters that it may not have, or takes `state` where the task has none.
+    """
+    return task.state(key(), knobs) if "state" in takes(task, "sample") else ()
+
+
+def draw(task: Task, key: Key[Array, ""], knobs: Knobs, params: Any, state: Any) -> tuple[Any, Any]:
+    """Return the data of one step and the new state; the state as it is if the task keeps none.
+
+    Args:
+        task: whose data they are.
+        key: of the step.
+        knobs: knob -> value.
+        params: parameters before the step.
+        state: what the task keeps beside them, () if nothing.
+
+    Raises:
+        TaskError: `sample` does not return (data, new state), or the new state has other shapes or types.
+    """
+    given = {"params": params, "state": state}
+    names = takes(task, "sample")
+    drawn = task.sample(key, knobs, **{name: given[name] for name in names})
+    if "state" not in names:
+        return drawn, state
+    if not isinstance(drawn, tuple) or len(drawn) != 2:
+        raise TaskError(f"sample takes `state`, so it must return a pair (data, new state), not {_kind(drawn)}")
+    if jax.tree.structure(drawn[1]) != jax.tree.structure(state):
+        raise TaskError("the new state that sample returns has other parts than the old one")
+    leaves = zip(jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(drawn[1]), strict=True)
+    for (path, old), new in leaves:
+        before, after = (f"{jnp.result_type(leaf)} of shape {jnp.shape(leaf)}" for leaf in (old, new))
+        if before != after:
+            part = jax.tree_util.keystr(path)
+            raise TaskError(f"the new state{part} that sample returns must be {before} as before, not {after}")
+    return drawn
+
+
+def measured(task: Task, params: Any, knobs: Knobs, key: Callable[[], Key[Array, ""]]) -> Mapping[str, Any]:
+    """Return every score.
+
+    Args:
+        task: whose scores they are.
+        params: of one model.
+        knobs: knob -> value.
+        key: makes the key of the seed, where it is needed, as for `initial_state`.
+
+    Raises:
+        TaskError: `measure` has parameters that it may not have, or returns no dict.
+    """
+    scores = task.measure(params, knobs, **({"key": key()} if takes(task, "measure") else {}))
+    if not isinstance(scores, Mapping):
+        raise TaskError(f"measure returns {_kind(scores)}, not a dict of scores")
+    return scores
+
+
+def values_and_sides(losses: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the value of every loss term, and the side of those that have one, of what a task calls its losses.
+
+    Raises:
+        TaskError: they are not a dict, or a term is a tuple that is no pair of scalars.
+    """
+    if not isinstance(losses, Mapping):
+        raise TaskError(
+            f"losses returns {_kind(losses)}, not a dict of loss terms; a single term may be a pair (value, side)"
+        )
+    values, sides = dict(losses), {}
+    for name, term in losses.items():
+        if isinstance(term, tuple):
+            scalars = [isinstance(part, NUMBER) and np.shape(part) == () for part in term]
+            if scalars != [True, True]:
+                raise TaskError(f"losses: {name} must be a scalar or a pair (value, side) of two scalars")
+            values[name], sides[name] = term
+    return values, sides
+
+
+def _kind(thing: Any) -> str:
+    """Return what a thing is that should be something else, in words."""
+    return "a pair" if isinstance(thing, tuple) and len(thing) == 2 else f"a {type(thing).__name__}"
 
 
 # --- what several tasks have in common -----------------------------------------------------------------------------

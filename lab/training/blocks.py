@@ -18,6 +18,7 @@ from lab.machine.memory import available_memory
 from lab.results.outcomes import Gate, survivors
 from lab.results.shards import Variables, shard
 from lab.results.store import StoreError
+from lab.tasks.base import TaskError
 from lab.tasks.settings import stacked
 from lab.training.population import Device, State, Trainer
 from lab.training.tree import Node, merge_chains, plan, used_terms
@@ -145,7 +146,7 @@ class Blocks:
         """Train a full call of lanes through the segments of a node; return their state and scores.
 
         Raises:
-            StoreError: there is too little memory.
+            TaskError: the task does not keep its contract.
         """
         settings = stacked(node.settings)
         seeds, state = lanes.seeds.astype(np.uint32), lanes.state
@@ -195,13 +196,19 @@ class _Walk:
             yield from self._through(node, lanes._replace(real=np.arange(lanes_at_once) < count), leaves)
 
     def _through(self, node: Node, lanes: Lanes, leaves: frozenset[Leaf]) -> Iterator[Finished]:
-        """Train a full call of lanes through the segments of a node, and what lies below it."""
+        """Train a full call of lanes through the segments of a node, and what lies below it.
+
+        Raises:
+            StoreError: there is too little memory, or the task does not keep its contract.
+        """
         try:
             state, scores = self.blocks.train_node(node, lanes)
             # the next segments are made ready while these train
             self.running, before = scores, self.running
             if before is not None:
                 before.block_until_ready()
+        except TaskError as error:
+            raise StoreError(f"the task cannot be trained: {error}; lab check-task says all that is wrong") from None
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
             if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
                 raise

@@ -1,23 +1,39 @@
 """Does a task keep the contract of `lab.tasks.base.Task`? Says what is wrong, all of it, in words."""
 
 import functools
+import inspect
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from lab.config.schema import RESERVED
 from lab.machine.fixed import PRNG, fixed
-from lab.tasks.base import Knob, Proxy, Task, Training
+from lab.tasks.base import (
+    OPTIONAL,
+    Knob,
+    Knobs,
+    Proxy,
+    Task,
+    TaskError,
+    Training,
+    draw,
+    initial_state,
+    measured,
+    takes,
+    values_and_sides,
+)
 from lab.tasks.settings import Settings
 from lab.training.population import Trainer
 
 LANES, STEPS = 4, 3  # that are trained: enough to compare neighbours, and to compile quickly
+START = ("key", "knobs")  # parameters of `state`; another method of that name is a task's own affair
+SIDE = "the side of "  # before the name of a loss term
 FEW_WEIGHT = 0.01  # of every loss term but main: each has a slope, and none leads the training
 
 Init = Callable[..., Any]  # the compiled `init` of a task
@@ -38,9 +54,12 @@ def check(task: object) -> list[str]:
     if problems:
         return problems  # the rest would fail for the same reasons
     init = _compiled(task.init)
-    for part in (_parameters, _losses, _scores, _training):
+    for part in (_parameters, _sample, _losses, _scores, _training):
         try:
             problems += part(task, init)
+        except TaskError as error:  # which is a sentence already
+            problems.append(str(error))
+            break
         except (Exception, SystemExit) as error:  # whatever a task may raise is what its author wants to read
             lines = str(error).strip().splitlines() or [""]
             problems.append(f"{part.__name__[1:]}: {type(error).__name__}: {lines[0]}")
@@ -98,6 +117,11 @@ def _declared(task: Task) -> list[str]:
         ]
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", task.name):
         problems.append(f"name: {task.name!r} is not a name: use letters, digits, '-' and '_'")
+    for method in OPTIONAL:
+        try:
+            takes(task, method)
+        except TaskError as error:
+            problems.append(str(error))
     for name in ("competence", "alignment", *task.proxies):
         mark = task.thresholds.get(name)
         if not isinstance(mark, int | float) or not 0 <= mark <= 1:
@@ -143,7 +167,40 @@ def _equal(one: Any, other: Any) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (one, other)), strict=True))
 
 
-def _named(what: str, got: Mapping[str, Any], expected: Mapping[str, str]) -> list[str]:
+def _key(purpose: int) -> Key[Array, ""]:
+    """Return a key: 1 for data, 2 for the state of a task, 3 for measuring."""
+    return jax.random.key(purpose, impl=PRNG)
+
+
+def _data(task: Task, params: Any, knobs: Knobs) -> Any:
+    """Return the data of the first step."""
+    return draw(task, _key(1), knobs, params, initial_state(task, lambda: _key(2), knobs))[0]
+
+
+def _sample(task: Task, init: Init) -> list[str]:
+    """Return what is wrong with what a task keeps beside the parameters, and with how its data are drawn."""
+    knobs = _defaults(task)
+    if "state" not in takes(task, "sample"):
+        own = type(task).state
+        if own is not Task.state and inspect.isfunction(own) and [*inspect.signature(own).parameters][1:] == [*START]:
+            return ["state: sample has no parameter `state`, so nothing would use it"]
+        return []
+    one, again = (_compiled(lambda knobs: initial_state(task, lambda: _key(2), knobs))(knobs) for _ in range(2))
+    problems = [
+        f"state: {jax.tree_util.keystr(path)} is a PRNG key: keep jax.random.key_data of it"
+        for path, leaf in jax.tree_util.tree_leaves_with_path(one)
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    ]
+    if problems:
+        return problems
+    if not _equal(one, again):
+        problems.append("state gives other values for the same key: draw from the key alone")
+    params = init(jax.random.key(0, impl=PRNG), knobs)
+    jax.eval_shape(functools.partial(draw, task), _key(1), knobs, params, one)
+    return problems
+
+
+def _named(what: str, got: Mapping[str, Any], expected: Collection[str]) -> list[str]:
     """Return what is wrong with a dict of scalars."""
     if set(got) != set(expected):
         missing, extra = sorted(set(expected) - set(got)), sorted(set(got) - set(expected))
@@ -177,10 +234,9 @@ def _losses(task: Task, init: Init) -> list[str]:
     Every one is a finite float32 scalar wherever the knobs may be, and main can be learned.
     """
     params = init(jax.random.key(0, impl=PRNG), _defaults(task))
-    evaluate = jax.jit(
-        lambda knobs, progress: task.losses(params, task.sample(jax.random.key(1, impl=PRNG), knobs), knobs, progress)
-    )
-    problems = _named("losses", evaluate(_defaults(task), jnp.float32(0.5)), task.terms)
+    evaluate = jax.jit(lambda knobs, progress: _terms(task, params, _data(task, params, knobs), knobs, progress))
+    at_defaults = evaluate(_defaults(task), jnp.float32(0.5))
+    problems = _named("losses", at_defaults, {*task.terms, *(name for name in at_defaults if name.startswith(SIDE))})
     if problems:
         return problems
     for corner, knobs in _corners(task):
@@ -188,11 +244,11 @@ def _losses(task: Task, init: Init) -> list[str]:
             values = evaluate(knobs, jnp.float32(progress))
             bad = [name for name, value in values.items() if not _finite(value)]
             problems += [f"losses: {name} is not finite at {corner}, progress {progress:g}" for name in bad]
-    batch = _compiled(task.sample)(jax.random.key(1, impl=PRNG), _defaults(task))
-    slopes = jax.jit(jax.jacrev(lambda at: task.losses(at, batch, _defaults(task), jnp.float32(0.5))))(params)
+    batch = jax.jit(lambda knobs: _data(task, params, knobs))(_defaults(task))
+    slopes = jax.jit(jax.jacrev(lambda at: _terms(task, at, batch, _defaults(task), jnp.float32(0.5))))(params)
     if not _finite(slopes):  # one bad slope spoils the others where all are taken together
-        for name in task.terms:
-            slope = jax.grad(lambda at, name=name: task.losses(at, batch, _defaults(task), jnp.float32(0.5))[name])
+        for name in at_defaults:
+            slope = jax.grad(lambda at, name=name: _terms(task, at, batch, _defaults(task), jnp.float32(0.5))[name])
             if not _finite(jax.jit(slope)(params)):
                 problems.append(f"losses: the gradient of {name} is not finite at the start")
         return problems
@@ -201,12 +257,23 @@ def _losses(task: Task, init: Init) -> list[str]:
     return problems
 
 
+def _terms(task: Task, params: Any, batch: Any, knobs: Knobs, progress: Float[Array, ""]) -> dict[str, Any]:
+    """Return every loss term, and the side of one that is a pair under a name of its own."""
+    values, sides = values_and_sides(task.losses(params, batch, knobs, progress))
+    return values | {SIDE + name: side for name, side in sides.items()}
+
+
 def _scores(task: Task, init: Init) -> list[str]:
     """Return what is wrong with scores.
 
     Every one is a float32 scalar in [0, 1] of parameters and knobs alone, and nan if the parameters are.
     """
-    measure, knobs, at_end = _compiled(task.measure), _defaults(task), jnp.float32(1)
+    knobs, at_end = _defaults(task), jnp.float32(1)
+
+    def scores(params: Any, knobs: Knobs) -> Mapping[str, Any]:
+        return measured(task, params, knobs, lambda: _key(3))
+
+    measure = _compiled(scores)
     params = init(jax.random.key(0, impl=PRNG), knobs)
     before = measure(params, knobs)
     problems = _named("measure", before, task.scores)
@@ -218,10 +285,10 @@ def _scores(task: Task, init: Init) -> list[str]:
                 problems.append(f"measure: {name} is {float(value):g} at {corner}, outside [0, 1]")
 
     def losses_at_end(at: Any, values: dict[str, Any]) -> dict[str, Any]:
-        return task.losses(at, task.sample(jax.random.key(1, impl=PRNG), values), values, at_end)
+        return _terms(task, at, _data(task, at, values), values, at_end)
 
     jax.eval_shape(losses_at_end, params, knobs)
-    after = _compiled(task.measure)(params, knobs)
+    after = _compiled(scores)(params, knobs)
     problems += [
         f"measure: {name} changes between two calls with the same parameters: it must depend on nothing else"
         for name in after
@@ -252,13 +319,13 @@ def _training(task: Task, _: Init) -> list[str]:
         lanes = np.array(seeds, np.uint32)
         one_segment = jax.tree.map(lambda leaf: leaf[:, None], of_lanes)
         state, scores = trainer.train(lanes, one_segment, trainer.init(lanes, of_lanes), [0, STEPS])
-        return jax.tree.map(np.asarray, (state.params, scores))
+        return jax.tree.map(np.asarray, ((state.params, scores), state.task))
 
     def lane(result: Any, index: int) -> list[Any]:
         return [leaf[index] for leaf in jax.tree.leaves(result)]
 
     first, again, beside = (train(seeds, settings()) for seeds in ((0, 1, 2, 3), (0, 1, 2, 3), (0, 7, 8, 9)))
-    if not _finite(first):
+    if not _finite(first[0]):  # what a task keeps beside the parameters may be anything
         problems.append(f"training gives nan or inf within {STEPS} steps at its own learning rate")
     same = functools.partial(np.array_equal, equal_nan=True)
     if not all(map(same, lane(first, 0), lane(again, 0))):

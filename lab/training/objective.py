@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from lab.tasks.base import Knobs, Task
+from lab.tasks.base import Knobs, Task, values_and_sides
 
 
 def objective(
@@ -21,22 +21,31 @@ def objective(
     """Return the scalar to minimise.
 
     A term of weight 0 adds exactly nothing, also where it is infinite or nan, as long as its slope is finite: a slope
-    that is not would make the gradient nan.
+    that is not would make the gradient nan. The side of a term that is a pair (value, side) is added once where the
+    weight of the term is not 0, whatever that weight is.
 
     Args:
         task: whose terms they are.
         params: parameters of one lane.
-        batch: what `task.sample` returned.
+        batch: the data of the step.
         weights: weight of each loss term, in the order of `task.terms`.
         knobs: knob -> value.
         progress: share of training done, in [0, 1].
         used: loss terms whose weight may differ from 0; all by default. The others are never computed;
             without any the objective is 0.
+
+    Raises:
+        TaskError: `task.losses` returns something else than it should.
     """
-    losses = task.losses(params, batch, knobs, progress)
+    losses, sides = values_and_sides(task.losses(params, batch, knobs, progress))
     indices = [index for index, name in enumerate(task.terms) if used is None or name in used]
     if not indices:
         return jnp.zeros((), weights.dtype)
-    values = jnp.stack([losses[name] for index, name in enumerate(task.terms) if index in indices])
+    names = [name for index, name in enumerate(task.terms) if index in indices]
+    values = jnp.stack([losses[name] for name in names])
     weights = weights[np.array(indices)]
-    return jnp.sum(weights * jnp.where(weights == 0, 0.0, values))
+    total = jnp.sum(weights * jnp.where(weights == 0, 0.0, values))
+    for index, name in enumerate(names):
+        if name in sides:
+            total += jnp.where(weights[index] == 0, 0.0, sides[name])
+    return total

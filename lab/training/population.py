@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int, Integer, Key, PyTree
 
 from lab.machine import surroundings
 from lab.machine.fixed import PRNG, compile_options, fixed
-from lab.tasks.base import Task, Training
+from lab.tasks.base import Task, Training, draw, initial_state, measured
 from lab.tasks.settings import Settings
 from lab.training.objective import objective
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 else:
     Device = jax.Device
 
-INITIAL_WEIGHTS, DATA = 0, 1
+INITIAL_WEIGHTS, DATA, INITIAL_STATE, MEASURING = range(4)  # purposes of random numbers
 LANES = PartitionSpec("lanes")
 SHARED = PartitionSpec()
 KEPT = 8  # compiled programs that this process keeps
@@ -37,10 +37,14 @@ _programs: dict[tuple[Any, ...], jax.stages.Compiled] = {}
 
 
 class State(NamedTuple):
-    """A lane in training: its parameters and the state of its optimiser."""
+    """A lane in training: its parameters, the state of its optimiser, and what its task keeps beside them, if it does.
+
+    A task that keeps nothing adds no array, so it is the same program as ever.
+    """
 
     params: PyTree
     optimizer: PyTree
+    task: PyTree = ()
 
 
 def optimizer(
@@ -80,6 +84,11 @@ def scale_parts(updates: PyTree, rates: Float[ArrayLike, "*parts"]) -> PyTree:
     }
 
 
+def key_of(purpose: int, seed: Integer[ArrayLike, ""]) -> Key[Array, ""]:
+    """Return the PRNG key of a seed for a purpose, one of the constants above."""
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(0, impl=PRNG), purpose), seed)
+
+
 def step(
     task: Task,
     training: Training,
@@ -103,10 +112,13 @@ def step(
         state: before the step.
         used: as for `lab.training.objective.objective`.
         eps_root: as for `optimizer`.
+
+    Raises:
+        TaskError: the task returns something else than it should.
     """
     progress = jnp.asarray(index, jnp.float32) / total
     knobs = dict(zip(task.knobs, settings.training_knobs, strict=True))
-    batch = task.sample(jax.random.fold_in(seed_key, index), knobs)
+    batch, kept = draw(task, jax.random.fold_in(seed_key, index), knobs, state.params, state.task)
     grads = jax.grad(lambda params: objective(task, params, batch, settings.weights, knobs, progress, used))(
         state.params
     )
@@ -115,7 +127,7 @@ def step(
     # the product with an array of JAX is one of JAX, which NumPy's types do not say
     transform = optimizer(training.optimizer, rate, training.momentum, eps_root)  # pyright: ignore[reportArgumentType]
     updates, optimizer_state = transform.update(grads, state.optimizer, state.params)
-    return State(optax.apply_updates(state.params, scale_parts(updates, settings.part_rates)), optimizer_state)
+    return State(optax.apply_updates(state.params, scale_parts(updates, settings.part_rates)), optimizer_state, kept)
 
 
 def init(task: Task, training: Training, seed: Integer[ArrayLike, ""], settings: Settings) -> State:
@@ -128,9 +140,9 @@ def init(task: Task, training: Training, seed: Integer[ArrayLike, ""], settings:
         settings: of the lane.
     """
     knobs = dict(zip(task.knobs, settings.world_knobs, strict=True))
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0, impl=PRNG), INITIAL_WEIGHTS), seed)
-    params = task.init(key, knobs)
-    return State(params, optimizer(training.optimizer, 0.0, training.momentum).init(params))
+    params = task.init(key_of(INITIAL_WEIGHTS, seed), knobs)
+    kept = initial_state(task, functools.partial(key_of, INITIAL_STATE, seed), knobs)
+    return State(params, optimizer(training.optimizer, 0.0, training.momentum).init(params), kept)
 
 
 def segments(
@@ -160,7 +172,7 @@ def segments(
     Returns:
         The new state and the scores, in the order of `task.scores`; nan from `count` on.
     """
-    seed_key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0, impl=PRNG), DATA), seed)
+    seed_key = key_of(DATA, seed)
 
     def segment(
         index: Int[Array, ""], carried: tuple[State, Float[Array, "segments scores"]]
@@ -169,7 +181,8 @@ def segments(
         present = jax.tree.map(lambda leaf: leaf[index], settings)
         advance = functools.partial(step, task, training, total, seed_key, present, used=used)
         state = jax.lax.fori_loop(edges[index], edges[index + 1], advance, state)
-        scores = task.measure(state.params, dict(zip(task.knobs, present.world_knobs, strict=True)))
+        knobs = dict(zip(task.knobs, present.world_knobs, strict=True))
+        scores = measured(task, state.params, knobs, functools.partial(key_of, MEASURING, seed))
         return state, table.at[index].set(jnp.stack([scores[name] for name in task.scores]))
 
     table = jnp.full((len(settings.weights), len(task.scores)), jnp.nan, jnp.float32)
