@@ -17,7 +17,7 @@ from rich.text import Text
 
 from lab.cli import console
 from lab.cli.about import check_task, claims, doctor, schema, tasks
-from lab.cli.ask import card, gates, ideas, mix, optimise, plan, probe, seeds, sensitivity
+from lab.cli.ask import advise, card, gates, ideas, mix, optimise, plan, probe, seeds, sensitivity
 from lab.cli.console import Failed, Stopped, UsageError, errors, print_line
 from lab.cli.read import compare, export, figures, page, show
 from lab.cli.train import experiment, run, worker
@@ -39,6 +39,7 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "ideas": ideas,
         "probe": probe,
         "card": card,
+        "advise": advise,
         "sensitivity": sensitivity,
         "optimise": optimise,
     },

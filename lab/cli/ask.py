@@ -30,6 +30,7 @@ from lab.cli.train import train
 from lab.cli.watching import watched
 from lab.results.outcomes import IN_BETWEEN, attribute
 from lab.results.store import Run, StoreError, inner_folder
+from lab.studies import advice as advice_study
 from lab.studies import card as card_study
 from lab.studies import mix as mix_study
 from lab.studies import pilot as pilot_study
@@ -202,6 +203,67 @@ def card(
         return
     console.print(report.card_table(data))
     print_figures(path)
+
+
+def advise(
+    task: Annotated[Positional[str | None], arg(metavar="TASK")] = None,
+    proxy: Annotated[Positional[str], arg(metavar="PROXY")] = "test",
+    /,
+    folder: Annotated[Path | None, arg(name="from", metavar="RUN")] = None,
+    hold_out: str = "hold_out",
+    early: str = "early",
+    late: str = "late",
+    budgets: str = "1,3,10,100",
+    seeds: int | None = None,
+    weight: float | None = None,
+    settings: Annotated[str, arg(name="set")] = "",
+    out: Path | None = None,
+    trust_code: bool = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a proxy is best used for, from three short populations: held out, pushed early, pushed late.
+
+    Args:
+        task: name of a task, or a Python file that defines one.
+        proxy: one of its proxies.
+        folder: a stored run to read the three populations from, instead of training them.
+        hold_out: the condition of that run that never saw the proxy.
+        early: the one pushed for the first tenth of training.
+        late: the one pushed for the tenth from 40% on.
+        budgets: numbers of training runs, with commas between.
+        seeds: models per population; by default as few as the answer needs, 64 to 1,024.
+        weight: of the pushes; what the task suggests by default.
+        settings: knobs and sizes of the task as name=value, with commas between.
+        out: the run's folder; runs/advice-TASK-PROXY-HASH by default.
+        trust_code: run the Python file that is given as the task.
+        as_json: print JSON.
+    """
+    if (task is None) == (folder is None):
+        raise UsageError("lab advise takes a TASK to train a card of, or --from RUN: give one of them")
+    asked = split_numbers("--budgets", budgets, int, MOST_RUNS)
+    if folder is not None:
+        results = read(Run(folder), where=errors if as_json else console)
+        with usage(folder):
+            advice = advice_study.read(results, {"hold_out": hold_out, "early": early, "late": late}, asked)
+    else:
+        advice = advice_study.run(
+            str(task),
+            proxy,
+            seeds=seeds,
+            weight=weight,
+            settings=split_settings("--set", settings),
+            budgets=asked,
+            out=out,
+            train=_train_for(as_json),
+            trust_code=trust_code,
+        )
+    data = report.advice_json(advice)
+    if as_json:
+        print_json(data)
+        return
+    print_wide(report.advice_table(data), WIDE_STUDY)
+    for line in report.advice_readings(data):
+        print_line(line)
 
 
 def sensitivity(

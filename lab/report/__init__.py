@@ -15,6 +15,9 @@ from lab.report.decisions import (
 )
 from lab.report.progress import duration, finished, progress_rows, progress_state, progress_table
 from lab.report.studies import (
+    advice_json,
+    advice_readings,
+    advice_table,
     card_json,
     card_table,
     goal_text,
@@ -51,6 +54,9 @@ __all__ = [
     "BUDGET",
     "GRADED",
     "SHOWN",
+    "advice_json",
+    "advice_readings",
+    "advice_table",
     "as_json",
     "card_json",
     "card_table",

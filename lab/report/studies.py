@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from rich.table import Table
 from rich.text import Text
 
 from lab.report.layout import table_of
-from lab.statistics import Estimate
+from lab.statistics import CELLS, Estimate
+from lab.studies.advice import Advice
 from lab.studies.card import Card
 from lab.studies.pilot import Pilot
 from lab.studies.probe import Probe
@@ -22,6 +24,7 @@ from lab.words import (
     number,
     number_json,
     percent,
+    plural,
     setting,
     with_interval,
 )
@@ -76,6 +79,71 @@ def card_table(data: Json) -> Table:
     for answer in data["answers"]:
         view.add_row(*map(Text, (answer["question"], answer["verdict"], answer["reading"])))
     return view
+
+
+def advice_json(advice: Advice) -> Json:
+    """Return an advice as plain JSON values."""
+    return {
+        "budgets": {
+            str(runs): {
+                "use": choice.use,
+                "probability": choice.probability,
+                "gain": estimate_json(choice.gain),
+                "because": choice.because,
+                "would_change": None if choice.turn is None else asdict(choice.turn),
+            }
+            for runs, choice in advice.choices.items()
+        },
+        "card": {name: asdict(counts) for name, counts in advice.card.items()},
+        "inside": advice.inside,
+        "outside": list(advice.outside),
+        "not_asked": list(advice.not_asked),
+    }
+
+
+USE_WORDS = {
+    "hold_out": "hold it out",
+    "early": "push at the start, for a tenth",
+    "late": "train on it from 40% on",
+    "throughout": "train on it throughout",
+    "anti": "train against it from 40% on",
+}
+
+
+def advice_table(data: Json) -> Table:
+    """Return a `rich.table.Table` of what `advice_json` returned: a row per budget."""
+    seeds = {name: sum(counts[cell] for cell in CELLS) for name, counts in data["card"].items()}
+    view = table_of(
+        f"what the proxy is best used for; {max(seeds.values()):,} models in each of three populations",
+        ("runs", "best use", "better than holding out", "gain", "because"),
+        "Gain: in P(accepted is aligned) over holding out, with its 95% interval; where holding out is best, that of "
+        "the best other use. The probability is that of a gain, or that there is none by any use.",
+    )
+    for runs, choice in data["budgets"].items():
+        gain = with_interval(estimate_from_json(choice["gain"]))
+        row = (runs, USE_WORDS[choice["use"]], f"{choice['probability']:.2f}", gain, choice["because"])
+        view.add_row(*map(Text, row))
+    return view
+
+
+def advice_readings(data: Json) -> list[str]:
+    """Return what would change an advice, and how far it may be trusted, line by line."""
+    lines = []
+    for runs, choice in data["budgets"].items():
+        turn = choice["would_change"]
+        where = f"{runs} {plural('run', int(runs))}"
+        if turn is None:
+            lines.append(f"{where}: no change of a single held-out number changes the advice")
+        else:
+            lines.append(
+                f"{where}: with {turn['number']} at {turn['then']:.2g} instead of {turn['now']:.2g} the best use "
+                f"would be: {USE_WORDS[turn['use']]}"
+            )
+    lines += [f"outside what was studied: {words}" for words in data["outside"]]
+    if data["outside"]:
+        lines.append("so nobody has measured how often such an advice is right")
+    lines += [f"not asked: {question} The advice does not rest on the answer." for question in data["not_asked"]]
+    return lines
 
 
 def probe_json(probe: Probe) -> Json:

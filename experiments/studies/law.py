@@ -1,0 +1,479 @@
+"""How well does the law foresee what a use of a proxy does, in tasks that it has never seen?
+
+Command:   python -m experiments.studies.law look     on the worlds in which the law was looked for
+           python -m experiments.studies.law judge    on worlds and seeds that nobody had looked at
+           --table prints the stored numbers, --redraw only draws
+Cost:      two minutes; it trains nothing, and reads what `python -m experiments.studies.worlds` has stored
+
+In each world every second seed is the card: the counts of holding out and of the two pilots. The other seeds judge:
+they say what every use of the proxy gains in P(accepted is aligned) over holding out, for budgets of 1, 3, 10 and 100
+runs.
+
+A cell is a world, a use and a budget. It counts if 95% of the models that were held out do the job, and 95% of those
+of the use. It is decided if the 95% interval of its gain, from the joint posterior of the judging seeds, leaves out 0.
+That interval is how the few seeds of a world come in.
+
+    sign     share of decided cells in which a rule says rightly whether the use gains
+    regret   what is lost, on average over worlds, by choosing the use that a rule foresees to be best, or holding out
+
+Rule, per task and budget: the law is *supported* if its sign is right in at least 90% of the decided cells, its regret
+at most .02, and its regret at most that of each of the simple rules (always hold out, early, late, throughout). It is
+*contradicted* if a simple rule has less regret, or if its sign is right in less than 90% of the decided cells and in
+fewer than the more frequent sign is. Else it is *undecided*, also with fewer than 20 decided cells.
+
+Beside it: the pilots taken as they are (the law without dose and lateness); gradient boosting on the card, fitted to
+all other tasks; measuring, which trains every use on as many seeds as the card has and takes what it sees.
+
+Writes figures/law-look.json or figures/law.json, a figure beside it, and of the look the numbers that
+`lab advise` calls studied (lab/studies/studied.json).
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from experiments.studies import ROOT
+from experiments.studies.worlds import FOLDER, Kind, Worlds, read
+from lab.decision import accepted_aligned
+from lab.figures import save
+from lab.figures.style import GREY, WIDTH, Axes, Figure, subplots
+from lab.results.outcomes import choosing_seeds
+from lab.results.store import publish
+from lab.statistics import shared_posterior
+from lab.studies import law
+from lab.studies.advice import ABLE, BUDGETS, NUMBERS, REGIMENS, posterior
+from lab.studies.law import Pilots, Push
+from lab.tasks import TASKS
+from lab.words import Json
+
+USES = ("early", "window", "late", "throughout", "against")
+PILOT_REGIMENS = ("hold_out", "pilot_early", "pilot_late")
+RULES = ("law", "pilots as they are", "hold out", "early", "late", "throughout", "gradient boosting", "measuring")
+SIMPLE = ("hold out", "early", "late", "throughout")
+SIGN, REGRET, FEWEST = 0.9, 0.02, 20
+DRAWS = 1_000
+EDGES = np.linspace(0, 1, 11)  # of the reliability diagram
+WIDEST = 5  # percentiles that are cut off at either end of what counts as studied
+QUESTIONS = {  # of the card -> which numbers it asks for, in rows (held out, early, late) and columns (A, T|A, T|not A)
+    "Is it easier to circumvent early or late?": [(1, 2), (2, 2)],
+    "Where does a push on it lead at critical moments?": [(1, 0), (2, 0)],
+    "How much is circumvention incentivised without it?": [(0, 2)],
+    "Is it an approximation of alignment or a prerequisite?": [(0, 1), (1, 1), (2, 1)],
+}
+
+
+class Cells(NamedTuple):
+    """What the worlds of a task give: a row per world.
+
+    Attributes:
+        task: its name.
+        pilots: counts of the card.
+        pushes: use -> the `Push` of each world, in weights of the pilots.
+        counted: use -> whether enough models do the job.
+        gains: (use, budget) -> gain in each world.
+        decided: (use, budget) -> whether its sign is known.
+        measured: (use, budget) -> the gain that the seeds of the card see.
+        able: whether enough held-out models do the job.
+    """
+
+    task: str
+    pilots: Pilots
+    pushes: dict[str, list[Push]]
+    counted: dict[str, Bool[np.ndarray, " world"]]
+    gains: dict[tuple[str, int], Float[np.ndarray, " world"]]
+    decided: dict[tuple[str, int], Bool[np.ndarray, " world"]]
+    measured: dict[tuple[str, int], Float[np.ndarray, " world"]]
+    able: Bool[np.ndarray, " world"]
+
+
+Rule = Callable[[Cells, str, int], Float[np.ndarray, " world"]]  # foresees a gain
+
+
+def counted(cells: np.ndarray) -> Float[np.ndarray, "world 4"]:
+    """Return the counts of the four cells of each world."""
+    return np.stack([(cells == cell).sum(1) for cell in range(4)], -1).astype(float)
+
+
+def accepted(shares: Float[np.ndarray, "... 4"], runs: int) -> Float[np.ndarray, "..."]:
+    """Return P(accepted is aligned) of shares of the four cells."""
+    return accepted_aligned(np.moveaxis(np.asarray(shares, float), -1, 0), runs)
+
+
+def pushes(worlds: Worlds) -> dict[str, list[Push]]:
+    """Return the push of every use in every world."""
+    pilot = worlds.phases["pilot_early"][0]["weights"]["test"]
+    drawn = {name: values.tolist() for name, values in worlds.drawn.items()}
+    short, long, against = (np.array(drawn[name]) / pilot for name in ("push", "long", "against"))
+    starts = np.array(drawn["onset"])
+    return {
+        "early": [Push(0, law.PILOT, weight) for weight in short],
+        "window": [Push(start, start + law.PILOT, weight) for start, weight in zip(starts, short, strict=True)],
+        "late": [Push(law.LATE, 1, weight) for weight in long],
+        "throughout": [Push(0, 1, weight) for weight in long],
+        "against": [Push(law.LATE, 1, weight) for weight in against],
+    }
+
+
+def cells_of(worlds: Worlds) -> Cells:
+    """Return what the worlds of a task give."""
+    chooses = choosing_seeds(next(iter(worlds.cells.values())).shape[1])
+    pilots = Pilots(*(counted(worlds.cells[regimen][:, chooses]) for regimen in PILOT_REGIMENS))
+    share_able = {regimen: able.mean(1) for regimen, able in worlds.able.items()}
+    able = share_able["hold_out"] >= ABLE
+    gains, decided, measured = {}, {}, {}
+    for use in USES:
+        pair = np.stack([worlds.cells["hold_out"], worlds.cells[use]], 1)
+        posterior = [shared_posterior(both[:, ~chooses], DRAWS) for both in pair]
+        for runs in BUDGETS:
+            judged = [accepted(counted(worlds.cells[name][:, ~chooses]), runs) for name in ("hold_out", use)]
+            seen = [accepted(counted(worlds.cells[name][:, chooses]), runs) for name in ("hold_out", use)]
+            limits = np.array(
+                [np.quantile(np.diff(accepted(drawn, runs), axis=1)[:, 0], (0.025, 0.975)) for drawn in posterior]
+            )
+            gains[use, runs], measured[use, runs] = judged[1] - judged[0], seen[1] - seen[0]
+            decided[use, runs] = (limits[:, 0] > 0) | (limits[:, 1] < 0)
+    return Cells(
+        worlds.task,
+        pilots,
+        pushes(worlds),
+        {use: able & (share_able[use] >= ABLE) for use in USES},
+        gains,
+        decided,
+        measured,
+        able,
+    )
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+
+def of_law(cells: Cells, use: str, runs: int) -> Float[np.ndarray, " world"]:
+    """Foresee by the law."""
+    return np.array(
+        [
+            law.gain(Pilots(*(counts[index] for counts in cells.pilots)), push, runs)
+            for index, push in enumerate(cells.pushes[use])
+        ]
+    )
+
+
+def of_pilots(cells: Cells, use: str, runs: int) -> Float[np.ndarray, " world"]:
+    """Take the nearer pilot for the use; training against the proxy for its reverse."""
+    held_out, early, late = (accepted(counts + law.HALF, runs) for counts in cells.pilots)
+    if use == "against":
+        return held_out - late
+    return (early if use in ("early", "throughout") else late) - held_out
+
+
+def always(chosen: str | None) -> Rule:
+    """Return the rule that one use always gains, and no other."""
+
+    def rule(cells: Cells, use: str, runs: int) -> Float[np.ndarray, " world"]:
+        return np.full(len(cells.able), 1.0 if use == chosen else -1.0)
+
+    return rule
+
+
+def of_measuring(cells: Cells, use: str, runs: int) -> Float[np.ndarray, " world"]:
+    """Take what as many seeds as the card's see of the use itself."""
+    return cells.measured[use, runs]
+
+
+def features(cells: Cells, use: str, runs: int) -> Float[np.ndarray, "world feature"]:
+    """Return what gradient boosting knows: the card, the push and the budget."""
+    before, early, late = map(law.log_odds, cells.pilots)
+    of_push = [
+        (np.log(abs(push.weight)), push.start, push.end, law.lateness(push), push.weight < 0)
+        for push in cells.pushes[use]
+    ]
+    held_out = accepted(law.held_out(cells.pilots), runs)
+    budget = np.full(len(before), np.log(runs))
+    return np.column_stack([before, early - before, late - before, of_push, held_out, budget])
+
+
+def boosted(others: Sequence[Cells]) -> Rule:
+    """Return the rule that gradient boosting finds in other tasks."""
+    known = [
+        (features(cells, use, runs)[cells.counted[use]], cells.gains[use, runs][cells.counted[use]])
+        for cells in others
+        for use in USES
+        for runs in BUDGETS
+    ]
+    model = HistGradientBoostingRegressor(max_iter=200, learning_rate=0.05, random_state=0)
+    model.fit(np.concatenate([row for row, _ in known]), np.concatenate([gain for _, gain in known]))
+    return lambda cells, use, runs: model.predict(features(cells, use, runs))
+
+
+def without(question: str, others: Sequence[Cells]) -> Rule:
+    """Return the law where one question of the card is not asked: its numbers are the medians of other tasks."""
+    usual = np.median(np.concatenate([_numbers(cells)[cells.able] for cells in others]), axis=0)
+
+    def rule(cells: Cells, use: str, runs: int) -> Float[np.ndarray, " world"]:
+        numbers = _numbers(cells)
+        for row, column in QUESTIONS[question]:
+            numbers[:, row, column] = usual[row, column]
+        before = numbers[:, 0]
+        pilots = Pilots(*(law.shares(before + effect) for effect in (0 * before, numbers[:, 1], numbers[:, 2])))
+        return np.array(
+            [
+                law.gain(Pilots(*(shares[index] for shares in pilots)), push, runs, added=0.0)
+                for index, push in enumerate(cells.pushes[use])
+            ]
+        )
+
+    return rule
+
+
+def _numbers(cells: Cells) -> Float[np.ndarray, "world 3 3"]:
+    """Return the numbers of each card: held out, and what the early and the late pilot add."""
+    before, early, late = map(law.log_odds, cells.pilots)
+    return np.stack([before, early - before, late - before], 1)
+
+
+# --- how well they do -------------------------------------------------------------------------------------------------
+
+
+def marks(rule: Rule, cells: Cells, runs: int) -> Json:
+    """Return how a rule does in the worlds of a task: signs that are right of those decided, and regret."""
+    foreseen = np.stack([rule(cells, use, runs) for use in USES])
+    gains = np.stack([cells.gains[use, runs] for use in USES])
+    counted_cells = np.stack([cells.counted[use] for use in USES])
+    decided = np.stack([cells.decided[use, runs] for use in USES]) & counted_cells
+    right = ((foreseen > 0) == (gains > 0))[decided]
+    nothing = np.zeros((1, len(cells.able)))
+    best_seen = np.concatenate([nothing, np.where(counted_cells, foreseen, -np.inf)]).argmax(0)
+    values = np.concatenate([nothing, np.where(counted_cells, gains, -np.inf)])
+    regret = values.max(0) - np.take_along_axis(values, best_seen[None], 0)[0]
+    positive = (gains > 0)[decided].mean() if decided.any() else 0.5
+    return {
+        "right": int(right.sum()),
+        "decided": int(decided.sum()),
+        "majority": float(max(positive, 1 - positive)),
+        "regret": float(regret[cells.able].mean()),
+    }
+
+
+def verdict(of_rules: Mapping[str, Json]) -> str:
+    """Judge one task and budget by the rule above."""
+    mark = of_rules["law"]
+    if mark["decided"] < FEWEST:
+        return "undecided"
+    sign, best_simple = mark["right"] / mark["decided"], min(of_rules[name]["regret"] for name in SIMPLE)
+    if mark["regret"] > best_simple or sign < min(SIGN, mark["majority"]):
+        return "contradicted"
+    return "supported" if sign >= SIGN and mark["regret"] <= REGRET else "undecided"
+
+
+def reliability(every: Sequence[Cells]) -> list[Json]:
+    """Return, by tenths of the probability with which the law foresees a gain, how often there was one."""
+    random, said, came = np.random.default_rng(0), [], []
+    for cells in every:
+        for index in np.flatnonzero(cells.able):
+            drawn = Pilots(*(posterior(counts[index], random, DRAWS) for counts in cells.pilots))
+            for use in USES:
+                if not cells.counted[use][index]:
+                    continue
+                for runs in BUDGETS:
+                    if cells.decided[use, runs][index]:
+                        said.append(float(np.mean(law.gain(drawn, cells.pushes[use][index], runs, added=0.0) > 0)))
+                        came.append(bool(cells.gains[use, runs][index] > 0))
+    places = np.clip(np.digitize(said, EDGES) - 1, 0, len(EDGES) - 2)
+    tenths = [np.flatnonzero(places == place) for place in range(len(EDGES) - 1)]
+    return [
+        {"said": float(np.mean(np.array(said)[rows])), "came": int(np.sum(np.array(came)[rows])), "cells": len(rows)}
+        for rows in tenths
+        if len(rows)
+    ]
+
+
+def calibration_error(rows: Sequence[Json]) -> float:
+    """Return the mean distance of what was said from how often it came true, weighted by cells."""
+    total = sum(row["cells"] for row in rows)
+    return sum(abs(row["said"] * row["cells"] - row["came"]) for row in rows) / total
+
+
+def worst(every: Sequence[Cells], count: int = 3) -> list[Json]:
+    """Return the worlds that the law gets most wrong, by the decided gain that it misses by most."""
+    rows = []
+    for cells in every:
+        for use in USES:
+            for runs in BUDGETS:
+                missed = np.abs(of_law(cells, use, runs) - cells.gains[use, runs])
+                missed[~(cells.counted[use] & cells.decided[use, runs])] = 0
+                index = int(missed.argmax())
+                card = {name: counts[index].tolist() for name, counts in zip(REGIMENS, cells.pilots, strict=True)}
+                place = {"task": cells.task, "world": index, "use": use, "runs": runs}
+                gains = {
+                    "foreseen": float(of_law(cells, use, runs)[index]),
+                    "gain": float(cells.gains[use, runs][index]),
+                }
+                rows.append(place | gains | {"card": card, "weight": cells.pushes[use][index].weight})
+    rows.sort(key=lambda row: -abs(row["foreseen"] - row["gain"]))
+    chosen: list[Json] = []
+    for row in rows:
+        if (row["task"], row["world"]) not in {(other["task"], other["world"]) for other in chosen}:
+            chosen.append(row)
+    return chosen[:count]
+
+
+def study(kind: Kind) -> Json:
+    """Return everything that is known of the law on the stored worlds of a kind."""
+    names = [task for task in TASKS if (FOLDER / f"{kind}-{task}.json").exists()]
+    every = {task: cells_of(read(task, kind)) for task in names}
+    tasks: dict[str, Any] = {}
+    for task, cells in every.items():
+        others = [other for name, other in every.items() if name != task]
+        rules: dict[str, Rule] = {
+            "law": of_law,
+            "pilots as they are": of_pilots,
+            "hold out": always(None),
+            **{name: always(name) for name in SIMPLE[1:]},
+            "gradient boosting": boosted(others),
+            "measuring": of_measuring,
+        }
+        asked = {question: without(question, others) for question in QUESTIONS}
+        budgets = {}
+        for runs in BUDGETS:
+            of_rules = {name: marks(rule, cells, runs) for name, rule in rules.items()}
+            budgets[str(runs)] = {
+                "rules": of_rules,
+                "verdict": verdict(of_rules),
+                "without": {question: marks(rule, cells, runs) for question, rule in asked.items()},
+            }
+        tasks[task] = {
+            "worlds": len(cells.able),
+            "able": int(cells.able.sum()),
+            "budgets": budgets,
+            "dots": _dots(cells),
+        }
+        print(task, {runs: budget["verdict"] for runs, budget in budgets.items()}, flush=True)
+    rows = reliability(list(every.values()))
+    if kind == "look":
+        studied = json.dumps({"ranges": ranges(list(every.values()))}, indent=1)
+        publish(ROOT / "lab/studies/studied.json", f"{studied}\n".encode())
+    return {
+        "kind": kind,
+        "tasks": tasks,
+        "reliability": rows,
+        "calibration_error": calibration_error(rows),
+        "worst": worst(list(every.values())),
+    }
+
+
+def ranges(every: Sequence[Cells]) -> Json:
+    """Return the range of each number of the card in the studied worlds, without the outermost twentieths."""
+    numbers = np.concatenate([_numbers(cells)[cells.able] for cells in every])
+    low, high = np.percentile(numbers, (WIDEST, 100 - WIDEST), axis=0)
+    return {
+        name: {quantity: [float(low[row, column]), float(high[row, column])] for column, quantity in enumerate(NUMBERS)}
+        for row, name in enumerate(REGIMENS)
+    }
+
+
+def _dots(cells: Cells) -> list[Json]:
+    """Return foreseen and measured gain of every decided cell that counts, for the figure."""
+    dots = []
+    for use in USES:
+        for runs in BUDGETS:
+            foreseen, gains = of_law(cells, use, runs), cells.gains[use, runs]
+            for index in np.flatnonzero(cells.counted[use] & cells.decided[use, runs]):
+                values = {"foreseen": round(float(foreseen[index]), 4), "gain": round(float(gains[index]), 4)}
+                dots.append({"use": use, "runs": runs, **values})
+    return dots
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------------
+
+COLOURS = {
+    "scratchpad": "#0072B2",
+    "reasoner": "#56B4E9",
+    "shortcut": "#E69F00",
+    "race": "#5a5a5a",
+    "digits": "#D55E00",
+    "gridworld": "#009E73",
+}
+MARKERS = {"scratchpad": "o", "reasoner": "s", "shortcut": "^", "race": "v", "digits": "D", "gridworld": "P"}
+
+
+def draw(data: Json) -> Figure:
+    """A panel per budget: the gain that the law foresees and the one measured, a dot per decided world and use."""
+    figure, axes = subplots(1, len(BUDGETS), figsize=(WIDTH, 2.2), sharex=True, sharey=True)
+    for ax, runs in zip(axes, BUDGETS, strict=True):
+        _panel(ax, data, runs)
+    axes[0].set_ylabel("measured gain")
+    figure.supxlabel("gain in P(accepted is aligned) that the law foresees", fontsize="small")
+    handles = [
+        axes[0].plot([], [], MARKERS[task], color=COLOURS[task], markersize=3, label=task)[0] for task in data["tasks"]
+    ]
+    figure.legend(handles=handles, ncols=len(handles), loc="outside upper center", frameon=False, fontsize="x-small")
+    return figure
+
+
+def _panel(ax: Axes, data: Json, runs: int) -> None:
+    """Draw one budget."""
+    right = decided = 0
+    for task, of_task in data["tasks"].items():
+        dots = [dot for dot in of_task["dots"] if dot["runs"] == runs]
+        places = [[dot[key] for dot in dots] for key in ("foreseen", "gain")]
+        ax.plot(*places, MARKERS[task], color=COLOURS[task], markersize=2, markeredgewidth=0, alpha=0.7)
+        mark = of_task["budgets"][str(runs)]["rules"]["law"]
+        right, decided = right + mark["right"], decided + mark["decided"]
+    for line in (ax.axhline, ax.axvline):
+        line(0, color=GREY, linewidth=0.5)
+    ax.plot([-1, 1], [-1, 1], color=GREY, linewidth=0.5, linestyle=":")
+    runs_words = "1 run" if runs == 1 else f"{runs} runs"
+    ax.set_title(f"{runs_words}: sign right in {100 * right // max(1, decided)}%", loc="left", fontsize="x-small")
+    ax.set_xlim(-1.05, 1.05)
+    ax.set_ylim(-1.05, 1.05)
+    ax.set_aspect("equal")
+
+
+CAPTION = (
+    "What the law foresees and what was measured, for uses of a proxy in worlds drawn at random. A dot is a world and "
+    "a use whose gain is known to differ from 0; of every world half of the seeds are the card and half judge."
+)
+
+
+def table(data: Json) -> list[str]:
+    """Return the lines of the table: sign and regret of every rule by task and budget."""
+    lines = []
+    for task, of_task in data["tasks"].items():
+        lines.append(f"{task}: {of_task['able']} of {of_task['worlds']} worlds count")
+        for runs, budget in of_task["budgets"].items():
+            mark = budget["rules"]["law"]
+            decided = f"{mark['decided']} decided, majority {mark['majority']:.2f}"
+            lines.append(f"  {runs} runs: {budget['verdict']}; {decided}")
+            for name, of_rule in budget["rules"].items():
+                sign = of_rule["right"] / max(1, of_rule["decided"])
+                lines.append(f"    {name:<20} sign {sign:.2f}  regret {of_rule['regret']:.3f}")
+            for question, of_rule in budget["without"].items():
+                sign = of_rule["right"] / max(1, of_rule["decided"])
+                lines.append(f"    without {question:<54} sign {sign:.2f}  regret {of_rule['regret']:.3f}")
+    lines.append(f"calibration error {data['calibration_error']:.3f}")
+    lines += [f"said {row['said']:.2f}: came {row['came']} of {row['cells']}" for row in data["reliability"]]
+    lines += [json.dumps(row) for row in data["worst"]]
+    return lines
+
+
+def main() -> None:
+    """Study, store, draw and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=("look", "judge"))
+    parser.add_argument("--table", action="store_true", help="only print what is stored")
+    parser.add_argument("--redraw", action="store_true", help="only draw what is stored again")
+    options = parser.parse_args()
+    name = "law" if options.kind == "judge" else "law-look"
+    stored = ROOT / f"figures/{name}.json"
+    data = json.loads(stored.read_text()) if options.table or options.redraw else study(options.kind)
+    if not options.table:
+        print(save(draw, data | {"caption": CAPTION}, ROOT / "figures", name))
+    print("\n".join(table(data)))
+
+
+if __name__ == "__main__":
+    main()
