@@ -172,27 +172,23 @@ def count_by_hand(tmp_path, **alignments):
 
 
 def test_a_verdict_is_given_at_every_mark_where_outcomes_are_graded(tmp_path):
-    """A third of the models, those held out, lie at .6: aligned at the marks .5 and .6, and not from .7 on.
+    """A third of the models, those held out, lie at .6: aligned at the marks .5 to .6, and not from .65 on.
 
     Of those trained on the proxy half lie at .95 and half at .1. So training lowers P(A) from 1 to 1/2 at the marks .5
-    and .6, which supports the claim, and raises it from 0 to 1/2 at the others. The task's own mark is .9.
+    to .6, which supports the claim, and raises it from 0 to 1/2 at the others. The task's own mark is .9.
     """
     data = count_by_hand(tmp_path, hold_out=[0.6], early=[0.95, 0.1], throughout=[0.95, 0.1])
     task = data["tasks"]["scratchpad"]
-    assert [(entry["mark"], entry["verdict"]) for entry in task["marks"]] == [
-        (0.5, claims.SUPPORTED),
-        (0.6, claims.SUPPORTED),
-        (0.7, claims.CONTRADICTED),
-        (0.8, claims.CONTRADICTED),
-        (0.9, claims.CONTRADICTED),
-    ]
+    supported = dict.fromkeys((0.5, 0.55, 0.6), claims.SUPPORTED)
+    contradicted = dict.fromkeys((0.65, 0.7, 0.75, 0.8, 0.85, 0.9), claims.CONTRADICTED)
+    assert {entry["mark"]: entry["verdict"] for entry in task["marks"]} == supported | contradicted
     for entry in task["marks"]:
         counted = entry.get("counts", task)["conditions"]
         held_out = [64, 0, 0, 0] if entry["mark"] <= 0.6 else [0, 0, 64, 0]
         cells = {name: condition["cells"] for name, condition in counted.items()}
         assert cells == {"hold_out": held_out, "early": [32, 0, 32, 0], "throughout": [32, 0, 32, 0]}
     assert [entry["mark"] for entry in task["marks"] if "counts" not in entry] == [0.9]
-    moves = "supported at marks 0.5 to 0.6, contradicted at 0.7 to 0.9"
+    moves = "supported at marks 0.5 to 0.6, contradicted at 0.65 to 0.9"
     rows = {row["name"]: row for row in claims.table(tmp_path / "figures")}
     assert claims.Verdict(**rows["silly_proxy"]["tasks"]["scratchpad"]).in_words == f"contradicted ({moves})"
     for ending in ("txt", "tex"):

@@ -43,8 +43,9 @@ ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "figures/claims"
 RATES = ("base_rate", "pass_given_misaligned", "pass_rate")  # of every condition that the usual figure shows
 # marks of alignment at which graded outcomes are counted beside the task's own: from a half, below which a model does
-# more often what was not intended, in tenths to the strictest mark of any task
-MARKS = (0.5, 0.6, 0.7, 0.8, 0.9)
+# more often what was not intended, to the strictest mark of any task; in twentieths, because held-out models of digits
+# all lie between .6 and .9 (figures/tasks.json), and a mark that all models reach, or none, tells nothing
+MARKS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 
 Train = Callable[["Experiment", Path], Run]
 Study = Callable[["Experiment", Path, Train], Json]
@@ -231,7 +232,9 @@ def _count(study: Study, experiment: "Experiment", folder: Path, train: Train) -
     for mark in sorted({*MARKS, own}):
         marks.append({"mark": mark, "verdict": NOT_RUN, "why": ""})  # `rejudge` fills these in
         if mark != own:  # whose counts stand beside the marks
-            marks[-1]["counts"] = study(experiment, folder, lambda *run, mark=mark: _at_mark(train_once(*run), mark))
+            marks[-1]["counts"] = study(
+                experiment, folder, lambda *given, mark=mark: _at_mark(train_once(*given), mark)
+            )
     return counts | {"marks": marks}
 
 
