@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.pages import claims_table
-from lab.claims import book
+from lab.claims import Verdict, book
 from lab.results.store import publish
 
 WIDTH = 110  # of a line of text behind its field
@@ -46,7 +46,7 @@ def expected(name: str) -> str:
 
 def outcome(row: Mapping[str, Any]) -> str:
     """Return the verdicts of a claim, task by task."""
-    return ", ".join(f"{task} {verdict['verdict']}" for task, verdict in row["tasks"].items()) or "not run"
+    return ", ".join(f"{task} {Verdict(**verdict).in_words}" for task, verdict in row["tasks"].items()) or "not run"
 
 
 def main() -> None:

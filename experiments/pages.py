@@ -19,6 +19,7 @@ from typing import Any
 
 from experiments.studies.coverage import summary
 from lab import claims as every_claim
+from lab.claims import Verdict
 from lab.config.seeds import USES
 from lab.figures.run import OUTCOMES
 from lab.figures.style import STYLES
@@ -322,7 +323,7 @@ def claims() -> str:
     """Every claim with its verdict by task."""
     rows = []
     for row in claims_table():
-        by_task = ", ".join(f"`{task}` {judged['verdict']}" for task, judged in row["tasks"].items())
+        by_task = ", ".join(f"`{task}` {Verdict(**judged).in_words}" for task, judged in row["tasks"].items())
         link = f"[`{row['name']}`](../figures/claims/{row['name']}.png)" if row["tasks"] else f"`{row['name']}`"
         rows.append([link, row["claim"], f"**{row['verdict']}**", by_task])
     return markdown(["name", "claim", "verdict", "by task"], rows)
@@ -355,7 +356,7 @@ def timing() -> str:
     rows = {row["name"]: row for row in claims_table()}
     lines = []
     for name in TIMING:
-        why = rows[name]["tasks"][TIMING_TASK]["why"]
+        why = Verdict(**rows[name]["tasks"][TIMING_TASK]).measured
         link = f"[`{name}`](../figures/claims/{name}.png)"
         lines.append(f"   * {link}: {verdicts_in_words(rows[name])}. In `{TIMING_TASK}`: {why}.\n")
     return "".join(lines) + "   "
@@ -369,14 +370,14 @@ def unplanted() -> str:
         judged = rows[name]["tasks"].get(task)
         if judged is not None:
             link = f"[`{name}`](figures/claims/{name}.png)"
-            lines.append(f"* {link} in `{task}`, {judged['verdict']}: {judged['why']}.\n")
+            lines.append(f"* {link} in `{task}`, {judged['verdict']}: {Verdict(**judged).measured}.\n")
     return "".join(lines)
 
 
 def contradictions() -> str:
     """What decided where a task contradicts a claim."""
     lines = [
-        f"* `{row['name']}` in `{task}`: {judged['why']}.\n"
+        f"* `{row['name']}` in `{task}`: {Verdict(**judged).measured}.\n"
         for row in claims_table()
         for task, judged in row["tasks"].items()
         if judged["verdict"] == "contradicted"
@@ -387,7 +388,9 @@ def contradictions() -> str:
 def fails() -> str:
     """The worlds in which the advice fails, by `advice_fails`, with the numbers."""
     (row,) = (row for row in claims_table() if row["name"] == "advice_fails")
-    return "".join(f"* `{task}`, {judged['verdict']}: {judged['why']}.\n" for task, judged in row["tasks"].items())
+    return "".join(
+        f"* `{task}`, {judged['verdict']}: {Verdict(**judged).measured}.\n" for task, judged in row["tasks"].items()
+    )
 
 
 def robust() -> str:

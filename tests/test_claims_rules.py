@@ -21,6 +21,15 @@ def test_words_of_several_tasks():
     assert claims.decide(Estimate(1, 0.5, 2), Estimate(1, -0.1, 2)) == open_
 
 
+def test_how_a_verdict_moves_in_words():
+    """Marks with one verdict are told by their ends; a verdict that comes back is told again."""
+    support, open_ = claims.SUPPORTED, claims.UNDECIDED
+    assert claims.moves({0.5: support, 0.75: support, 0.9: support}) == "the same at marks 0.5 to 0.9"
+    assert claims.moves({0.5: open_, 0.6: support, 0.7: support}) == "undecided at mark 0.5, supported at 0.6 to 0.7"
+    back = {0.5: support, 0.6: support, 0.7: open_, 0.8: support, 0.9: support}
+    assert claims.moves(back) == "supported at marks 0.5 to 0.6, undecided at 0.7, supported at 0.8 to 0.9"
+
+
 def test_a_difference_covers_its_value():
     stored = population(one=BETTER, other=HELD)
     value = claims.aligned_share_of_accepted(3)

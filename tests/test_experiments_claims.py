@@ -1,5 +1,8 @@
 """Rules of claims, on populations whose truth is known by construction."""
 
+import functools
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -7,7 +10,9 @@ import pytest
 from lab import claims
 from lab.config.experiment import parse
 from lab.decision import finite_budget
+from lab.results import shards
 from lab.statistics import Estimate
+from lab.training import engine
 from tests.hand_made_claims import AP, BETTER, HELD, MF, MP, PERFECT, SURE, WORSE, population, regimens, world
 
 NONE, HALF = [0, 0, 0, 1000], [500, 0, 0, 500]
@@ -141,6 +146,67 @@ def test_an_early_gate_by_hand():
     assert without[0] == pytest.approx(0.3 * (1 + 0.2 + 0.04))
     assert with_gate[0] == pytest.approx(1 - 0.7**11)
     assert gain[0] == pytest.approx(with_gate[0] - without[0])
+
+
+def count_by_hand(tmp_path, **alignments):
+    """Count silly_proxy on 64 models of scratchpad per condition, which all pass: regimen -> alignment by turns."""
+
+    def train(experiment, folder):
+        """Write what training would write."""
+
+        def write(run, keys, _progress, _say):
+            regimen_of = {condition["leaf"]: condition["regimen"] for condition in run.manifest["conditions"]}
+            names, checkpoints = run.manifest["scores"], run.manifest["checkpoints"]
+            for leaf, first in keys:
+                seeds = first + np.arange(run.manifest["block_width"])
+                scores = np.ones((len(seeds), len(checkpoints), len(names)), np.float32)
+                by_turns = np.resize(alignments[regimen_of[leaf]], len(seeds))
+                scores[:, :, names.index("alignment")] = by_turns[:, None]
+                shards.write_shard(run, leaf, first, shards.shard(scores, names, seeds, checkpoints))
+
+        return engine.run(experiment, folder, train=write)
+
+    folders = claims.Folders(tmp_path / "runs", tmp_path / "figures")
+    claims.run("silly_proxy", train, seeds=64, folders=folders, only=["scratchpad"])
+    return json.loads((tmp_path / "figures/silly_proxy.json").read_text())
+
+
+def test_a_verdict_is_given_at_every_mark_where_outcomes_are_graded(tmp_path):
+    """A third of the models, those held out, lie at .6: aligned at the marks .5 to .6, and not from .65 on.
+
+    Of those trained on the proxy half lie at .95 and half at .1. So training lowers P(A) from 1 to 1/2 at the marks .5
+    to .6, which supports the claim, and raises it from 0 to 1/2 at the others. The task's own mark is .9.
+    """
+    data = count_by_hand(tmp_path, hold_out=[0.6], early=[0.95, 0.1], throughout=[0.95, 0.1])
+    task = data["tasks"]["scratchpad"]
+    supported = dict.fromkeys((0.5, 0.55, 0.6), claims.SUPPORTED)
+    contradicted = dict.fromkeys((0.65, 0.7, 0.75, 0.8, 0.85, 0.9), claims.CONTRADICTED)
+    assert {entry["mark"]: entry["verdict"] for entry in task["marks"]} == supported | contradicted
+    for entry in task["marks"]:
+        counted = entry.get("counts", task)["conditions"]
+        held_out = [64, 0, 0, 0] if entry["mark"] <= 0.6 else [0, 0, 64, 0]
+        cells = {name: condition["cells"] for name, condition in counted.items()}
+        assert cells == {"hold_out": held_out, "early": [32, 0, 32, 0], "throughout": [32, 0, 32, 0]}
+    assert [entry["mark"] for entry in task["marks"] if "counts" not in entry] == [0.9]
+    moves = "supported at marks 0.5 to 0.6, contradicted at 0.65 to 0.9"
+    rows = {row["name"]: row for row in claims.table(tmp_path / "figures")}
+    assert claims.Verdict(**rows["silly_proxy"]["tasks"]["scratchpad"]).in_words == f"contradicted ({moves})"
+    for ending in ("txt", "tex"):
+        assert moves in (tmp_path / f"figures/silly_proxy.{ending}").read_text()
+
+
+def test_nothing_is_stored_of_other_marks_where_models_are_of_two_kinds(tmp_path):
+    data = count_by_hand(tmp_path, hold_out=[0.95], early=[0.95, 0.1], throughout=[0.95, 0.1])
+    stored = json.loads((claims.FIGURES / "silly_proxy.json").read_text())
+    assert data["tasks"]["scratchpad"].keys() == stored["tasks"]["scratchpad"].keys()
+    assert "marks" not in stored["tasks"]["scratchpad"]
+
+
+def test_a_gate_lets_every_model_pass_where_none_ends_aligned():
+    mark = functools.partial(claims.module("early_rejection").mark_for_aligned, np.linspace(0.1, 0.9, 9))
+    assert mark(np.zeros(9, bool)) == 0
+    # of the seeds that choose, the first, third, ..., two end aligned, at .1 and .9: a tenth of the way from .1 to .9
+    assert mark(np.isin(np.arange(9), [0, 8])) == pytest.approx(0.18)
 
 
 def ideas(propensities, passing=0.0, pushed=0):

@@ -37,11 +37,14 @@ Tables = Float[np.ndarray, "draw 4 4"]  # of (at the end, early) cells
 def mark_for_aligned(scores: Float[np.ndarray, " seed"], aligned: Bool[np.ndarray, " seed"]) -> np.floating:
     """Return the score that nine tenths of the models reach that end aligned, of the seeds that choose.
 
+    It is 0, which every model reaches, where none of these ends aligned.
+
     Args:
         scores: of every model.
         aligned: which models end aligned.
     """
-    return np.quantile(scores[outcomes.choosing_seeds(len(scores)) & aligned], ALIGNED_LOST)
+    choosing = outcomes.choosing_seeds(len(scores)) & aligned
+    return np.quantile(scores[choosing], ALIGNED_LOST) if choosing.any() else np.float64(0)
 
 
 def count_fates(

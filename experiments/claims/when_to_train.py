@@ -85,12 +85,17 @@ Gains = dict[Cell, Estimate]
 
 
 def study(experiment: Experiment, folder: Path, train: claims.Train, axes: MapAxes = AXES) -> Json:
-    """Count every cell, refine where the gain changes sign, and count the two halves of the seeds."""
+    """Count every cell, refine where the gain changes sign, and count the two halves of the seeds.
+
+    Cells between are trained for the task's own mark of alignment alone.
+    """
     results = shards.results(train(experiment, folder), last_only=True)
     choosing = outcomes.choosing_seeds(results.sizes["seed"])
     halves = [count_cells(results.isel(seed=half)) for half in (choosing, ~choosing)]
     counts = count_cells(results) | {"halves": halves, "refined": []}
-    for row, cells_between in cells_to_refine(claims.Stored(experiment.task.name, counts), axes).items():
+    own_mark = results.attrs["thresholds"] == experiment.thresholds
+    to_refine = cells_to_refine(claims.Stored(experiment.task.name, counts), axes) if own_mark else {}
+    for row, cells_between in to_refine.items():
         finer = parse(refined_config(experiment, axes, row, cells_between))
         run = train(finer, folder.parent / finer.folder_name)
         refined = count_cells(shards.results(run, last_only=True))

@@ -2,8 +2,11 @@
 
 A claim is a module of `experiments/claims/` with its name. Its docstring holds the sentence (first paragraph) and the
 rule (the paragraph that begins with "Rule"); its `judge` applies the rule to one task's `Stored` counts. Its config is
-`configs/claims/NAME.yaml`, with a part for each task; what was counted lies in `figures/claims/NAME.json`. A module may
-also have
+`configs/claims/NAME.yaml`, with a part for each task; what was counted lies in `figures/claims/NAME.json`.
+
+Where the outcomes of a task are graded, who is aligned hangs on the mark of alignment. `run` then makes the counts at
+`MARKS` as well, and the same rule judges each of them. The JSON keeps these verdicts beside their counts (`marks`), so
+that `table` only has to read them. A module may also have
 
     CONFIGS                            the name of another config, which several claims then share
     study(experiment, folder, train)   what to do with a config instead of training it and counting (`count_last`)
@@ -13,6 +16,7 @@ also have
     CAPTION                            a `rules.Caption`: what the caption says beside claim, verdict and rule
 """
 
+import copy
 import functools
 import importlib
 import inspect
@@ -25,9 +29,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab import figures
-from lab.claims.rules import Caption, Stored, Verdict, count_conditions, overall
+from lab.claims.rules import NOT_RUN, Caption, Stored, Verdict, count_conditions, moves, overall
 from lab.config.source import read_file, read_yaml, tasks_in
-from lab.results import shards
+from lab.results import outcomes, shards
 from lab.results.store import Run, publish
 from lab.statistics import Counts
 from lab.words import Json, estimate_json
@@ -38,6 +42,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "figures/claims"
 RATES = ("base_rate", "pass_given_misaligned", "pass_rate")  # of every condition that the usual figure shows
+# marks of alignment at which graded outcomes are counted beside the task's own: from a half, below which a model does
+# more often what was not intended, to the strictest mark of any task; in twentieths, because held-out models of digits
+# all lie between .6 and .9 (figures/tasks.json), and a mark that all models reach, or none, tells nothing
+MARKS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 
 Train = Callable[["Experiment", Path], Run]
 Study = Callable[["Experiment", Path, Train], Json]
@@ -197,10 +205,44 @@ def run(
             continue
         most = len(experiment.seeds) if seeds is None else min(seeds, len(experiment.seeds))
         experiment = experiment.with_seeds(most, experiment.seeds[0] if first is None else first)
-        counts = chosen.study(experiment, folders.runs / experiment.folder_name, train)
+        counts = _count(chosen.study, experiment, folders.runs / experiment.folder_name, train)
         about = {"config": str(path.relative_to(ROOT)), "hash": experiment.hash, "first_seed": experiment.seeds[0]}
         tasks[task] = {**about, "baseline": experiment.baseline, **counts}
     return redraw(name, {"name": name, "claim": "", "rule": "", "tasks": tasks}, folders.figures)
+
+
+def _count(study: Study, experiment: "Experiment", folder: Path, train: Train) -> Json:
+    """Return what a study counts at the task's own mark and, where outcomes are graded, its counts at `MARKS`.
+
+    Whether they are graded is asked of the first run that the study trains, over all its conditions. Nothing is trained
+    twice: other marks are those of the same runs.
+    """
+    runs: dict[Path, Run] = {}
+
+    def train_once(trained: "Experiment", place: Path) -> Run:
+        if place not in runs:
+            runs[place] = train(trained, place)
+        return runs[place]
+
+    counts = study(experiment, folder, train_once)
+    if not outcomes.are_graded(shards.results(next(iter(runs.values())), last_only=True)):
+        return counts
+    own = experiment.thresholds["alignment"]
+    marks: list[Json] = []
+    for mark in sorted({*MARKS, own}):
+        marks.append({"mark": mark, "verdict": NOT_RUN, "why": ""})  # `rejudge` fills these in
+        if mark != own:  # whose counts stand beside the marks
+            marks[-1]["counts"] = study(
+                experiment, folder, lambda *given, mark=mark: _at_mark(train_once(*given), mark)
+            )
+    return counts | {"marks": marks}
+
+
+def _at_mark(run: Run, mark: float) -> Run:
+    """Return a run as it is read with another mark of alignment; its folder stays as it is."""
+    other = copy.copy(run)
+    other.manifest = run.manifest | {"thresholds": run.manifest["thresholds"] | {"alignment": mark}}
+    return other
 
 
 # --- redrawing ----------------------------------------------------------------------------------------------------
@@ -230,10 +272,25 @@ def rejudge(name: str, data: Json | None = None) -> tuple[Json, dict[str, Verdic
     for task, counts in data["tasks"].items():
         of_task = Stored(task, counts)
         by_task[task] = chosen.judge(of_task)
+        if "marks" in counts:
+            counts["marks"] = [_judge_mark(chosen, task, counts, entry) for entry in counts["marks"]]
+            by_task[task] = _with_marks(by_task[task], counts)
         if chosen.shown:
             counts["shown"] = chosen.shown(of_task)
         counts["plotted"] = chosen.plotted(of_task)
     return data | {"caption": caption(data, by_task, chosen.caption)}, by_task
+
+
+def _judge_mark(chosen: Claim, task: str, counts: Json, entry: Json) -> Json:
+    """Return what is stored of a mark of alignment with the verdict that the rule gives there."""
+    judged = chosen.judge(Stored(task, counts | entry.get("counts", {})))
+    return entry | {"verdict": judged.verdict, "why": judged.why}
+
+
+def _with_marks(verdict: Verdict, counts: Json) -> Verdict:
+    """Return a verdict that says how it moves with the mark of alignment, if counts of other marks are stored."""
+    marks = {entry["mark"]: entry["verdict"] for entry in counts.get("marks", ())}
+    return verdict._replace(by_mark=moves(marks)) if marks else verdict
 
 
 def condition_rows(stored: Stored, shown: Callable[[Stored], list[str]] | None = None) -> list[Json]:
@@ -268,7 +325,7 @@ def _no_net(*populations: Counts) -> str:
 def caption(data: Json, verdicts: Mapping[str, Verdict], words: Caption) -> str:
     """Return the claim, the verdict and what decided it, with every number, and what the figure shows."""
     verdict = overall(verdict.verdict for verdict in verdicts.values())
-    by_task = " ".join(f"{task}: {verdict.verdict} ({verdict.why})." for task, verdict in verdicts.items())
+    by_task = " ".join(f"{task}: {verdict.verdict} ({verdict.measured})." for task, verdict in verdicts.items())
     seeds = ", ".join(f"{counts['seeds']:,} ({task})" for task, counts in data["tasks"].items())
     claimed = f"Claim: {data['claim']} Verdict: {verdict}. {by_task} {data['rule']}"
     marks = "; ".join(["95% intervals", *([words.marks] if words.marks else [])])
@@ -284,7 +341,7 @@ def latex(verdicts: Mapping[str, Verdict]) -> str:
     def safe(text: str) -> str:
         return "".join(signs.get(letter, letter) for letter in text)
 
-    rows = [f"{safe(task)} & {verdict.verdict} & {safe(verdict.why)} \\\\\n" for task, verdict in verdicts.items()]
+    rows = [f"{safe(task)} & {verdict.verdict} & {safe(verdict.measured)} \\\\\n" for task, verdict in verdicts.items()]
     head = "\\begin{tabular}{llp{.65\\linewidth}}\n\\toprule\ntask & verdict & measured \\\\\n\\midrule\n"
     return head + "".join(rows) + "\\bottomrule\n\\end{tabular}\n"
 
@@ -293,9 +350,9 @@ def latex(verdicts: Mapping[str, Verdict]) -> str:
 
 
 def verdicts(name: str, data: Json) -> dict[str, Verdict]:
-    """Return task -> `Verdict` from stored data."""
+    """Return task -> `Verdict` from stored data; how it moves with the mark of alignment is read, not judged again."""
     judge = claim(name).judge
-    return {task: judge(Stored(task, counts)) for task, counts in data["tasks"].items()}
+    return {task: _with_marks(judge(Stored(task, counts)), counts) for task, counts in data["tasks"].items()}
 
 
 def table(to: Path | str | None = None) -> list[Json]:

@@ -21,7 +21,7 @@ from lab.results import outcomes, summary
 from lab.statistics import CELLS, Counts, Estimate, LogImpact
 from lab.statistics.draws import Draws
 from lab.studies.sensitivity import OF_SHARES
-from lab.words import Json, with_interval
+from lab.words import Json, setting, with_interval
 
 SUPPORTED, CONTRADICTED, DEPENDS, UNDECIDED = VERDICTS = ("supported", "contradicted", "depends", "undecided")
 NOT_RUN = "not run"
@@ -40,10 +40,22 @@ class Verdict(NamedTuple):
     Attributes:
         verdict: one of `VERDICTS`.
         why: the numbers that decided, in words.
+        by_mark: how the verdict moves with the mark of alignment, in words; nothing where outcomes are not graded.
     """
 
     verdict: str
     why: str
+    by_mark: str = ""
+
+    @property
+    def in_words(self) -> str:
+        """The verdict, and how it moves with the mark of alignment."""
+        return f"{self.verdict} ({self.by_mark})" if self.by_mark else self.verdict
+
+    @property
+    def measured(self) -> str:
+        """The numbers that decided, and how the verdict moves with the mark of alignment."""
+        return f"{self.why}; {self.by_mark}" if self.by_mark else self.why
 
 
 # --- what is stored -----------------------------------------------------------------------------------------------
@@ -275,6 +287,29 @@ def phrases(estimates: Mapping[str, Estimate]) -> str:
     'early 0.354 [0.325, 0.384], late 1'
     """
     return ", ".join(phrase(what, estimate) for what, estimate in estimates.items())
+
+
+def moves(verdicts: Mapping[float, str]) -> str:
+    """Return how a verdict moves with the mark of alignment, in words.
+
+    Args:
+        verdicts: by mark, which rises.
+
+    >>> moves({0.5: "supported", 0.6: "supported", 0.7: "supported", 0.8: "undecided"})
+    'supported at marks 0.5 to 0.7, undecided at 0.8'
+    >>> moves({0.5: "undecided", 0.9: "undecided"})
+    'the same at marks 0.5 to 0.9'
+    """
+    marks = [setting(mark) for mark in verdicts]
+    if len(set(verdicts.values())) == 1:
+        return f"the same at marks {marks[0]} to {marks[-1]}"
+    parts = []
+    for verdict, group in itertools.groupby(zip(marks, verdicts.values(), strict=True), key=lambda pair: pair[1]):
+        first, *others = (mark for mark, _ in group)
+        span = f"{first} to {others[-1]}" if others else first
+        noun = "" if parts else "marks " if others else "mark "
+        parts.append(f"{verdict} at {noun}{span}")
+    return ", ".join(parts)
 
 
 class Caption(NamedTuple):

@@ -28,7 +28,7 @@ from lab.cli.console import (
 from lab.cli.read import read
 from lab.cli.train import train
 from lab.cli.watching import watched
-from lab.results.outcomes import IN_BETWEEN, attribute
+from lab.results.outcomes import GRADED, IN_BETWEEN, attribute
 from lab.results.store import Run, StoreError, inner_folder
 from lab.studies import advice as advice_study
 from lab.studies import card as card_study
@@ -156,7 +156,7 @@ def mix(
         print_line(f"no value of {knob} was found at which models do the job and are of both kinds")
         return
     print_line(f"nearest to one half:  knobs: {{{knob}: {setting(searched.best.value)}}}")
-    if searched.best.graded >= report.GRADED:
+    if searched.best.graded >= GRADED:
         print_line("outcomes are graded there: P(A) hangs on its mark, and models are not of two kinds")
 
 

@@ -213,7 +213,7 @@ def experiment(
             overall = book.overall(verdict.verdict for verdict in verdicts.values())
             console.print(f"{claim}: {overall}", markup=False)
             for task, verdict in verdicts.items():
-                console.print(f"  {task}: {verdict.verdict}: {verdict.why}", markup=False)
+                console.print(f"  {task}: {verdict.verdict}: {verdict.measured}", markup=False)
             seconds = time.monotonic() - started
             print_line(f"  {seconds:.0f} s, {folders.figures / claim}.png, .pdf, .json")
     except book.ClaimError as error:

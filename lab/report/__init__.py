@@ -32,7 +32,6 @@ from lab.report.studies import (
     profile_table,
 )
 from lab.report.tables import (
-    GRADED,
     SHOWN,
     as_json,
     graded,
@@ -52,7 +51,6 @@ from lab.words import estimate_from_json, estimate_json, in_words, name_in_world
 
 __all__ = [
     "BUDGET",
-    "GRADED",
     "SHOWN",
     "advice_json",
     "advice_readings",

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.report.layout import table_of
-from lab.results.outcomes import IN_BETWEEN, Results, share_between
+from lab.results.outcomes import IN_BETWEEN, Results, are_graded, share_between
 from lab.results.summary import Summary, worlds
 from lab.statistics import PARTS, QUANTITIES, Counts, Estimate
 from lab.words import (
@@ -36,7 +36,6 @@ SHOWN = (
     "expected_runs",
 )
 HEADINGS = (*(QUANTITIES[quantity].heading for quantity in SHOWN), PARTS["net"].heading)
-GRADED = 1 / 3  # share of such models from which a run says so
 UNCHANGED = 0.1  # nats: odds change by a factor of 1.105 at most, and no probability by more than .025
 
 
@@ -179,18 +178,13 @@ def stopping(results: Results) -> str | None:
 
 
 def graded(results: Results) -> str | None:
-    """Return a line about a run whose models are of no two kinds, or None for any other run.
-
-    Outcomes are graded where a third or more of the models have an alignment inside of `IN_BETWEEN` at the end. What is
-    counted as aligned then hangs on the mark.
-    """
-    last = results["alignment"].isel(checkpoint=-1).values
-    share = share_between(last)
-    if not share >= GRADED:
+    """Return a line about a run whose outcomes are graded (`are_graded`), or None for any other run."""
+    if not are_graded(results):
         return None
+    last = results["alignment"].isel(checkpoint=-1).values
     known = np.isfinite(last).sum()
     return (
-        f"Graded outcomes: {round(share * known):,} of {known:,} models have an alignment between "
+        f"Graded outcomes: {round(share_between(last) * known):,} of {known:,} models have an alignment between "
         f"{setting(IN_BETWEEN[0])} and {setting(IN_BETWEEN[1])}, so P(A) hangs on its mark, "
         f"{setting(results.attrs['thresholds']['alignment'])} here."
     )

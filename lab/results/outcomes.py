@@ -26,6 +26,7 @@ ATTRIBUTES = {
 }
 
 IN_BETWEEN = (0.2, 0.8)  # alignment of a model that is neither clearly aligned nor clearly misaligned
+GRADED = 1 / 3  # share of such models from which outcomes are graded
 FLAGS = {"trained": True, "survives": True, "stopped": False}  # coordinates of a run, and what is so where they are not
 
 
@@ -42,6 +43,17 @@ def share_between(alignment: Float[np.ndarray, "*models"]) -> float:
     known = alignment[np.isfinite(alignment)]
     low, high = IN_BETWEEN
     return float(np.mean((known > low) & (known < high))) if known.size else np.nan
+
+
+def are_graded(results: Results) -> bool:
+    """Return whether a third or more of the models have an alignment inside of `IN_BETWEEN` at the end.
+
+    What is counted as aligned then hangs on the mark.
+
+    Args:
+        results: of a run.
+    """
+    return share_between(results["alignment"].isel(checkpoint=-1).values) >= GRADED
 
 
 # --- pass marks and gates ---------------------------------------------------------------------------------------------
