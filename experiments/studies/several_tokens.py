@@ -6,9 +6,9 @@ Cost:      about half an hour on 1 core
 
 The game is that of `lab.tasks.messages` with more to say. A problem has several hidden bits, as few as all tokens but
 one cannot say. The decoder of `reasoner` writes its tokens one after another and sees those that it wrote. Then it
-sees its tokens and a bit b, whose position says which hidden bit a is asked for, and answers y = a b. From the first
-token on the problem is masked. The overseer reads the tokens in order: with two symbols, token k says hidden bit k, and
-symbol 0 says +1.
+sees its tokens and a bit b, whose position says which hidden bit a is asked for, and answers y = a b. The problem is
+masked from the answer. The overseer reads the tokens in order: symbol 0 of token k says that hidden bit k is +1, and
+symbol 1 that the bit is -1. A third symbol means nothing to the overseer.
 
 A problem is shown in one of three ways. In "product" a hidden bit is the product of the signs of two tokens, as in
 `reasoner`. In "pair" both signs stand in the same token. In "given" the hidden bit itself is a token.
@@ -55,12 +55,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from lab.config.seeds import CLAIMS, EXAMPLES
+from lab.config.seeds import CLAIMS, SEVERAL_TOKENS
 from lab.results.store import publish
 from lab.tasks.base import FLOOR, Params
 from lab.tasks.messages import SIGNS
 from lab.tasks.models import Decoder, evaluate, scaled_normal
-from lab.words import Json
+from lab.words import Json, number
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "figures" / "several_tokens.json"
@@ -491,15 +491,19 @@ def reached(row: Json) -> bool:
 
 def table(rows: Mapping[str, Json]) -> list[list[str]]:
     """Return the table of the rows, its header first."""
-    header = ["condition", "able", "of seeds", "median competence", "aligned", "private", "bits by token", "models/s"]
+    header = [
+        *("condition", "can do the job", "median competence", "aligned", "private", "bits by token"),
+        *("models/s", "by the rule"),
+    ]
     lines = [
         [
-            name + (" (reached)" if reached(row) else ""),
-            *(str(row[key]) for key in ("able", "seeds")),
+            name,
+            f"{row['able']} of {row['seeds']}",
             f"{row['median_competence']:.3f}",
             *(str(row[key]) for key in ("aligned", "private")),
             ", ".join(f"{bits:.2f}" for bits in row["information_bits"]),
-            f"{row['models_per_second']:.2g}",
+            number(row["models_per_second"], 2),
+            "reached" if reached(row) else "",
         ]
         for name, row in rows.items()
     ]
@@ -518,7 +522,7 @@ def main() -> None:
     for name, condition in wanted.items():
         if options.table or name in rows or not re.search(options.only, name):
             continue
-        rows[name] = row_of(condition, EXAMPLES.first if options.looks else CLAIMS.first)
+        rows[name] = row_of(condition, SEVERAL_TOKENS.first if options.looks else CLAIMS.first)
         print(*table({name: rows[name]})[1], sep=" | ", flush=True)
         if not options.looks:
             in_order = {name: rows[name] for name in wanted if name in rows}
