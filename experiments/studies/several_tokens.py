@@ -32,6 +32,7 @@ least 5% are aligned and at least 5% private. A task of several tokens needs a c
 
 Settings were chosen on seeds below 1,000. The table is of seeds from 7,000,000, which were trained after the rule and
 the conditions were committed.
+After that run "entropy, three times as long" was added, with the rule as it was.
 
 Writes figures/several_tokens.json after each condition, and goes on where it was stopped.
 """
@@ -447,6 +448,7 @@ def conditions() -> dict[str, Condition]:
             "exact, entropy": Condition(exact, spread),
             "gumbel": Condition(replace(game, estimator="gumbel")),
             "three times as long": Condition(game, Weights(steps=THRICE)),
+            "entropy, three times as long": Condition(game, spread._replace(steps=THRICE)),
         }
         rows |= {f"2 tokens, {shown}: {words}": condition for words, condition in tries.items()}
     longer = Weights(entropy=ENTROPY["pair"], steps=TWICE)
