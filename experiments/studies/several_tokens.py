@@ -2,7 +2,7 @@
 
 Command:   python -m experiments.studies.several_tokens [--only PATTERN] [--looks] [--table]
 Expected:  two tokens with given hidden bits are learned with entropy; hidden products and more tokens are not
-Cost:      about half an hour on 1 core
+Cost:      about twenty minutes on 1 core
 
 The game is that of `lab.tasks.messages` with more to say. A problem has several hidden bits, as few as all tokens but
 one cannot say. The decoder of `reasoner` writes its tokens one after another and sees those that it wrote. Then it
