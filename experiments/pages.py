@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.studies.coverage import summary
+from experiments.studies.several_tokens import table as table_of_tokens
 from lab import claims as every_claim
 from lab.claims import Verdict
 from lab.config.seeds import USES
@@ -245,6 +246,12 @@ def take_off() -> str:
     data = stored("take_off.json")["tasks"]
     rows = [[f"`{name}`", verdicts["difficulty"], verdicts["precursor"]] for name, verdicts in data.items()]
     return markdown(["task", "later at k = 3 than at k = 1", "earlier with the precursor"], rows)
+
+
+def several_tokens() -> str:
+    """What was tried so that models learn to write several tokens, and what came of each try."""
+    header, *rows = table_of_tokens(stored("several_tokens.json")["rows"])
+    return markdown(header, rows)
 
 
 def trainers() -> str:
@@ -507,6 +514,7 @@ MADE: dict[str, Callable[[], str]] = {
         *(
             tasks,
             take_off,
+            several_tokens,
             trainers,
             native,
             scale,

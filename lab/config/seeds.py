@@ -38,11 +38,12 @@ class Use:
 _MILLION = 1_000_000
 
 EXAMPLES = Use("`configs/`, benchmarks, and commands unless told", 0, _MILLION, "examples and times", "shows")
+SEVERAL_TOKENS = Use("`several_tokens.py`", 0, 1_000, "its settings", "chooses")
 STORIES = Use("`configs/`, four files", 3 * _MILLION, 512, "examples whose settings were chosen on others", "shows")
 LOOKS = Use("claims, studies", 4 * _MILLION, _MILLION, "looks before a rule was committed: settings", "chooses")
 STUDIES = Use("`tasks.py`, `take_off.py`", 5 * _MILLION, _MILLION, "verdicts on the tasks", "decides")
 DERIVATIVES = Use("`derivatives.py`", 6 * _MILLION, _MILLION, "verdicts on estimators", "decides")
-CLAIMS = Use("claims", 7 * _MILLION, 500_000, "verdicts, but those of `best_schedule`", "decides")
+CLAIMS = Use("claims, `several_tokens.py`", 7 * _MILLION, 500_000, "verdicts, but those of `best_schedule`", "decides")
 REFINED = Use("`when_to_train.py`", 7_500_000, 500_000, "cells that refine the maps of three claims", "decides")
 BEST_SCHEDULE = Use("`best_schedule`", 8 * _MILLION, _MILLION, "verdicts; its first run was a look", "decides")
 REPLICATION = Use("`robustness.py fresh`", 9 * _MILLION, 2 * _MILLION, "every claim again", "repeats")
@@ -54,6 +55,7 @@ PILOTS = Use("`lab seeds`", 2**31, 2**30, "pilots, from which the number of seed
 SEARCHES = Use("`lab optimise`, `lab mix`", 3 * 2**30, 2**30, "searches for schedules and mixed worlds", "chooses")
 USES = (
     EXAMPLES,
+    SEVERAL_TOKENS,
     Use("`staged_protocol`, `restart_or_continue`", 100_000, 100_000, "settings of these configs", "chooses"),
     Use("tasks", 200_000, 100_000, "weights of their probes", "chooses"),
     Use("tasks", 300_000, 100_000, "settings", "chooses"),
