@@ -58,7 +58,7 @@ SIMPLE = ("hold out", "early", "late", "throughout")
 SIGN, REGRET, FEWEST = 0.9, 0.02, 20
 DRAWS = 1_000
 EDGES = np.linspace(0, 1, 11)  # of the reliability diagram
-WIDEST = 5  # percentiles that are cut off at either end of what counts as studied
+WIDEST = 1  # percentile that is cut off at either end of what counts as studied
 QUESTIONS = {  # of the card -> which numbers it asks for, in rows (held out, early, late) and columns (A, T|A, T|not A)
     "Is it easier to circumvent early or late?": [(1, 2), (2, 2)],
     "Where does a push on it lead at critical moments?": [(1, 0), (2, 0)],
@@ -366,7 +366,7 @@ def study(kind: Kind) -> Json:
 
 
 def ranges(every: Sequence[Cells]) -> Json:
-    """Return the range of each number of the card in the studied worlds, without the outermost twentieths."""
+    """Return the range of each number of the card in the studied worlds, without the outermost hundredths."""
     numbers = np.concatenate([_numbers(cells)[cells.able] for cells in every])
     low, high = np.percentile(numbers, (WIDEST, 100 - WIDEST), axis=0)
     return {
