@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.studies.coverage import summary
+from experiments.studies.law import SIMPLE
 from experiments.studies.several_tokens import table as table_of_tokens
 from lab import claims as every_claim
 from lab.claims import Verdict
@@ -48,6 +49,7 @@ PAGES = [
 ]
 BLOCK = re.compile(r"(<!-- (?P<name>\w+): made by experiments/pages.py -->\n).*?(<!-- end -->)", re.DOTALL)
 # a claim and the sentence of the answer on the first page that rests on it
+LAW_BESIDE = ("law", "pilots as they are", "gradient boosting", "measuring")  # rules whose signs stand on the page
 ANSWER = {
     "four_regimens": (
         "**No slogan holds everywhere.** Where a held-out test is imperfect, training on it early can beat holding it "
@@ -251,6 +253,25 @@ def take_off() -> str:
 def several_tokens() -> str:
     """What was tried so that models learn to write several tokens, and what came of each try."""
     header, *rows = table_of_tokens(stored("several_tokens.json")["rows"])
+    return markdown(header, rows)
+
+
+def law() -> str:
+    """How often the law foresees the sign of a gain, and what choosing by it loses, by task and budget."""
+    kinds = {"law.json": "judged", "law-look.json": "looked at"}
+    found = {how: stored(name) for name, how in kinds.items() if (ROOT / "figures" / name).exists()}
+    rows = []
+    for how, data in found.items():
+        for task, of_task in data["tasks"].items():
+            for runs, budget in of_task["budgets"].items():
+                rules, mark = budget["rules"], budget["rules"]["law"]
+                signs = [f"{rules[name]['right'] / max(1, rules[name]['decided']):.2f}" for name in LAW_BESIDE]
+                simple = min(rules[name]["regret"] for name in SIMPLE)
+                regrets = [f"{value:.3f}" for value in (mark["regret"], simple, rules["measuring"]["regret"])]
+                cells = f"{mark['decided']} ({mark['majority']:.2f})"
+                rows.append([f"`{task}`, {how}", runs, cells, *signs, *regrets, f"**{budget['verdict']}**"])
+    header = ["worlds of", "runs", "decided (majority)", *(f"sign: {name}" for name in LAW_BESIDE)]
+    header += ["regret: law", "best simple rule", "measuring", "the law is"]
     return markdown(header, rows)
 
 
@@ -515,6 +536,7 @@ MADE: dict[str, Callable[[], str]] = {
             tasks,
             take_off,
             several_tokens,
+            law,
             trainers,
             native,
             scale,

@@ -101,6 +101,7 @@ def advice_json(advice: Advice) -> Json:
     }
 
 
+MOST_SURE = 0.99  # probability beyond which an advice says no digits: the law itself is taken as exact
 USE_WORDS = {
     "hold_out": "hold it out",
     "early": "push at the start, for a tenth",
@@ -117,11 +118,12 @@ def advice_table(data: Json) -> Table:
         f"what the proxy is best used for; {max(seeds.values()):,} models in each of three populations",
         ("runs", "best use", "better than holding out", "gain", "because"),
         "Gain: in P(accepted is aligned) over holding out, with its 95% interval; where holding out is best, that of "
-        "the best other use. The probability is that of a gain, or that there is none by any use.",
+        "the best way to train on it. The probability is that of a gain, or that there is none by any use.",
     )
     for runs, choice in data["budgets"].items():
         gain = with_interval(estimate_from_json(choice["gain"]))
-        row = (runs, USE_WORDS[choice["use"]], f"{choice['probability']:.2f}", gain, choice["because"])
+        probability = f"{choice['probability']:.2f}" if choice["probability"] < MOST_SURE else f"> {MOST_SURE}"
+        row = (runs, USE_WORDS[choice["use"]], probability, gain, choice["because"])
         view.add_row(*map(Text, row))
     return view
 

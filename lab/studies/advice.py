@@ -20,13 +20,13 @@ from jaxtyping import Float
 from lab.config.seeds import ADVICE
 from lab.decision import accepted_aligned
 from lab.results import shards
-from lab.results.outcomes import Results
+from lab.results.outcomes import Results, are_graded, attribute
 from lab.results.summary import counts
 from lab.statistics import Counts, Estimate
 from lab.studies import law
 from lab.studies.law import EARLY, LATE, PILOT, USES, Pilots
 from lab.studies.study import StudyError, Train, read_config, task_named, train_here
-from lab.words import percent
+from lab.words import number
 
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment  # noqa: F401, which pdoc needs to read `Train`
@@ -68,7 +68,7 @@ class Choice:
     Attributes:
         use: "hold_out", "early", "late", "throughout" or "anti".
         probability: that this use is better than holding out; for "hold_out", that no other use is.
-        gain: in P(accepted is aligned) over holding out, an `Estimate`; for "hold_out", that of the best other use.
+        gain: in P(accepted is aligned) over holding out, an `Estimate`; for "hold_out", that of the best way to train.
         because: one sentence with the numbers that decide.
         turn: the smallest change of one number that would change the advice; None if none does.
     """
@@ -152,7 +152,9 @@ def config(
 # --- the advice ---------------------------------------------------------------------------------------------------
 
 
-def advise(card: Mapping[str, Counts], budgets: Sequence[int] = BUDGETS, confidence: float = 0.95) -> Advice:
+def advise(
+    card: Mapping[str, Counts], budgets: Sequence[int] = BUDGETS, confidence: float = 0.95, graded: bool = False
+) -> Advice:
     """Return the `Advice` of a card.
 
     Args:
@@ -160,6 +162,7 @@ def advise(card: Mapping[str, Counts], budgets: Sequence[int] = BUDGETS, confide
             start for a tenth of training, and of those pushed as long at 40%.
         budgets: numbers of runs.
         confidence: of the intervals of gains.
+        graded: whether alignment is graded (`lab.results.outcomes.are_graded`), where the law is known to fail.
 
     Raises:
         StudyError: a population is missing, or has no models.
@@ -170,7 +173,7 @@ def advise(card: Mapping[str, Counts], budgets: Sequence[int] = BUDGETS, confide
     random = np.random.default_rng(0)
     drawn = Pilots(*(posterior(cells, random) for cells in pilots))
     choices = {runs: _choice(pilots, drawn, runs, confidence) for runs in budgets}
-    outside = _outside(pilots, card)
+    outside = _outside(pilots, card, graded)
     not_asked = ("Can SGD hack it though the model cannot tell a test?",)
     return Advice(choices, dict(card), not outside, outside, not_asked)
 
@@ -200,7 +203,8 @@ def _choice(pilots: Pilots, drawn: Pilots, runs: int, confidence: float) -> Choi
     use = _best(pilots, runs)
     of_use = {name: law.gain(drawn, push, runs, added=0.0) for name, push in USES.items()}
     if use == "hold_out":
-        shown = max(USES, key=lambda name: float(law.gain(pilots, USES[name], runs)))
+        trains = [name for name, push in USES.items() if push.weight > 0]
+        shown = max(trains, key=lambda name: float(law.gain(pilots, USES[name], runs)))
         probability = float(np.mean(np.max(list(of_use.values()), axis=0) <= 0))
     else:
         shown = use
@@ -251,7 +255,7 @@ def _as_counts(pilots: Pilots) -> Pilots:
     return Pilots(*(cells * 1e9 for cells in pilots))
 
 
-def _outside(pilots: Pilots, card: Mapping[str, Counts]) -> tuple[str, ...]:
+def _outside(pilots: Pilots, card: Mapping[str, Counts], graded: bool) -> tuple[str, ...]:
     """Return which numbers of a card lie where those of no studied world lay, in words."""
     studied = json.loads(STUDIED.read_text())["ranges"]
     before = law.log_odds(pilots.hold_out)
@@ -267,7 +271,12 @@ def _outside(pilots: Pilots, card: Mapping[str, Counts]) -> tuple[str, ...]:
     for name in REGIMENS:
         unable = (card[name].incompetent + card[name].diverged) / card[name].seeds
         if unable > 1 - ABLE:
-            words.append(f"{percent(unable)} of the models of {name} cannot do the job")
+            words.append(f"{number(100 * unable, 2)}% of the models of {name} cannot do the job")
+    if graded:
+        words.append("outcomes are graded, and counts do not say how near models are to the mark of alignment")
+    for kind in ("aligned", "misaligned"):
+        if not any(getattr(card[name], kind) for name in REGIMENS):
+            words.append(f"no model of the three populations is {kind}, so the pilots show no way there")
     return tuple(words)
 
 
@@ -280,7 +289,8 @@ def read(results: Results, regimens: Mapping[str, str] | None = None, budgets: S
         budgets: numbers of runs.
     """
     names = {name: name for name in REGIMENS} | dict(regimens or {})
-    return advise({name: counts(results, names[name]) for name in REGIMENS}, budgets)
+    card = {name: counts(results, names[name]) for name in REGIMENS}
+    return advise(card, budgets, attribute(results, "confidence"), are_graded(results))
 
 
 def run(

@@ -1,0 +1,223 @@
+"""The law by hand: what pushes are foreseen to do, what an advice says of it, and how rules of advice are marked."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from experiments.studies import law as judged
+from experiments.studies import worlds
+from lab import cli
+from lab.results import shards
+from lab.results.store import Run
+from lab.statistics import Counts
+from lab.studies import advice, law
+from lab.studies.law import USES, Pilots, Push
+from lab.studies.study import StudyError
+from tests.hand_made import made
+
+EVEN = np.array([25.0, 25, 25, 25])  # all three numbers are 0
+ALIGNED = np.array([40.0, 40, 10, 10])  # ln o(A) = ln 4 alone
+FOOLED = np.array([25.0, 25, 40, 10])  # logit P(T|not A) = ln 4 alone
+
+
+def odds(cells):
+    """(o(A), odds of passing if aligned, if not) of shares."""
+    return np.exp(law.log_odds(cells, 0)).round(9).tolist()
+
+
+# --- the law ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_effect_grows_with_the_root_of_the_dose():
+    """Four times the weight of a pilot that multiplies o(A) by 4 multiplies it by 4^2; a quarter by 4^(1/2)."""
+    pilots = Pilots(EVEN, ALIGNED, EVEN)
+    for weight, factor in ((1, 4), (4, 16), (0.25, 2)):
+        assert odds(law.after(pilots, Push(0, 0.1, weight), 0)) == [factor, 1, 1]
+
+
+def test_a_longer_push_is_a_larger_dose_and_a_later_one_follows_the_late_pilot():
+    """From 40% to the end is 6 pilots long; all of training is 10, a quarter of it like the early pilot."""
+    pilots = Pilots(EVEN, ALIGNED, FOOLED)
+    assert odds(law.after(pilots, Push(0.4, 0.5), 0)) == [1, 1, 4]
+    late = law.after(pilots, USES["late"], 0)
+    assert odds(late) == pytest.approx([1, 1, 4 ** math.sqrt(6)])
+    throughout = law.after(pilots, USES["throughout"], 0)
+    assert odds(throughout) == pytest.approx([4 ** (math.sqrt(10) / 4), 1, 4 ** (math.sqrt(10) * 3 / 4)])
+    halfway = law.after(pilots, Push(0.2, 0.3), 0)  # the ramp is at 1/2 at 25%
+    assert odds(halfway) == pytest.approx([2, 1, 2])
+
+
+def test_training_against_the_proxy_takes_away_what_a_push_would_add_and_never_gains():
+    pilots = Pilots(EVEN, EVEN, np.array([40.0, 40, 16, 4]))  # a late push: o(A) and P(T|not A) up by ln 4
+    against = law.after(pilots, Push(0.4, 0.5, -1), 0)
+    assert odds(against) == pytest.approx([4**-0.3, 1, 1])
+    random = np.random.default_rng(0)
+    some = Pilots(*random.integers(0, 50, (3, 200, 4)).astype(float))
+    for runs in (1, 3, 100):
+        assert (law.gain(some, USES["anti"], runs) <= 1e-12).all()
+
+
+def test_gains_follow_the_algebra_of_a_budget():
+    """One run: P(A) from 1/2 to 4/5. Two: the first passes in half of all cases, else the second decides."""
+    pilots = Pilots(EVEN, ALIGNED, EVEN)
+    assert law.gain(pilots, USES["early"], 1, 0) == pytest.approx(0.3)
+    # P(accepted is aligned) of two runs with P(T) = 1/2 = P(T|A): the base rate, whatever passes
+    assert law.gain(pilots, USES["early"], 2, 0) == pytest.approx(0.3)
+    base, test = law.parts(pilots, USES["early"], 0)
+    assert (float(base), float(test)) == pytest.approx((math.log(4), 0))
+    base, test = law.parts(Pilots(EVEN, FOOLED, EVEN), USES["early"], 0)  # P(T|not A) from 1/2 to 4/5
+    assert (float(base), float(test)) == pytest.approx((0, math.log(0.5 / 0.8)))
+
+
+def test_many_worlds_at_once_are_each_world_by_itself():
+    random = np.random.default_rng(1)
+    many = Pilots(*random.integers(0, 30, (3, 5, 4)).astype(float))
+    together = law.gain(many, USES["throughout"], 3)
+    assert together == pytest.approx(
+        [law.gain(Pilots(*(cells[world] for cells in many)), USES["throughout"], 3) for world in range(5)]
+    )
+
+
+# --- advice -----------------------------------------------------------------------------------------------------------
+
+
+def counts(*cells):
+    return Counts(*cells)
+
+
+def test_where_an_early_push_aligns_and_a_late_one_games_the_advice_is_early():
+    card = {"hold_out": counts(40, 40, 60, 60), "early": counts(90, 90, 10, 10), "late": counts(40, 40, 110, 10)}
+    found = advice.advise(card)
+    assert {choice.use for choice in found.choices.values()} == {"early"}
+    for runs, choice in found.choices.items():
+        assert choice.probability > 0.99
+        assert choice.gain.low > 0.3
+        assert choice.gain.value == pytest.approx(0.5, abs=0.02), runs  # from .4 to .9, as the test tells nothing
+    assert "from 0.40 to 0.90" in found.choices[1].because
+
+
+def test_where_pushes_only_game_the_advice_is_to_hold_out_and_says_what_would_change_it():
+    card = {"hold_out": counts(100, 0, 5, 95), "early": counts(100, 0, 60, 40), "late": counts(100, 0, 90, 10)}
+    found = advice.advise(card, [3, 100])
+    for choice in found.choices.values():
+        assert choice.use == "hold_out"
+        assert choice.probability > 0.9
+        assert choice.gain.high < 0
+    # where tests say nothing held out, there is nothing to lose: then no number of pushes that only game gains
+    assert all(choice.turn is None or choice.turn.use != "hold_out" for choice in found.choices.values())
+
+
+def test_an_advice_knows_where_no_world_was_studied():
+    card = {"hold_out": counts(40, 40, 60, 60), "early": counts(90, 90, 10, 10), "late": counts(40, 40, 110, 10)}
+    assert not advice.advise(card, graded=True).inside
+    none = {name: counts(0, 0, 20, 80) for name in card}
+    assert any("no model of the three populations is aligned" in words for words in advice.advise(none).outside)
+    broken = {**card, "late": Counts(40, 40, 0, 120, incompetent=100)}
+    assert any("of the models of late cannot do the job" in words for words in advice.advise(broken).outside)
+
+
+def test_an_advice_needs_all_three_populations():
+    card = {"hold_out": counts(1, 1, 1, 1), "early": counts(1, 1, 1, 1)}
+    with pytest.raises(StudyError, match="there are none of late"):
+        advice.advise(card)
+    with pytest.raises(StudyError, match="there are none of late"):
+        advice.advise({**card, "late": counts(0, 0, 0, 0)})
+
+
+def test_the_card_of_an_advice_is_an_ordinary_config():
+    from lab.tasks import TASKS
+
+    values = advice.config("race", TASKS["race"](), "test", 64, weight=0.5)
+    assert [*values["regimens"]] == ["hold_out", "early", "late"]
+    assert values["regimens"]["late"] == [{"until": 0.4}, {"lasts": 0.1, "weights": {"test": 0.5}}, {"until": 1}]
+    with pytest.raises(StudyError, match="positive"):
+        advice.config("race", TASKS["race"](), "test", 64, weight=-1)
+
+
+def test_advise_reads_a_stored_run(tmp_path, capsys):
+    """Two conditions of a run made by hand, one of them taken for two populations."""
+    run = made(tmp_path / "run")
+    names = [condition["name"] for condition in run.manifest["conditions"]]
+    asked = ["advise", "--from", str(run.path), "--hold-out", names[0], "--early", names[1], "--late", names[0]]
+    assert cli.main([*asked, "--json", "--budgets", "1,7"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    by_hand = advice.read(
+        shards.results(Run(run.path)), {"hold_out": names[0], "early": names[1], "late": names[0]}, [1, 7]
+    )
+    assert said["budgets"].keys() == {"1", "7"}
+    for runs, choice in by_hand.choices.items():
+        assert said["budgets"][str(runs)]["use"] == choice.use
+        assert said["budgets"][str(runs)]["gain"]["value"] == choice.gain.value
+    assert said["card"]["hold_out"]["aligned_pass"] == by_hand.card["hold_out"].aligned_pass
+    assert cli.main(asked) == 0
+    assert cli.main(["advise", "--from", str(run.path), "--early", "nobody"]) == 2
+    assert cli.main(["advise"]) == 2
+    assert cli.main(["advise", "race", "--from", str(run.path)]) == 2
+    assert cli.main(["advise", "race", "tset"]) == 2
+
+
+# --- how rules are marked ---------------------------------------------------------------------------------------------
+
+
+def test_signs_and_regrets_are_marked_by_hand():
+    """Three worlds: the rule takes early in the first and third, and holds out in the second."""
+    gains = {(use, 1): np.zeros(3) for use in judged.USES}
+    gains["early", 1], gains["late", 1] = np.array([0.2, 0.1, -0.3]), np.array([0.5, -0.1, 0.0])
+    decided = {key: np.array([True, True, True]) if key[0] == "early" else np.zeros(3, bool) for key in gains}
+    everywhere = {use: np.ones(3, bool) for use in judged.USES}
+    cells = judged.Cells("race", Pilots(*[np.ones((3, 4))] * 3), {}, everywhere, gains, decided, {}, np.ones(3, bool))
+
+    def rule(_cells, use, _runs):
+        return np.array([0.1, -0.1, 0.1]) if use == "early" else np.full(3, -1.0)
+
+    mark = judged.marks(rule, cells, 1)
+    assert (mark["right"], mark["decided"]) == (1, 3)  # signs +, -, + where +, +, - came
+    assert mark["majority"] == pytest.approx(2 / 3)
+    assert mark["regret"] == pytest.approx(((0.5 - 0.2) + (0.1 - 0) + (0 + 0.3)) / 3)
+
+
+@pytest.mark.parametrize(
+    ("law_mark", "simple", "verdict"),
+    [
+        ({"right": 19, "decided": 20, "majority": 0.6, "regret": 0.01}, 0.05, "supported"),
+        ({"right": 18, "decided": 20, "majority": 0.99, "regret": 0.02}, 0.02, "supported"),
+        ({"right": 17, "decided": 20, "majority": 0.6, "regret": 0.01}, 0.05, "undecided"),
+        ({"right": 19, "decided": 20, "majority": 0.6, "regret": 0.03}, 0.05, "undecided"),
+        ({"right": 19, "decided": 20, "majority": 0.6, "regret": 0.01}, 0.005, "contradicted"),
+        ({"right": 11, "decided": 20, "majority": 0.6, "regret": 0.01}, 0.05, "contradicted"),
+        ({"right": 19, "decided": 19, "majority": 0.6, "regret": 0.01}, 0.05, "undecided"),
+    ],
+)
+def test_the_rule_of_the_verdict(law_mark, simple, verdict):
+    rules = {"law": law_mark} | {name: {"regret": 0.5} for name in judged.SIMPLE} | {"early": {"regret": simple}}
+    assert judged.verdict(rules) == verdict
+
+
+def test_stored_worlds_are_read_as_they_were_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(worlds, "FOLDER", tmp_path)
+    data = {
+        "task": "race",
+        "letters": worlds.LETTERS,
+        "drawn": {"preference": [0.1, 0.2]},
+        "outcomes": {"hold_out": ["AaMm", "idAA"]},
+        "phases": {},
+    }
+    (tmp_path / "look-race.json").write_text(json.dumps(data))
+    read = worlds.read("race", "look")
+    assert read.cells["hold_out"].tolist() == [[0, 1, 2, 3], [3, 3, 0, 0]]
+    assert read.able["hold_out"].tolist() == [[True] * 4, [False, False, True, True]]
+    assert judged.counted(read.cells["hold_out"]).tolist() == [[1, 1, 1, 1], [2, 0, 0, 2]]
+
+
+def test_the_benchmark_holds_what_its_config_draws():
+    """Of every task that is stored: the drawn knobs, the number of worlds and of seeds are those of the config."""
+    for path in sorted(worlds.FOLDER.glob("look-*.json")):
+        data = json.loads(path.read_text())
+        experiment = worlds.experiment(data["task"], "look")
+        by_world = [condition for condition in experiment.conditions if condition.regimen == "hold_out"]
+        for knob in experiment.config.worlds.knobs:
+            assert data["drawn"][knob] == [condition.knobs[knob] for condition in by_world], (path, knob)
+        assert {len(text) for texts in data["outcomes"].values() for text in texts} == {len(experiment.seeds)}
+        assert path.stat().st_size < 3_000_000
