@@ -76,10 +76,13 @@ def test_the_first_page_is_short():
 
 
 def test_the_examples_of_configs_load():
-    first, all_keys, rule = blocks("configs/README.md", "yaml")
+    first, all_keys, worlds, rule = blocks("configs/README.md", "yaml")
     assert len(parse(first).conditions) == 3 * 2
     # hold_out and early at three preferences, push at three times three
     assert len(parse(all_keys).conditions) == 3 * (1 + 1 + 3)
+    drawn = parse(re.sub(r"(?ms)^sweep:.*", worlds, all_keys))  # in place of the sweep
+    assert len(drawn.conditions) == 200 * 3
+    assert drawn.conditions[1].coordinates["weight"] == drawn.conditions[2].coordinates["weight"]
     stopping = parse(re.sub(r"(?m)^seeds:.*$", rule, all_keys, count=1))
     assert stopping.config.stop.width == 0.5
 
