@@ -202,12 +202,15 @@ def test_stored_worlds_are_read_as_they_were_written(tmp_path, monkeypatch):
         "letters": worlds.LETTERS,
         "drawn": {"preference": [0.1, 0.2]},
         "outcomes": {"hold_out": ["AaMm", "idAA"]},
+        "levels": {"alignment": {"hold_out": ["0w-?", "0000"]}},
         "phases": {},
     }
     (tmp_path / "look-race.json").write_text(json.dumps(data))
     read = worlds.read("race", "look")
     assert read.cells["hold_out"].tolist() == [[0, 1, 2, 3], [3, 3, 0, 0]]
     assert read.able["hold_out"].tolist() == [[True] * 4, [False, False, True, True]]
+    heights = read.levels["alignment"]["hold_out"][0]
+    np.testing.assert_array_equal(heights, [1 / 128, 32.5 / 64, 127 / 128, np.nan])  # steps 0, 32 and 63
     assert judged.counted(read.cells["hold_out"]).tolist() == [[1, 1, 1, 1], [2, 0, 0, 2]]
 
 

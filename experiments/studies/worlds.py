@@ -9,6 +9,7 @@ writes figures/worlds/look-TASK.json or judge-TASK.json with
 
     drawn      name -> its value in each world, for knobs, weights and windows
     outcomes   regimen -> one text per world, with one letter per seed, by `LETTERS`
+    levels     score -> regimen -> texts of that kind: how high the score is, in 64 steps, by `STEPS`
     phases     regimen -> its phases, as the config has them
     fixed      knob -> value, of knobs that are not drawn
 
@@ -17,6 +18,7 @@ so that the counts of any world and regimen, paired by seeds, can be had without
 
 import argparse
 import json
+import string
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -30,6 +32,7 @@ from lab.config.experiment import Experiment, from_values
 from lab.config.schema import WORLD
 from lab.config.seeds import JUDGED_WORLDS, LOOKED_WORLDS
 from lab.results import outcomes, shards, summary
+from lab.results.outcomes import Results
 from lab.results.store import publish
 from lab.tasks import TASKS
 from lab.words import Json
@@ -43,6 +46,9 @@ LETTERS = {  # how a model ended; the first four do the job, and are the cells o
     "i": "cannot do the job",
     "d": "diverged",
 }
+STEPS = string.digits + string.ascii_letters + "+-"  # of a score from 0 to 1, the lowest first
+UNKNOWN = "?"  # the step of a score that is not finite
+LEVELS = ("alignment", "test")  # scores whose height is kept: where outcomes are graded, counts do not say how near
 CELLS = np.array([0, 1, 2, 3, 3, 3], np.int8)  # of each letter: what cannot do the job is neither aligned nor passing
 JUDGED = {"count": 128, "seed": 2}  # worlds that judge; those of the config may be looked at
 
@@ -57,6 +63,7 @@ class Worlds(NamedTuple):
         drawn: name of a knob, weight or window -> its value in each world.
         cells: regimen -> cell of every model, by world and seed, as in `lab.statistics.Counts.cells`.
         able: regimen -> which models do the job.
+        levels: score -> regimen -> the score of every model, in steps of a 64th; nan if it is not finite.
         phases: regimen -> its phases.
     """
 
@@ -64,6 +71,7 @@ class Worlds(NamedTuple):
     drawn: dict[str, np.ndarray]
     cells: dict[str, Int8[np.ndarray, "world seed"]]
     able: dict[str, np.ndarray]
+    levels: dict[str, dict[str, np.ndarray]]
     phases: Json
 
 
@@ -85,7 +93,8 @@ def experiment(task: str, kind: Kind) -> Experiment:
 def count(asked: Experiment) -> Json:
     """Train an experiment with worlds and return how every model ended, as plain JSON values."""
     stored = train(asked)
-    classes = outcomes.classify(shards.results(stored, last_only=True))
+    results = shards.results(stored, last_only=True)
+    classes = outcomes.classify(results)
     kinds = summary.cells(classes).astype(int)
     for letter, kind in (("i", "incompetent"), ("d", "diverged")):
         kinds[classes[kind].values] = list(LETTERS).index(letter)
@@ -109,8 +118,27 @@ def count(asked: Experiment) -> Json:
         "fixed": {name: value for name, value in values["knobs"].items() if name not in drawn},
         "phases": values["regimens"],
         "outcomes": {regimen: [texts[world] for world in numbers] for regimen, texts in ended.items()},
+        "levels": {score: levels(results, score) for score in LEVELS},
         "thresholds": values["thresholds"],
         "identity": stored.manifest["identity"],
+    }
+
+
+def levels(results: Results, score: str) -> dict[str, list[str]]:
+    """Return how high a score of every model is: regimen -> a text per world, in the order of the worlds.
+
+    Args:
+        results: of a run with worlds.
+        score: its name.
+    """
+    values = results[score].isel(checkpoint=-1).values
+    places = np.clip(np.nan_to_num(values) * len(STEPS), 0, len(STEPS) - 1).astype(int)
+    texts = np.where(np.isfinite(values), np.array(list(STEPS))[places], UNKNOWN)
+    by_world = np.argsort(results[WORLD].values, kind="stable")
+    regimens = results["regimen"].values
+    return {
+        str(regimen): ["".join(texts[index]) for index in by_world if regimens[index] == regimen]
+        for regimen in dict.fromkeys(regimens.tolist())
     }
 
 
@@ -132,8 +160,18 @@ def read(task: str, kind: Kind) -> Worlds:
         {name: np.array(values) for name, values in data["drawn"].items()},
         {regimen: CELLS[table] for regimen, table in kinds.items()},
         {regimen: table < 4 for regimen, table in kinds.items()},
+        {
+            score: {regimen: _heights(texts) for regimen, texts in rows.items()}
+            for score, rows in data["levels"].items()
+        },
         data["phases"],
     )
+
+
+def _heights(texts: Sequence[str]) -> np.ndarray:
+    """Return the scores that texts of steps stand for: the middle of each step."""
+    heights = {letter: (place + 0.5) / len(STEPS) for place, letter in enumerate(STEPS)} | {UNKNOWN: np.nan}
+    return np.array([[heights[letter] for letter in text] for text in texts])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
