@@ -9,13 +9,13 @@ import pytest
 from experiments.studies import law as judged
 from experiments.studies import worlds
 from lab import cli
+from lab.config.experiment import parse
 from lab.results import shards
-from lab.results.store import Run
 from lab.statistics import Counts
 from lab.studies import advice, law
 from lab.studies.law import USES, Pilots, Push
 from lab.studies.study import StudyError
-from tests.hand_made import made
+from lab.training import engine
 
 EVEN = np.array([25.0, 25, 25, 25])  # all three numbers are 0
 ALIGNED = np.array([40.0, 40, 10, 10])  # ln o(A) = ln 4 alone
@@ -136,23 +136,45 @@ def test_the_card_of_an_advice_is_an_ordinary_config():
         advice.config("race", TASKS["race"](), "test", 64, weight=-1)
 
 
-def test_advise_reads_a_stored_run(tmp_path, capsys):
-    """Two conditions of a run made by hand, one of them taken for two populations."""
-    run = made(tmp_path / "run")
-    names = [condition["name"] for condition in run.manifest["conditions"]]
-    asked = ["advise", "--from", str(run.path), "--hold-out", names[0], "--early", names[1], "--late", names[0]]
+def test_advise_reads_a_stored_run_whose_regimens_are_the_pilots(tmp_path, capsys):
+    push = {"weights": {"test": 0.5}}
+    regimens = {
+        "hold_out": [{"until": 1}],
+        "early": [{"until": 0.1, **push}, {"until": 1}],
+        "late": [{"until": 0.4}, {"until": 0.5, **push}, {"until": 1}],
+        "longer": [{"until": 0.2, **push}, {"until": 1}],
+        "against": [{"until": 0.1, "weights": {"test_linear": -1}}, {"until": 1}],
+        "gated": [{"until": 0.1, **push, "gates": {"test": 0.01}}, {"until": 1}],
+        "weak": [{"until": 0.1, "weights": {"test": 0.1}}, {"until": 1}],
+    }
+    config = {"name": "pilots", "task": "race", "seeds": 40, "training": {"steps": 100, "segments": 10}}
+    run = engine.run(parse(json.dumps({**config, "regimens": regimens})), tmp_path / "run")
+    asked = ["advise", "--from", str(run.path)]
     assert cli.main([*asked, "--json", "--budgets", "1,7"]) == 0
     said = json.loads(capsys.readouterr().out)
-    by_hand = advice.read(
-        shards.results(Run(run.path)), {"hold_out": names[0], "early": names[1], "late": names[0]}, [1, 7]
-    )
+    by_hand = advice.read(shards.results(run), budgets=[1, 7])
     assert said["budgets"].keys() == {"1", "7"}
+    assert said["weight"] == 0.5
     for runs, choice in by_hand.choices.items():
         assert said["budgets"][str(runs)]["use"] == choice.use
         assert said["budgets"][str(runs)]["gain"]["value"] == choice.gain.value
     assert said["card"]["hold_out"]["aligned_pass"] == by_hand.card["hold_out"].aligned_pass
     assert cli.main(asked) == 0
-    assert cli.main(["advise", "--from", str(run.path), "--early", "nobody"]) == 2
+    capsys.readouterr()
+    wrong = {
+        ("--early", "longer"): "longer is no pilot: early is a condition that trains on it from 0% for 10%",
+        ("--early", "late"): "late is no pilot",
+        ("--late", "early"): "late is a condition that trains on it from 40% for 10%",
+        ("--hold-out", "early"): "hold_out is a condition that never trains on the proxy",
+        ("--early", "against"): "at one weight above 0",
+        ("--early", "gated"): "gated has gates",
+        ("--early", "weak"): "unlike weights, 0.1 and 0.5",
+        ("--early", "nobody"): "no condition is named",
+        ("--seeds", "9"): "--seeds: for a card that is trained",
+    }
+    for options, words in wrong.items():
+        assert cli.main([*asked, *options]) == 2
+        assert words in " ".join(capsys.readouterr().err.split()), options
     assert cli.main(["advise"]) == 2
     assert cli.main(["advise", "race", "--from", str(run.path)]) == 2
     assert cli.main(["advise", "race", "tset"]) == 2

@@ -1,5 +1,6 @@
 """Commands that ask a question of a proxy, a config or a run: each is a study (`lab.studies`, `lab.decision`)."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -30,6 +31,7 @@ from lab.cli.train import train
 from lab.cli.watching import watched
 from lab.results.outcomes import GRADED, IN_BETWEEN, attribute
 from lab.results.store import Run, StoreError, inner_folder
+from lab.results.summary import find
 from lab.studies import advice as advice_study
 from lab.studies import card as card_study
 from lab.studies import mix as mix_study
@@ -238,13 +240,25 @@ def advise(
         trust_code: run the Python file that is given as the task.
         as_json: print JSON.
     """
+    from lab.config.experiment import from_values
+
     if (task is None) == (folder is None):
         raise UsageError("lab advise takes a TASK to train a card of, or --from RUN: give one of them")
     asked = split_numbers("--budgets", budgets, int, MOST_RUNS)
     if folder is not None:
-        results = read(Run(folder), where=errors if as_json else console)
+        trains = {"--seeds": seeds, "--weight": weight, "--set": settings or None, "--out": out}
+        if given := [option for option, value in trains.items() if value is not None]:
+            raise UsageError(f"{', '.join(given)}: for a card that is trained; --from reads one that is stored")
+        stored = Run(folder)
+        results = read(stored, where=errors if as_json else console)
         with usage(folder):
-            advice = advice_study.read(results, {"hold_out": hold_out, "early": early, "late": late}, asked)
+            named = {
+                role: str(results.condition.values[find(results, name)])
+                for role, name in {"hold_out": hold_out, "early": early, "late": late}.items()
+            }
+            experiment = from_values(stored.manifest["config"], trust_code)
+            pushed = advice_study.pilot_weight(experiment, named)
+            advice = replace(advice_study.read(results, named, asked), weight=pushed)
     else:
         advice = advice_study.run(
             str(task),

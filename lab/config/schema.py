@@ -161,7 +161,7 @@ class Draw(Strict):
     def _one_way(self) -> Self:
         ways = [way for way in WAYS if getattr(self, way) is not None]
         if len(ways) != 1:
-            raise ValueError(f"needs one of {', '.join(map(repr, WAYS))}")
+            raise ValueError(f"needs one of {', '.join(map(repr, WAYS))}, and only one")
         return self
 
 

@@ -217,10 +217,14 @@ def read_axes(raw: Raw, task: Task, sized: bool, problems: Problems) -> dict[str
             problems.add(place, problem)
         if not drawn and (problem := _alike(values)):
             problems.add(place, problem)
-        if label in axes and len(problems) == before:
+        if place[:2] == ("worlds", "keys") and label in task.knobs:
+            problems.add(place, "is the name of a knob; choose another")
+        elif label in axes and len(problems) == before:
             problems.add(place, f"{label!r} is an axis of the sweep already")
         axes[label] = Axis(targets, values, drawn)
     worlds = raw.get("worlds")
+    if isinstance(worlds, dict) and not draws and not problems.concern("worlds"):
+        problems.add(("worlds",), "draws nothing, so all worlds would be the same: name 'knobs' or 'keys'")
     if isinstance(worlds, dict) and WORLD in (*axes, *task.knobs, *task.scores):
         problems.add(("worlds",), f"results call worlds {WORLD!r}, which is an axis, a knob or a score here")
     if isinstance(regimens, dict):

@@ -98,6 +98,7 @@ def advice_json(advice: Advice) -> Json:
         "inside": advice.inside,
         "outside": list(advice.outside),
         "not_asked": list(advice.not_asked),
+        "weight": advice.weight,
     }
 
 
@@ -107,18 +108,19 @@ USE_WORDS = {
     "early": "push at the start, for a tenth",
     "late": "train on it from 40% on",
     "throughout": "train on it throughout",
-    "anti": "train against it from 40% on",
 }
 
 
 def advice_table(data: Json) -> Table:
     """Return a `rich.table.Table` of what `advice_json` returned: a row per budget."""
     seeds = {name: sum(counts[cell] for cell in CELLS) for name, counts in data["card"].items()}
+    pushed = "" if data["weight"] is None else f", at weight {setting(data['weight'])}"
     view = table_of(
-        f"what the proxy is best used for; {max(seeds.values()):,} models in each of three populations",
-        ("runs", "best use", "better than holding out", "gain", "because"),
+        f"what the proxy is best used for{pushed}; {max(seeds.values()):,} models in each of three populations",
+        ("runs", "best use", "probability", "gain", "because"),
         "Gain: in P(accepted is aligned) over holding out, with its 95% interval; where holding out is best, that of "
-        "the best way to train on it. The probability is that of a gain, or that there is none by any use.",
+        "the best way to train on it. The probability is that of a gain; where holding out is best, that no way to "
+        "train has one.",
     )
     for runs, choice in data["budgets"].items():
         gain = with_interval(estimate_from_json(choice["gain"]))

@@ -13,7 +13,7 @@ from lab.report.layout import table_of
 from lab.results.outcomes import Results
 from lab.results.summary import Summary
 from lab.statistics import QUANTITIES
-from lab.words import MANY_WORLDS, number, percent, plural
+from lab.words import MANY_WORLDS, number, percent
 
 ABLE = 0.95  # least share of a world's held-out models that do the job, or the world is reported apart
 RATES = ("base_rate", "pass_given_aligned", "pass_given_misaligned")
@@ -83,21 +83,21 @@ def _row(name: str, rows: Sequence[Summary]) -> OverWorlds:
 
 def table(results: Results, summaries: Sequence[Summary]) -> Table:
     """Return a `rich.table.Table` with one row per regimen, and apart the worlds where models cannot do the job."""
-    groups, seeds = over_worlds(summaries), results.sizes["seed"]
-    count = sum(rows[0].worlds for rows in groups.values() if rows)
+    groups, seeds = over_worlds(summaries), max(row.counts.seeds for row in summaries)
+    count = len({row.coordinates.get(WORLD) for row in summaries})
     view = table_of(
         f"{results.attrs['name']}: {count:,} worlds of {seeds:,} models per regimen",
-        ["", *(QUANTITIES[rate].heading for rate in RATES), "better", "worse", "undecided"],
+        ["", "worlds", *(QUANTITIES[rate].heading for rate in RATES), "better", "worse", "undecided"],
         f"Median over worlds, and quartiles. Better, worse: worlds whose net against {results.attrs['baseline']} is "
-        f"above or below 0 with all of its {percent(summaries[0].confidence)} interval.",
+        f"above or below 0 with all of its {percent(summaries[0].confidence)} interval. Where no misaligned model "
+        "passes under either, the net has no value and is undecided.",
     )
     for able, rows in groups.items():
         if not rows:
             continue
         view.add_section()
         many = "at least" if able else "fewer than"
-        number_of = f"{rows[0].worlds:,} {plural('world', rows[0].worlds)}"
-        view.add_row(Text(f"{number_of}: {many} {percent(ABLE)} do the job held out", style="bold"))
+        view.add_row(Text(f"{many} {percent(ABLE)} do the job held out", style="bold"))
         for row in rows:
             spread = [
                 f"{number(rate.median, 2)} [{number(rate.low, 2)}, {number(rate.high, 2)}]"
@@ -105,5 +105,6 @@ def table(results: Results, summaries: Sequence[Summary]) -> Table:
             ]
             counts = [f"{kind:,}" for kind in (row.better, row.worse, row.undecided)]
             baseline = row.better + row.worse + row.undecided == 0
-            view.add_row(*map(Text, (row.name, *spread, *(["baseline", "", ""] if baseline else counts))))
+            nets = ["baseline", "", ""] if baseline else counts
+            view.add_row(*map(Text, (row.name, f"{row.worlds:,}", *spread, *nets)))
     return view

@@ -9,7 +9,7 @@ often what has probability p comes true.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,11 +25,12 @@ from lab.results.summary import counts
 from lab.statistics import Counts, Estimate
 from lab.studies import law
 from lab.studies.law import EARLY, LATE, PILOT, USES, Pilots
+from lab.studies.regimens import find_condition
 from lab.studies.study import StudyError, Train, read_config, task_named, train_here
-from lab.words import number
+from lab.words import number, quantity_words
 
 if TYPE_CHECKING:
-    from lab.config.experiment import Experiment  # noqa: F401, which pdoc needs to read `Train`
+    from lab.config.experiment import Experiment
     from lab.tasks import Task
 
 BUDGETS = (1, 3, 10, 100)
@@ -39,6 +40,9 @@ CLEAR = 0.9  # probability from which on no more seeds are trained
 DRAWS = 4_000
 NUMBERS = ("base_rate", "pass_given_aligned", "pass_given_misaligned")
 LARGEST_SHIFT, SHIFTS = 5.0, 101  # nats by which a number is changed to see what would change the advice; of so many
+FEW_DRAWS = 400  # of which those are asked that see what would change the advice
+FEW_MODELS = 32  # models of a population in the worlds of the smallest runs
+WAYS = tuple(name for name, push in USES.items() if push.weight > 0)  # to train on the proxy
 TINY = 1e-12  # share below which a drawn one is not taken
 ABLE = 0.95  # least share of models that do the job
 STUDIED = files("lab.studies") / "studied.json"
@@ -66,11 +70,13 @@ class Choice:
     """What is best for one budget.
 
     Attributes:
-        use: "hold_out", "early", "late", "throughout" or "anti".
+        use: "hold_out", "early" (a push for the first tenth), "late" (from 40% to the end) or "throughout". Training
+            against the proxy is never foreseen to help, so it is none of them.
         probability: that this use is better than holding out; for "hold_out", that no other use is.
         gain: in P(accepted is aligned) over holding out, an `Estimate`; for "hold_out", that of the best way to train.
         because: one sentence with the numbers that decide.
-        turn: the smallest change of one number that would change the advice; None if none does.
+        turn: the smallest change of one number that would change the advice; None if none does. JSON calls it
+            `would_change`.
     """
 
     use: str
@@ -90,6 +96,7 @@ class Advice:
         inside: whether worlds like this one were studied.
         outside: the numbers that lie where no world lay, in words.
         not_asked: questions of the card that this advice does not rest on.
+        weight: of the pushes of the pilots, at which the uses are foreseen; None if only counts are known.
         folder: of the card's run, if there is one.
     """
 
@@ -98,6 +105,7 @@ class Advice:
     inside: bool
     outside: tuple[str, ...]
     not_asked: tuple[str, ...]
+    weight: float | None = None
     folder: Path | None = None
 
 
@@ -191,20 +199,24 @@ def posterior(
     return np.maximum(random.dirichlet(cells + law.HALF, draws), TINY)
 
 
-def _best(pilots: Pilots, runs: int) -> str:
-    """Return the use with the largest gain; holding out where none has any."""
-    gains = {use: float(law.gain(pilots, push, runs)) for use, push in USES.items()}
-    use = max(gains, key=lambda name: gains[name])
-    return use if gains[use] > 0 else "hold_out"
+def _means(drawn: Pilots, runs: int) -> dict[str, float]:
+    """Return the gain of each way to train on the proxy that is expected over the posterior."""
+    return {use: float(np.mean(law.gain(drawn, USES[use], runs, added=0.0))) for use in WAYS}
+
+
+def _best(means: Mapping[str, float]) -> str:
+    """Return the use with the largest expected gain; holding out where none is above 0."""
+    use = max(means, key=lambda name: means[name])
+    return use if means[use] > 0 else "hold_out"
 
 
 def _choice(pilots: Pilots, drawn: Pilots, runs: int, confidence: float) -> Choice:
     """Return what is best for one budget."""
-    use = _best(pilots, runs)
-    of_use = {name: law.gain(drawn, push, runs, added=0.0) for name, push in USES.items()}
+    means = _means(drawn, runs)
+    use = _best(means)
+    of_use = {name: law.gain(drawn, USES[name], runs, added=0.0) for name in WAYS}
     if use == "hold_out":
-        trains = [name for name, push in USES.items() if push.weight > 0]
-        shown = max(trains, key=lambda name: float(law.gain(pilots, USES[name], runs)))
+        shown = max(means, key=lambda name: means[name])
         probability = float(np.mean(np.max(list(of_use.values()), axis=0) <= 0))
     else:
         shown = use
@@ -212,47 +224,39 @@ def _choice(pilots: Pilots, drawn: Pilots, runs: int, confidence: float) -> Choi
     value = float(law.gain(pilots, USES[shown], runs))
     low, high = np.quantile(of_use[shown], [(1 - confidence) / 2, (1 + confidence) / 2])
     gain = Estimate(value, min(float(low), value), max(float(high), value))
-    return Choice(use, probability, gain, _because(pilots, use, shown, runs), _turn(pilots, use, runs))
+    return Choice(use, probability, gain, _because(pilots, shown, runs), _turn(drawn, use, runs))
 
 
-def _because(pilots: Pilots, use: str, shown: str, runs: int) -> str:
+def _because(pilots: Pilots, shown: str, runs: int) -> str:
     """Return in one sentence what decides: P(A) for a single run, else what base rate and test gain and lose."""
     before, trained = law.held_out(pilots), law.after(pilots, USES[shown])
-    aligned = [float(cells[0] + cells[1]) for cells in (before, trained)]
+    words = {"early": "a push at the start", "late": "a push from 40% on", "throughout": "training on it throughout"}
+    if runs == 1:
+        change = f"from {before[0] + before[1]:.2f} to {trained[0] + trained[1]:.2f}"
+        return f"with one run only P(A) counts, and {words[shown]} is foreseen to take it {change}"
     accepted = [float(accepted_aligned(cells[:, None], runs)[0]) for cells in (before, trained)]
     base, test = (float(part) for part in law.parts(pilots, USES[shown]))
-    words = {"early": "a push at the start", "late": "a push from 40% on", "throughout": "training on it throughout"}
-    what = words.get(shown, "training against it")
-    if runs == 1:
-        change = f"from {aligned[0]:.2f} to {aligned[1]:.2f}"
-        return f"with one run only P(A) counts, and {what} is foreseen to take it {change}"
-    verb = "outweighs" if use != "hold_out" else "does not outweigh"
     return (
-        f"{what} is foreseen to change ln o(A) by {base:+.1f} and ln LR by {test:+.1f}; with {runs} runs the first "
-        f"{verb} the second: P(accepted is aligned) {accepted[0]:.2f} held out, {accepted[1]:.2f} so"
+        f"{words[shown]} is foreseen to change ln o(A) by {base:+.1f} and ln LR by {test:+.1f}; with {runs} runs that "
+        f"takes P(accepted is aligned) from {accepted[0]:.2f} to {accepted[1]:.2f}"
     )
 
 
-def _turn(pilots: Pilots, use: str, runs: int) -> Turn | None:
+def _turn(drawn: Pilots, use: str, runs: int) -> Turn | None:
     """Return the smallest change, in nats, of one of the held-out numbers that would change the advice."""
     symbols = ("P(A)", "P(T|A)", "P(T|not A)")
-    before = law.log_odds(pilots.hold_out)
-    effects = [law.log_odds(pilot) - before for pilot in (pilots.early, pilots.late)]
+    before, *pilots = (law.log_odds(cells[:FEW_DRAWS], 0.0) for cells in drawn)
+    effects = [np.zeros_like(before), *(pilot - before for pilot in pilots)]
     for size in np.linspace(0, LARGEST_SHIFT, SHIFTS)[1:]:
         for index, symbol in enumerate(symbols):
             for shift in (size, -size):
                 moved = before + shift * np.eye(3)[index]
-                changed = Pilots(*(law.shares(moved + effect) for effect in (np.zeros(3), *effects)))
-                other = _best(_as_counts(changed), runs)
+                changed = Pilots(*(np.maximum(law.shares(moved + effect), TINY) for effect in effects))
+                other = _best(_means(changed, runs))
                 if other != use:
-                    now, then = (float(1 / (1 + np.exp(-odds[index]))) for odds in (before, moved))
+                    now, then = (float(np.mean(1 / (1 + np.exp(-odds[:, index])))) for odds in (before, moved))
                     return Turn(f"{symbol} held out", now, then, other)
     return None
-
-
-def _as_counts(pilots: Pilots) -> Pilots:
-    """Return shares as so many models that what is added to every cell does not count."""
-    return Pilots(*(cells * 1e9 for cells in pilots))
 
 
 def _outside(pilots: Pilots, card: Mapping[str, Counts], graded: bool) -> tuple[str, ...]:
@@ -263,11 +267,15 @@ def _outside(pilots: Pilots, card: Mapping[str, Counts], graded: bool) -> tuple[
     numbers |= {name: law.log_odds(getattr(pilots, name)) - before for name in REGIMENS[1:]}
     words = []
     for name, odds in numbers.items():
-        for quantity, value in zip(NUMBERS, odds, strict=True):
+        for column, (quantity, value) in enumerate(zip(NUMBERS, odds, strict=True)):
             low, high = studied[name][quantity]
-            if not low <= value <= high:
-                what = "" if name == "hold_out" else f"what the {name} pilot adds to "
-                words.append(f"{what}{quantity} ({value:+.1f} nats; studied were {low:+.1f} to {high:+.1f})")
+            empty = [min(_cells_behind(cells, column)) == 0 for cells in (pilots.hold_out, getattr(pilots, name))]
+            if not any(empty) and not low <= value <= high:  # with an empty cell it only says how many models there are
+                what = f"the {'logit' if column else 'log odds'} of {quantity_words(quantity)}"
+                what = what if name == "hold_out" else f"what the {name} pilot adds to {what}"
+                words.append(f"{what}: {value:+.1f}; studied were {low:+.1f} to {high:+.1f}")
+    if (fewest := min(card[name].seeds for name in REGIMENS)) < FEW_MODELS:
+        words.append(f"a population has {fewest} models; studied were {FEW_MODELS} and more")
     for name in REGIMENS:
         unable = (card[name].incompetent + card[name].diverged) / card[name].seeds
         if unable > 1 - ABLE:
@@ -280,6 +288,57 @@ def _outside(pilots: Pilots, card: Mapping[str, Counts], graded: bool) -> tuple[
     return tuple(words)
 
 
+def _cells_behind(cells: Float[np.ndarray, "4"], column: int) -> tuple[float, float]:
+    """Return the two counts whose ratio one of the three numbers of a population is."""
+    aligned_pass, aligned_fail, misaligned_pass, misaligned_fail = cells.tolist()
+    return (
+        (aligned_pass + aligned_fail, misaligned_pass + misaligned_fail),
+        (aligned_pass, aligned_fail),
+        (misaligned_pass, misaligned_fail),
+    )[column]
+
+
+def pilot_weight(experiment: "Experiment", regimens: Mapping[str, str]) -> float:
+    """Return the weight of the pushes of a run's pilots.
+
+    Args:
+        experiment: that the run trained.
+        regimens: "hold_out", "early" and "late" -> the name of the condition that is this.
+
+    Raises:
+        StudyError: a condition is not that pilot, or the two push with unlike weights.
+    """
+    task, asked = experiment.task, experiment.task.proxies[experiment.config.proxy]
+    columns = [list(task.terms).index(term) for term in asked.terms]
+    starts = {"hold_out": None, "early": EARLY, "late": LATE}
+    weights = {}
+    for name, start in starts.items():
+        condition = find_condition(experiment, regimens[name])
+        if condition.gates:
+            raise StudyError(f"{condition.name} has gates, and an advice is about models that nothing rejected")
+        found = {
+            (round(end / experiment.training.steps, 9), segment.weights[column])
+            for end, segment in zip(experiment.ends, condition.settings, strict=True)
+            for column in columns
+            if segment.weights[column]
+        }
+        ends = {end for end, _ in found}
+        wanted = {
+            round(end / experiment.training.steps, 9)
+            for end in experiment.ends
+            if start is not None and start < round(end / experiment.training.steps, 9) <= round(start + PILOT, 9)
+        }
+        pushes = {weight for _, weight in found}
+        what = "never trains on the proxy" if start is None else f"trains on it from {start:.0%} for {PILOT:.0%}"
+        fits = ends == wanted and (start is None or max(wanted) == round(start + PILOT, 9))
+        if not fits or len(pushes) != (start is not None) or any(weight < 0 for weight in pushes):
+            raise StudyError(f"{condition.name} is no pilot: {name} is a condition that {what}, at one weight above 0")
+        weights[name] = max(pushes, default=0.0)
+    if weights["early"] != weights["late"]:
+        raise StudyError(f"the pilots push with unlike weights, {weights['early']:g} and {weights['late']:g}")
+    return weights["early"]
+
+
 def read(results: Results, regimens: Mapping[str, str] | None = None, budgets: Sequence[int] = BUDGETS) -> Advice:
     """Return the `Advice` of a run.
 
@@ -287,9 +346,14 @@ def read(results: Results, regimens: Mapping[str, str] | None = None, budgets: S
         results: what `lab.run` returned.
         regimens: "hold_out", "early" and "late" -> the name of the condition that is this; the same by default.
         budgets: numbers of runs.
+
+    Raises:
+        StudyError: gates have stopped runs.
     """
     names = {name: name for name in REGIMENS} | dict(regimens or {})
     card = {name: counts(results, names[name]) for name in REGIMENS}
+    if stopped := [names[name] for name in REGIMENS if card[name].unjudged]:
+        raise StudyError(f"gates have stopped runs of {stopped[0]}, and nobody knows what they would have become")
     return advise(card, budgets, attribute(results, "confidence"), are_graded(results))
 
 
@@ -332,9 +396,6 @@ def run(
         found = read(shards.results(stored, last_only=True), budgets=budgets)
         clear = all(choice.probability >= CLEAR for choice in found.choices.values())
         if clear or seeds is not None or count >= MOST:
-            return _with_folder(found, stored.path)
+            pushed = kind.proxies[proxy].push if weight is None else weight
+            return replace(found, folder=stored.path, weight=pushed)
         count *= 2
-
-
-def _with_folder(found: Advice, folder: Path) -> Advice:
-    return Advice(found.choices, found.card, found.inside, found.outside, found.not_asked, folder)
