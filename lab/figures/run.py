@@ -62,6 +62,7 @@ BARS = ("base_rate", "likelihood_ratio")  # parts that are stacked; the net is a
 UNBOUNDED = "...."  # hatch of a bar that nothing bounds
 POINTS_FOR_AXIS = 3  # values that an axis of the sweep needs to be drawn as one
 WIDE_AXIS = 20  # from such a ratio of its ends on, an axis is logarithmic
+WORLD_PANELS = 4  # regimens in a row of the figure of worlds
 RATES = ("pass_given_misaligned", "pass_given_aligned")  # filled and hollow, along an axis
 
 
@@ -378,37 +379,39 @@ def worlds_figure(data: Json) -> Figure:
     for condition in data["conditions"]:
         if condition["log_impact"]:
             regimens.setdefault(condition["regimen"], []).append(condition)
-    columns = min(4, len(regimens)) or 1
+    columns = max(1, min(WORLD_PANELS, len(regimens)))
     rows = max(1, math.ceil(len(regimens) / columns))
-    figure, axes = subplots(
-        rows, columns, figsize=(WIDTH, 0.5 + rows * WIDTH / columns), squeeze=False, sharex=True, sharey=True
-    )
+    size = (WIDTH, 0.5 + rows * WIDTH / columns)
+    figure, axes = subplots(rows, columns, figsize=size, squeeze=False, sharex=True, sharey=True)
     for ax in axes.flat[len(regimens) :]:
         ax.set_visible(False)
-    for position, (ax, (regimen, conditions)) in enumerate(zip(axes.flat, regimens.items(), strict=False)):
-        style = style_of(regimen, position)
-        ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.6)
-        above = {True: 0, False: 0}
-        for condition in conditions:
-            impact, held_out = condition["log_impact"], by_name[condition["log_impact"]["baseline"]]
-            net = estimate_from_json(impact["net"])
-            places = [number_from_json(row["aligned_given_pass"]["value"]) for row in (held_out, condition)]
-            undecided = holds(net, 0)
-            if not undecided:
-                above[net.low > 0] += 1
-            face = WHITE if undecided else style.colour
-            ax.plot(
-                *places, "o", color=style.colour, markerfacecolor=face, markersize=2.6, markeredgewidth=0.6, alpha=0.8
-            )
-        ax.set_title(f"{label(regimen)}\n{above[True]} better, {above[False]} worse", loc="left", fontsize="x-small")
-        ax.set_xlim(-0.04, 1.04)
-        ax.set_ylim(-0.04, 1.04)
-        ax.set_aspect("equal")
+    baselines = {}
+    for position, (ax, conditions) in enumerate(zip(axes.flat, regimens.values(), strict=False)):
+        held_out = [by_name[condition["log_impact"]["baseline"]] for condition in conditions]
+        baselines |= {condition["regimen"]: None for condition in held_out}
+        _draw_worlds(ax, conditions, held_out, position)
     symbol = QUANTITIES["aligned_given_pass"].symbol
-    baseline = next(iter(by_name.values()))["regimen"] if not regimens else data["conditions"][0]["regimen"]
-    figure.supxlabel(f"{symbol}, {label(baseline)}", fontsize="small")
-    figure.supylabel(f"{symbol}, trained on the proxy", fontsize="small")
+    figure.supxlabel(f"{symbol}, {', '.join(map(label, baselines))}", fontsize="small")
+    figure.supylabel(f"{symbol}, other regimens", fontsize="small")
     return figure
+
+
+def _draw_worlds(ax: Axes, conditions: Sequence[Json], held_out: Sequence[Json], position: int) -> None:
+    """Draw one regimen: a dot for each condition over its baseline in the same world."""
+    regimen = conditions[0]["regimen"]
+    colour, decided = style_of(regimen, position).colour, {True: 0, False: 0}
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.6)
+    for condition, baseline in zip(conditions, held_out, strict=True):
+        net = estimate_from_json(condition["log_impact"]["net"])
+        dot = [number_from_json(row["aligned_given_pass"]["value"]) for row in (baseline, condition)]
+        if not holds(net, 0):
+            decided[net.low > 0] += 1
+        face = WHITE if holds(net, 0) else colour
+        ax.plot(*dot, "o", color=colour, markerfacecolor=face, markersize=2.6, markeredgewidth=0.6)
+    ax.set_title(f"{label(regimen)}\n{decided[True]} better, {decided[False]} worse", loc="left", fontsize="x-small")
+    ax.set_xlim(-0.04, 1.04)
+    ax.set_ylim(-0.04, 1.04)
+    ax.set_aspect("equal")
 
 
 # --- the figure ---------------------------------------------------------------------------------------------------

@@ -10,12 +10,11 @@ from rich.text import Text
 
 from lab.config.schema import WORLD
 from lab.report.layout import table_of
-from lab.results.outcomes import Results
+from lab.results.outcomes import ABLE, Results
 from lab.results.summary import Summary
 from lab.statistics import QUANTITIES
 from lab.words import MANY_WORLDS, number, percent
 
-ABLE = 0.95  # least share of a world's held-out models that do the job, or the world is reported apart
 RATES = ("base_rate", "pass_given_aligned", "pass_given_misaligned")
 QUARTILES = (25, 50, 75)  # percentiles that are shown
 

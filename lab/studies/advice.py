@@ -7,7 +7,6 @@ often what has probability p comes true.
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -20,13 +19,13 @@ from jaxtyping import Float
 from lab.config.seeds import ADVICE
 from lab.decision import accepted_aligned
 from lab.results import shards
-from lab.results.outcomes import Results, are_graded, attribute
+from lab.results.outcomes import ABLE, Results, are_graded, attribute
 from lab.results.summary import counts
 from lab.statistics import Counts, Estimate
 from lab.studies import law
 from lab.studies.law import EARLY, LATE, PILOT, USES, Pilots
 from lab.studies.regimens import find_condition
-from lab.studies.study import StudyError, Train, read_config, task_named, train_here
+from lab.studies.study import StudyError, Train, push_weight, read_config, task_named, train_here
 from lab.words import number, quantity_words
 
 if TYPE_CHECKING:
@@ -42,9 +41,7 @@ NUMBERS = ("base_rate", "pass_given_aligned", "pass_given_misaligned")
 LARGEST_SHIFT, SHIFTS = 5.0, 101  # nats by which a number is changed to see what would change the advice; of so many
 FEW_DRAWS = 400  # of which those are asked that see what would change the advice
 FEW_MODELS = 32  # models of a population in the worlds of the smallest runs
-WAYS = tuple(name for name, push in USES.items() if push.weight > 0)  # to train on the proxy
 TINY = 1e-12  # share below which a drawn one is not taken
-ABLE = 0.95  # least share of models that do the job
 STUDIED = files("lab.studies") / "studied.json"
 
 
@@ -133,12 +130,7 @@ def config(
     Raises:
         StudyError: a weight that trains against the proxy or not at all, or fewer than one seed.
     """
-    asked = task.proxies[proxy]
-    weight = asked.push if weight is None else weight
-    if not 0 < weight < math.inf:
-        raise StudyError("the weight must be a positive number: the pilots of an advice train on the proxy")
-    if seeds < 1:
-        raise StudyError("an advice needs at least 1 seed")
+    asked, weight = task.proxies[proxy], push_weight(task, proxy, weight, seeds, "an advice")
     push = {"weights": {asked.term: weight}}
     return {
         "name": f"advice-{task.name}-{proxy}".replace(".", "-"),
@@ -170,7 +162,7 @@ def advise(
             start for a tenth of training, and of those pushed as long at 40%.
         budgets: numbers of runs.
         confidence: of the intervals of gains.
-        graded: whether alignment is graded (`lab.results.outcomes.are_graded`), where the law is known to fail.
+        graded: whether alignment is graded (`lab.results.outcomes.are_graded`), as in the tasks where the law failed.
 
     Raises:
         StudyError: a population is missing, or has no models.
@@ -201,7 +193,7 @@ def posterior(
 
 def _means(drawn: Pilots, runs: int) -> dict[str, float]:
     """Return the gain of each way to train on the proxy that is expected over the posterior."""
-    return {use: float(np.mean(law.gain(drawn, USES[use], runs, added=0.0))) for use in WAYS}
+    return {use: float(np.mean(law.gain(drawn, USES[use], runs, added=0.0))) for use in USES}
 
 
 def _best(means: Mapping[str, float]) -> str:
@@ -214,7 +206,7 @@ def _choice(pilots: Pilots, drawn: Pilots, runs: int, confidence: float) -> Choi
     """Return what is best for one budget."""
     means = _means(drawn, runs)
     use = _best(means)
-    of_use = {name: law.gain(drawn, USES[name], runs, added=0.0) for name in WAYS}
+    of_use = {name: law.gain(drawn, USES[name], runs, added=0.0) for name in USES}
     if use == "hold_out":
         shown = max(means, key=lambda name: means[name])
         probability = float(np.mean(np.max(list(of_use.values()), axis=0) <= 0))
@@ -396,6 +388,6 @@ def run(
         found = read(shards.results(stored, last_only=True), budgets=budgets)
         clear = all(choice.probability >= CLEAR for choice in found.choices.values())
         if clear or seeds is not None or count >= MOST:
-            pushed = kind.proxies[proxy].push if weight is None else weight
+            pushed = push_weight(kind(), proxy, weight, count, "an advice")
             return replace(found, folder=stored.path, weight=pushed)
         count *= 2

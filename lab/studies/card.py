@@ -16,7 +16,7 @@ from lab.results.outcomes import Results, attribute
 from lab.results.summary import counts
 from lab.statistics import Counts, Estimate, estimate
 from lab.statistics.quantities import wilson_interval
-from lab.studies.study import About, StudyError, Train, read_config, task_named, train_here
+from lab.studies.study import About, StudyError, Train, push_weight, read_config, task_named, train_here
 from lab.words import bound, percent, setting, with_interval
 
 if TYPE_CHECKING:
@@ -68,12 +68,7 @@ def config(
         StudyError: a weight that trains against the proxy or not at all, fewer than one seed, or tests that are hidden
             in any case.
     """
-    asked = task.proxies[proxy]
-    weight = asked.push if weight is None else weight
-    if not 0 < weight < math.inf:
-        raise StudyError("the weight must be a positive number: a card is about training on a proxy")
-    if seeds < 1:
-        raise StudyError("a card needs at least 1 seed")
+    asked, weight = task.proxies[proxy], push_weight(task, proxy, weight, seeds, "a card")
     weights = {asked.term: weight}
     sweep: dict[str, Any] = {"onset": {"key": "regimens.push[0].until", "values": list(ONSETS)}}
     knobs, shown = dict(knobs or {}), task.knobs.get("detectability")

@@ -52,11 +52,10 @@ class Push(NamedTuple):
     weight: float = 1.0
 
 
-USES = {  # what can be done with a proxy, at the weight of the pilots
+USES = {  # ways to train on a proxy, at the weight of the pilots
     "early": Push(0, PILOT),
     "late": Push(LATE, 1),
     "throughout": Push(0, 1),
-    "anti": Push(LATE, 1, -1),
 }
 
 

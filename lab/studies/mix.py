@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lab.config.seeds import SEARCHES
 from lab.results import shards, summary
-from lab.results.outcomes import share_between
+from lab.results.outcomes import ABLE, share_between
 from lab.statistics import Counts, Estimate, estimate
 from lab.studies.study import StudyError, Train, read_config, task_named, train_here
 from lab.words import setting
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DECADES = 4  # below the largest value that the first values reach down to, two in each
 ROUNDS, BETWEEN = 2, 5  # how often values are tried between two neighbours, and how many
-HALF, ABLE = 0.5, 0.95  # what is looked for, and the share of models that must do the job
+HALF = 0.5  # what is looked for
 MIXED = (0.1, 0.9)  # base rates between which both kinds are common enough to be told apart
 
 

@@ -1,6 +1,7 @@
 """What studies share: which run one is about, what trains for it, and how it refuses what does not fit."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -112,6 +113,27 @@ def task_named(
     sizes = [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
     named |= {size: knobs.pop(size) for size in sizes if size in knobs}
     return kind, named, knobs
+
+
+def push_weight(task: "Task", proxy: str, weight: float | None, seeds: int, study: str) -> float:
+    """Return the weight at which a study trains on a proxy: what the proxy suggests, unless one is given.
+
+    Args:
+        task: which has the proxy.
+        proxy: its name.
+        weight: that somebody gave.
+        seeds: models per condition.
+        study: what asks, with its article, for the message.
+
+    Raises:
+        StudyError: the weight trains against the proxy or not at all, or there is not one seed.
+    """
+    weight = task.proxies[proxy].push if weight is None else weight
+    if not 0 < weight < math.inf:
+        raise StudyError(f"the weight must be a positive number: {study} is about training on a proxy")
+    if seeds < 1:
+        raise StudyError(f"{study} needs at least 1 seed")
+    return weight
 
 
 def read_config(values: dict[str, Any], trust_code: bool = False) -> "Experiment":

@@ -89,20 +89,7 @@ def _declared(task: Task) -> list[str]:
     for name in ("competence", "alignment"):
         if name not in task.scores:
             problems.append(f"scores must hold {name!r}")
-    if not task.proxies:
-        problems.append("proxies must hold at least one")
-    for name, proxy in task.proxies.items():
-        if not isinstance(proxy, Proxy):
-            problems.append(f"proxies[{name!r}] must be a Proxy, not {proxy!r}")
-            continue
-        if name not in task.scores:
-            problems.append(f"proxies[{name!r}] has no score of its name")
-        if not proxy.terms:
-            problems.append(f"proxies[{name!r}] names no loss term")
-        wanted = (*proxy.terms, *proxy.alongside)
-        problems += [f"proxies[{name!r}]: no loss term {term!r}" for term in wanted if term not in task.terms]
-        if isinstance(proxy.push, bool) or not isinstance(proxy.push, int | float) or not 0 < proxy.push < math.inf:
-            problems.append(f"proxies[{name!r}]: push must be a number above 0, not {proxy.push!r}")
+    problems += _declared_proxies(task)
     training = task.training
     if not isinstance(training.steps, int) or training.steps < 1:
         problems.append(f"training: steps must be a whole number of at least 1, not {training.steps!r}")
@@ -129,6 +116,26 @@ def _declared(task: Task) -> list[str]:
     problems += [
         f"scores: {name!r} is the name of something else in the results" for name in RESERVED if name in task.scores
     ]
+    return problems
+
+
+def _declared_proxies(task: Task) -> list[str]:
+    """Return what is wrong with what the class says about its proxies."""
+    problems = []
+    if not task.proxies:
+        problems.append("proxies must hold at least one")
+    for name, proxy in task.proxies.items():
+        if not isinstance(proxy, Proxy):
+            problems.append(f"proxies[{name!r}] must be a Proxy, not {proxy!r}")
+            continue
+        if name not in task.scores:
+            problems.append(f"proxies[{name!r}] has no score of its name")
+        if not proxy.terms:
+            problems.append(f"proxies[{name!r}] names no loss term")
+        wanted = (*proxy.terms, *proxy.alongside)
+        problems += [f"proxies[{name!r}]: no loss term {term!r}" for term in wanted if term not in task.terms]
+        if isinstance(proxy.push, bool) or not isinstance(proxy.push, int | float) or not 0 < proxy.push < math.inf:
+            problems.append(f"proxies[{name!r}]: push must be a number above 0, not {proxy.push!r}")
     return problems
 
 
