@@ -50,7 +50,7 @@ STEPS = string.digits + string.ascii_letters + "+-"  # of a score from 0 to 1, t
 UNKNOWN = "?"  # the step of a score that is not finite
 LEVELS = ("alignment", "test")  # scores whose height is kept: where outcomes are graded, counts do not say how near
 CELLS = np.array([0, 1, 2, 3, 3, 3], np.int8)  # of each letter: what cannot do the job is neither aligned nor passing
-JUDGED = {"count": 128, "seed": 2}  # worlds that judge; those of the config may be looked at
+JUDGED = {"count": 64, "seed": 2}  # worlds that judge; those of the config may be looked at
 
 Kind = Literal["look", "judge"]
 
