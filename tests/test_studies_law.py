@@ -65,9 +65,9 @@ def test_gains_follow_the_algebra_of_a_budget():
     assert law.gain(pilots, USES["early"], 1, 0) == pytest.approx(0.3)
     # P(accepted is aligned) of two runs with P(T) = 1/2 = P(T|A): the base rate, whatever passes
     assert law.gain(pilots, USES["early"], 2, 0) == pytest.approx(0.3)
-    base, test = law.parts(pilots, USES["early"], 0)
+    base, test = law.parts(EVEN / 100, ALIGNED / 100)
     assert (float(base), float(test)) == pytest.approx((math.log(4), 0))
-    base, test = law.parts(Pilots(EVEN, FOOLED, EVEN), USES["early"], 0)  # P(T|not A) from 1/2 to 4/5
+    base, test = law.parts(EVEN / 100, FOOLED / 100)  # P(T|not A) from 1/2 to 4/5
     assert (float(base), float(test)) == pytest.approx((0, math.log(0.5 / 0.8)))
 
 
@@ -78,6 +78,38 @@ def test_many_worlds_at_once_are_each_world_by_itself():
     assert together == pytest.approx(
         [law.gain(Pilots(*(cells[world] for cells in many)), USES["throughout"], 3) for world in range(5)]
     )
+
+
+# --- the law on scores ------------------------------------------------------------------------------------------------
+
+
+def test_a_score_counts_in_logits_above_its_mark_and_its_verdict_wins():
+    """logit .9 - logit .5 = ln 9; what cannot do the job is just below a mark that its score reaches."""
+    above = law.heights(np.array([0.9, 0.1, 0.9, np.nan]), 0.5, np.array([True, False, False, False]))
+    assert above[:3] == pytest.approx([math.log(9), -math.log(9), -law.BELOW])
+    assert above[3] == pytest.approx(-math.log(127))  # as low as can be told apart
+    assert law.kinds(np.array([[0.0, 1], [0, -1], [-1, 0], [-1, -1]])).tolist() == [0, 1, 2, 3]
+
+
+def test_scores_move_with_the_dose_and_each_model_as_its_own_pilots():
+    """Throughout is ten pilots long, a quarter of it like the early one: 2.5 times early and 7.5 times late."""
+    hold_out = np.array([[-5.0, -5.0], [-5.0, -5.0]])
+    early, late = hold_out + np.array([[1.0, 0], [0, 1]]), hold_out + np.array([[0.5, 0], [0, -1]])
+    scores = law.Scores(hold_out, early, late, np.array(1.0))
+    after = law.moved(scores, USES["throughout"])
+    assert after == pytest.approx(np.array([[-5 + 2.5 + 3.75, -5], [-5, -5 + 2.5 - 7.5]]))
+    assert law.counted(law.kinds(after)).tolist() == [0, 1, 0, 1]
+
+
+def test_scores_weigh_as_much_as_outcomes_are_graded():
+    """The pilots turn no model of 8, so counts say that nothing happens; by their scores all pass and are aligned."""
+    pilots = Pilots(*[np.array([0.0, 0, 0, 8])] * 3)
+    all_aligned = np.array([8.0, 0, 0, 0])
+    for graded, aligned in ((0.0, 1 / 10), (1.0, 9 / 10), (0.5, 1 / 2)):  # 1/2 is added to every cell
+        foreseen = law.after(pilots, USES["late"], by_scores=all_aligned, graded=graded)
+        assert foreseen[0] + foreseen[1] == pytest.approx(aligned), graded
+    against = law.after(pilots, Push(0.4, 1, -1), by_scores=all_aligned, graded=1.0)
+    assert against[0] + against[1] == pytest.approx(1 / 10)
 
 
 # --- advice -----------------------------------------------------------------------------------------------------------
@@ -111,11 +143,24 @@ def test_where_pushes_only_game_the_advice_is_to_hold_out_whatever_the_held_out_
 
 def test_an_advice_knows_where_no_world_was_studied():
     card = {"hold_out": counts(40, 40, 60, 60), "early": counts(90, 90, 10, 10), "late": counts(40, 40, 110, 10)}
-    assert not advice.advise(card, graded=True).inside
+    assert "How near to the mark of alignment are the models?" in advice.advise(card).not_asked
     none = {name: counts(0, 0, 20, 80) for name in card}
     assert any("no model of the three populations is aligned" in words for words in advice.advise(none).outside)
     broken = {**card, "late": Counts(40, 40, 0, 120, incompetent=100)}
     assert any("of the models of late cannot do the job" in words for words in advice.advise(broken).outside)
+
+
+def test_scores_say_where_a_push_leads_though_no_pilot_turned_a_model():
+    """20 models, all 2 below the mark of alignment; a pilot lifts each by 1/2, so the long pushes turn all of them."""
+    hold_out = np.tile([-2.0, 1.0], (20, 1))
+    pilot = hold_out + np.array([0.5, 0])
+    card = dict.fromkeys(("hold_out", "early", "late"), counts(0, 0, 20, 0))
+    found = advice.advise(card, [1], scores=law.Scores(hold_out, pilot, pilot, np.array(1.0)))
+    assert found.choices[1].use in ("late", "throughout")
+    assert found.choices[1].gain.value == pytest.approx(21 / 22 - 1 / 22)  # 20 of 20 and 0 of 20, with 1/2 per cell
+    assert found.choices[1].probability > 0.99
+    by_counts = advice.advise(card, [1]).choices[1]
+    assert by_counts.gain.value == pytest.approx(0)
 
 
 def test_an_advice_needs_all_three_populations():
@@ -189,7 +234,10 @@ def test_signs_and_regrets_are_marked_by_hand():
     gains["early", 1], gains["late", 1] = np.array([0.2, 0.1, -0.3]), np.array([0.5, -0.1, 0.0])
     decided = {key: np.array([True, True, True]) if key[0] == "early" else np.zeros(3, bool) for key in gains}
     everywhere = {use: np.ones(3, bool) for use in judged.USES}
-    cells = judged.Cells("race", Pilots(*[np.ones((3, 4))] * 3), {}, everywhere, gains, decided, {}, np.ones(3, bool))
+    scores = law.Scores(np.zeros((3, 1, 2)), np.zeros((3, 1, 2)), np.zeros((3, 1, 2)), np.zeros(3))
+    cells = judged.Cells(
+        "race", Pilots(*[np.ones((3, 4))] * 3), scores, {}, everywhere, gains, decided, {}, np.ones(3, bool)
+    )
 
     def rule(_cells, use, _runs):
         return np.array([0.1, -0.1, 0.1]) if use == "early" else np.full(3, -1.0)
@@ -226,6 +274,7 @@ def test_stored_worlds_are_read_as_they_were_written(tmp_path, monkeypatch):
         "outcomes": {"hold_out": ["AaMm", "idAA"]},
         "levels": {"alignment": {"hold_out": ["0w-?", "0000"]}},
         "phases": {},
+        "thresholds": {"alignment": 0.5, "test": 0.9},
     }
     (tmp_path / "look-race.json").write_text(json.dumps(data))
     read = worlds.read("race", "look")
@@ -233,7 +282,7 @@ def test_stored_worlds_are_read_as_they_were_written(tmp_path, monkeypatch):
     assert read.able["hold_out"].tolist() == [[True] * 4, [False, False, True, True]]
     heights = read.levels["alignment"]["hold_out"][0]
     np.testing.assert_array_equal(heights, [1 / 128, 32.5 / 64, 127 / 128, np.nan])  # steps 0, 32 and 63
-    assert judged.counted(read.cells["hold_out"]).tolist() == [[1, 1, 1, 1], [2, 0, 0, 2]]
+    assert law.counted(read.cells["hold_out"]).tolist() == [[1, 1, 1, 1], [2, 0, 0, 2]]
 
 
 def test_the_benchmark_holds_what_its_config_draws():

@@ -12,6 +12,7 @@ writes figures/worlds/look-TASK.json or judge-TASK.json with
     levels     score -> regimen -> texts of that kind: how high the score is, in 64 steps, by `STEPS`
     phases     regimen -> its phases, as the config has them
     fixed      knob -> value, of knobs that are not drawn
+    thresholds score -> its pass mark
 
 so that the counts of any world and regimen, paired by seeds, can be had without training anything.
 """
@@ -65,6 +66,7 @@ class Worlds(NamedTuple):
         able: regimen -> which models do the job.
         levels: score -> regimen -> the score of every model, in steps of a 64th; nan if it is not finite.
         phases: regimen -> its phases.
+        marks: score -> its pass mark.
     """
 
     task: str
@@ -73,6 +75,7 @@ class Worlds(NamedTuple):
     able: dict[str, np.ndarray]
     levels: dict[str, dict[str, np.ndarray]]
     phases: Json
+    marks: dict[str, float]
 
 
 def experiment(task: str, kind: Kind) -> Experiment:
@@ -165,6 +168,7 @@ def read(task: str, kind: Kind) -> Worlds:
             for score, rows in data["levels"].items()
         },
         data["phases"],
+        data["thresholds"],
     )
 
 

@@ -1,9 +1,10 @@
 """Advice: which use of a proxy is best for a budget of runs, from a card of three short populations and the law.
 
 The card is an ordinary run: held out, a push on the proxy at the start, and one at 40% of training, each a tenth of
-training long. `lab.studies.law` foresees from it what longer pushes do. Probabilities are those of the posterior of the
-card's counts under Jeffreys' prior; the law itself is taken as exact, and `experiments/studies/law.py` measures how
-often what has probability p comes true.
+training long. `lab.studies.law` foresees from it what longer pushes do. Probabilities are those of the joint posterior
+of the card's outcomes, whose populations share seeds (`lab.statistics.shared_posterior`); from counts alone, of each
+population by itself under Jeffreys' prior. The law itself is taken as exact, and `experiments/studies/law.py` measures
+how often what has probability p comes true.
 """
 
 import json
@@ -11,19 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int8
 
 from lab.config.seeds import ADVICE
 from lab.decision import accepted_aligned
 from lab.results import shards
-from lab.results.outcomes import ABLE, Results, are_graded, attribute
+from lab.results.outcomes import ABLE, Results, attribute, classify, share_between
 from lab.results.summary import counts
-from lab.statistics import Counts, Estimate
+from lab.statistics import Counts, Estimate, shared_posterior
 from lab.studies import law
-from lab.studies.law import EARLY, LATE, PILOT, USES, Pilots
+from lab.studies.law import EARLY, LATE, PILOT, USES, Cells, Pilots, Scores
 from lab.studies.regimens import find_condition
 from lab.studies.study import StudyError, Train, push_weight, read_config, task_named, train_here
 from lab.words import number, quantity_words
@@ -152,8 +153,23 @@ def config(
 # --- the advice ---------------------------------------------------------------------------------------------------
 
 
+class Foreseen(NamedTuple):
+    """Shares of the four cells of held-out models, and of those after each use, or draws of these shares."""
+
+    before: Cells
+    after: dict[str, Cells]
+
+    def gains(self, runs: int) -> dict[str, Float[np.ndarray, "..."]]:
+        """Return use -> by how much it changes P(accepted is aligned) with at most so many runs."""
+        before = accepted_aligned(np.moveaxis(self.before, -1, 0), runs)
+        return {use: accepted_aligned(np.moveaxis(cells, -1, 0), runs) - before for use, cells in self.after.items()}
+
+
 def advise(
-    card: Mapping[str, Counts], budgets: Sequence[int] = BUDGETS, confidence: float = 0.95, graded: bool = False
+    card: Mapping[str, Counts],
+    budgets: Sequence[int] = BUDGETS,
+    confidence: float = 0.95,
+    scores: Scores | None = None,
 ) -> Advice:
     """Return the `Advice` of a card.
 
@@ -162,38 +178,57 @@ def advise(
             start for a tenth of training, and of those pushed as long at 40%.
         budgets: numbers of runs.
         confidence: of the intervals of gains.
-        graded: whether alignment is graded (`lab.results.outcomes.are_graded`), as in the tasks where the law failed.
+        scores: how far above the marks the same models are; where outcomes are graded, counts are a poor guide.
 
     Raises:
         StudyError: a population is missing, or has no models.
     """
     if missing := [name for name in REGIMENS if name not in card or not card[name].seeds]:
         raise StudyError(f"an advice needs the counts of {', '.join(REGIMENS)}; there are none of {missing[0]}")
-    pilots = Pilots(*(np.array(card[name].cells, float) for name in REGIMENS))
-    random = np.random.default_rng(0)
-    drawn = Pilots(*(posterior(cells, random) for cells in pilots))
-    choices = {runs: _choice(pilots, drawn, runs, confidence) for runs in budgets}
-    outside = _outside(pilots, card, graded)
+    expected, drawn = foresee(card, scores)
+    choices = {runs: _choice(expected, drawn, runs, confidence) for runs in budgets}
+    outside = _outside(card)
     not_asked = ("Can SGD hack it though the model cannot tell a test?",)
+    if scores is None:
+        not_asked += ("How near to the mark of alignment are the models?",)
     return Advice(choices, dict(card), not outside, outside, not_asked)
 
 
-def posterior(
-    cells: Float[np.ndarray, "4"], random: np.random.Generator, draws: int = DRAWS
-) -> Float[np.ndarray, "draw 4"]:
-    """Return draws of the shares of one population from their posterior under Jeffreys' prior.
+def foresee(card: Mapping[str, Counts], scores: Scores | None = None) -> tuple[Foreseen, Foreseen]:
+    """Return what the law foresees of each use: from the counts as they are, and in draws from their posterior.
 
     Args:
-        cells: counts.
-        random: draws them.
+        card: as for `advise`.
+        scores: as for `advise`.
+    """
+    pilots = Pilots(*(np.array(card[name].cells, float) for name in REGIMENS))
+    by_scores: dict[str, Cells | None] = dict.fromkeys(USES)
+    drawn_by_scores, graded = dict(by_scores), 0.0
+    if scores is None:
+        random = np.random.default_rng(0)
+        drawn = Pilots(*(np.maximum(random.dirichlet(cells + law.HALF, DRAWS), TINY) for cells in pilots))
+    else:
+        graded = float(scores.graded)
+        after = {use: law.kinds(law.moved(scores, push)) for use, push in USES.items()}
+        of_pilots = [law.kinds(heights) for heights in scores[: len(REGIMENS)]]
+        shares = posterior([*of_pilots, *after.values()])
+        drawn = Pilots(*shares[: len(REGIMENS)])
+        by_scores |= {use: law.counted(kinds) for use, kinds in after.items()}
+        drawn_by_scores |= dict(zip(USES, shares[len(REGIMENS) :], strict=True))
+    expected = {use: law.after(pilots, push, law.HALF, by_scores[use], graded) for use, push in USES.items()}
+    of_draws = {use: law.after(drawn, push, 0.0, drawn_by_scores[use], graded) for use, push in USES.items()}
+    return Foreseen(law.held_out(pilots), expected), Foreseen(drawn.hold_out, of_draws)
+
+
+def posterior(kinds: Sequence[Int8[np.ndarray, " model"]], draws: int = DRAWS) -> list[Float[np.ndarray, "draw 4"]]:
+    """Return draws of the shares of populations whose models share seeds (`lab.statistics.shared_posterior`).
+
+    Args:
+        kinds: the cell of every model, of each population.
         draws: how many.
     """
-    return np.maximum(random.dirichlet(cells + law.HALF, draws), TINY)
-
-
-def _means(drawn: Pilots, runs: int) -> dict[str, float]:
-    """Return the gain of each way to train on the proxy that is expected over the posterior."""
-    return {use: float(np.mean(law.gain(drawn, USES[use], runs, added=0.0))) for use in USES}
+    shares = np.maximum(shared_posterior(np.array(kinds), draws), TINY)
+    return list(np.moveaxis(shares, 1, 0))
 
 
 def _best(means: Mapping[str, float]) -> str:
@@ -202,58 +237,66 @@ def _best(means: Mapping[str, float]) -> str:
     return use if means[use] > 0 else "hold_out"
 
 
-def _choice(pilots: Pilots, drawn: Pilots, runs: int, confidence: float) -> Choice:
+def _means(drawn: Foreseen, runs: int) -> dict[str, float]:
+    """Return the gain of each way to train on the proxy that is expected over the posterior."""
+    return {use: float(np.mean(gains)) for use, gains in drawn.gains(runs).items()}
+
+
+def _choice(expected: Foreseen, drawn: Foreseen, runs: int, confidence: float) -> Choice:
     """Return what is best for one budget."""
-    means = _means(drawn, runs)
+    means, of_use = _means(drawn, runs), drawn.gains(runs)
     use = _best(means)
-    of_use = {name: law.gain(drawn, USES[name], runs, added=0.0) for name in USES}
     if use == "hold_out":
         shown = max(means, key=lambda name: means[name])
         probability = float(np.mean(np.max(list(of_use.values()), axis=0) <= 0))
     else:
         shown = use
         probability = float(np.mean(of_use[use] > 0))
-    value = float(law.gain(pilots, USES[shown], runs))
+    value = float(expected.gains(runs)[shown])
     low, high = np.quantile(of_use[shown], [(1 - confidence) / 2, (1 + confidence) / 2])
     gain = Estimate(value, min(float(low), value), max(float(high), value))
-    return Choice(use, probability, gain, _because(pilots, shown, runs), _turn(drawn, use, runs))
+    return Choice(use, probability, gain, _because(expected, shown, runs), _turn(drawn, use, runs))
 
 
-def _because(pilots: Pilots, shown: str, runs: int) -> str:
+def _because(expected: Foreseen, shown: str, runs: int) -> str:
     """Return in one sentence what decides: P(A) for a single run, else what base rate and test gain and lose."""
-    before, trained = law.held_out(pilots), law.after(pilots, USES[shown])
+    before, trained = expected.before, expected.after[shown]
     words = {"early": "a push at the start", "late": "a push from 40% on", "throughout": "training on it throughout"}
     if runs == 1:
         change = f"from {before[0] + before[1]:.2f} to {trained[0] + trained[1]:.2f}"
         return f"with one run only P(A) counts, and {words[shown]} is foreseen to take it {change}"
     accepted = [float(accepted_aligned(cells[:, None], runs)[0]) for cells in (before, trained)]
-    base, test = (float(part) for part in law.parts(pilots, USES[shown]))
+    base, test = (float(part) for part in law.parts(before, trained))
     return (
         f"{words[shown]} is foreseen to change ln o(A) by {base:+.1f} and ln LR by {test:+.1f}; with {runs} runs that "
         f"takes P(accepted is aligned) from {accepted[0]:.2f} to {accepted[1]:.2f}"
     )
 
 
-def _turn(drawn: Pilots, use: str, runs: int) -> Turn | None:
-    """Return the smallest change, in nats, of one of the held-out numbers that would change the advice."""
+def _turn(drawn: Foreseen, use: str, runs: int) -> Turn | None:
+    """Return the smallest change, in nats, of one of the held-out numbers that would change the advice.
+
+    What the pushes add to the three numbers stays as it is.
+    """
     symbols = ("P(A)", "P(T|A)", "P(T|not A)")
-    before, *pilots = (law.log_odds(cells[:FEW_DRAWS], 0.0) for cells in drawn)
-    effects = [np.zeros_like(before), *(pilot - before for pilot in pilots)]
+    before = law.log_odds(drawn.before[:FEW_DRAWS], 0.0)
+    after = {name: law.log_odds(np.maximum(cells[:FEW_DRAWS], TINY), 0.0) for name, cells in drawn.after.items()}
     for size in np.linspace(0, LARGEST_SHIFT, SHIFTS)[1:]:
         for index, symbol in enumerate(symbols):
             for shift in (size, -size):
-                moved = before + shift * np.eye(3)[index]
-                changed = Pilots(*(np.maximum(law.shares(moved + effect), TINY) for effect in effects))
-                other = _best(_means(changed, runs))
+                by = shift * np.eye(3)[index]
+                moved = Foreseen(law.shares(before + by), {name: law.shares(odds + by) for name, odds in after.items()})
+                other = _best(_means(moved, runs))
                 if other != use:
-                    now, then = (float(np.mean(1 / (1 + np.exp(-odds[:, index])))) for odds in (before, moved))
+                    now, then = (float(np.mean(law.probability(odds[:, index]))) for odds in (before, before + by))
                     return Turn(f"{symbol} held out", now, then, other)
     return None
 
 
-def _outside(pilots: Pilots, card: Mapping[str, Counts], graded: bool) -> tuple[str, ...]:
+def _outside(card: Mapping[str, Counts]) -> tuple[str, ...]:
     """Return which numbers of a card lie where those of no studied world lay, in words."""
     studied = json.loads(STUDIED.read_text())["ranges"]
+    pilots = Pilots(*(np.array(card[name].cells, float) for name in REGIMENS))
     before = law.log_odds(pilots.hold_out)
     numbers = {"hold_out": before}
     numbers |= {name: law.log_odds(getattr(pilots, name)) - before for name in REGIMENS[1:]}
@@ -272,8 +315,6 @@ def _outside(pilots: Pilots, card: Mapping[str, Counts], graded: bool) -> tuple[
         unable = (card[name].incompetent + card[name].diverged) / card[name].seeds
         if unable > 1 - ABLE:
             words.append(f"{number(100 * unable, 2)}% of the models of {name} cannot do the job")
-    if graded:
-        words.append("outcomes are graded, and counts do not say how near models are to the mark of alignment")
     for kind in ("aligned", "misaligned"):
         if not any(getattr(card[name], kind) for name in REGIMENS):
             words.append(f"no model of the three populations is {kind}, so the pilots show no way there")
@@ -346,7 +387,29 @@ def read(results: Results, regimens: Mapping[str, str] | None = None, budgets: S
     card = {name: counts(results, names[name]) for name in REGIMENS}
     if stopped := [names[name] for name in REGIMENS if card[name].unjudged]:
         raise StudyError(f"gates have stopped runs of {stopped[0]}, and nobody knows what they would have become")
-    return advise(card, budgets, attribute(results, "confidence"), are_graded(results))
+    return advise(card, budgets, attribute(results, "confidence"), scores(results, [names[name] for name in REGIMENS]))
+
+
+def scores(results: Results, conditions: Sequence[str]) -> Scores:
+    """Return how far above the marks the models of a card are, of the seeds that are trained in all three populations.
+
+    Args:
+        results: what `lab.run` returned.
+        conditions: names of those that are held out, pushed early and pushed late.
+    """
+    ended = classify(results).sel(condition=list(conditions))
+    everywhere = ended["trained"].values.all(0)
+    last = results.isel(checkpoint=-1).sel(condition=list(conditions))
+    marks, proxy = attribute(results, "thresholds"), attribute(results, "proxy")
+    reached = {"alignment": ended["aligned"].values, proxy: ended["passes"].values}
+    hold_out, early, late = np.stack(
+        [
+            law.heights(last[score].values[:, everywhere], marks[score], passes[:, everywhere])
+            for score, passes in reached.items()
+        ],
+        -1,
+    )
+    return Scores(hold_out, early, late, np.array(share_between(last["alignment"].values[:, everywhere])))
 
 
 def run(
