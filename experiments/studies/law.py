@@ -21,9 +21,9 @@ at most .02, and its regret at most that of each of the simple rules (always hol
 *contradicted* if a simple rule has less regret, or if its sign is right in less than 90% of the decided cells and in
 fewer than the more frequent sign is. Else it is *undecided*, also with fewer than 20 decided cells.
 
-Beside it: the law on counts alone; the pilots taken as they are (without dose and lateness); gradient boosting on the
-card, fitted to all other tasks; measuring, which trains every use on as many seeds as the card has and takes what it
-sees. What each question of the card contributes is asked of the law on counts.
+Beside it: the law on counts alone; a rule for hand use (`by_hand`); the pilots taken as they are (without dose and
+lateness); gradient boosting on the card, fitted to all other tasks; measuring, which trains every use on as many seeds
+as the card has and takes what it sees. What each question of the card contributes is asked of the law on counts.
 
 The exponent, the ramp and the rule for negative weights were chosen on the looked-at worlds of `race`, `scratchpad` and
 `shortcut`. In those of `digits` and `gridworld` that law failed: its sign was right in two thirds of the decided cells.
@@ -41,6 +41,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int8
+from matplotlib.patches import Rectangle
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from experiments.studies import ROOT
@@ -62,6 +63,7 @@ PILOT_REGIMENS = ("hold_out", "pilot_early", "pilot_late")
 SIMPLE = ("hold out", "early", "late", "throughout")
 SIGN, REGRET, FEWEST = 0.9, 0.02, 20
 DRAWS = 1_000
+EDGE = 1e-9  # by which "throughout" is better than the one pilot that gains, if the other loses nothing
 EDGES = np.linspace(0, 1, 11)  # of the reliability diagram
 WIDEST = 1  # percentile that is cut off at either end of what counts as studied
 QUESTIONS = {  # of the card -> which numbers it asks for, in rows (held out, early, late) and columns (A, T|A, T|not A)
@@ -211,6 +213,22 @@ def of_pilots(cells: Cells, use: str, runs: int) -> Float[np.ndarray, " world"]:
     if use == "against":
         return held_out - late
     return (early if use in ("early", "throughout") else late) - held_out
+
+
+def by_hand(cells: Cells, use: str, runs: int) -> Float[np.ndarray, " world"]:
+    """Foresee as a person would: where one pilot gains and the other loses, push there; where none gains, hold out.
+
+    Where none loses and one gains, train throughout. The numbers are only there to be compared: what the pilots add up
+    to for "throughout", half of the nearer pilot for a window.
+    """
+    held_out, early, late = (accepted(counts + law.HALF, runs) for counts in cells.pilots)
+    gains = {"early": early - held_out, "late": late - held_out}
+    if use == "against":
+        return np.full(len(held_out), -1.0)
+    if use == "window":
+        near = np.array([law.lateness(push) >= 0.5 for push in cells.pushes[use]])
+        return np.where(near, gains["late"], gains["early"]) / 2
+    return gains[use] if use in gains else (gains["early"] + gains["late"]) * (1 + EDGE)
 
 
 def always(chosen: str | None) -> Rule:
@@ -383,6 +401,7 @@ def study(kind: Kind) -> Json:
         rules: dict[str, Rule] = {
             "law": of_law,
             "counts alone": of_counts,
+            "by hand": by_hand,
             "pilots as they are": of_pilots,
             "hold out": always(None),
             **{name: always(name) for name in SIMPLE[1:]},
@@ -404,6 +423,7 @@ def study(kind: Kind) -> Json:
             "one_kind": one_kind(cells, stored[task]),
             "budgets": budgets,
             "dots": _dots(cells),
+            "phases": _phases(cells),
         }
         print(task, {runs: budget["verdict"] for runs, budget in budgets.items()}, flush=True)
     rows = reliability(list(every.values()))
@@ -465,6 +485,28 @@ def _dots(cells: Cells) -> list[Json]:
     return dots
 
 
+def _phases(cells: Cells) -> list[Json]:
+    """Return of every world and budget of the phase diagram what the pilots gain, and which use was best.
+
+    `lead` is what the best use gains over the second best, holding out among them.
+    """
+    rows = []
+    for runs in PHASE_BUDGETS:
+        nothing = np.zeros(len(cells.able))
+        gains = [nothing, *(np.where(cells.counted[use], cells.gains[use, runs], -np.inf) for use in PHASES[1:])]
+        order = np.argsort(-np.array(gains), axis=0, kind="stable")  # of equals, holding out is first
+        ranked = np.take_along_axis(np.array(gains), order, axis=0)
+        early, late = (by_hand(cells, use, runs) for use in ("early", "late"))
+        both = (early >= 0) & (late >= 0) & (early + late > 0)
+        hand = np.where(both, 3, np.where(early > 0, 1, np.where(late > 0, 2, 0)))
+        lost = ranked[0] - np.take_along_axis(np.array(gains), hand[None], axis=0)[0]
+        for index in np.flatnonzero(cells.able):
+            numbers = {"early": early[index], "late": late[index], "lead": ranked[0, index] - ranked[1, index]}
+            numbers = {name: round(float(value), 4) for name, value in (numbers | {"lost": lost[index]}).items()}
+            rows.append({"runs": runs, "best": PHASES[order[0, index]], **numbers})
+    return rows
+
+
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 COLOURS = {
@@ -476,6 +518,41 @@ COLOURS = {
     "gridworld": "#009E73",
 }
 MARKERS = {"scratchpad": "o", "reasoner": "s", "shortcut": "^", "race": "v", "digits": "D", "gridworld": "P"}
+
+
+PHASES = ("hold out", "early", "late", "throughout")  # uses of the phase diagram, by the quadrants of its axes
+PHASE_COLOURS = {"hold out": "#5a5a5a", "early": "#0072B2", "late": "#A66A00", "throughout": "#00785A"}
+PHASE_BUDGETS = (1, 100)
+PHASE_TICKS = (-1, -0.2, -0.05, 0, 0.05, 0.2, 1)
+CLOSE = 0.05  # gains that are this near to the best count as good; and a lead below it says that several are
+
+
+def draw_phases(data: Json) -> Figure:
+    """A panel per budget: what a short push early gains, and one late; the quadrants name a use, dots are worlds."""
+    figure, axes = subplots(1, len(PHASE_BUDGETS), figsize=(WIDTH, 3.4), sharex=True, sharey=True)
+    for ax, runs in zip(axes, PHASE_BUDGETS, strict=True):
+        rows = [row for of_task in data["tasks"].values() for row in of_task["phases"] if row["runs"] == runs]
+        for use, (left, bottom) in zip(PHASES, ((-1, -1), (0, -1), (-1, 0), (0, 0)), strict=True):
+            ax.add_patch(Rectangle((left, bottom), 1, 1, color=PHASE_COLOURS[use], alpha=0.12, linewidth=0))
+            place = (0.98 if left == 0 else -0.98, 0.96 if bottom == 0 else -0.96)
+            sides = {"ha": "right" if left == 0 else "left", "va": "top" if bottom == 0 else "bottom"}
+            ax.text(*place, use, color=PHASE_COLOURS[use], fontsize="small", weight="bold", **sides)
+            for clear in (False, True):
+                chosen = [row for row in rows if row["best"] == use and (row["lead"] >= CLOSE) == clear]
+                face = PHASE_COLOURS[use] if clear else "none"
+                places = [[row[key] for row in chosen] for key in ("early", "late")]
+                ax.scatter(*places, s=9, facecolors=face, edgecolors=PHASE_COLOURS[use], linewidths=0.6, alpha=0.8)
+        good = sum(row["lost"] <= CLOSE for row in rows)
+        runs_words = "1 run" if runs == 1 else f"{runs} runs"
+        words = f"{runs_words}: the quadrant's use is within {CLOSE:g}\nof the best in {good} of {len(rows)} worlds"
+        ax.set_title(words, loc="left", fontsize="small")
+        for axis, limits in ((ax.xaxis, ax.set_xlim), (ax.yaxis, ax.set_ylim)):
+            getattr(ax, f"set_{axis.axis_name}scale")("symlog", linthresh=CLOSE, linscale=0.6)
+            axis.set_ticks(PHASE_TICKS, [f"{tick:+g}" if tick else "0" for tick in PHASE_TICKS])
+            limits(-1, 1)
+        ax.set_xlabel("what a short push at the start gains", fontsize="small")
+    axes[0].set_ylabel("what a short push at 40% gains", fontsize="small")
+    return figure
 
 
 def draw(data: Json) -> Figure:
@@ -517,6 +594,13 @@ CAPTION = (
 )
 
 
+PHASES_CAPTION = (
+    "Which use of a proxy was best in worlds drawn at random (colour of a dot; hollow where the second best is within "
+    f"{CLOSE:g}), by what two short pilots gain in P(accepted is aligned). Areas say what to do by hand: train "
+    "throughout where no pilot loses and one gains, push where one gains and the other loses, else hold out."
+)
+
+
 def table(data: Json) -> list[str]:
     """Return the lines of the table: sign and regret of every rule by task and budget."""
     lines = []
@@ -542,6 +626,11 @@ def table(data: Json) -> list[str]:
     return lines
 
 
+def _of_phases(data: Json) -> Json:
+    """Return what the phase diagram draws."""
+    return {"tasks": {task: {"phases": of_task["phases"]} for task, of_task in data["tasks"].items()}}
+
+
 def main() -> None:
     """Study, store, draw and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -554,6 +643,7 @@ def main() -> None:
     data = json.loads(stored.read_text()) if options.table or options.redraw else study(options.kind)
     if not options.table:
         print(save(draw, data | {"caption": CAPTION}, ROOT / "figures", name))
+        print(save(draw_phases, _of_phases(data) | {"caption": PHASES_CAPTION}, ROOT / "figures", f"{name}-phases"))
     print("\n".join(table(data)))
 
 
