@@ -50,12 +50,12 @@ from lab.cli.train import train
 from lab.config.experiment import Experiment, from_values
 from lab.config.schema import WORLD
 from lab.config.seeds import CLAIMED_WORLDS, LOOKS
-from lab.figures.style import BLUE, GREY, PURPLE, VERMILION, WHITE, WIDTH, Axes, Figure, Patch, label, save, subplots
+from lab.figures.style import BLUE, GREY, ORANGE, PURPLE, WHITE, WIDTH, Axes, Figure, Line, Patch, label, save, subplots
 from lab.results import outcomes, shards
 from lab.results.store import Run, publish
 from lab.statistics import Estimate, wilson_interval
 from lab.tasks import TASKS
-from lab.words import Json, estimate_from_json, estimate_json, number, with_interval
+from lab.words import Json, estimate_from_json, estimate_json, number, setting, with_interval
 
 CLAIMS = (
     "four_regimens",
@@ -358,9 +358,21 @@ def in_words(bounds: Iterable[Bound]) -> str:
     """Return what the knobs of a box keep to.
 
     >>> in_words([("preference", True, 0.00123456), ("depth", False, 2.5)])
-    'preference > 0.00123 and depth <= 2.5'
+    'preference > 0.0012 and depth <= 2.5'
     """
-    return " and ".join(f"{name} {'>' if above else '<='} {number(value)}" for name, above, value in bounds)
+    return " and ".join(
+        f"{name} {'>' if above else '<='} {setting(float(f'{value:.2g}'))}" for name, above, value in bounds
+    )
+
+
+def without_repeats(found: Sequence[Region]) -> list[Region]:
+    """Return boxes of a tree in as few words, the shortest first: "A, or not A and B" is "A, or B"."""
+    whole = [region.bounds[0] for region in found if len(region.bounds) == 1]
+    implied = {(name, not above, value) for name, above, value in whole}
+    shorter = [
+        region._replace(bounds=tuple(bound for bound in region.bounds if bound not in implied)) for region in found
+    ]
+    return sorted(shorter, key=lambda region: len(region.bounds))
 
 
 def told(found: Sequence[Region]) -> Json | None:
@@ -372,7 +384,7 @@ def told(found: Sequence[Region]) -> Json | None:
         name: {"holds": sum(region.holds for region in part), "worlds": sum(region.worlds for region in part)}
         for name, part in (("inside", inside), ("outside", outside))
     }
-    return {"where": ", or ".join(in_words(region.bounds) for region in inside), **counts}
+    return {"where": ", or ".join(in_words(region.bounds) for region in without_repeats(inside)), **counts}
 
 
 def depends_on(drawn: dict[str, list[float]], text: str) -> Json:
@@ -488,15 +500,24 @@ COLOURS = {  # of verdicts; those that are not decided are hollow
     claims.SUPPORTED: BLUE,
     claims.DEPENDS: PURPLE,
     claims.UNDECIDED: WHITE,
-    claims.CONTRADICTED: VERMILION,
+    claims.CONTRADICTED: ORANGE,
 }
+TITLE = "In which share of random worlds each claim holds"
+ON_PAGE = (
+    "Each claim above stands in a world that somebody chose. Here its own config is trained in worlds whose knobs are "
+    "drawn at random, and its own rule judges each of them. A world counts if at least 95% of its held-out models do "
+    "the job. Shares have Wilson's 95% interval over worlds. Undecided worlds are part of the first share, not of the "
+    "second. The last column says where a claim holds, if a tree on the drawn knobs tells that better than chance in "
+    "cross-validation; it also says in how many worlds the claim holds there and elsewhere. The rule stands in "
+    "`experiments/studies/claims_over_worlds.py`, whose commands train and judge."
+)
 CAPTION = (
     "In which share of worlds drawn at random each claim holds. A bar is all worlds of a task whose held-out models do "
     "the job, by what the claim's own rule says of each. The number beside it counts these worlds. The square is the "
     "verdict in the world that somebody chose. Below a bar stands where the claim holds, if a tree of depth two on the "
     "drawn knobs tells that better than chance in cross-validation."
 )
-BAR, WRAPPED = 0.5, 34  # height of a bar; letters in a line of words
+BAR, WRAPPED = 0.45, 30  # height of a bar; letters in a line of words
 
 
 def draw_bar(ax: Axes, height: float, cell: Json) -> None:
@@ -510,15 +531,16 @@ def draw_bar(ax: Axes, height: float, cell: Json) -> None:
     if cell["chosen"] in COLOURS:
         ax.plot(-0.08, height, "s", color=COLOURS[cell["chosen"]], markersize=4, markeredgecolor=GREY, clip_on=False)
     if cell["tree"]:
-        words = textwrap.fill(label(cell["tree"]["where"]), WRAPPED)
-        ax.text(0, height + BAR / 2 + 0.05, words, va="top", fontsize=3.8, linespacing=0.95)
+        words = textwrap.fill(label(cell["tree"]["where"]).replace("<=", "≤"), WRAPPED)
+        text = ax.text(-0.02, height + BAR / 2 + 0.05, words, va="top", fontsize=3.8, linespacing=0.95)
+        text.set_in_layout(False)  # columns are equally wide, whatever stands in them
 
 
 def figure_of(data: Json) -> Figure:
     """A column per task and a row per claim: shares of worlds by verdict, and where the claim holds."""
     names = list(data["claims"])
     tasks = [task for task in TASKS if any(task in by_task for by_task in data["claims"].values())]
-    size = (WIDTH * 1.25, 0.5 + 0.42 * len(names))
+    size = (WIDTH * 1.25, 0.6 + 0.45 * len(names))
     figure, axes = subplots(1, len(tasks), figsize=size, sharey=True, squeeze=False)
     for ax, task in zip(axes[0], tasks, strict=True):
         for height, name in enumerate(names):
@@ -532,7 +554,9 @@ def figure_of(data: Json) -> Figure:
     axes[0, 0].set_yticks(range(len(names)), [label(name) for name in names], fontsize="x-small")
     axes[0, 0].set_ylim(len(names) - 0.2, -0.5)
     figure.supxlabel("share of worlds", fontsize="small")
-    handles = [
+    square = {"linestyle": "none", "markerfacecolor": GREY, "markeredgecolor": GREY, "markersize": 4}
+    handles: list = [Line([], [], marker="s", label="in the chosen world", **square)]
+    handles += [
         Patch((0, 0), 1, 1, facecolor=colour, edgecolor=GREY, linewidth=0.4, label=verdict)
         for verdict, colour in COLOURS.items()
     ]
