@@ -97,7 +97,7 @@ def test_every_world_gets_the_verdict_of_the_claims_own_rule(run):
 
 def test_worlds_are_drawn_around_what_a_claim_sweeps():
     asked = study.experiment("critical_period", "race")
-    assert (asked.seeds.start, len(asked.seeds), len(asked.conditions)) == (15_000_000, 256, 48 * 6)
+    assert (asked.seeds.start, len(asked.seeds), len(asked.conditions)) == (15_000_000, 1024, 48 * 6)
     knobs = [condition.knobs for condition in asked.conditions]
     assert {values["detectability"] for values in knobs} == {0, 2}  # of the claim; the ranges have 1 and 4 as well
     assert {values["implicit_proxy"] for values in knobs} == {0, 0.1, 0.3, 1}

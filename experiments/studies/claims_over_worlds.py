@@ -16,12 +16,12 @@ says supported there, and does not if the rule says anything else. The share of 
 that count. Beside it stands its share of those that are decided, which are all but the undecided ones. Both have
 Wilson's 95% interval over worlds.
 
-Rule for what it depends on, per claim and task, committed before any of these worlds was trained. A decision tree of
-depth two, no leaf of which is smaller than a tenth of the worlds, tells from the drawn knobs where the claim holds. Its
-accuracy is that of stratified five-fold cross-validation, repeated five times. The tree is told in words if its
-accuracy is at least .05 above the share of the larger kind, and if fewer than 5% of 199 permutations of the labels give
-as much. It is not grown where fewer than five worlds are of one kind. Balanced accuracy is stored beside it and decides
-nothing.
+Rule for what it depends on, per claim and task, committed before any of these worlds was trained. It looks at decided
+worlds alone, so that a knob which only makes verdicts undecided tells nothing. A decision tree of depth two, no leaf of
+which is smaller than a tenth of these worlds, tells from the drawn knobs where the claim holds. Its accuracy is that of
+stratified five-fold cross-validation, repeated five times. The tree is told in words if its accuracy is at least .05
+above the share of the larger kind, and if fewer than 5% of 199 permutations of the labels give as much. It is not grown
+where fewer than five worlds are of one kind. Balanced accuracy is stored beside it and decides nothing.
 
 `--look FOLDER` tries all this on four other worlds and 16 seeds from 4,000,000, and writes into that folder alone.
 """
@@ -30,7 +30,6 @@ import argparse
 import copy
 import json
 import math
-import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -76,7 +75,8 @@ LETTERS = {  # what a claim's rule says of a world
     "x": "held-out models cannot do the job",
 }
 UNABLE = "x"
-SEEDS = {"race": 256, "scratchpad": 64, "shortcut": 64, "reasoner": 32, "digits": 32, "gridworld": 32}
+UNDECIDED = ("u", UNABLE)
+SEEDS = {"race": 1024, "scratchpad": 128, "shortcut": 128, "reasoner": 32, "digits": 32, "gridworld": 32}
 NAME = "claims_over_worlds"  # of the figure and its data
 
 # of the rule
@@ -398,7 +398,7 @@ def depends_on(drawn: dict[str, list[float]], text: str) -> Json:
         `majority`, the share of the larger kind; `accuracy`, `balanced_accuracy` and `p` as far as they were worked
         out; and `tree`, where the claim holds, or None where the rule tells nothing.
     """
-    counts = np.array([kind != UNABLE for kind in text], bool)
+    counts = np.array([kind not in UNDECIDED for kind in text], bool)
     holds = np.array([kind == "s" for kind in text], bool)[counts]
     knobs = np.array(list(drawn.values()), float).T[counts]
     kinds = np.bincount(holds, minlength=2)
@@ -507,40 +507,37 @@ ON_PAGE = (
     "Each claim above stands in a world that somebody chose. Here its own config is trained in worlds whose knobs are "
     "drawn at random, and its own rule judges each of them. A world counts if at least 95% of its held-out models do "
     "the job. Shares have Wilson's 95% interval over worlds. Undecided worlds are part of the first share, not of the "
-    "second. The last column says where a claim holds, if a tree on the drawn knobs tells that better than chance in "
-    "cross-validation; it also says in how many worlds the claim holds there and elsewhere. The rule stands in "
-    "`experiments/studies/claims_over_worlds.py`, whose commands train and judge."
+    "second. The last column says where a claim holds among decided worlds, if a tree on the drawn knobs tells that "
+    "better than chance in cross-validation; it also says in how many worlds the claim holds there and elsewhere. The "
+    "rule stands in `experiments/studies/claims_over_worlds.py`, whose commands train and judge."
 )
 CAPTION = (
     "In which share of worlds drawn at random each claim holds. A bar is all worlds of a task whose held-out models do "
     "the job, by what the claim's own rule says of each. The number beside it counts these worlds. The square is the "
-    "verdict in the world that somebody chose. Below a bar stands where the claim holds, if a tree of depth two on the "
-    "drawn knobs tells that better than chance in cross-validation."
+    "verdict in the world that somebody chose. A star says that a drawn knob tells where the claim holds, better than "
+    "chance in cross-validation; the table names it."
 )
-BAR, WRAPPED = 0.45, 30  # height of a bar; letters in a line of words
+BAR, SMALLEST = 0.6, 6  # height of a bar; points of the smallest text
 
 
 def draw_bar(ax: Axes, height: float, cell: Json) -> None:
-    """Draw the bar of a claim in a task, its number of worlds, the verdict in the chosen world, and the knobs."""
+    """Draw the bar of a claim in a task, its number of worlds, and the verdict in the chosen world."""
     left, counted = 0.0, max(1, cell["counted"])
     edge = {"edgecolor": GREY, "linewidth": 0.4}
     for verdict, colour in COLOURS.items():
         ax.barh(height, cell[verdict] / counted, BAR, left, color=colour, **edge)
         left += cell[verdict] / counted
-    ax.text(1.03, height, str(cell["counted"]), va="center", fontsize=5, color=GREY)
+    known = "*" if cell["tree"] else ""
+    ax.text(1.03, height, f"{cell['counted']}{known}", va="center", fontsize=SMALLEST, color=GREY)
     if cell["chosen"] in COLOURS:
         ax.plot(-0.08, height, "s", color=COLOURS[cell["chosen"]], markersize=4, markeredgecolor=GREY, clip_on=False)
-    if cell["tree"]:
-        words = textwrap.fill(label(cell["tree"]["where"]).replace("<=", "≤"), WRAPPED)
-        text = ax.text(-0.02, height + BAR / 2 + 0.05, words, va="top", fontsize=3.8, linespacing=0.95)
-        text.set_in_layout(False)  # columns are equally wide, whatever stands in them
 
 
 def figure_of(data: Json) -> Figure:
-    """A column per task and a row per claim: shares of worlds by verdict, and where the claim holds."""
+    """A column per task and a row per claim: shares of worlds by verdict."""
     names = list(data["claims"])
     tasks = [task for task in TASKS if any(task in by_task for by_task in data["claims"].values())]
-    size = (WIDTH * 1.25, 0.6 + 0.45 * len(names))
+    size = (WIDTH, 0.6 + 0.28 * len(names))
     figure, axes = subplots(1, len(tasks), figsize=size, sharey=True, squeeze=False)
     for ax, task in zip(axes[0], tasks, strict=True):
         for height, name in enumerate(names):
