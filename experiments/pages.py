@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.studies import claims_over_worlds
 from experiments.studies.coverage import summary
 from experiments.studies.law import SIMPLE
 from experiments.studies.several_tokens import table as table_of_tokens
@@ -92,6 +93,7 @@ MARKERS = {"v": "triangle, point down", "s": "square", "o": "circle", "^": "tria
 LINES = {":": "dotted", "-": "solid", "--": "dashed", "-.": "dashes and dots"}
 HATCHES = {None: "none", "/": "rising", "\\": "falling", "x": "crossed"}
 claims_table = functools.cache(every_claim.table)
+wrapped_prose = textwrap.TextWrapper(120, break_long_words=False, break_on_hyphens=False).fill
 wrapped = textwrap.TextWrapper(120, "1. ", "   ", break_long_words=False, break_on_hyphens=False).fill
 
 
@@ -357,6 +359,18 @@ def claims() -> str:
     return markdown(["name", "claim", "verdict", "by task"], rows)
 
 
+def over_worlds() -> str:
+    """In which share of random worlds each claim holds, beside the chosen world; nothing before the study ran."""
+    if not (ROOT / f"figures/{claims_over_worlds.NAME}.json").exists():
+        return ""
+    rows = []
+    for name, task, verdict, *numbers, deciding in claims_over_worlds.rows(stored(f"{claims_over_worlds.NAME}.json")):
+        rows.append([f"`{name}`", f"`{task}`", f"**{verdict}**", *numbers, deciding])
+    about = wrapped_prose(claims_over_worlds.ON_PAGE)
+    picture = f"![{claims_over_worlds.TITLE}](../figures/{claims_over_worlds.NAME}.png)"
+    return f"### Claims over worlds\n\n{about}\n\n{picture}\n\n{markdown(claims_over_worlds.HEADER, rows)}"
+
+
 def answer() -> str:
     """The answer in five sentences, each with the verdicts of the claim that it rests on."""
     rows = {row["name"]: row for row in claims_table()}
@@ -542,6 +556,7 @@ MADE: dict[str, Callable[[], str]] = {
             scale,
             bookkeeping,
             claims,
+            over_worlds,
             answer,
             timing,
             unplanted,
