@@ -5,8 +5,8 @@ numbers of `lab.studies.law`: ln o(A), logit P(T|A) and logit P(T|not A). Four i
 
     nothing     every schedule is holding out
     law         the law of two pilots: the root of the dose, times a mix of the pushes in the first and fifth tenth
-    additive    effects of single pushes add up, each times weight ** exponent, up to a cap; in a norm above 1 large
-                effects count for more than many small ones do
+    additive    effects of single pushes add up, each times weight ** exponent, up to a cap, which is a multiple of the
+                largest of them; in a norm above 1 large effects count for more than many small ones do
     latent      values and gaming move as a policy gradient on passing would have them
 
 `latent` is the analogue of latent policy gradients (arXiv 2605.23565): a few hidden variables, moved by the objective
@@ -35,14 +35,14 @@ from lab.studies.law import LogOdds, Push
 TENTHS = 10
 EARLY, LATE = 0, 4  # the tenths in which the pilots of the law push
 EXPONENTS = tuple(np.linspace(0, 1.5, 16).round(1).tolist())
-CAPS = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, np.inf)  # nats
+CAPS = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, np.inf)
 NORMS = (1.0, 1.5, 2.0, 3.0, 6.0, np.inf)
 SUBSTEPS = 4  # Runge-Kutta steps in a tenth
 STARTS = 6  # of the search for latents
+SCALE = 0.03  # standard deviation of a share of some hundred models, and of what latents leave out
 LARGEST = 40.0  # nats: beyond it no share changes, and steps of the search are cut
 
 Schedules = Float[np.ndarray, "schedule tenth"]  # weights, in weights of the pilots
-Errors = Float[np.ndarray, "*populations 3"]  # standard errors of log odds
 
 
 class Profile(NamedTuple):
@@ -63,12 +63,10 @@ class Outcomes(NamedTuple):
     Attributes:
         schedules: what was trained.
         odds: the three numbers of each population.
-        errors: their standard errors.
     """
 
     schedules: Schedules
     odds: LogOdds
-    errors: Errors
 
 
 class Response(NamedTuple):
@@ -76,7 +74,7 @@ class Response(NamedTuple):
 
     Attributes:
         exponent: with which an effect grows with the weight.
-        cap: the most that a schedule can add or take away, in nats.
+        cap: the most that a schedule can add or take away, in largest effects of a single push.
         norm: 1 if effects add up; at infinity only the largest counts.
     """
 
@@ -115,7 +113,7 @@ class Latents(NamedTuple):
     exponent: float
 
 
-WIDTHS = Latents(3, 3, 3, 3, 10, 10, 5, 5, 3, 1, 1, 0.5)  # of a weak prior, so that the search stays at home
+WIDTHS = Latents(3, 3, 3, 3, 30, 30, 10, 10, 3, 1, 1, 0.5)  # of a weak prior, so that the search stays at home
 CENTRES = Latents(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, law.EXPONENT)
 
 
@@ -127,20 +125,6 @@ def logistic(logits: np.ndarray) -> np.ndarray:
 def sizes(schedules: Schedules, exponent: float) -> Schedules:
     """Return weight ** exponent; 0 where nothing is trained on, whatever the exponent."""
     return np.where(schedules > 0, np.where(schedules > 0, schedules, 1.0) ** exponent, 0.0)
-
-
-def standard_errors(cells: law.Cells) -> Errors:
-    """Return the standard errors of the three numbers, from counts with half a model added to every cell.
-
-    Example:
-        Of 6 aligned models half pass, of 2 misaligned ones half: the variance of each logit is 1/yes + 1/no.
-
-        >>> (standard_errors(np.array([2.5, 2.5, 0.5, 0.5])) ** 2).round(9).tolist()
-        [0.666666667, 0.666666667, 2.0]
-    """
-    aligned_pass, aligned_fail, fooled, caught = np.moveaxis(np.asarray(cells, float) + law.HALF, -1, 0)
-    pairs = ((aligned_pass + aligned_fail, fooled + caught), (aligned_pass, aligned_fail), (fooled, caught))
-    return np.sqrt(np.stack([1 / yes + 1 / no for yes, no in pairs], -1))
 
 
 # --- nothing, and the law ---------------------------------------------------------------------------------------------
@@ -170,7 +154,8 @@ def additive(profile: Profile, schedules: Schedules, response: Response) -> LogO
     up, down = (np.linalg.norm(np.maximum(side, 0), ord=response.norm, axis=1) for side in (parts, -parts))
     total = up - down
     if np.isfinite(response.cap):
-        total = response.cap * np.tanh(total / response.cap)
+        most = response.cap * np.abs(profile.effects).max(0)
+        total = most * np.tanh(total / np.where(most > 0, most, 1))
     return profile.before + total
 
 
@@ -233,16 +218,17 @@ def of_latents(latents: Latents, schedules: Schedules) -> LogOdds:
 
 
 def fit_latents(known: Outcomes, exponent: float | None = None) -> Latents:
-    """Return the latents that are most probable given some outcomes, from several starts.
+    """Return the latents that fit the three probabilities of some outcomes best, from several starts.
 
-    Errors of log odds are taken as normal, and so is the prior of every number, with `CENTRES` and `WIDTHS`.
+    Errors are taken as normal with standard deviation `SCALE`, and the prior of every number is normal too, with
+    `CENTRES` and `WIDTHS`.
 
     Args:
         known: outcomes that may be fitted.
         exponent: of the weight; fitted too by default.
     """
     centres, widths = np.array(CENTRES), np.array(WIDTHS)
-    free = len(centres) - (exponent is not None)
+    free, measured = len(centres) - (exponent is not None), logistic(known.odds)
 
     def latents_of(numbers: np.ndarray) -> Latents:
         """Return the latents of what the search varies."""
@@ -251,9 +237,9 @@ def fit_latents(known: Outcomes, exponent: float | None = None) -> Latents:
         return latents if exponent is None else latents._replace(exponent=exponent)
 
     def residuals(numbers: np.ndarray) -> np.ndarray:
-        """Return what is missed, in standard errors, and how far the numbers are from their prior."""
-        missed = (of_latents(latents_of(numbers), known.schedules) - known.odds) / known.errors
-        return np.concatenate([missed.ravel(), numbers])
+        """Return what is missed, in standard deviations, and how far the numbers are from their prior."""
+        missed = logistic(of_latents(latents_of(numbers), known.schedules)) - measured
+        return np.concatenate([(missed / SCALE).ravel(), numbers])
 
     random = np.random.default_rng(0)
     starts = [np.zeros(free), *random.normal(0, 0.5, (STARTS - 1, free))]
