@@ -460,7 +460,7 @@ def draw(data: Json) -> Figure:
         _missed(below, of_task["dots"])
     axes[0, 0].set_ylabel("measured P(A)")
     axes[1, 0].set_ylabel("additive - measured")
-    widest = 0.1 + max(abs(value) for value in axes[1, 0].dataLim.intervaly)
+    widest = 0.1 + max(abs(value) for ax in axes[1] for value in ax.dataLim.intervaly)
     axes[1, 0].set_ylim(-widest, widest)
     middle = len(tasks) // 2
     axes[0, middle].set_xlabel("P(A) foreseen from single pushes")
@@ -485,7 +485,9 @@ def _foreseen(ax: Axes, task: str, of_task: Json) -> None:
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.5, linestyle=":")
     errors = [of_task["models"][name]["errors"]["P(A)"] for name in (JUDGED, "latent", "nothing changes")]
     off, latent, nothing = (f"{error:.2f}".lstrip("0") for error in errors)
-    ax.set_title(f"{task}\nadditive {off}\nlatent {latent}\nno change {nothing}", loc="left", fontsize="x-small")
+    ax.set_title(
+        f"{task}: off by\nadditive {off}\nlatent {latent}\nno change {nothing}", loc="left", fontsize="x-small"
+    )
     ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[0, 1], yticks=[0, 0.5, 1])
     ax.tick_params(labelsize="x-small")
 
