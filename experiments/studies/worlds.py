@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Int8
+from jaxtyping import Bool, Int8
 
 import lab
 from experiments.studies import ROOT
@@ -97,16 +97,12 @@ def count(asked: Experiment) -> Json:
     """Train an experiment with worlds and return how every model ended, as plain JSON values."""
     stored = train(asked)
     results = shards.results(stored, last_only=True)
-    classes = outcomes.classify(results)
-    kinds = summary.cells(classes).astype(int)
-    for letter, kind in (("i", "incompetent"), ("d", "diverged")):
-        kinds[classes[kind].values] = list(LETTERS).index(letter)
-    letters = np.array(list(LETTERS))[kinds]
+    letters = letters_of(results)
     ended, worlds = {regimen: {} for regimen in asked.config.regimens}, asked.config.worlds
     drawn: dict[str, dict[int, float]] = {}
     for index, condition in enumerate(asked.conditions):
         world = int(condition.coordinates[WORLD])
-        ended[condition.regimen][world] = "".join(letters[index])
+        ended[condition.regimen][world] = letters[index]
         of_world = {name: condition.knobs[name] for name in worlds.knobs} if worlds else {}
         for name, value in (of_world | condition.coordinates).items():
             drawn.setdefault(name, {})[world] = value
@@ -125,6 +121,22 @@ def count(asked: Experiment) -> Json:
         "thresholds": values["thresholds"],
         "identity": stored.manifest["identity"],
     }
+
+
+def letters_of(results: Results) -> list[str]:
+    """Return how every model ended: a text per condition, with one of `LETTERS` per seed."""
+    classes = outcomes.classify(results)
+    kinds = summary.cells(classes).astype(int)
+    for letter, kind in (("i", "incompetent"), ("d", "diverged")):
+        kinds[classes[kind].values] = list(LETTERS).index(letter)
+    return ["".join(row) for row in np.array(list(LETTERS))[kinds]]
+
+
+def cells_of_letters(texts: Sequence[str]) -> tuple[Int8[np.ndarray, "text seed"], Bool[np.ndarray, "text seed"]]:
+    """Return the cell of every model, as in `lab.statistics.Counts.cells`, and whether it does the job."""
+    index = {letter: place for place, letter in enumerate(LETTERS)}
+    kinds = np.array([[index[letter] for letter in text] for text in texts], np.int8)
+    return CELLS[kinds], kinds < 4
 
 
 def levels(results: Results, score: str) -> dict[str, list[str]]:
@@ -153,16 +165,12 @@ def read(task: str, kind: Kind) -> Worlds:
         kind: "look" or "judge".
     """
     data = json.loads((FOLDER / f"{kind}-{task}.json").read_text())
-    index = {letter: place for place, letter in enumerate(data["letters"])}
-    kinds = {
-        regimen: np.array([[index[letter] for letter in text] for text in texts], np.int8)
-        for regimen, texts in data["outcomes"].items()
-    }
+    ended = {regimen: cells_of_letters(texts) for regimen, texts in data["outcomes"].items()}
     return Worlds(
         data["task"],
         {name: np.array(values) for name, values in data["drawn"].items()},
-        {regimen: CELLS[table] for regimen, table in kinds.items()},
-        {regimen: table < 4 for regimen, table in kinds.items()},
+        {regimen: cells for regimen, (cells, _) in ended.items()},
+        {regimen: able for regimen, (_, able) in ended.items()},
         {
             score: {regimen: _heights(texts) for regimen, texts in rows.items()}
             for score, rows in data["levels"].items()

@@ -50,6 +50,7 @@ REPLICATION = Use("`robustness.py fresh`", 9 * _MILLION, 2 * _MILLION, "every cl
 ROBUSTNESS = Use("`robustness.py varied`", 11 * _MILLION, _MILLION, "some again, with one thing changed", "repeats")
 LOOKED_WORLDS = Use("`worlds.py look`", 12 * _MILLION, _MILLION, "worlds in which a rule is looked for", "chooses")
 JUDGED_WORLDS = Use("`worlds.py judge`", 13 * _MILLION, _MILLION, "worlds that judge the rule", "decides")
+RESPONSE = Use("`response.py`", 14 * _MILLION, _MILLION, "what schedules that no model was fitted to do", "decides")
 CLAIMED_WORLDS = Use("`claims_over_worlds.py`", 15 * _MILLION, _MILLION, "worlds that judge claims", "decides")
 ADVICE = Use("`lab advise`", 1_900_000_000, 100 * _MILLION, "cards that an advice rests on", "chooses")
 PILOTS = Use("`lab seeds`", 2**31, 2**30, "pilots, from which the number of seeds is foreseen", "chooses")
@@ -63,5 +64,5 @@ USES = (
     STORIES,
     Use("`derivatives.py`", 3 * _MILLION, 500_000, "its settings", "chooses"),
     *(LOOKS, STUDIES, DERIVATIVES, CLAIMS, REFINED, BEST_SCHEDULE, REPLICATION, ROBUSTNESS),
-    *(LOOKED_WORLDS, JUDGED_WORLDS, CLAIMED_WORLDS, ADVICE, PILOTS, SEARCHES),
+    *(LOOKED_WORLDS, JUDGED_WORLDS, RESPONSE, CLAIMED_WORLDS, ADVICE, PILOTS, SEARCHES),
 )
