@@ -212,9 +212,9 @@ def advise(
     proxy: Annotated[Positional[str], arg(metavar="PROXY")] = "test",
     /,
     folder: Annotated[Path | None, arg(name="from", metavar="RUN")] = None,
-    hold_out: str = "hold_out",
-    early: str = "early",
-    late: str = "late",
+    pilot_hold_out: str = "hold_out",
+    pilot_early: str = "early",
+    pilot_late: str = "late",
     budgets: str = "1,3,10,100",
     seeds: int | None = None,
     weight: float | None = None,
@@ -229,9 +229,9 @@ def advise(
         task: name of a task, or a Python file that defines one.
         proxy: one of its proxies.
         folder: a stored run to read the three populations from, instead of training them.
-        hold_out: the condition of that run that never saw the proxy.
-        early: the one pushed for the first tenth of training.
-        late: the one pushed for the tenth from 40% on.
+        pilot_hold_out: the condition of that run that never saw the proxy.
+        pilot_early: the one pushed for the first tenth of training.
+        pilot_late: the one pushed for the tenth from 40% on.
         budgets: numbers of training runs, with commas between.
         seeds: models per population; by default as few as the answer needs, 64 to 1,024.
         weight: of the pushes; what the task suggests by default.
@@ -252,10 +252,8 @@ def advise(
         stored = Run(folder)
         results = read(stored, where=errors if as_json else console)
         with usage(folder):
-            named = {
-                role: str(results.condition.values[find(results, name)])
-                for role, name in {"hold_out": hold_out, "early": early, "late": late}.items()
-            }
+            pilots = dict(zip(advice_study.REGIMENS, (pilot_hold_out, pilot_early, pilot_late), strict=True))
+            named = {role: str(results.condition.values[find(results, name)]) for role, name in pilots.items()}
             experiment = from_values(stored.manifest["config"], trust_code)
             pushed = advice_study.pilot_weight(experiment, named)
             advice = replace(advice_study.read(results, named, asked), weight=pushed)
