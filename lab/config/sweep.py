@@ -499,13 +499,9 @@ def _of_worlds(regimen: str, values: Mapping[str, float], axes: Axes, message: M
         if label in axes and ("end", regimen) in {(target.section, target.regimen) for target in axes[label].targets}
     }
     drawn = [label for label in ends if axes[label].drawn]
-    key: Key = (
-        ("worlds", "keys", drawn[0], "choose")
-        if drawn
-        else ("sweep", next(iter(ends)))
-        if ends
-        else ("regimens", regimen)
-    )
+    key: Key = ("sweep", next(iter(ends))) if ends else ("regimens", regimen)
+    if drawn:
+        key = ("worlds", "keys", drawn[0], "choose")
     chosen = ", ".join(f"{label} = {value:.12g}" for label, value in ends.items())
     words = message() if callable(message) else message
     return key, f"{regimen} with {chosen}: {words}" if chosen else words
