@@ -175,6 +175,47 @@ def test_worlds_that_cannot_be_drawn_are_refused_in_words(worlds, problem):
     assert any(problem in line for line in said), said
 
 
+def test_what_is_wrong_in_many_worlds_for_one_reason_is_one_line_with_key_line_and_value():
+    """Of 64 worlds 16 take each of four ends; 0.3 and 0.6 are none of segments, which end at every quarter."""
+    text = """name: drawn
+task: race
+seeds: 12
+training: {steps: 40, segments: 4}
+regimens:
+  hold_out: [{until: 1}]
+  early: [{until: 0.5}, {until: 1}]
+worlds:
+  count: 64
+  knobs:
+    depth: [2, 30]
+    detectability: {choose: [0, -1]}
+  keys:
+    end:
+      key: regimens.early[0].until
+      choose: [0.25, 0.3, 0.5, 0.6]
+"""
+    depth = "file.yaml:11: worlds.knobs.depth: knobs.depth must lie in 1 to 10, not 30"
+    visible = "file.yaml:12: worlds.knobs.detectability: knobs.detectability must lie in 0 to 10, not -1"
+    assert problems(text) == [depth, visible]
+    inside = text.replace("[2, 30]", "[2, 3]").replace("-1", "1")
+    where = "file.yaml:16: worlds.keys.end.choose: early with end ="
+    assert sorted(problems(inside)) == [
+        f"{where} 0.3: a phase ends at 0.3, where no segment ends; the nearest are 0.25 and 0.5",
+        f"{where} 0.6: a phase ends at 0.6, where no segment ends; the nearest are 0.5 and 0.75",
+    ]
+
+
+def test_what_is_wrong_in_every_world_is_said_of_its_regimen_or_its_sweep():
+    """Nothing that is drawn is at fault."""
+    worlds = {"count": 8, "knobs": {"preference": [-0.08, 0.08]}}
+    fixed = {**CONFIG["regimens"], "late": [{"until": 0.3}, {"until": 1}]}
+    (line,) = problems(json.dumps({**CONFIG, "worlds": worlds, "regimens": fixed}))
+    assert "regimens.late: a phase ends at 0.3, where no segment ends" in line
+    sweep = {"onset": {"key": "regimens.late[0].until", "values": [0.25, 0.3]}}
+    (line,) = problems(json.dumps({**CONFIG, "worlds": worlds, "sweep": sweep}))
+    assert "sweep.onset: late with onset = 0.3: a phase ends at 0.3, where no segment ends" in line
+
+
 def test_worlds_times_seeds_have_a_limit():
     lines = problems(json.dumps({**CONFIG, "worlds": {**WORLDS, "count": 20_000}, "seeds": 10_000}))
     assert any("80000 conditions x 10,000 seeds exceed the limit of 100,000,000 runs" in line for line in lines)

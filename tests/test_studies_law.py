@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -200,6 +201,12 @@ def test_advise_reads_a_stored_run_whose_regimens_are_the_pilots(tmp_path, capsy
     by_hand = advice.read(shards.results(run), budgets=[1, 7])
     assert said["budgets"].keys() == {"1", "7"}
     assert said["weight"] == 0.5
+    page = (Path(__file__).parents[1] / "experiments" / "README.md").read_text()
+    named = {
+        key for row in page.split("| key of the advice |")[1].split("\n\n")[0].splitlines() for key in row.split("`")
+    }
+    for values in (said, said["budgets"]["7"], said["card"]["late"]):
+        assert values.keys() <= named  # the page names every key
     for runs, choice in by_hand.choices.items():
         assert said["budgets"][str(runs)]["use"] == choice.use
         assert said["budgets"][str(runs)]["gain"]["value"] == choice.gain.value
@@ -207,14 +214,14 @@ def test_advise_reads_a_stored_run_whose_regimens_are_the_pilots(tmp_path, capsy
     assert cli.main(asked) == 0
     capsys.readouterr()
     wrong = {
-        ("--early", "longer"): "longer is no pilot: early is a condition that trains on it from 0% for 10%",
-        ("--early", "late"): "late is no pilot",
-        ("--late", "early"): "late is a condition that trains on it from 40% for 10%",
-        ("--hold-out", "early"): "hold_out is a condition that never trains on the proxy",
-        ("--early", "against"): "at one weight above 0",
-        ("--early", "gated"): "gated has gates",
-        ("--early", "weak"): "unlike weights, 0.1 and 0.5",
-        ("--early", "nobody"): "no condition is named",
+        ("--pilot-early", "longer"): "longer is no pilot: early is a condition that trains on it from 0% for 10%",
+        ("--pilot-early", "late"): "late is no pilot",
+        ("--pilot-late", "early"): "late is a condition that trains on it from 40% for 10%",
+        ("--pilot-hold-out", "early"): "hold_out is a condition that never trains on the proxy",
+        ("--pilot-early", "against"): "at one weight above 0",
+        ("--pilot-early", "gated"): "gated has gates",
+        ("--pilot-early", "weak"): "unlike weights, 0.1 and 0.5",
+        ("--pilot-early", "nobody"): "no condition is named",
         ("--seeds", "9"): "--seeds: for a card that is trained",
     }
     for options, words in wrong.items():

@@ -11,6 +11,7 @@ from lab.cli.console import (
     AsJson,
     Failed,
     NameOrNone,
+    OneWorld,
     RunFolder,
     Stop,
     UsageError,
@@ -212,9 +213,9 @@ def advise(
     proxy: Annotated[Positional[str], arg(metavar="PROXY")] = "test",
     /,
     folder: Annotated[Path | None, arg(name="from", metavar="RUN")] = None,
-    hold_out: str = "hold_out",
-    early: str = "early",
-    late: str = "late",
+    pilot_hold_out: str = "hold_out",
+    pilot_early: str = "early",
+    pilot_late: str = "late",
     budgets: str = "1,3,10,100",
     seeds: int | None = None,
     weight: float | None = None,
@@ -229,9 +230,9 @@ def advise(
         task: name of a task, or a Python file that defines one.
         proxy: one of its proxies.
         folder: a stored run to read the three populations from, instead of training them.
-        hold_out: the condition of that run that never saw the proxy.
-        early: the one pushed for the first tenth of training.
-        late: the one pushed for the tenth from 40% on.
+        pilot_hold_out: the condition of that run that never saw the proxy.
+        pilot_early: the one pushed for the first tenth of training.
+        pilot_late: the one pushed for the tenth from 40% on.
         budgets: numbers of training runs, with commas between.
         seeds: models per population; by default as few as the answer needs, 64 to 1,024.
         weight: of the pushes; what the task suggests by default.
@@ -252,10 +253,8 @@ def advise(
         stored = Run(folder)
         results = read(stored, where=errors if as_json else console)
         with usage(folder):
-            named = {
-                role: str(results.condition.values[find(results, name)])
-                for role, name in {"hold_out": hold_out, "early": early, "late": late}.items()
-            }
+            pilots = dict(zip(advice_study.REGIMENS, (pilot_hold_out, pilot_early, pilot_late), strict=True))
+            named = {role: str(results.condition.values[find(results, name)]) for role, name in pilots.items()}
             experiment = from_values(stored.manifest["config"], trust_code)
             pushed = advice_study.pilot_weight(experiment, named)
             advice = replace(advice_study.read(results, named, asked), weight=pushed)
@@ -468,30 +467,43 @@ def gates(
     print_figures(path)
 
 
-def plan(folder: RunFolder, /, budget: str = "1,3,10,100", partial: bool = False, as_json: AsJson = False) -> None:
+def plan(
+    folder: RunFolder,
+    /,
+    budget: str = "1,3,10,100",
+    world: OneWorld = None,
+    partial: bool = False,
+    as_json: AsJson = False,
+) -> None:
     """Say which regimen to use for which budget of training runs.
 
     Args:
         folder: the run's folder.
         budget: numbers of runs, with commas between.
+        world: plan for one of the worlds that the run has drawn, by its number.
         partial: use what there is of a run that is not complete, and say so.
         as_json: print JSON.
     """
     from lab import decision
 
     budgets = split_numbers("--budget", budget, int, MOST_RUNS)
-    every = read(Run(folder), partial, errors if as_json else console)
+    every = read(Run(folder), partial, errors if as_json else console, world=world)
     with usage(folder):
         results, left_out = decision.trained_to_the_end(every)
-        plans = decision.plan(results, budgets)
+        over_worlds = report.many_worlds(results) and not as_json
+        plans = decision.plan(results, budgets, most=0) if over_worlds else decision.plan(results, budgets)
     _print_left_out(left_out)
     if as_json:
         print_json(report.plan_json(plans))
         return
-    print_wide(report.plan_table(plans, attribute(results, "confidence")), WIDE_PLAN)
+    if over_worlds:
+        able, baseline = report.able_conditions(results), attribute(results, "baseline")
+        print_wide(report.worlds_plan_table(plans, able, baseline), WIDE_PLAN)
+    else:
+        print_wide(report.plan_table(plans, attribute(results, "confidence")), WIDE_PLAN)
     if "spent" in results.coords:
         console.print("(runs count in full here, also those that a gate of the regimen stopped early)")
-    for line in report.plan_readings(plans):
+    for line in () if over_worlds else report.plan_readings(plans):
         print_line(line)
 
 
@@ -499,6 +511,7 @@ def ideas(
     folder: RunFolder,
     /,
     regimen: NameOrNone = None,
+    world: OneWorld = None,
     fresh: int = 3,
     runs: int = 5,
     partial: bool = False,
@@ -509,6 +522,7 @@ def ideas(
     Args:
         folder: the run's folder.
         regimen: take only the conditions of this one.
+        world: take only those of one of the worlds that the run has drawn, by its number.
         fresh: number of fresh ideas that a policy may try.
         runs: training runs that it may use.
         partial: use what there is of a run that is not complete, and say so.
@@ -520,7 +534,12 @@ def ideas(
         raise UsageError("--fresh and --runs must be at least 1")
     if fresh > MOST_FRESH or runs > MOST_EXACT:
         raise UsageError(f"--fresh must be at most {MOST_FRESH:,}, --runs at most {MOST_EXACT:,}: answers are exact")
-    every = read(Run(folder), partial, errors if as_json else console)
+    every = read(Run(folder), partial, errors if as_json else console, world=world)
+    many = report.many_worlds(every)
+    if many and regimen is None:
+        raise UsageError(
+            f"{folder}: ideas are the worlds of one regimen, or the regimens of one world: give --regimen or --world"
+        )
     with usage(folder):
         results, left_out = decision.trained_to_the_end(every)
         field = decision.field(results, regimen)
@@ -530,7 +549,7 @@ def ideas(
         print_json(report.field_json(field, outcomes))
         return
     known, view = report.field_tables(field, outcomes, fresh, runs)
-    console.print(known)
+    console.print(report.ideas_table(field) if many else known)
     for line in report.field_readings(field, attribute(results, "confidence")):
         print_line(line)
     console.print(view)

@@ -138,6 +138,7 @@ NameOrNone = Annotated[
     ),
 ]
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
+OneWorld = Annotated[int | None, arg(metavar="N")]
 AsJson = Annotated[bool, arg(name="json")]
 Number = TypeVar("Number", int, float)
 MOST_NUMBERS = 100  # that an option takes

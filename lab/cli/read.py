@@ -13,6 +13,7 @@ from lab.cli.console import (
     AsJson,
     Console,
     NameOrNone,
+    OneWorld,
     RunFolder,
     UsageError,
     console,
@@ -32,7 +33,13 @@ WIDE = 170  # columns of the table of a run where there is no terminal
 WIDE_IMPACTS = 140
 
 
-def read(stored: Run, partial: bool = False, where: Console = console, last_only: bool = True) -> Results:
+def read(
+    stored: Run,
+    partial: bool = False,
+    where: Console = console,
+    last_only: bool = True,
+    world: int | None = None,
+) -> Results:
     """Return a run's results, of the conditions of which there is anything.
 
     Args:
@@ -40,11 +47,15 @@ def read(stored: Run, partial: bool = False, where: Console = console, last_only
         partial: use what there is of a run that is not complete.
         where: is told what is missing.
         last_only: only the last checkpoint.
+        world: only this one of the worlds that the run has drawn.
 
     Raises:
         StoreError: the run cannot be read, or nothing is left of it.
+        UnknownName: no such world.
     """
     results = shards.results(stored, last_only, partial)
+    if world is not None:
+        results = results.isel(condition=summary.in_world(results, world))
     missing = results.attrs["partial"]
     if not missing:
         return results
@@ -66,18 +77,20 @@ def only(results: Results, wanted: Bool[np.ndarray, " condition"]) -> Results:
     return results.isel(condition=np.flatnonzero(wanted))
 
 
-def print_run(stored: Run, partial: bool = False) -> tuple[Results, tuple[Summary, ...]]:
-    """Print a run's table and what it means; return the results and the rows."""
-    results = read(stored, partial)
+def print_run(stored: Run, partial: bool = False, world: int | None = None) -> tuple[Results, tuple[Summary, ...]]:
+    """Print the table of a run, or of one of its worlds, and what it means; return the results and the rows."""
+    results = read(stored, partial, world=world)
     rows = summary.summarise(results)
     if results.attrs["question"]:
         console.print(Text(results.attrs["question"], style="bold"))
-    if report.many_worlds(rows):
+    if report.many_worlds(results):
         print_wide(report.worlds_table(results, rows), WIDE)
     else:
         print_wide(report.table(results, rows), WIDE)
         for line in report.readings(rows):
             print_line(line)
+    if drawn := stored.manifest["config"].get("worlds"):
+        print_wide(report.drawn_table(drawn, rows if world is not None else ()), WIDE)
     if line := report.graded(results):
         print_line(line)
     if line := report.stopping(results):
@@ -88,19 +101,20 @@ def print_run(stored: Run, partial: bool = False) -> tuple[Results, tuple[Summar
     return results, rows
 
 
-def show(folder: RunFolder, /, partial: bool = False, as_json: AsJson = False) -> None:
+def show(folder: RunFolder, /, world: OneWorld = None, partial: bool = False, as_json: AsJson = False) -> None:
     """Print the table of a stored run, or everything in it as JSON.
 
     Args:
         folder: the run's folder.
+        world: show one of the worlds that the run has drawn, by its number.
         partial: use what there is of a run that is not complete, and say so.
         as_json: print JSON.
     """
     stored = Run(folder)
     if not as_json:
-        print_run(stored, partial)
+        print_run(stored, partial, world)
         return
-    results = read(stored, partial, errors)
+    results = read(stored, partial, errors, world=world)
     print_json(report.as_json(results, summary.summarise(results)))
 
 
@@ -109,6 +123,7 @@ def compare(
     /,
     baseline: NameOrNone = None,
     together: bool = False,
+    world: OneWorld = None,
     partial: bool = False,
     as_json: AsJson = False,
 ) -> None:
@@ -118,10 +133,11 @@ def compare(
         folder: the run's folder.
         baseline: a regimen; the run's own by default.
         together: widen the intervals so that all of a column hold together (Bonferroni).
+        world: compare in one of the worlds that the run has drawn, by its number.
         partial: use what there is of a run that is not complete, and say so.
         as_json: print JSON.
     """
-    results = read(Run(folder), partial, errors if as_json else console)
+    results = read(Run(folder), partial, errors if as_json else console, world=world)
     with usage(folder):
         every = summary.summarise(results, baseline, together=together)
     rows = [row for row in every if row.impact is not None]
@@ -130,8 +146,11 @@ def compare(
     if as_json:
         print_json({row.name: report.impact_json(row) for row in rows})
         return
+    if report.many_worlds(results):
+        print_wide(report.worlds_impact_table(every, together), WIDE_IMPACTS)
+        return
     print_wide(report.impact_table(rows, together), WIDE_IMPACTS)
-    for line in () if report.many_worlds(every) else report.readings(every):
+    for line in report.readings(every):
         print_line(line)
 
 

@@ -13,7 +13,7 @@ from rich.segment import Segments
 from rich.text import Text
 
 from lab import report
-from lab.cli.console import Console, RunFolder, Stop, console, errors, print_line, print_wide
+from lab.cli.console import Console, OneWorld, RunFolder, Stop, console, errors, print_line, print_wide
 from lab.results.store import StoreError
 from lab.results.tally import Tally
 
@@ -124,36 +124,41 @@ def watched(path: Path | None = None, mirror: "Mirror | None" = None) -> Iterato
             screen.update(bar)
 
 
-def table(tally: Tally, state: str, window: Console) -> RenderableType:
-    """Return the table of a run as it fits a terminal."""
+def table(tally: Tally, state: str, window: Console, world: int | None = None) -> RenderableType:
+    """Return the table of a run, or of one of the worlds that it has drawn, as it fits a terminal."""
     height = window.size.height - MARGIN if window.is_terminal else 10_000
     width = window.size.width if window.is_terminal else WIDE
-    return report.progress_table(tally, report.progress_rows(tally, height), state, width, height)
+    return report.progress_table(tally, report.progress_rows(tally, height, world), state, width, height)
 
 
-def watch(folder: RunFolder, /, once: bool = False) -> None:
+def watch(folder: RunFolder, /, once: bool = False, world: OneWorld = None) -> None:
     """Show the table of a run while others train it, until it is complete; reads only, and disturbs nothing.
 
     Args:
         folder: the run's folder.
         once: print it once.
+        world: show one of the worlds that the run has drawn, by its number.
     """
     tally = Tally(folder)
     tally.update()
     if once or tally.whole:
-        _print(tally)
+        _print(tally, world)
         return
     if not console.is_terminal:
-        _follow(tally)
+        _follow(tally, world)
         return
-    with Live(table(tally, report.progress_state(tally), console), console=console, auto_refresh=False) as screen:
+
+    def view() -> RenderableType:
+        return table(tally, report.progress_state(tally), console, world)
+
+    with Live(view(), console=console, auto_refresh=False) as screen:
         while not report.finished(tally):
             time.sleep(EVERY)
             tally.update()
-            screen.update(table(tally, report.progress_state(tally), console), refresh=True)
+            screen.update(view(), refresh=True)
 
 
-def _follow(tally: Tally) -> None:
+def _follow(tally: Tally, world: int | None) -> None:
     """Print a line per tenth of a run, and the table once it is complete."""
     last = None
     while not report.finished(tally):
@@ -163,9 +168,9 @@ def _follow(tally: Tally) -> None:
             print_line(f"{tenth * 10}%, {report.progress_state(tally)}")
         time.sleep(EVERY)
         tally.update()
-    _print(tally)
+    _print(tally, world)
 
 
-def _print(tally: Tally) -> None:
+def _print(tally: Tally, world: int | None) -> None:
     """Print the table once, as wide as it needs where there is no terminal."""
-    print_wide(table(tally, report.progress_state(tally), console), WIDE)
+    print_wide(table(tally, report.progress_state(tally), console, world), WIDE)

@@ -376,7 +376,7 @@ def conditions(filled: Filled, axes: Axes, problems: Problems) -> Iterator[Condi
         return
     locks = any(phase["rates"] for phases in regimens.values() for phase in phases)
     locks |= any(target.section == "rates" for axis in axes.values() for target in axis.targets)
-    expand = partial(_condition, filled, locks, problems)
+    expand = partial(_condition, filled, locks)
     for common_point, world, (regimen, phases) in itertools.product(points, worlds, regimens.items()):
         labels = {**drawn_everywhere, **drawn_of_regimen[regimen]}
         of_world = {} if world is None else {label: axes[label].values[world] for label in labels}
@@ -395,21 +395,28 @@ def conditions(filled: Filled, axes: Axes, problems: Problems) -> Iterator[Condi
                 for targets in kinds
                 for target in targets.get(label, ())
             ]
-            if (condition := expand(regimen, phases, named, coordinates, changes)) is not None:
+            condition, wrong = expand(regimen, phases, named, coordinates, changes)
+            if condition is not None:
                 yield condition
+            for message in wrong:
+                if world is None:
+                    name = _name(regimen, named)
+                    place = ("sweep",) if coordinates else ("regimens", regimen)
+                    problems.add(place, partial(_of_condition, name, message) if coordinates else message)
+                else:
+                    problems.add(*_of_worlds(regimen, {**named, **of_world}, axes, message))
 
 
 def _condition(
     filled: Filled,
     locks: bool,
-    problems: Problems,
     regimen: str,
     phases: list[Raw],
     named: dict[str, float],
     coordinates: dict[str, float],
     changes: list[tuple[Target, float]],
-) -> Condition | None:
-    """Return one condition, or None after saying why its phases do not fit; `named` are the coordinates in its name."""
+) -> tuple[Condition | None, list[Message]]:
+    """Return one condition, or None and why its phases do not fit; `named` are the coordinates in its name."""
     config, task, training = filled.config, filled.task, filled.training
     everywhere = {
         "knobs": dict(config.knobs),
@@ -422,17 +429,12 @@ def _condition(
             everywhere[target.section][target.name] = value
         else:
             phases[target.phase] = _changed(phases[target.phase], target, value)
-    name = " ".join([regimen, *(f"{label}={value:.12g}" for label, value in named.items())])
+    name = _name(regimen, named)
     stops, wrong = _stops(phases, filled)
     if len(name) > MAX_TEXT:
         wrong.append(f"a name of more than {MAX_TEXT:,} characters: sweep fewer axes")
-    for message in wrong:
-        if coordinates:
-            problems.add(("worlds",) if filled.config.worlds else ("sweep",), partial(_of_condition, name, message))
-        else:
-            problems.add(("regimens", regimen), message)
     if wrong:
-        return None
+        return None, wrong
     of_phases = [_settings(task, phase, everywhere, locks) for phase in phases]
     settings: list[Segment] = []
     index = 0
@@ -445,7 +447,12 @@ def _condition(
         for stop, phase in zip(stops, phases, strict=True)
         for score, mark in cast(dict[str, float], phase["gates"]).items()
     )
-    return Condition(name, regimen, coordinates, everywhere["knobs"], tuple(settings), gates)
+    return Condition(name, regimen, coordinates, everywhere["knobs"], tuple(settings), gates), []
+
+
+def _name(regimen: str, named: Mapping[str, float]) -> str:
+    """Return what the condition of a regimen with these coordinates is called."""
+    return " ".join([regimen, *(f"{label}={value:.12g}" for label, value in named.items())])
 
 
 def _changed(phase: Raw, target: Target, value: float) -> Raw:
@@ -475,6 +482,29 @@ def _no_end(share: float, steps: int, ends: set[int]) -> str:
     near = sorted(ends, key=lambda end: abs(end - share * steps))[:2]
     fits = " and ".join(f"{end / steps:.12g}" for end in sorted(near))
     return f"a phase ends at {share:.12g}, where no segment ends; the nearest are {fits}"
+
+
+def _of_worlds(regimen: str, values: Mapping[str, float], axes: Axes, message: Message) -> tuple[Key, str]:
+    """Return the key and the words of what is wrong in a world: the same of all worlds that have it for one reason.
+
+    Args:
+        regimen: whose phases do not fit.
+        values: of the axes in that world, those that are drawn included.
+        axes: of the config.
+        message: what is wrong.
+    """
+    ends = {
+        label: value
+        for label, value in values.items()
+        if label in axes and ("end", regimen) in {(target.section, target.regimen) for target in axes[label].targets}
+    }
+    drawn = [label for label in ends if axes[label].drawn]
+    key: Key = ("sweep", next(iter(ends))) if ends else ("regimens", regimen)
+    if drawn:
+        key = ("worlds", "keys", drawn[0], "choose")
+    chosen = ", ".join(f"{label} = {value:.12g}" for label, value in ends.items())
+    words = message() if callable(message) else message
+    return key, f"{regimen} with {chosen}: {words}" if chosen else words
 
 
 def _of_condition(name: str, message: str | Callable[[], str]) -> str:

@@ -1,6 +1,7 @@
 """The figure of a run: conditions side by side, or outcomes along an axis of the sweep."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +32,26 @@ from lab.figures.style import (
     write_world,
 )
 from lab.statistics import QUANTITIES, Estimate
-from lab.words import MANY_WORLDS, Json, World, estimate_from_json, number_from_json, part_words, percent, setting
+from lab.words import (
+    MANY_WORLDS,
+    Json,
+    World,
+    estimate_from_json,
+    name_in_world,
+    number_from_json,
+    part_words,
+    percent,
+    plural,
+    setting,
+)
+
+
+class Place(NamedTuple):
+    """Where worlds lie in their figure: P(A|T) of the baseline and of a regimen, and whether the net is undecided."""
+
+    x: float
+    y: float
+    hollow: bool
 
 
 class Outcome(NamedTuple):
@@ -63,6 +83,8 @@ UNBOUNDED = "...."  # hatch of a bar that nothing bounds
 POINTS_FOR_AXIS = 3  # values that an axis of the sweep needs to be drawn as one
 WIDE_AXIS = 20  # from such a ratio of its ends on, an axis is logarithmic
 WORLD_PANELS = 4  # regimens in a row of the figure of worlds
+GRID = 0.02  # of P(A|T), at which worlds share a dot: about the size of the smallest dot
+DOT, FAINT = 2.4, 0.45  # width in points of the dot of one world, and how opaque it is
 RATES = ("pass_given_misaligned", "pass_given_aligned")  # filled and hollow, along an axis
 
 
@@ -373,45 +395,77 @@ def number_of_worlds(data: Json) -> int:
 
 
 def worlds_figure(data: Json) -> Figure:
-    """Show a dot per world: P(A|T) under each regimen over that of its baseline; hollow where the net is undecided."""
+    """Show P(A|T) in every world under each regimen over that of its baseline, a panel per point of the sweep."""
     by_name = {condition["name"]: condition for condition in data["conditions"]}
-    regimens: dict[str, list[Json]] = {}
+    panels: dict[str, list[Json]] = {}
     for condition in data["conditions"]:
         if condition["log_impact"]:
-            regimens.setdefault(condition["regimen"], []).append(condition)
-    columns = max(1, min(WORLD_PANELS, len(regimens)))
-    rows = max(1, math.ceil(len(regimens) / columns))
-    size = (WIDTH, 0.5 + rows * WIDTH / columns)
+            world = ((WORLD, condition["coordinates"][WORLD]),)
+            panels.setdefault(name_in_world(world, condition["name"]), []).append(condition)
+    columns = max(1, min(WORLD_PANELS, len(panels)))
+    rows = max(1, math.ceil(len(panels) / columns))
+    size = (WIDTH, 0.8 + rows * (0.15 + WIDTH / columns))
     figure, axes = subplots(rows, columns, figsize=size, squeeze=False, sharex=True, sharey=True)
-    for ax in axes.flat[len(regimens) :]:
+    for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
-    baselines = {}
-    for position, (ax, conditions) in enumerate(zip(axes.flat, regimens.values(), strict=False)):
+    regimens = list(dict.fromkeys(conditions[0]["regimen"] for conditions in panels.values()))
+    baselines, most = {}, 1
+    for ax, (name, conditions) in zip(axes.flat, panels.items(), strict=False):
         held_out = [by_name[condition["log_impact"]["baseline"]] for condition in conditions]
         baselines |= {condition["regimen"]: None for condition in held_out}
-        _draw_worlds(ax, conditions, held_out, position)
+        colour = style_of(conditions[0]["regimen"], regimens.index(conditions[0]["regimen"])).colour
+        most = max(most, _draw_worlds(ax, conditions, held_out, colour))
+        point = [label(part).replace("=", " = ") for part in name.split()]
+        ax.set_title("\n".join([", ".join(point), ax.get_title(loc="left")]), loc="left", fontsize="x-small")
     symbol = QUANTITIES["aligned_given_pass"].symbol
     figure.supxlabel(f"{symbol}, {', '.join(map(label, baselines))}", fontsize="small")
     figure.supylabel(f"{symbol}, other regimens", fontsize="small")
+    counts = sorted({1, math.ceil(math.sqrt(most)), most})
+    dots = [Line([], [], color=GREY, marker="o", linestyle="", markersize=_size(count)) for count in counts]
+    texts = [f"{count:,} {plural('world', count)}" for count in counts]
+    figure.legend(dots, texts, ncols=len(dots), loc="outside upper right", frameon=False, fontsize="x-small")
     return figure
 
 
-def _draw_worlds(ax: Axes, conditions: Sequence[Json], held_out: Sequence[Json], position: int) -> None:
-    """Draw one regimen: a dot for each condition over its baseline in the same world."""
-    regimen = conditions[0]["regimen"]
-    colour, decided = style_of(regimen, position).colour, {True: 0, False: 0}
-    ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.6)
+def _size(count: int) -> float:
+    """Return the width of a dot, whose area grows with the number of worlds that it stands for."""
+    return DOT * math.sqrt(count)
+
+
+def worlds_at(conditions: Sequence[Json], held_out: Sequence[Json]) -> dict[Place, int]:
+    """Return how many worlds lie at each place, of those in which models pass under both regimens.
+
+    Args:
+        conditions: of one regimen.
+        held_out: the baseline of each.
+    """
+    places: Counter[Place] = Counter()
     for condition, baseline in zip(conditions, held_out, strict=True):
         net = estimate_from_json(condition["log_impact"]["net"])
-        dot = [number_from_json(row["aligned_given_pass"]["value"]) for row in (baseline, condition)]
-        if not holds(net, 0):
-            decided[net.low > 0] += 1
-        face = WHITE if holds(net, 0) else colour
-        ax.plot(*dot, "o", color=colour, markerfacecolor=face, markersize=2.6, markeredgewidth=0.6)
-    ax.set_title(f"{label(regimen)}\n{decided[True]} better, {decided[False]} worse", loc="left", fontsize="x-small")
-    ax.set_xlim(-0.04, 1.04)
-    ax.set_ylim(-0.04, 1.04)
+        x, y = (number_from_json(row["aligned_given_pass"]["value"]) for row in (baseline, condition))
+        if not math.isnan(x + y):
+            places[Place(round(x / GRID) * GRID, round(y / GRID) * GRID, holds(net, 0))] += 1
+    return dict(places)
+
+
+def _draw_worlds(ax: Axes, conditions: Sequence[Json], held_out: Sequence[Json], colour: str) -> int:
+    """Draw one regimen: a dot for the worlds at each place; return how many the largest stands for."""
+    nets = [estimate_from_json(condition["log_impact"]["net"]) for condition in conditions]
+    better, worse = sum(net.low > 0 for net in nets), sum(net.high < 0 for net in nets)
+    places = worlds_at(conditions, held_out)
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.6)
+    for place, count in sorted(places.items(), key=lambda item: -item[1]):  # the largest dots lie below
+        face = "none" if place.hollow else matplotlib.colors.to_rgba(colour, FAINT)
+        ax.plot(
+            *(place.x, place.y), "o", color=colour, markerfacecolor=face, markersize=_size(count), markeredgewidth=0.6,
+            clip_on=False,
+        )  # fmt: skip
+    absent = len(conditions) - sum(places.values())
+    ax.set_title(f"{better} better, {worse} worse" + (f", {absent} without dot" if absent else ""), loc="left")
+    ax.set_xlim(-0.06, 1.06)
+    ax.set_ylim(-0.06, 1.06)
     ax.set_aspect("equal")
+    return max(places.values(), default=1)
 
 
 # --- the figure ---------------------------------------------------------------------------------------------------
@@ -422,7 +476,11 @@ def caption(data: Json) -> str:
     marks, proxy = data["thresholds"], data["proxy"]
     worlds, each = number_of_worlds(data), ""
     if worlds >= MANY_WORLDS:
-        each = f"{worlds:,} worlds drawn at random, a dot for each; hollow where the interval of the net covers 0. "
+        each = (
+            f"{worlds:,} worlds drawn at random. Worlds within {setting(GRID)} of each other share a dot, whose area "
+            "says how many they are; it is hollow where the interval of the net covers 0. A world in which no model "
+            "passes under one of the two regimens has no dot. "
+        )
     text = (
         f"{data['question'] or data['name']} {each}"
         f"{data['seeds']:,} models per condition, trained from the same seeds. "

@@ -39,6 +39,7 @@ def _without_backend() -> Iterator[None]:
 with _without_backend():
     import matplotlib
     import matplotlib.axes
+    import matplotlib.colors
     import matplotlib.figure
     import matplotlib.lines
     import matplotlib.patches

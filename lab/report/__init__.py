@@ -45,13 +45,16 @@ from lab.report.tables import (
     table,
     text_table,
 )
-from lab.report.worlds import many_worlds
+from lab.report.worlds import able_conditions, drawn_table, ideas_table, many_worlds
+from lab.report.worlds import impact_table as worlds_impact_table
+from lab.report.worlds import plan_table as worlds_plan_table
 from lab.report.worlds import table as worlds_table
 from lab.words import estimate_from_json, estimate_json, in_words, name_in_world, number, number_json, with_interval
 
 __all__ = [
     "BUDGET",
     "SHOWN",
+    "able_conditions",
     "advice_json",
     "advice_readings",
     "advice_table",
@@ -59,6 +62,7 @@ __all__ = [
     "card_json",
     "card_table",
     "curve_json",
+    "drawn_table",
     "duration",
     "estimate_from_json",
     "estimate_json",
@@ -70,6 +74,7 @@ __all__ = [
     "gates_table",
     "goal_text",
     "graded",
+    "ideas_table",
     "impact_json",
     "impact_table",
     "in_words",
@@ -101,5 +106,7 @@ __all__ = [
     "table",
     "text_table",
     "with_interval",
+    "worlds_impact_table",
+    "worlds_plan_table",
     "worlds_table",
 ]

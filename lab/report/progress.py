@@ -9,7 +9,10 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from lab.results.summary import still_open
+from lab.config.schema import WORLD
+from lab.report.worlds import RATES as OVER_WORLDS
+from lab.report.worlds import many_worlds, regimen_and_point, spread, with_quartiles
+from lab.results.summary import in_world, places, still_open
 from lab.results.tally import Tally
 from lab.statistics import PARTS, QUANTITIES, estimate
 from lab.words import percent, with_interval
@@ -17,6 +20,7 @@ from lab.words import percent, with_interval
 QUANTITIES_SHOWN = ("base_rate", "pass_given_aligned", "pass_given_misaligned", "likelihood_ratio")
 RATES = {QUANTITIES[quantity].heading: quantity for quantity in QUANTITIES_SHOWN}
 NET = PARTS["net"].heading
+MEDIANS = "Median over the worlds that have models so far, and quartiles. `--world N` shows world N alone."
 LETTERS = "A: aligned. T: passes the test."
 RATIO = "LR = P(T|A) / P(T|not A)."
 CHANGE = "Net: change of ln o(A|T) against the baseline, on the seeds that both have so far."
@@ -29,11 +33,13 @@ class Row(NamedTuple):
         name: of the condition.
         seeds: how many it has, and of how many where conditions differ in that.
         cells: heading of a column -> "value [low, high]".
+        conditions: indices of those that it stands for.
     """
 
     name: str
     seeds: str
     cells: dict[str, str]
+    conditions: Sequence[int]
 
 
 def duration(seconds: float) -> str:
@@ -67,16 +73,21 @@ def progress_state(tally: Tally) -> str:
     return "no process seems to train it: `lab run` with its config goes on"
 
 
-def progress_rows(tally: Tally, most: int) -> list[Row]:
-    """Return the rows of the first conditions.
+def progress_rows(tally: Tally, most: int, world: int | None = None) -> list[Row]:
+    """Return the rows of the first conditions; of a run of many worlds, a row per regimen.
 
     Args:
         tally: of the run.
         most: how many of them.
+        world: only this one of the worlds that the run has drawn.
     """
-    shown = range(min(most, len(tally.names)))
-    rows, plans = [], {planned for _, planned in tally.seeds}
-    for (done, planned), row in zip(tally.seeds, tally.summaries(shown), strict=False):
+    if world is None and many_worlds(tally.labels):
+        return _rows_over_worlds(tally)
+    members = range(len(tally.names)) if world is None else in_world(tally.labels, world)
+    shown, seeds = members[:most], tally.seeds
+    rows, plans = [], {planned for _, planned in seeds}
+    for index, row in zip(shown, tally.summaries(shown), strict=True):
+        done, planned = seeds[index]
         cells = dict.fromkeys((*RATES, NET), "")
         if done:
             cells = {
@@ -84,7 +95,21 @@ def progress_rows(tally: Tally, most: int) -> list[Row]:
                 for heading, quantity in RATES.items()
             }
             cells[NET] = "baseline" if row.impact is None else with_interval(row.impact.net)
-        rows.append(Row(row.name, f"{done:,}" if len(plans) == 1 else f"{done:,} of {planned:,}", cells))
+        rows.append(Row(row.name, f"{done:,}" if len(plans) == 1 else f"{done:,} of {planned:,}", cells, [index]))
+    return rows
+
+
+def _rows_over_worlds(tally: Tally) -> list[Row]:
+    """Return a row per regimen, at each point of the sweep: how many models it has, and how rates spread so far."""
+    groups: dict[str, list[int]] = {}
+    for index, (_, coordinates) in enumerate(places(tally.labels)):
+        groups.setdefault(regimen_and_point(tally.names[index], coordinates[WORLD]), []).append(index)
+    counts, seeds, rows = tally.counts(), tally.seeds, []
+    for name, members in groups.items():
+        done, planned = (sum(numbers) for numbers in zip(*(seeds[index] for index in members), strict=True))
+        rates = {rate: spread([getattr(counts[index], rate) for index in members]) for rate in OVER_WORLDS}
+        cells = {QUANTITIES[rate].heading: with_quartiles(of_rate) if done else "" for rate, of_rate in rates.items()}
+        rows.append(Row(name, f"{done:,} of {planned:,}", cells, members))
     return rows
 
 
@@ -104,7 +129,8 @@ def progress_table(tally: Tally, rows: Sequence[Row], state: str, width: int, he
     columns, measure = [*RATES, NET], Console(width=10_000, file=io.StringIO())
     layouts = [(columns, " "), (columns, "\n"), ([*columns[:3], NET], "\n"), ([columns[0], columns[2], NET], "\n")]
     names, between = layouts[0]
-    for names, between in layouts:
+    for columns, between in layouts:
+        names = [name for name in columns if name in rows[0].cells]
         if measure.measure(_cells(tally, rows, names, between)).maximum <= width:
             break
     console = Console(width=width, file=io.StringIO())
@@ -122,7 +148,8 @@ def _table(tally: Tally, rows: Sequence[Row], state: str, names: Sequence[str], 
     planned = sum(seeds for _, seeds in tally.seeds)
     level = f"{percent(tally.run.manifest['confidence'])} intervals"
     notes = []
-    if rest := tally.seeds[len(rows) :]:
+    shown = {index for row in rows for index in row.conditions}
+    if rest := [seeds for index, seeds in enumerate(tally.seeds) if index not in shown]:
         fewest, most = min(seeds for seeds, _ in rest), max(seeds for seeds, _ in rest)
         seeds = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
         notes.append(f"... and {len(rest)} more conditions with {seeds} seeds each")
@@ -131,15 +158,16 @@ def _table(tally: Tally, rows: Sequence[Row], state: str, names: Sequence[str], 
     if tally.damaged:
         notes.append(f"{len(tally.damaged):,} damaged shards, which `lab run` computes again")
     view = _cells(tally, rows, names, between)
-    caption = " ".join([LETTERS, RATIO, CHANGE] if "LR" in names else [LETTERS, CHANGE])
-    title = f"{tally.run.manifest['name']}: {done:,} of {planned:,} models so far, {level}; {state}"
+    caption = " ".join([LETTERS, *[RATIO] * ("LR" in names), CHANGE if NET in names else MEDIANS])
+    about = f", {level}" if NET in names else ""
+    title = f"{tally.run.manifest['name']}: {done:,} of {planned:,} models so far{about}; {state}"
     return Group(Text(title, style="bold"), view, *map(Text, [*notes, caption]))
 
 
 def _cells(tally: Tally, rows: Sequence[Row], names: Sequence[str], between: str) -> Table:
     """Return the table alone; `between` stands between values and their intervals."""
     view = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    plans = {planned for _, planned in tally.seeds}
+    plans = {planned for _, planned in tally.seeds} if NET in names else set()
     view.add_column("condition", overflow="fold", min_width=12)
     for heading in (f"seeds\nof {plans.pop():,}" if len(plans) == 1 else "seeds", *names):
         view.add_column(heading, no_wrap=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Int8
 
-from lab.config.schema import COORDINATES
+from lab.config.schema import COORDINATES, WORLD
 from lab.results import shards
 from lab.results.outcomes import Outcomes, Results, UnknownName, attribute, classify, labels
 from lab.results.store import Run
@@ -187,6 +187,24 @@ def places(results: Results | Outcomes) -> list[Place]:
         (regimen, {axis: float(values[index]) for axis, values in axes.items() if not np.isnan(values[index])})
         for index, regimen in enumerate(labels(results)[1])
     ]
+
+
+def in_world(results: Results | Outcomes, world: int) -> list[int]:
+    """Return the indices of the conditions in one of the worlds that a run has drawn.
+
+    Args:
+        results: what `lab.run` returned.
+        world: its number.
+
+    Raises:
+        UnknownName: no such world, or the run draws none.
+    """
+    if WORLD not in results.coords:
+        raise UnknownName(f"no world {world}: no worlds are drawn in this run")
+    numbers = results[WORLD].values
+    if world not in numbers:
+        raise UnknownName(f"no world {world}; known: {np.nanmin(numbers):.0f} to {np.nanmax(numbers):.0f}")
+    return np.flatnonzero(numbers == world).tolist()
 
 
 def comparisons(results: Results, baseline: str | None = None, **marks: Any) -> list[Comparison]:

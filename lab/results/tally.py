@@ -15,6 +15,7 @@ from lab.results import shards, summary
 from lab.results.outcomes import Outcomes, classify
 from lab.results.shards import Block
 from lab.results.store import PathLike, Run, ShardKey, holders
+from lab.statistics import Counts
 
 BLOCKS_AT_ONCE = 64
 GROWS = ("seeds", "leaf_seeds")  # what a manifest changes from look to look; anything else makes it another run
@@ -161,6 +162,11 @@ class Tally:
             only: indices of some conditions, instead of all.
         """
         return summary.summaries(self.classified, only=only)
+
+    def counts(self) -> list[Counts]:
+        """Return the `lab.statistics.Counts` of each condition so far."""
+        outcomes = self.classified
+        return [summary.condition_counts(outcomes, index) for index in range(len(self.names))]
 
     def trainers(self) -> tuple[list[str], list[str]]:
         """Return who trains the run, in words, and who may do so on other machines."""
