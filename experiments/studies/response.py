@@ -50,7 +50,7 @@ from jaxtyping import Bool, Float, Int8
 import lab
 from experiments.studies import ROOT
 from experiments.studies import response_models as models
-from experiments.studies.law import PILOT_REGIMENS, accepted, counted
+from experiments.studies.law import PILOT_REGIMENS, accepted
 from experiments.studies.response_models import LogOdds, Outcomes, Profile, Response, Schedules
 from experiments.studies.worlds import FOLDER, LETTERS, Worlds, cells_of_letters, letters_of, read
 from lab.cli.train import train
@@ -103,7 +103,7 @@ class Trained(NamedTuple):
     def of(self, *kinds: str) -> Outcomes:
         """Return the outcomes of all conditions of some kinds."""
         rows = np.isin(self.kinds, kinds)
-        return Outcomes(self.schedules[rows], law.log_odds(counted(self.cells[rows])))
+        return Outcomes(self.schedules[rows], law.log_odds(law.counted(self.cells[rows])))
 
     @property
     def profile(self) -> Profile:
@@ -121,7 +121,7 @@ def choose_world(worlds: Worlds) -> int:
     Raises:
         ValueError: no world fits.
     """
-    held_out, *pilots = (law.log_odds(counted(worlds.cells[regimen])) for regimen in PILOT_REGIMENS)
+    held_out, *pilots = (law.log_odds(law.counted(worlds.cells[regimen])) for regimen in PILOT_REGIMENS)
     able = np.min([worlds.able[regimen].mean(1) for regimen in PILOT_REGIMENS], axis=0) >= ABLE
     moves = np.max([np.abs(pilot - held_out)[:, 0] for pilot in pilots], axis=0) >= MOVES
     if not (able & moves).any():
@@ -271,7 +271,7 @@ class Gains(NamedTuple):
 def gains_of(trained: Trained, rows: Bool[np.ndarray, " condition"]) -> Gains:
     """Return what some schedules of a task gain."""
     held_out = trained.cells[trained.kinds == "hold_out"][0]
-    before, after = (law.shares(law.log_odds(counted(cells))) for cells in (held_out[None], trained.cells[rows]))
+    before, after = (law.shares(law.log_odds(law.counted(cells))) for cells in (held_out[None], trained.cells[rows]))
     drawn = [shared_posterior(np.stack([held_out, cells]), DRAWS) for cells in trained.cells[rows]]
     decided = {}
     for runs in BUDGETS:
@@ -340,7 +340,7 @@ def dots_of(trained: Trained, rows: Bool[np.ndarray, " condition"], foreseen: Ma
         dots.append(
             {
                 "schedule": schedule.tolist(),
-                "measured": float(models.logistic(law.log_odds(counted(trained.cells[[row]])))[0, 0]),
+                "measured": float(models.logistic(law.log_odds(law.counted(trained.cells[[row]])))[0, 0]),
                 "interval": [float(interval.low), float(interval.high)],
                 "foreseen": {name: float(models.logistic(odds[index, 0])) for name, odds in foreseen.items()},
                 "dose": float(schedule.sum()),
@@ -395,7 +395,7 @@ def interactions(trained: Trained) -> list[Json]:
 def judge(trained: Trained, others: Sequence[Trained], exponent: float) -> Json:
     """Return everything that is known of the models in a task; the arguments are those of `models_of`."""
     rows = (trained.kinds == "judging") & trained.counts
-    counts, gains = counted(trained.cells[rows]), gains_of(trained, rows)
+    counts, gains = law.counted(trained.cells[rows]), gains_of(trained, rows)
     measured = Outcomes(trained.schedules[rows], law.log_odds(counts))
     foresee, fitted = models_of(trained, others, exponent)
     foreseen = {name: model(measured.schedules) for name, model in foresee.items()}
