@@ -188,9 +188,9 @@ def test_the_world_is_the_most_mixed_one_whose_models_are_able_and_that_a_pilot_
     able = np.ones((4, 20), bool)
     able[2, :2] = False
     cells = {name: np.array(rows, np.int8) for name, rows in regimens.items()}
-    worlds = Worlds("race", {}, cells, dict.fromkeys(regimens, able), {}, {})
+    worlds = Worlds("race", {}, cells, dict.fromkeys(regimens, able), {}, {}, {})
     assert response.choose_world(worlds) == 0
-    without = Worlds("race", {}, {name: rows[1:3] for name, rows in cells.items()}, {}, {}, {})
+    without = Worlds("race", {}, {name: rows[1:3] for name, rows in cells.items()}, {}, {}, {}, {})
     with pytest.raises(ValueError, match="race: no world"):
         response.choose_world(without._replace(able=dict.fromkeys(regimens, able[1:3])))
 
