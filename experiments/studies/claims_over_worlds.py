@@ -76,7 +76,7 @@ LETTERS = {  # what a claim's rule says of a world
 }
 UNABLE = "x"
 UNDECIDED = ("u", UNABLE)
-SEEDS = {"race": 1024, "scratchpad": 128, "shortcut": 128, "reasoner": 32, "digits": 32, "gridworld": 32}
+SEEDS = {"race": 1024, "scratchpad": 64, "shortcut": 64, "reasoner": 32, "digits": 32, "gridworld": 32}
 NAME = "claims_over_worlds"  # of the figure and its data
 
 # of the rule
