@@ -48,10 +48,10 @@ from experiments.studies import ROOT
 from experiments.studies.worlds import FOLDER, Kind, Worlds, read
 from lab.decision import accepted_aligned
 from lab.figures import save
-from lab.figures.style import GREY, WIDTH, Axes, Figure, subplots
+from lab.figures.style import BLUE, GREY, WIDTH, Axes, Figure, subplots
 from lab.results.outcomes import ABLE, choosing_seeds, share_between
 from lab.results.store import publish
-from lab.statistics import shared_posterior
+from lab.statistics import shared_posterior, wilson_interval
 from lab.studies import law
 from lab.studies.advice import BUDGETS, NUMBERS, REGIMENS, posterior
 from lab.studies.law import Pilots, Push
@@ -555,6 +555,22 @@ def draw_phases(data: Json) -> Figure:
     return figure
 
 
+def draw_reliability(data: Json) -> Figure:
+    """How often a gain came, against the probability with which the law foresaw one."""
+    figure, ax = subplots(figsize=(WIDTH / 2, 2.4))
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.5, linestyle=":")
+    for row in data["reliability"]:
+        low, high = wilson_interval(row["came"], row["cells"])
+        ax.plot([row["said"]] * 2, [low, high], color=BLUE, linewidth=1)
+        ax.plot(row["said"], row["came"] / row["cells"], "o", color=BLUE, markersize=3)
+        ax.annotate(str(row["cells"]), (row["said"], high), (0, 2), textcoords="offset points", ha="center", fontsize=6)
+    ax.set_xlabel("probability of a gain that the law says", fontsize="small")
+    ax.set_ylabel("share of cells with a gain", fontsize="small")
+    words = f"Probabilities are off by\n{data['calibration_error']:.3f} on average"
+    ax.set_title(words, loc="left", fontsize="small")
+    return figure
+
+
 def draw(data: Json) -> Figure:
     """A panel per budget: the gain that the law foresees and the one measured, a dot per decided world and use."""
     figure, axes = subplots(1, len(BUDGETS), figsize=(WIDTH, 2.2), sharex=True, sharey=True)
@@ -594,6 +610,11 @@ CAPTION = (
 )
 
 
+RELIABILITY_CAPTION = (
+    "Reliability of the law's probabilities. Decided cells (a world, a use and a budget) in tenths of the probability "
+    "of a gain that the law says; the number is how many cells, the line Wilson's 95% interval as if they were "
+    "independent."
+)
 PHASES_CAPTION = (
     "Which use of a proxy was best in worlds drawn at random (colour of a dot; hollow where the second best is within "
     f"{CLOSE:g}), by what two short pilots gain in P(accepted is aligned). Areas say what to do by hand: train "
@@ -643,6 +664,9 @@ def main() -> None:
     data = json.loads(stored.read_text()) if options.table or options.redraw else study(options.kind)
     if not options.table:
         print(save(draw, data | {"caption": CAPTION}, ROOT / "figures", name))
+        calibration = {key: data[key] for key in ("reliability", "calibration_error")}
+        said = calibration | {"caption": RELIABILITY_CAPTION}
+        print(save(draw_reliability, said, ROOT / "figures", f"{name}-reliability"))
         print(save(draw_phases, _of_phases(data) | {"caption": PHASES_CAPTION}, ROOT / "figures", f"{name}-phases"))
     print("\n".join(table(data)))
 
