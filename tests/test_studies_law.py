@@ -255,6 +255,26 @@ def test_signs_and_regrets_are_marked_by_hand():
     assert mark["regret"] == pytest.approx(((0.5 - 0.2) + (0.1 - 0) + (0 + 0.3)) / 3)
 
 
+def test_the_rule_for_hand_use_names_a_use_by_the_signs_of_the_pilots():
+    """With one run a gain is that of P(A): here +-.2 or 0 of each pilot, in four worlds."""
+    pilots = [30 + np.outer(signs, [10.0, 10, -10, -10]) for signs in ([0] * 4, [1, 1, -1, -1], [0, -1, 1, -1])]
+    none = np.zeros((4, 1, 2))
+    push = {use: [Push(0.4, 0.5)] * 4 for use in judged.USES}
+    cells = judged.Cells("race", Pilots(*pilots), law.Scores(none, none, none, np.zeros(4)), push, {}, {}, {}, {}, none)
+    foreseen = np.array([np.zeros(4), *(judged.by_hand(cells, use, 1) for use in judged.USES)])
+    names = ("hold out", *judged.USES)
+    assert [names[best] for best in foreseen.argmax(0)] == ["throughout", "early", "late", "hold out"]
+
+
+def test_latents_and_pushes_in_tenths():
+    tenths = judged._tenths([Push(0, 0.1, 2), Push(0.4, 1, 0.5), Push(0.7, 0.7 + 0.1), Push(0.4, 1, -1)])
+    assert np.flatnonzero(tenths[0]).tolist() == [0]
+    assert np.flatnonzero(tenths[1]).tolist() == [4, 5, 6, 7, 8, 9]
+    assert np.flatnonzero(tenths[2]).tolist() == [7]
+    assert not tenths[3].any()
+    assert (tenths[0, 0], tenths[1, 4]) == (2, 0.5)
+
+
 @pytest.mark.parametrize(
     ("law_mark", "simple", "verdict"),
     [

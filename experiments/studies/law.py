@@ -3,7 +3,7 @@
 Command:   python -m experiments.studies.law look     on the worlds in which the law was looked for
            python -m experiments.studies.law judge    on worlds and seeds that nobody had looked at
            --table prints the stored numbers, --redraw only draws
-Cost:      two minutes; it trains nothing, and reads what `python -m experiments.studies.worlds` has stored
+Cost:      ten minutes; it trains nothing, and reads what `python -m experiments.studies.worlds` has stored
 
 In each world every second seed is the card: the counts of holding out and of the two pilots. The other seeds judge:
 they say what every use of the proxy gains in P(accepted is aligned) over holding out, for budgets of 1, 3, 10 and 100
@@ -22,8 +22,9 @@ at most .02, and its regret at most that of each of the simple rules (always hol
 fewer than the more frequent sign is. Else it is *undecided*, also with fewer than 20 decided cells.
 
 Beside it: the law on counts alone; a rule for hand use (`by_hand`); the pilots taken as they are (without dose and
-lateness); gradient boosting on the card, fitted to all other tasks; measuring, which trains every use on as many seeds
-as the card has and takes what it sees. What each question of the card contributes is asked of the law on counts.
+lateness); gradient boosting on the card, fitted to all other tasks; latent dynamics, fitted to each card (`latent`);
+measuring, which trains every use on as many seeds as the card has and takes what it sees. What each question of the
+card contributes is asked of the law on counts.
 
 The exponent, the ramp and the rule for negative weights were chosen on the looked-at worlds of `race`, `scratchpad` and
 `shortcut`. In those of `digits` and `gridworld` that law failed: its sign was right in two thirds of the decided cells.
@@ -44,7 +45,8 @@ from jaxtyping import Bool, Float, Int8
 from matplotlib.patches import Rectangle
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from experiments.studies import ROOT
+from experiments.studies import ROOT, response_models
+from experiments.studies.response_models import Outcomes
 from experiments.studies.worlds import FOLDER, Kind, Worlds, read
 from lab.decision import accepted_aligned
 from lab.figures import save
@@ -63,6 +65,8 @@ PILOT_REGIMENS = ("hold_out", "pilot_early", "pilot_late")
 SIMPLE = ("hold out", "early", "late", "throughout")
 SIGN, REGRET, FEWEST = 0.9, 0.02, 20
 DRAWS = 1_000
+FEW_STARTS = 2  # of a search for latents
+USES_OF_CARD = {"early": Push(0, law.PILOT), "late": Push(law.LATE, law.LATE + law.PILOT)}
 EDGE = 1e-9  # by which "throughout" is better than the one pilot that gains, if the other loses nothing
 EDGES = np.linspace(0, 1, 11)  # of the reliability diagram
 WIDEST = 1  # percentile that is cut off at either end of what counts as studied
@@ -270,6 +274,38 @@ def boosted(others: Sequence[Cells]) -> Rule:
     return lambda cells, use, runs: model.predict(features(cells, use, runs))
 
 
+def latent(of_task: Cells) -> Rule:
+    """Return the rule of two latents, fitted in each world to the three populations of its card.
+
+    They are those of `experiments.studies.response_models`, with the exponent of the law. They know nothing of training
+    against the proxy, and foresee that it changes nothing.
+    """
+    schedules = _tenths([Push(0, 0, 0), USES_OF_CARD["early"], USES_OF_CARD["late"]])
+    odds = np.stack([law.log_odds(counts) for counts in of_task.pilots], 1)
+    fitted = {
+        int(world): response_models.fit_latents(Outcomes(schedules, odds[world]), law.EXPONENT, FEW_STARTS)
+        for world in np.flatnonzero(of_task.able)
+    }
+
+    def rule(cells: Cells, use: str, runs: int) -> Float[np.ndarray, " world"]:
+        gains = np.zeros(len(cells.able))
+        for world, latents in fitted.items():
+            both = response_models.of_latents(latents, _tenths([Push(0, 0, 0), cells.pushes[use][world]]))
+            before, after = accepted(law.shares(both), runs)
+            gains[world] = after - before
+        return gains
+
+    return rule
+
+
+def _tenths(pushes: Sequence[Push]) -> Float[np.ndarray, "push tenth"]:
+    """Return the weight of each push in every tenth of training; of one against the proxy none."""
+    starts = np.arange(10) / 10
+    return np.array(
+        [max(push.weight, 0) * ((starts >= push.start - EDGE) & (starts < push.end - EDGE)) for push in pushes]
+    )
+
+
 def without(question: str, others: Sequence[Cells]) -> Rule:
     """Return the law on counts where one question of the card is not asked: its numbers are medians of other tasks."""
     usual = np.median(np.concatenate([_numbers(cells)[cells.able] for cells in others]), axis=0)
@@ -406,6 +442,7 @@ def study(kind: Kind) -> Json:
             "hold out": always(None),
             **{name: always(name) for name in SIMPLE[1:]},
             "gradient boosting": boosted(others),
+            "latent dynamics": latent(cells),
             "measuring": of_measuring,
         }
         asked = {question: without(question, others) for question in QUESTIONS}

@@ -217,7 +217,7 @@ def of_latents(latents: Latents, schedules: Schedules) -> LogOdds:
     return np.stack([values, passing, gaming], -1)
 
 
-def fit_latents(known: Outcomes, exponent: float | None = None) -> Latents:
+def fit_latents(known: Outcomes, exponent: float | None = None, count: int = STARTS) -> Latents:
     """Return the latents that fit the three probabilities of some outcomes best, from several starts.
 
     Errors are taken as normal with standard deviation `SCALE`, and the prior of every number is normal too, with
@@ -226,6 +226,7 @@ def fit_latents(known: Outcomes, exponent: float | None = None) -> Latents:
     Args:
         known: outcomes that may be fitted.
         exponent: of the weight; fitted too by default.
+        count: of the starts.
     """
     centres, widths = np.array(CENTRES), np.array(WIDTHS)
     free, measured = len(centres) - (exponent is not None), logistic(known.odds)
@@ -242,6 +243,6 @@ def fit_latents(known: Outcomes, exponent: float | None = None) -> Latents:
         return np.concatenate([(missed / SCALE).ravel(), numbers])
 
     random = np.random.default_rng(0)
-    starts = [np.zeros(free), *random.normal(0, 0.5, (STARTS - 1, free))]
+    starts = [np.zeros(free), *random.normal(0, 0.5, (count - 1, free))]
     found = [least_squares(residuals, start, bounds=(-5, 5), x_scale="jac", max_nfev=100) for start in starts]
     return latents_of(min(found, key=lambda search: search.cost).x)
