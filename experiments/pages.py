@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.studies import claims_over_worlds
+from experiments.studies import claims_over_worlds, response
 from experiments.studies.coverage import summary
 from experiments.studies.law import SIMPLE
 from experiments.studies.several_tokens import table as table_of_tokens
@@ -275,6 +275,26 @@ def law() -> str:
     header = ["worlds of", "runs", "decided (majority)", *(f"sign: {name}" for name in LAW_BESIDE)]
     header += ["regret: law", "best simple rule", "measuring", "the law is"]
     return markdown(header, rows)
+
+
+def responses() -> str:
+    """What whole schedules do, foreseen from single pushes: errors of each model, by task."""
+    if not (ROOT / "figures/response.json").exists():
+        return ""
+    names = {response.JUDGED: "additive", "latent": "latent", "law": "law", "nothing changes": "no change"}
+    rows = []
+    for task, of_task in stored("response.json")["tasks"].items():
+        errors = [f"{of_task['models'][name]['errors']['P(A)']:.3f}" for name in names]
+        marks = of_task["models"][response.JUDGED]["budgets"].values()
+        signs = f"{sum(mark['right'] for mark in marks)} of {sum(mark['decided'] for mark in marks)}"
+        fails = f"{of_task['fails'][response.JUDGED]:.0%}"
+        about = [f"`{task}`", str(of_task["schedules"]), *errors, f"{of_task['noise']:.3f}", signs, fails]
+        rows.append([*about, f"**{of_task['verdict']}**"])
+    header = ["task", "schedules", *(f"error of P(A): {words}" for words in names.values()), "of a perfect model"]
+    header += ["signs of gains: additive", "superposition fails in", "the additive model is"]
+    about = wrapped_prose(response.ON_PAGE)
+    picture = "![What single pushes foresee of whole schedules](../figures/response.png)"
+    return f"### Schedules\n\n{about}\n\n{markdown(header, rows)}\n\n{picture}\n"
 
 
 def trainers() -> str:
@@ -557,6 +577,7 @@ MADE: dict[str, Callable[[], str]] = {
             bookkeeping,
             claims,
             over_worlds,
+            responses,
             answer,
             timing,
             unplanted,

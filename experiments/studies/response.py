@@ -442,6 +442,14 @@ def study() -> Json:
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
+ON_PAGE = (
+    "Do single pushes foresee what whole schedules of pushes do? In one mixed world per task a profile is measured: "
+    "what a push in each tenth of training does to P(A), P(T|A) and P(T|not A). Random schedules that no model was "
+    "fitted to judge. The additive model adds up effects of single pushes on the log-odds scale, with an exponent of "
+    "the weight and a cap that are fitted to the other tasks. The latent model lets values and gaming move as a policy "
+    "gradient on passing would have them. Superposition fails in a schedule whose P(A) lies more than .1 outside of "
+    "its 95% interval. The rule stands in `experiments/studies/response.py`, whose commands train and judge."
+)
 SHOWN = {JUDGED: (BLACK, "o"), "latent": (VERMILION, "x")}
 FIRST = {True: (*STYLES["early"][:2], "first push in the first tenth"), False: (*STYLES["late"][:2], "later")}
 CAPTION = (
