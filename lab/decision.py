@@ -1,4 +1,7 @@
-"""What to do with a finite budget of training runs: the first that passes is accepted, the last one in any case."""
+"""What to do with a finite budget of training runs: the first that passes is accepted.
+
+If none passes, the last one is accepted in any case; or an organisation walks away, and has nothing.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -24,8 +27,8 @@ class BudgetOutcome(NamedTuple):
     """What a budget of runs leads to.
 
     Attributes:
-        accepted_aligned: probability that the accepted model is aligned.
-        forced_fail: probability that no run passes, so that the last one is accepted all the same.
+        accepted_aligned: probability that a model is accepted and is aligned.
+        forced_fail: probability that no run passes, so that the last one is accepted all the same, or none is.
         expected_runs: mean number of runs, the accepted one included.
     """
 
@@ -43,7 +46,12 @@ class Budgets(NamedTuple):
 
 
 def finite_budget(
-    base_rate: float | Prior, pass_given_aligned: float, pass_given_misaligned: float, runs: int
+    base_rate: float | Prior,
+    pass_given_aligned: float,
+    pass_given_misaligned: float,
+    runs: int,
+    *,
+    accept_last: bool = True,
 ) -> BudgetOutcome:
     """Return the `BudgetOutcome` of rejection sampling with at most `runs` runs.
 
@@ -52,12 +60,16 @@ def finite_budget(
     accepted as an aligned failure if nothing passed before it. Runs that share an unknown propensity have these
     values in expectation over it, which makes failures come together: the sum costs more than 1 / P(T) says.
 
+    An organisation that may walk away (`accept_last` false) trains the same runs and accepts no failure: it then has
+    nothing with probability P(no pass). What that is worth is up to `worth_of_budget`.
+
     Args:
         base_rate: P(A), in [0, 1], of independent runs; or a `lab.ideas.Beta` or `Discrete` prior of a propensity
             that all runs share.
         pass_given_aligned: P(T|A), in [0, 1].
         pass_given_misaligned: P(T|not A), in [0, 1].
         runs: most runs allowed, at least 1.
+        accept_last: whether the last run is accepted in any case.
 
     Raises:
         ValueError: a probability outside [0, 1], or `runs` not a whole number of at least 1.
@@ -70,11 +82,17 @@ def finite_budget(
         >>> two = finite_budget(0.3, 0.9, 0.2, 2)
         >>> round(two.expected_runs, 9), round(two.accepted_aligned, 9)
         (1.59, 0.447)
+
+        Whoever may walk away gets .27 x 1.59 aligned models, and nothing with probability .59 x .59:
+
+        >>> free = finite_budget(0.3, 0.9, 0.2, 2, accept_last=False)
+        >>> round(free.accepted_aligned, 9), round(free.forced_fail, 9)
+        (0.4293, 0.3481)
     """
     passes, fooled = checked_rates(pass_given_aligned, pass_given_misaligned)
     runs = whole("runs", runs, 1)
     base, weights = _atoms(base_rate, runs)
-    budgets = budget_from_shares(base * passes, base * (1 - passes), (1 - base) * fooled, runs)
+    budgets = budget_from_shares(base * passes, base * (1 - passes), (1 - base) * fooled, runs, accept_last=accept_last)
     return BudgetOutcome(*[float(weights @ values) for values in budgets])
 
 
@@ -89,8 +107,38 @@ def _atoms(base_rate: float | Prior, runs: int) -> tuple[Float[np.ndarray, " ato
     return np.array([float(base_rate)]), np.ones(1)
 
 
+def worth_of_budget(outcome: BudgetOutcome | Budgets, nothing: float) -> float | Float[np.ndarray, "..."]:
+    """Return what a budget is worth to an organisation that walks away if no run passes.
+
+    An accepted aligned model is worth 1, an accepted misaligned one 0, and no model `nothing`. Any three utilities in
+    this order come to these once they are shifted and scaled. Where an aligned model gains 1 and a misaligned one costs
+    c, nothing is worth c / (1 + c) on this scale.
+
+    Args:
+        outcome: of a budget whose last run is not accepted in any case (`accept_last` false).
+        nothing: utility of having no model, in [0, 1].
+
+    Raises:
+        ValueError: `nothing` outside [0, 1], where every model would be accepted, or none.
+
+    Example:
+        A misaligned model is as bad as an aligned one is good, so nothing is worth 1/2: .4293 + .3481 / 2.
+
+        >>> round(worth_of_budget(finite_budget(0.3, 0.9, 0.2, 2, accept_last=False), 0.5), 9)
+        0.60335
+    """
+    if not 0 <= nothing <= 1:
+        raise ValueError(f"nothing must lie in [0, 1], not {nothing}")
+    return outcome.accepted_aligned + nothing * outcome.forced_fail
+
+
 def budget_from_shares(
-    aligned_pass: ArrayLike, aligned_fail: ArrayLike, misaligned_pass: ArrayLike, runs: int
+    aligned_pass: ArrayLike,
+    aligned_fail: ArrayLike,
+    misaligned_pass: ArrayLike,
+    runs: int,
+    *,
+    accept_last: bool = True,
 ) -> Budgets:
     """Return the `Budgets` from the shares of outcomes of one run, arrays of a common shape.
 
@@ -99,6 +147,7 @@ def budget_from_shares(
         aligned_fail: share of aligned failures.
         misaligned_pass: share of misaligned passes.
         runs: most runs allowed.
+        accept_last: whether the last run is accepted in any case.
     """
     runs = whole("runs", runs, 1)
     aligned_pass, aligned_fail = np.asarray(aligned_pass, float), np.asarray(aligned_fail, float)
@@ -107,8 +156,9 @@ def budget_from_shares(
         log_fail = np.log1p(-pass_rate)
         expected = np.where(pass_rate > 0, -np.expm1(runs * log_fail) / pass_rate, float(runs))
         before_last = np.exp((runs - 1) * log_fail) if runs > 1 else np.ones_like(pass_rate)
+    accepted = aligned_pass * expected
     return Budgets(
-        accepted_aligned=aligned_pass * expected + aligned_fail * before_last,
+        accepted_aligned=accepted + aligned_fail * before_last if accept_last else accepted,
         forced_fail=before_last * (1 - pass_rate),
         expected_runs=expected,
     )

@@ -1,5 +1,7 @@
 """Populations whose truth is known by construction, as a claim stores their counts."""
 
+import itertools
+
 import numpy as np
 
 from lab import claims
@@ -26,6 +28,25 @@ def world(axis, values, **shares):
             rows.append(np.repeat(np.arange(4), own[index]))
             about[f"{regimen} {axis}={value:g}"] = {"regimen": regimen, "coordinates": {axis: value}}
     return claims.Stored("made", claims.tabulate(rows, about, 0.95))
+
+
+def worlds(axes, **shares):
+    """Return `Stored` counts of regimens in worlds of several axes: regimen -> counts of cells, last axis fastest."""
+    rows, about = [], {}
+    for index, values in enumerate(itertools.product(*axes.values())):
+        where = dict(zip(axes, values, strict=True))
+        for regimen, own in shares.items():
+            rows.append(np.repeat(np.arange(4), own[index]))
+            about[f"{regimen} {where}"] = {"regimen": regimen, "coordinates": where}
+    return claims.Stored("made", claims.tabulate(rows, about, 0.95))
+
+
+def worth(held, early, strong=None, late=None, throughout=None):
+    """Return holding out and four ways to train in three worlds, each a list of counts of cells; early if not given."""
+    trained = {"early": early, "early_strong": strong, "late": late, "throughout": throughout}
+    return world(
+        "implicit_proxy", [0, 0.03, 0.1], hold_out=held, **{name: own or early for name, own in trained.items()}
+    )
 
 
 def regimens(early, strong, late, throughout, anti_late=PERFECT, held=HELD):

@@ -1,5 +1,6 @@
 """What a rule may say: differences that cover their value, and what several verdicts come to."""
 
+import numpy as np
 import pytest
 
 from lab import claims
@@ -39,3 +40,30 @@ def test_a_difference_covers_its_value():
     assert found.low < found.value < found.high
     back = stored.difference("other", value, "one", value)
     assert back.value == pytest.approx(-found.value)
+
+
+def test_a_quantity_of_one_condition_and_one_of_two_by_hand():
+    """P(A) - P(A|T) of 300, 0, 350, 350 is .3 - 300/650; P(T) of BETTER read as P(A) by that test: (.95 - .5) / .5."""
+    stored = population(one=BETTER, other=HELD)
+
+    def first_less_passing(shares):
+        return claims.aligned_share(shares) - claims.aligned_share_of_passing(shares)
+
+    found = stored.of_shares("other", first_less_passing)
+    assert found.value == pytest.approx(0.3 - 300 / 650)
+    assert found.low < found.value < found.high < 0
+
+    def read(shares, by):
+        fooled = by[2] / (by[2] + by[3])
+        return (claims.passing_share(shares) - fooled) / (1 - fooled)
+
+    both = stored.of_both("one", "other", read)
+    assert both.value == pytest.approx(0.9)
+    assert both.low < both.value < both.high
+    assert stored.of_both("other", "one", lambda shares, by: read(by, shares)) == pytest.approx(both, abs=0.01)
+
+
+def test_what_runs_are_worth_to_whoever_walks_away_by_hand():
+    """Three runs of 300 aligned passes in 1,000 and no other: .3 (1 + .7 + .49) aligned, nothing with .7^3."""
+    worth = claims.worth_of_accepted(3, 0.5)(np.array([0.3, 0, 0, 0.7]))
+    assert worth == pytest.approx(0.657 + 0.343 / 2)

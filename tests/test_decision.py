@@ -1,5 +1,6 @@
 """Exact values of reference/budget_examples.json, checked there against all 4^n sequences for n <= 5."""
 
+import itertools
 import json
 import math
 from fractions import Fraction
@@ -10,7 +11,7 @@ import pytest
 import xarray as xr
 from scipy.stats import beta, binom
 
-from lab.decision import finite_budget, plan, trained_to_the_end
+from lab.decision import finite_budget, plan, trained_to_the_end, worth_of_budget
 from lab.ideas import Beta, Discrete
 from lab.statistics import draw_shares, family_wise, from_draws
 
@@ -74,6 +75,50 @@ def test_shared_propensity_in_the_limit():
     assert finite_budget(Beta(3, 2), 1, 0, 2_000).expected_runs == pytest.approx(2, rel=1e-5)
     # all-or-nothing ideas: a quarter never passes and costs every run
     assert finite_budget(Discrete((0, 1), (0.25, 0.75)), 1, 0, 9) == pytest.approx((0.75, 0.25, 0.75 + 0.25 * 9))
+
+
+def walk_away_by_enumeration(base, passes, fooled, runs, nothing):
+    """Return P(aligned accepted), P(nothing), mean runs and worth, from every sequence of outcomes of the runs."""
+    chances = {
+        "AT": base * passes,
+        "At": base * (1 - passes),
+        "aT": (1 - base) * fooled,
+        "at": (1 - base) * (1 - fooled),
+    }
+    aligned = empty = mean = Fraction(0)
+    for sequence in itertools.product(chances, repeat=runs):
+        chance = math.prod(chances[outcome] for outcome in sequence)
+        accepted = next((outcome for outcome in sequence if outcome[1] == "T"), None)
+        aligned += chance * (accepted == "AT")
+        empty += chance * (accepted is None)
+        mean += chance * (sequence.index(accepted) + 1 if accepted else runs)
+    return aligned, empty, mean, aligned + nothing * empty
+
+
+@pytest.mark.parametrize("runs", [1, 2, 4])
+@pytest.mark.parametrize("rates", ["3/10 9/10 1/5", "1/2 1 0", "1/4 1/3 2/3", "1/5 0 0"])
+def test_walking_away_is_exact(rates, runs):
+    base, passes, fooled = map(Fraction, rates.split())
+    outcome = finite_budget(float(base), float(passes), float(fooled), runs, accept_last=False)
+    *expected, worth = walk_away_by_enumeration(base, passes, fooled, runs, Fraction(9, 10))
+    assert outcome == pytest.approx([float(value) for value in expected], abs=1e-14)
+    assert worth_of_budget(outcome, 0.9) == pytest.approx(float(worth))
+
+
+def test_walking_away_from_runs_that_share_a_propensity():
+    """All-or-nothing ideas and a perfect test: an aligned idea, 3 in 4, passes at once; the other never does."""
+    outcome = finite_budget(Discrete((0, 1), (0.25, 0.75)), 1, 0, 9, accept_last=False)
+    assert outcome == pytest.approx((0.75, 0.25, 0.75 + 0.25 * 9))
+    assert worth_of_budget(outcome, 0.5) == pytest.approx(0.875)
+
+
+def test_nothing_is_worth_between_a_misaligned_and_an_aligned_model():
+    """Where every model passes nobody walks away, and nothing has no part in what a run is worth."""
+    outcome = finite_budget(0.3, 1, 1, 1, accept_last=False)
+    assert worth_of_budget(outcome, 0.5) == pytest.approx(0.3)
+    for nothing in (-0.1, 1.1):
+        with pytest.raises(ValueError, match="nothing must lie in"):
+            worth_of_budget(outcome, nothing)
 
 
 def scores(outcomes):

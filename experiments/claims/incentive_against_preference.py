@@ -1,39 +1,63 @@
 """One unit of incentive does nothing against ten of existing preference; it matters when the objective is indifferent.
 
 Command:   lab experiment incentive_against_preference
-Expected:  supported for the logarithmic proxy; the linear one of equal units does nothing even at indifference
-Cost:      two minutes on 2 cores
+Expected:  contradicted by P(A): an incentive that gaming cannot serve moves values instead
+Cost:      five minutes on 2 cores
 
-A late incentive to pass, against a cost of behaving otherwise in tests that is 0, or ten times the incentive's weight.
+A late incentive to pass, in three worlds. The objective is indifferent to how models behave in tests; or behaving
+otherwise in tests costs ten times the incentive's weight; or the objective itself wants them to pass with ten times
+that weight. "Might not differ significantly" is said of the base rate and of the likelihood.
 
-Rule, per task, with 95% intervals that hold together: supported if the incentive raises P(T|not A) at cost 0, and at
-ten times the interval of its change lies within .05 of 0; contradicted if it does not raise it by .05 at cost 0, or
-raises it by more than .05 at ten times; else undecided. What the linear proxy does at cost 0 is said beside it.
+Rule, per task, with 95% intervals that hold together: supported if the incentive raises P(T|not A) at indifference, and
+in both other worlds changes P(T|not A) and P(A) by less than .05; contradicted if it does not raise P(T|not A) by .05
+at indifference, or changes one of the two by more than .05 in one of the other worlds; else undecided. What the linear
+proxy does at indifference is said beside it. (After the first run: the rule looked at P(T|not A) alone, and not at the
+world whose objective wants models to pass. On seeds from 7,000,000 it was supported in `scratchpad` and `race`, and
+undecided in `reasoner`; in the last two P(A) changed by far more than .05, which the rule did not ask. The new rule was
+committed before the run on other seeds that decides.)
 """
 
 from lab import claims
+from lab.statistics import Estimate
 from lab.words import with_interval
 
-NOTHING = 0.05  # changes of P(T|not A) that do not count; of the rule
+NOTHING = 0.05  # changes of P(T|not A) and of P(A) that do not count; of the rule
+TOGETHER = 5  # intervals of the rule
+PASSING = "implicit_proxy"  # knob: weight with which the objective itself wants models to pass
+WORLDS = {"against": (-1, 0), "for": (0, -1)}  # it -> indices of the values of the cost and of `PASSING`
+
+
+def conditions(stored: claims.Stored, cost: int, passing: int) -> dict[str, str]:
+    """Return regimen -> condition in the world with these values of the cost and of `PASSING`, by their indices."""
+    knob = next(knob for knob in stored.coordinates(stored.names[0]) if knob != PASSING)
+    where = {knob: stored.values(knob)[cost], PASSING: stored.values(PASSING)[passing]}
+    return {name: stored.at(name, **where) for name in ("hold_out", "incentive", "incentive_linear")}
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    (knob,) = stored.coordinates(stored.names[0])
-    at_indifference, at_ten_times = (
-        {name: stored.at(name, **{knob: value}) for name in ("hold_out", "incentive", "incentive_linear")}
-        for value in stored.values(knob)
-    )
-    free, dear = (
-        stored.change(names["incentive"], names["hold_out"], "pass_given_misaligned", of=2)
-        for names in (at_indifference, at_ten_times)
-    )
-    linear = stored.change(at_indifference["incentive_linear"], at_indifference["hold_out"], "pass_given_misaligned")
-    why = (
-        f"P(T|not A) changes by {with_interval(free)} at indifference, {with_interval(dear)} against ten times as "
-        f"much; the linear proxy by {with_interval(linear)} at indifference"
-    )
-    if free.high < NOTHING or dear.low > NOTHING:
+
+    def change(names: dict[str, str], regimen: str, quantity: str) -> Estimate:
+        return stored.change(names[regimen], names["hold_out"], quantity, of=TOGETHER)
+
+    indifferent = conditions(stored, 0, 0)
+    free = change(indifferent, "incentive", "pass_given_misaligned")
+    linear = change(indifferent, "incentive_linear", "pass_given_misaligned")
+    decided = {
+        words: [
+            change(conditions(stored, *world), "incentive", quantity)
+            for quantity in ("pass_given_misaligned", "base_rate")
+        ]
+        for words, world in WORLDS.items()
+    }
+    why = f"P(T|not A) changes by {with_interval(free)} at indifference"
+    for words, (gaming, values) in decided.items():
+        why += (
+            f", by {with_interval(gaming)} and P(A) by {with_interval(values)} with ten times as much {words} passing"
+        )
+    why += f"; the linear proxy changes P(T|not A) by {with_interval(linear)} at indifference"
+    changes = [each for pair in decided.values() for each in pair]
+    if free.high < NOTHING or any(each.low > NOTHING or each.high < -NOTHING for each in changes):
         return claims.Verdict(claims.CONTRADICTED, why)
-    holds = free.low > 0 and claims.within(dear, NOTHING)
+    holds = free.low > 0 and all(claims.within(each, NOTHING) for each in changes)
     return claims.Verdict(claims.SUPPORTED if holds else claims.UNDECIDED, why)

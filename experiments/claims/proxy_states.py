@@ -1,66 +1,107 @@
 """A proxy can be useless, worse than useless or very effective, and very effective is not automatically good.
 
 Command:   lab experiment proxy_states
-Expected:  supported
-Cost:      two minutes on 2 cores, and what four_regimens takes
+Expected:  depends: where a test is worse than useless, its overseer was wrong before anybody trained on it
+Cost:      a quarter of an hour on 2 cores
 
-The regimens of `four_regimens` in both of their worlds, and a world whose overseer mostly errs, or wants few
-confessions.
+The regimens of `four_regimens` in both of their worlds. Beside them two worlds of an overseer who errs, or who wants
+few confessions where mistakes happen: seldom, and mostly. There the test is held out, and trained on early, late and
+throughout.
 
-Rule, per task, with 95% intervals one by one: supported if some regimen makes the test useless (LR within .8 to 1.25),
-the erring overseer's is worse than useless (LR below 1), and some regimen makes it very effective (LR above 20) while
-its P(A) is below that of holding out in the same world; contradicted if the erring overseer's LR is above 1 or no
-regimen's LR can be above 20; else undecided.
+Rule, per task, with 95% intervals one by one. A test is worse than useless if its LR is below 1 and P(A) is above
+P(A|T), so that the first model is the better choice. Three states are asked for: some regimen makes the test useless
+(LR within .8 to 1.25); in some world of the erring overseer a regimen leaves it worse than useless; and some regimen
+makes it very effective (LR above 20) while its P(A) is below that of holding out in the same world. Supported if all
+three are there, and the second one is reached by training on a test whose LR was above 1 held out. Depends if all three
+are there, and no training on such a test can take its LR below .8. Contradicted if every LR of the erring overseer is
+above 1, or no regimen's LR can be above 20; else undecided. (After the first run: the rule asked for an LR below 1 held
+out, and neither for the better choice nor for training. On seeds from 7,000,000 it was supported in `scratchpad`,
+`race` and `shortcut`, and undecided in `reasoner`. The new rule was committed before the run on other seeds that
+decides.)
 """
 
-import json
 from pathlib import Path
 
 from lab import claims
 from lab.config.experiment import Experiment, load
 from lab.results import shards
+from lab.statistics import Estimate
 from lab.words import Json
 
 # LRs of the rule
 USELESS = (0.8, 1.25)
 EFFECTIVE = 20
-ERRING = "overseer who errs"  # the condition whose proxy is opposed
 
 
 def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
-    """Count the world of the erring overseer, and the regimens on as many of the same seeds."""
-    opposed = claims.count_conditions(shards.results(train(experiment, folder), last_only=True))
+    """Count the worlds of the erring overseer, and the regimens on as many of the same seeds."""
+    erring = claims.count_conditions(shards.results(train(experiment, folder), last_only=True))
     regimens = load(claims.ROOT / "configs/claims/regimens.yaml", task=experiment.task.name)
     regimens = regimens.with_seeds(min(len(regimens.seeds), len(experiment.seeds)), experiment.seeds[0])
     results = shards.results(train(regimens, folder.parent / regimens.folder_name), last_only=True)
-    data = claims.count_conditions(results)
-    data["order"].append(ERRING)
-    data["conditions"][ERRING] = json.loads(json.dumps(opposed["conditions"]["hold_out"]))
-    return data
+    return join(claims.count_conditions(results), erring)
+
+
+def join(first: Json, second: Json) -> Json:
+    """Return the counts of two runs as those of one; no pair has a condition of each."""
+    shift = len(first["order"])
+    pairs = ((key.split(","), counts) for key, counts in second["joints"].items())
+    joints = {f"{int(one) + shift},{int(other) + shift}": counts for (one, other), counts in pairs}
+    return first | {
+        "order": [*first["order"], *second["order"]],
+        "conditions": first["conditions"] | second["conditions"],
+        "joints": first["joints"] | joints,
+    }
+
+
+def errs(stored: claims.Stored, name: str) -> bool:
+    """Return whether a condition is one of the erring overseer; the others say how much of a test hides elsewhere."""
+    return "implicit_proxy" not in stored.coordinates(name)
 
 
 def shown(stored: claims.Stored) -> list[str]:
-    """Return the conditions that the figure shows."""
-    return [*(name for name in stored.names if stored.coordinates(name).get("implicit_proxy", 0) > 0), ERRING]
+    """Return the conditions that the figure shows: of each two worlds the one with the poorer test."""
+    erring = [name for name in stored.names if errs(stored, name)]
+    (axis,) = {axis for name in erring for axis in stored.coordinates(name)}
+    poor = {axis: stored.values(axis)[-1], "implicit_proxy": stored.values("implicit_proxy")[-1]}
+    return [name for name in stored.names if stored.coordinates(name).items() <= poor.items()]
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
     ratios = {name: stored.rate(name, "likelihood_ratio") for name in stored.names}
-    opposed = ratios.pop(ERRING)
-    useless = [name for name, ratio in ratios.items() if USELESS[0] < ratio.low and ratio.high < USELESS[1]]
-    held_out = {value: stored.at("hold_out", implicit_proxy=value) for value in stored.values("implicit_proxy")}
-    effective = [name for name, ratio in ratios.items() if ratio.low > EFFECTIVE]
-    costly = [
-        name
-        for name in effective
-        if stored.change(name, held_out[stored.coordinates(name)["implicit_proxy"]], "base_rate").high < 0
-    ]
+    erring = {name: ratio for name, ratio in ratios.items() if errs(stored, name)}
+    sound = {name: ratio for name, ratio in ratios.items() if name not in erring}
+    useless = [name for name, ratio in sound.items() if USELESS[0] < ratio.low and ratio.high < USELESS[1]]
+    worse = [name for name, ratio in erring.items() if ratio.high < 1 and gain_of_first(stored, name).low > 0]
+    effective = [name for name, ratio in sound.items() if ratio.low > EFFECTIVE]
+    costly = [name for name in effective if fewer_aligned(stored, name)]
+    trained = {  # on a test that held out tells aligned models
+        name: ratio
+        for name, ratio in erring.items()
+        if (baseline := stored.baseline(name)) is not None and ratios[baseline].low > 1
+    }
+    reached = [name for name in worse if name in trained]
     why = (
-        f"useless: {', '.join(useless) or 'none'}; {claims.phrase('erring overseer: LR', opposed)}; very effective "
-        f"with fewer aligned than held out: {', '.join(costly) or 'none'}, of {len(effective)} very effective"
+        f"useless: {', '.join(useless) or 'none'}; worse than useless: {', '.join(worse) or 'none'}, of which by "
+        f"training {', '.join(reached) or 'none'}; very effective with fewer aligned than held out: "
+        f"{', '.join(costly) or 'none'}, of {len(effective)} very effective; LR after training on a test that was "
+        f"above 1: {claims.phrases(trained) or 'none'}"
     )
-    if opposed.low > 1 or all(ratio.high < EFFECTIVE for ratio in ratios.values()):
+    if all(ratio.low > 1 for ratio in erring.values()) or all(ratio.high < EFFECTIVE for ratio in sound.values()):
         return claims.Verdict(claims.CONTRADICTED, why)
-    every = useless and opposed.high < 1 and costly
-    return claims.Verdict(claims.SUPPORTED if every else claims.UNDECIDED, why)
+    if not (useless and worse and costly):
+        return claims.Verdict(claims.UNDECIDED, why)
+    never = trained and all(ratio.low > USELESS[0] for ratio in trained.values())
+    return claims.Verdict(claims.SUPPORTED if reached else claims.DEPENDS if never else claims.UNDECIDED, why)
+
+
+def gain_of_first(stored: claims.Stored, name: str) -> Estimate:
+    """Return P(A) less P(A|T): what the first model is better by than one that passes."""
+    return stored.of_shares(name, lambda shares: claims.aligned_share(shares) - claims.aligned_share_of_passing(shares))
+
+
+def fewer_aligned(stored: claims.Stored, name: str) -> bool:
+    """Return whether P(A) of a condition is below that of holding out in its world, for sure."""
+    baseline = stored.baseline(name)
+    return baseline is not None and stored.change(name, baseline, "base_rate").high < 0

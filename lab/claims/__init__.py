@@ -30,6 +30,7 @@ from lab.claims.rules import (
     UNDECIDED,
     VERDICTS,
     Caption,
+    OfBoth,
     OfShares,
     Shares,
     Stored,
@@ -48,6 +49,7 @@ from lab.claims.rules import (
     phrases,
     tabulate,
     within,
+    worth_of_accepted,
 )
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "Claim",
     "ClaimError",
     "Folders",
+    "OfBoth",
     "OfShares",
     "Shares",
     "Stored",
@@ -92,4 +95,5 @@ __all__ = [
     "tabulate",
     "verdicts",
     "within",
+    "worth_of_accepted",
 ]

@@ -16,7 +16,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from lab import statistics
-from lab.decision import budget_from_shares
+from lab.decision import budget_from_shares, worth_of_budget
 from lab.results import outcomes, summary
 from lab.statistics import CELLS, Counts, Estimate, LogImpact
 from lab.statistics.draws import Draws
@@ -32,6 +32,7 @@ JOINT = (len(CELLS), len(CELLS))  # shape of the joint counts of two conditions
 
 Shares = Float[np.ndarray, "4 *draws"]  # of the four cells
 OfShares = Callable[[Shares], Float[np.ndarray, " *draws"]]
+OfBoth = Callable[[Shares, Shares], Float[np.ndarray, " *draws"]]
 
 
 class Verdict(NamedTuple):
@@ -126,8 +127,8 @@ def joint_counts(one: Int[np.ndarray, " seed"], other: Int[np.ndarray, " seed"])
 class Stored:
     """Counts of one task as a claim's rule sees them: quantities of conditions and differences on shared seeds.
 
-    Intervals of `rate` hold one by one. Those of `change`, `impact` and `difference` hold together at the config's
-    confidence if the rule says how many it looks at (`of`).
+    Intervals of `rate` hold one by one unless the rule says how many it looks at (`of`). Those of `change`, `impact`,
+    `difference`, `of_shares` and `of_both` hold together at the config's confidence if it does.
     """
 
     def __init__(self, task: str, data: Json) -> None:
@@ -201,6 +202,28 @@ class Stored:
         """
         return statistics.contrast(self._draws(first, second), one, other, self.confidence(of))
 
+    def of_shares(self, name: str, function: OfShares, of: int = 1) -> Estimate:
+        """Return the `Estimate` of a function of the shares of a condition's four cells.
+
+        Args:
+            name: of the condition.
+            function: of the shares, arrays on the first axis.
+            of: how many such intervals hold together.
+        """
+        draws = statistics.draw_shares(self.counts(name).cells)
+        return statistics.from_draws(lambda cells: function(cells / cells.sum(0)), draws, self.confidence(of))
+
+    def of_both(self, first: str, second: str, function: OfBoth, of: int = 1) -> Estimate:
+        """Return the `Estimate` of a function of the shares of two conditions, on shared seeds.
+
+        Args:
+            first: name of a condition.
+            second: name of the other.
+            function: of the shares of the first and of those of the second.
+            of: how many such intervals hold together.
+        """
+        return statistics.combine(self._draws(first, second), function, self.confidence(of))
+
     def confidence(self, of: int = 1) -> float:
         """Return the confidence of each of so many intervals that are to hold together."""
         return statistics.family_wise(self.data["confidence"], of)
@@ -241,6 +264,22 @@ def aligned_share_of_accepted(runs: int) -> OfShares:
         return np.asarray(budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs).accepted_aligned)
 
     return probability
+
+
+def worth_of_accepted(runs: int, nothing: float) -> OfShares:
+    """Return what so many runs are worth to whoever walks away if none passes, for `Stored.difference`.
+
+    Args:
+        runs: most runs.
+        nothing: utility of having no model, where an aligned one is worth 1 and a misaligned one 0.
+    """
+
+    def worth(shares: Shares) -> Float[np.ndarray, " *draws"]:
+        aligned_pass, aligned_fail, misaligned_pass, _ = shares
+        budgets = budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs, accept_last=False)
+        return np.asarray(worth_of_budget(budgets, nothing))
+
+    return worth
 
 
 def decide(*signed: Estimate) -> str:

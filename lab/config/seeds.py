@@ -43,7 +43,8 @@ STORIES = Use("`configs/`, four files", 3 * _MILLION, 512, "examples whose setti
 LOOKS = Use("claims, studies", 4 * _MILLION, _MILLION, "looks before a rule was committed: settings", "chooses")
 STUDIES = Use("`tasks.py`, `take_off.py`", 5 * _MILLION, _MILLION, "verdicts on the tasks", "decides")
 DERIVATIVES = Use("`derivatives.py`", 6 * _MILLION, _MILLION, "verdicts on estimators", "decides")
-CLAIMS = Use("claims, `several_tokens.py`", 7 * _MILLION, 500_000, "verdicts, but those of `best_schedule`", "decides")
+CLAIMS = Use("claims, `several_tokens.py`", 7 * _MILLION, 200_000, "verdicts, but those of `best_schedule`", "decides")
+LATER_CLAIMS = Use("claims", 7_200_000, 300_000, "verdicts by rules that were committed later", "decides")
 REFINED = Use("`when_to_train.py`", 7_500_000, 500_000, "cells that refine the maps of three claims", "decides")
 BEST_SCHEDULE = Use("`best_schedule`", 8 * _MILLION, _MILLION, "verdicts; its first run was a look", "decides")
 REPLICATION = Use("`robustness.py fresh`", 9 * _MILLION, 2 * _MILLION, "every claim again", "repeats")
@@ -63,6 +64,6 @@ USES = (
     Use("tasks", 300_000, 100_000, "settings", "chooses"),
     STORIES,
     Use("`derivatives.py`", 3 * _MILLION, 500_000, "its settings", "chooses"),
-    *(LOOKS, STUDIES, DERIVATIVES, CLAIMS, REFINED, BEST_SCHEDULE, REPLICATION, ROBUSTNESS),
+    *(LOOKS, STUDIES, DERIVATIVES, CLAIMS, LATER_CLAIMS, REFINED, BEST_SCHEDULE, REPLICATION, ROBUSTNESS),
     *(LOOKED_WORLDS, JUDGED_WORLDS, RESPONSE, CLAIMED_WORLDS, ADVICE, PILOTS, SEARCHES),
 )

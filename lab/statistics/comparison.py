@@ -197,13 +197,26 @@ def contrast(
         other: the same of the second.
         confidence: of the interval.
     """
+    return combine(draws, lambda first, second: one(first) - other(second), confidence)
 
-    def difference(*tables: Float[np.ndarray, "... draws"]) -> Float[np.ndarray, " draws"]:
+
+def combine(
+    draws: Draws, function: Callable[[Shares, Shares], Float[np.ndarray, "..."]], confidence: float = 0.95
+) -> Estimate:
+    """Return a function of the shares of two regimens as an `Estimate`.
+
+    Args:
+        draws: what `draw_pair` returned.
+        function: of the shares of the first regimen's cells and of those of the second.
+        confidence: of the interval.
+    """
+
+    def values(*tables: Float[np.ndarray, "... draws"]) -> Float[np.ndarray, " draws"]:
         both = tables if len(tables) == 2 else (tables[0].sum(1), tables[0].sum(0))
         first, second = (cells / cells.sum(0) for cells in both)
-        return one(first) - other(second)
+        return function(first, second)
 
-    return from_draws(difference, draws, confidence)
+    return from_draws(values, draws, confidence)
 
 
 def influence(counts: Counts) -> Float[np.ndarray, "3 4"]:
