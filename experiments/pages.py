@@ -13,6 +13,7 @@ import json
 import math
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,10 @@ PAGES = [
 BLOCK = re.compile(r"(<!-- (?P<name>\w+): made by experiments/pages.py -->\n).*?(<!-- end -->)", re.DOTALL)
 # a claim and the sentence of the answer on the first page that rests on it
 LAW_BESIDE = ("law", "counts alone", "by hand", "gradient boosting", "measuring")  # whose signs stand on the page
+LAW_PICTURES = (
+    ("", "What the law foresees and what was measured"),
+    ("-phases", "Which use of a proxy was best, by what two short pilots gain"),
+)
 ANSWER = {
     "four_regimens": (
         "**No slogan holds everywhere.** Where a held-out test is imperfect, training on it early can beat holding it "
@@ -260,21 +265,29 @@ def several_tokens() -> str:
 
 def law() -> str:
     """How often the law foresees the sign of a gain, and what choosing by it loses, by task and budget."""
-    kinds = {"law.json": "judged", "law-look.json": "looked at"}
-    found = {how: stored(name) for name, how in kinds.items() if (ROOT / "figures" / name).exists()}
-    rows = []
-    for how, data in found.items():
-        for task, of_task in data["tasks"].items():
-            for runs, budget in of_task["budgets"].items():
-                rules, mark = budget["rules"], budget["rules"]["law"]
-                signs = [f"{rules[name]['right'] / max(1, rules[name]['decided']):.2f}" for name in LAW_BESIDE]
-                simple = min(rules[name]["regret"] for name in SIMPLE)
-                regrets = [f"{value:.3f}" for value in (mark["regret"], simple, rules["measuring"]["regret"])]
-                cells = f"{mark['decided']} ({mark['majority']:.2f})"
-                rows.append([f"`{task}`, {how}", runs, cells, *signs, *regrets, f"**{budget['verdict']}**"])
+    judged = (ROOT / "figures/law.json").exists()
+    name = "law" if judged else "law-look"
+    data = stored(f"{name}.json")
+    rows, verdicts = [], Counter()
+    for task, of_task in data["tasks"].items():
+        for runs, budget in of_task["budgets"].items():
+            rules, mark = budget["rules"], budget["rules"]["law"]
+            signs = [f"{rules[name]['right'] / max(1, rules[name]['decided']):.2f}" for name in LAW_BESIDE]
+            simple = min(rules[name]["regret"] for name in SIMPLE)
+            regrets = [f"{value:.3f}" for value in (mark["regret"], simple, rules["measuring"]["regret"])]
+            cells = f"{mark['decided']} ({mark['majority']:.2f})"
+            rows.append([f"`{task}`", runs, cells, *signs, *regrets, f"**{budget['verdict']}**"])
+            verdicts[budget["verdict"]] += 1
     header = ["worlds of", "runs", "decided (majority)", *(f"sign: {name}" for name in LAW_BESIDE)]
     header += ["regret: law", "best simple rule", "measuring", "the law is"]
-    return markdown(header, rows)
+    counts = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.items())
+    about = (
+        f"{'Worlds that judge' if judged else 'Looked-at worlds, which decide nothing'}; pairs of task and budget: "
+        f"{counts}. What the law says with a probability is off by {data['calibration_error']:.3f} on average "
+        f"([reliability](../figures/{name}-reliability.png))."
+    )
+    pictures = "".join(f"\n![{words}](../figures/{name}{kind}.png)\n" for kind, words in LAW_PICTURES)
+    return f"{markdown(header, rows)}\n{wrapped_prose(about)}\n{pictures}"
 
 
 def responses() -> str:
@@ -397,8 +410,36 @@ def answer() -> str:
     lines = []
     for name, sentence in ANSWER.items():
         text = f"{sentence} [`{name}`](figures/claims/{name}.png): {verdicts_in_words(rows[name])}."
-        lines.append(wrapped(text) + "\n")
+        lines.append(wrapped(text + share_of_worlds(name)) + "\n")
+    if (ROOT / "figures/law.json").exists():
+        lines.append(wrapped(law_in_words(stored("law.json"))) + "\n")
     return "".join(lines)
+
+
+def share_of_worlds(name: str) -> str:
+    """Return in a sentence in how many random worlds a claim holds; nothing where that was not asked."""
+    path = f"{claims_over_worlds.NAME}.json"
+    if not (ROOT / "figures" / path).exists() or name not in (asked := stored(path)["claims"]):
+        return ""
+    parts = [
+        f"{cell['supported']} of {cell['counted'] - cell['undecided']} (`{task}`)" for task, cell in asked[name].items()
+    ]
+    return f" In [random worlds](experiments/README.md#claims-over-worlds) that decide, it holds in {', '.join(parts)}."
+
+
+def law_in_words(data: dict[str, Any]) -> str:
+    """Return what the law comes to on worlds that judge it, in a few sentences."""
+    marks = [budget["rules"] for of_task in data["tasks"].values() for budget in of_task["budgets"].values()]
+    right, decided = (sum(rules["law"][key] for rules in marks) for key in ("right", "decided"))
+    first = sum(rules["law"]["regret"] <= min(rules[name]["regret"] for name in SIMPLE) for rules in marks)
+    most = max(rules["law"]["regret"] for rules in marks)
+    return (
+        f"**Two short pushes tell what a long one will do.** In fresh random worlds of {len(data['tasks'])} tasks "
+        f"[one law](experiments/README.md#when-to-train-worlds-that-nobody-chose) has the sign of a gain right in "
+        f"{right:,} of {decided:,} decided cases. Choosing by it loses at most {most:.3f} of P(accepted is aligned) on "
+        f"average. No fixed rule (always early, late, throughout or held out) loses less in {first} of {len(marks)} "
+        "pairs of task and budget. `lab advise TASK PROXY` asks it about a proxy."
+    )
 
 
 def verdicts_in_words(row: dict[str, Any]) -> str:
