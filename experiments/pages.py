@@ -13,7 +13,7 @@ import json
 import math
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,27 @@ from experiments.studies.several_tokens import table as table_of_tokens
 from lab import claims as every_claim
 from lab.claims import Verdict
 from lab.config.seeds import USES
+from lab.decision import finite_budget
 from lab.figures.run import OUTCOMES
 from lab.figures.style import STYLES
 from lab.report import SHOWN
 from lab.results.store import publish
 from lab.results.summary import worlds
-from lab.statistics import Estimate
+from lab.statistics import Counts, Estimate
 from lab.studies import sensitivity
 from lab.tasks import TASKS
-from lab.words import bound, chance, in_words, name_in_world, number, percent, with_interval
+from lab.words import (
+    bound,
+    chance,
+    estimate_from_json,
+    in_words,
+    name_in_world,
+    number,
+    percent,
+    plural,
+    rounded,
+    with_interval,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -371,6 +383,47 @@ def over_worlds() -> str:
     return f"### Claims over worlds\n\n{about}\n\n{picture}\n\n{markdown(claims_over_worlds.HEADER, rows)}"
 
 
+def headline() -> str:
+    """The title of the first figure and what it shows, from the counts of the quickstart."""
+    rows = {row["name"]: row for row in stored("quickstart.json")["conditions"]}
+    runs = {name: estimate_from_json(row["expected_runs"]) for name, row in rows.items()}
+    nets = {name: cell_of_net(row) for name, row in rows.items() if row["log_impact"]}
+    dearer = runs["anti_train"].value / runs["hold_out"].value
+    first, *later = best_by_runs({name: Counts(**row["counts"]) for name, row in rows.items()})
+    title = (
+        "### Train on the test early and win, train on it late and lose; training *against* it wins at "
+        f"{dearer:.0f} times the cost"
+    )
+    changes = [f"from {start} on, `{name}` is" for start, name in later]
+    text = (
+        f'"Never train on the test" is false: `train_early` changes ln o(A|T) by {nets["train_early"]} nats against '
+        f'`hold_out`. "Just train on it" is false: `train_late` changes it by {nets["train_late"]}. `anti_train` '
+        f"changes it by {nets['anti_train']}, but an accepted model costs {rounded(runs['anti_train'])} runs instead "
+        f"of {rounded(runs['hold_out'])}. With {first[0]} {plural('run', first[0])}, `{first[1]}` is best by its "
+        f"estimate; {'; '.join(changes)}."
+    )
+    return f"{title}\n\n{wrapped_prose(text)}\n"
+
+
+def cell_of_net(condition: dict[str, Any]) -> str:
+    """Return the net log impact of a stored condition with its interval."""
+    return with_interval(estimate_from_json(condition["log_impact"]["net"]))
+
+
+def best_by_runs(counts: Mapping[str, Counts], most: int = 1000) -> list[tuple[int, str]]:
+    """Return from which number of runs on which regimen has the largest P(accepted is aligned)."""
+    changes: list[tuple[int, str]] = []
+    for runs in range(1, most + 1):
+        value = {
+            name: finite_budget(of.base_rate, of.pass_given_aligned, of.pass_given_misaligned, runs).accepted_aligned
+            for name, of in counts.items()
+        }
+        best = max(value, key=value.__getitem__)
+        if not changes or changes[-1][1] != best:
+            changes.append((runs, best))
+    return changes
+
+
 def answer() -> str:
     """The answer in five sentences, each with the verdicts of the claim that it rests on."""
     rows = {row["name"]: row for row in claims_table()}
@@ -557,6 +610,7 @@ MADE: dict[str, Callable[[], str]] = {
             bookkeeping,
             claims,
             over_worlds,
+            headline,
             answer,
             timing,
             unplanted,
