@@ -367,7 +367,8 @@ def claims() -> str:
     for row in claims_table():
         by_task = ", ".join(f"`{task}` {Verdict(**judged).in_words}" for task, judged in row["tasks"].items())
         link = f"[`{row['name']}`](../figures/claims/{row['name']}.png)" if row["tasks"] else f"`{row['name']}`"
-        rows.append([link, row["claim"], f"**{row['verdict']}**", by_task])
+        changed = f" ({every_claim.CHANGED_IN_WORDS})" if row["changed"] else ""
+        rows.append([link, row["claim"], f"**{row['verdict']}**{changed}", by_task])
     return markdown(["name", "claim", "verdict", "by task"], rows)
 
 
