@@ -13,6 +13,7 @@ import json
 import math
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from experiments.studies.several_tokens import table as table_of_tokens
 from lab import claims as every_claim
 from lab.claims import Verdict
 from lab.config.seeds import USES
+from lab.config.source import read_file, read_yaml
 from lab.decision import finite_budget
 from lab.figures.run import OUTCOMES
 from lab.figures.style import STYLES
@@ -53,6 +55,7 @@ PAGES = [
         "README.md",
         "configs/README.md",
         "experiments/README.md",
+        "experiments/ESSAY.md",
         "experiments/benchmarks/README.md",
         "experiments/benchmarks/SCALE.md",
         "experiments/outside/GUIDE.md",
@@ -372,6 +375,33 @@ def claims() -> str:
     return markdown(["name", "claim", "verdict", "by task"], rows)
 
 
+def essay_sentences() -> dict[int, dict[str, Any]]:
+    """Return what experiments/essay.yaml holds: number of a sentence -> its entry."""
+    path = ROOT / "experiments/essay.yaml"
+    data: Any = read_yaml(read_file(path), str(path)).data
+    return {int(number): entry for number, entry in data["sentences"].items()}
+
+
+def essay() -> str:
+    """Every sentence of the essay with the claims that measure it, and what of it none measures."""
+    verdicts = {row["name"]: row["verdict"] for row in claims_table()}
+    rows = []
+    for position, entry in essay_sentences().items():
+        named = [f"[`{name}`](../figures/claims/{name}.png) **{verdicts[name]}**" for name in entry.get("claims", ())]
+        begins = entry["begins"].replace("|", "\\|")
+        begins += "" if begins[-1] in ".?!:" else " ..."
+        rows.append([str(position), begins, ", ".join(named) or "none", entry.get("why", "")])
+    measured = sum("claims" in entry for entry in essay_sentences().values())
+    reasons = Counter(entry["why"] for entry in essay_sentences().values() if "claims" not in entry)
+    told = [f"{count}: {reason[0].lower()}{reason[1:]}" for reason, count in reasons.most_common() if count > 1]
+    alone = sum(count for count in reasons.values() if count == 1)
+    text = (
+        f"Of {len(rows)} sentences, {measured} have a claim, and {len(rows) - measured} have none. The reasons are:\n\n"
+    )
+    text += "".join(f"* {line}\n" for line in told) + f"* {alone}: a reason of their own.\n\n"
+    return text + markdown(["", "begins", "claims", "what none measures, or why"], rows)
+
+
 def over_worlds() -> str:
     """In which share of random worlds each claim holds, beside the chosen world; nothing before the study ran."""
     if not (ROOT / f"figures/{claims_over_worlds.NAME}.json").exists():
@@ -610,6 +640,7 @@ MADE: dict[str, Callable[[], str]] = {
             scale,
             bookkeeping,
             claims,
+            essay,
             over_worlds,
             headline,
             answer,

@@ -1,8 +1,8 @@
 """Claims: a sentence, a rule written before its run, and a verdict computed from stored counts every time it is asked.
 
 A claim is a module of `experiments/claims/` with its name. Its docstring holds the sentence (first paragraph) and the
-rule (the paragraph that begins with "Rule"); its `judge` applies the rule to one task's `Stored` counts. What was changed
-in a rule after its run stands there as "(After the run: ...)", and tables say that it was. Its config is
+rule (the paragraph that begins with "Rule"); its `judge` applies the rule to one task's `Stored` counts. What was
+changed in a rule after its run stands there as "(After the run: ...)", and tables say that it was. Its config is
 `configs/claims/NAME.yaml`, with a part for each task; what was counted lies in `figures/claims/NAME.json`.
 
 Where the outcomes of a task are graded, who is aligned hangs on the mark of alignment. `run` then makes the counts at
