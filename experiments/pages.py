@@ -14,7 +14,7 @@ import math
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,28 @@ from experiments.studies.several_tokens import table as table_of_tokens
 from lab import claims as every_claim
 from lab.claims import Verdict
 from lab.config.seeds import USES
+from lab.config.source import read_file, read_yaml
+from lab.decision import finite_budget
 from lab.figures.run import OUTCOMES
 from lab.figures.style import STYLES
 from lab.report import SHOWN
 from lab.results.store import publish
 from lab.results.summary import worlds
-from lab.statistics import Estimate
+from lab.statistics import Counts, Estimate
 from lab.studies import sensitivity
 from lab.tasks import TASKS
-from lab.words import bound, chance, in_words, name_in_world, number, percent, with_interval
+from lab.words import (
+    bound,
+    chance,
+    estimate_from_json,
+    in_words,
+    name_in_world,
+    number,
+    percent,
+    plural,
+    rounded,
+    with_interval,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -42,6 +55,7 @@ PAGES = [
         "README.md",
         "configs/README.md",
         "experiments/README.md",
+        "experiments/ESSAY.md",
         "experiments/benchmarks/README.md",
         "experiments/benchmarks/SCALE.md",
         "experiments/outside/GUIDE.md",
@@ -388,8 +402,36 @@ def claims() -> str:
     for row in claims_table():
         by_task = ", ".join(f"`{task}` {Verdict(**judged).in_words}" for task, judged in row["tasks"].items())
         link = f"[`{row['name']}`](../figures/claims/{row['name']}.png)" if row["tasks"] else f"`{row['name']}`"
-        rows.append([link, row["claim"], f"**{row['verdict']}**", by_task])
+        changed = f" ({every_claim.CHANGED_IN_WORDS})" if row["changed"] else ""
+        rows.append([link, row["claim"], f"**{row['verdict']}**{changed}", by_task])
     return markdown(["name", "claim", "verdict", "by task"], rows)
+
+
+def essay_sentences() -> dict[int, dict[str, Any]]:
+    """Return what experiments/essay.yaml holds: number of a sentence -> its entry."""
+    path = ROOT / "experiments/essay.yaml"
+    data: Any = read_yaml(read_file(path), str(path)).data
+    return {int(number): entry for number, entry in data["sentences"].items()}
+
+
+def essay() -> str:
+    """Every sentence of the essay with the claims that measure it, and what of it none measures."""
+    verdicts = {row["name"]: row["verdict"] for row in claims_table()}
+    rows = []
+    for position, entry in essay_sentences().items():
+        named = [f"[`{name}`](../figures/claims/{name}.png) **{verdicts[name]}**" for name in entry.get("claims", ())]
+        begins = entry["begins"].replace("|", "\\|")
+        begins += "" if begins[-1] in ".?!:" else " ..."
+        rows.append([str(position), begins, ", ".join(named) or "none", entry.get("why", "")])
+    measured = sum("claims" in entry for entry in essay_sentences().values())
+    reasons = Counter(entry["why"] for entry in essay_sentences().values() if "claims" not in entry)
+    told = [f"{count}: {reason[0].lower()}{reason[1:]}" for reason, count in reasons.most_common() if count > 1]
+    alone = sum(count for count in reasons.values() if count == 1)
+    text = (
+        f"Of {len(rows)} sentences, {measured} have a claim, and {len(rows) - measured} have none. The reasons are:\n\n"
+    )
+    text += "".join(f"* {line}\n" for line in told) + f"* {alone}: a reason of their own.\n\n"
+    return text + markdown(["", "begins", "claims", "what none measures, or why"], rows)
 
 
 def over_worlds() -> str:
@@ -402,6 +444,47 @@ def over_worlds() -> str:
     about = wrapped_prose(claims_over_worlds.ON_PAGE)
     picture = f"![{claims_over_worlds.TITLE}](../figures/{claims_over_worlds.NAME}.png)"
     return f"### Claims over worlds\n\n{about}\n\n{picture}\n\n{markdown(claims_over_worlds.HEADER, rows)}"
+
+
+def headline() -> str:
+    """The title of the first figure and what it shows, from the counts of the quickstart."""
+    rows = {row["name"]: row for row in stored("quickstart.json")["conditions"]}
+    runs = {name: estimate_from_json(row["expected_runs"]) for name, row in rows.items()}
+    nets = {name: cell_of_net(row) for name, row in rows.items() if row["log_impact"]}
+    dearer = runs["anti_train"].value / runs["hold_out"].value
+    first, *later = best_by_runs({name: Counts(**row["counts"]) for name, row in rows.items()})
+    title = (
+        "### Train on the test early and win, train on it late and lose; training *against* it wins at "
+        f"{dearer:.0f} times the cost"
+    )
+    changes = [f"from {start} on, `{name}` is" for start, name in later]
+    text = (
+        f'"Never train on the test" is false: `train_early` changes ln o(A|T) by {nets["train_early"]} nats against '
+        f'`hold_out`. "Just train on it" is false: `train_late` changes it by {nets["train_late"]}. `anti_train` '
+        f"changes it by {nets['anti_train']}, but an accepted model costs {rounded(runs['anti_train'])} runs instead "
+        f"of {rounded(runs['hold_out'])}. With {first[0]} {plural('run', first[0])}, `{first[1]}` is best by its "
+        f"estimate; {'; '.join(changes)}."
+    )
+    return f"{title}\n\n{wrapped_prose(text)}\n"
+
+
+def cell_of_net(condition: dict[str, Any]) -> str:
+    """Return the net log impact of a stored condition with its interval."""
+    return with_interval(estimate_from_json(condition["log_impact"]["net"]))
+
+
+def best_by_runs(counts: Mapping[str, Counts], most: int = 1000) -> list[tuple[int, str]]:
+    """Return from which number of runs on which regimen has the largest P(accepted is aligned)."""
+    changes: list[tuple[int, str]] = []
+    for runs in range(1, most + 1):
+        value = {
+            name: finite_budget(of.base_rate, of.pass_given_aligned, of.pass_given_misaligned, runs).accepted_aligned
+            for name, of in counts.items()
+        }
+        best = max(value, key=value.__getitem__)
+        if not changes or changes[-1][1] != best:
+            changes.append((runs, best))
+    return changes
 
 
 def answer() -> str:
@@ -617,8 +700,10 @@ MADE: dict[str, Callable[[], str]] = {
             scale,
             bookkeeping,
             claims,
+            essay,
             over_worlds,
             responses,
+            headline,
             answer,
             timing,
             unplanted,

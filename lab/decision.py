@@ -321,7 +321,7 @@ def _estimates(counts: Counts, draws: Draws, runs: int, confidence: float) -> tu
     return (
         from_draws(lambda cells: accepted_aligned(cells, runs), draws, confidence),
         Estimate(*falling.forced_fail.tolist()),
-        Estimate(*falling.expected_runs.tolist()),
+        Estimate(*falling.expected_runs.clip(1).tolist()),  # one run takes place for sure, whatever rounding says
     )
 
 

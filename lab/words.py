@@ -79,7 +79,7 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def bound(value: float, upwards: bool, digits: int = 2) -> str:
-    """Return a limit that stands alone, rounded upwards ("at most", "within") or downwards ("at least", "more than").
+    """Return a limit that stands alone, rounded upwards ("at most", "within") or downwards ("at least").
 
     >>> bound(6.85, upwards=False), bound(0.1849, upwards=True)
     ('6.8', '0.19')
@@ -94,13 +94,22 @@ def bound(value: float, upwards: bool, digits: int = 2) -> str:
 def with_interval(estimate: Estimate) -> str:
     """Return "value [low, high]", or the value alone if it is known exactly.
 
+    An interval that is open on one side reads "at least" or "at most" its limit, alone where the value is infinite.
+
     >>> with_interval(Estimate(0.354, 0.3253, 0.3838)), with_interval(Estimate(3e-4, 2.61e-4, 3.44e-4))
     ('0.354 [0.325, 0.384]', '3.0e-4 [2.6e-4, 3.5e-4]')
     >>> with_interval(Estimate(math.inf, 94.3, math.inf)), with_interval(Estimate(1.0, 1.0, 1.0))
-    ('inf [94, inf]', '1')
+    ('at least 94', '1')
+    >>> with_interval(Estimate(156.0, 43.2, math.inf)), with_interval(Estimate(math.nan, -math.inf, math.inf))
+    ('160 (at least 40)', 'n/a')
     """
     value, low, high = value_and_limits(*estimate)
-    return value if value == low == high else f"{value} [{low}, {high}]"
+    if value == low == high:
+        return value
+    if not math.isfinite(estimate.value) and estimate.low in (0, -math.inf) and math.isinf(estimate.high):
+        return _unbounded(math.nan)  # nothing is known: 0 is where ratios begin
+    interval = limits(estimate)
+    return interval[1:-1] if math.isinf(estimate.value) else f"{value} {interval}"
 
 
 def rounded(estimate: Estimate) -> str:
@@ -113,9 +122,17 @@ def rounded(estimate: Estimate) -> str:
 
 
 def limits(estimate: Estimate) -> str:
-    """Return the interval of an estimate alone, "[low, high]", as `with_interval` has it."""
+    """Return the interval of an estimate alone, as `with_interval` has it behind a value.
+
+    >>> limits(Estimate(0.354, 0.3253, 0.3838)), limits(Estimate(-1.5, -math.inf, -0.24))
+    ('[0.325, 0.384]', '(at most -0.24)')
+    """
     _, low, high = value_and_limits(*estimate)
-    return f"[{low}, {high}]"
+    if math.isinf(estimate.low) and math.isinf(estimate.high):
+        return "(no limits)"
+    if math.isinf(estimate.high):
+        return f"(at least {low})"
+    return f"(at most {high})" if math.isinf(estimate.low) else f"[{low}, {high}]"
 
 
 @functools.lru_cache(maxsize=2**16)  # a page writes as many, and most of them often

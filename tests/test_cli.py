@@ -362,7 +362,7 @@ def row(regimen, counts, baseline=None):
         (Counts(450, 50, 250, 250), Counts(250, 250, 250, 250), "early: better by 0.59 nats"),
         (Counts(250, 250, 250, 250), Counts(450, 50, 250, 250), "early: worse by 0.59 nats"),
         (Counts(250, 250, 250, 250), Counts(251, 249, 250, 250), "early: undecided: net 0.00 ["),
-        (Counts(500, 0, 250, 250), Counts(250, 250, 0, 500), "early: worse by more than"),
+        (Counts(500, 0, 250, 250), Counts(250, 250, 0, 500), "early: worse by at least"),
         (Counts(10, 0, 0, 90), Counts(0, 0, 0, 100), "only one of the two has any"),
         (Counts(0, 10, 0, 90), Counts(0, 0, 0, 100), "neither of the two has any"),
         # costs of 1,024 / 94 = 10.89 and 1,024 / 362 = 2.83, known to about 2 and .23
@@ -376,7 +376,7 @@ def row(regimen, counts, baseline=None):
             Counts(0, 10, 10, 80),
             Counts(0, 0, 10, 90),
             "no aligned model passed under either, so accepted models cannot be told apart; "
-            "but one costs 10.0 runs in both; base rate better by more than",
+            "but one costs 10.0 runs in both; base rate better by at least",
         ),
     ],
 )
@@ -390,14 +390,14 @@ def test_the_reading_says_what_the_counts_say(counts, baseline, words):
     ("part", "words"),
     [
         (Estimate(7.4, 6.85, 7.95), "test better by 7.4,"),
-        (Estimate(math.inf, 6.85, math.inf), "test better by more than 6.8,"),
-        (Estimate(-math.inf, -math.inf, -6.85), "test worse by more than 6.8,"),
+        (Estimate(math.inf, 6.85, math.inf), "test better by at least 6.8,"),
+        (Estimate(-math.inf, -math.inf, -6.85), "test worse by at least 6.8,"),
         (Estimate(0.0, -2.45, 2.44), "test undecided: 0 [-2.5, 2.5] nats,"),
         (Estimate(0.01, -0.1849, 0.15), "test undecided: 0.01 [-0.19, 0.15] nats,"),
         (Estimate(0.0, -0.0849, 0.07), "test unchanged: within 0.085 nats,"),
         (Estimate(0.0, -0.0049, 0.0049), "test unchanged: within 0.0049 nats,"),
         (Estimate(0.0, -0.00491, 0.0049), "test unchanged: within 0.0050 nats,"),
-        (Estimate(-math.inf, -math.inf, 1.17), "test undecided: -inf [-inf, 1.2] nats,"),
+        (Estimate(-math.inf, -math.inf, 1.17), "test undecided: at most 1.2 nats,"),
         (Estimate(math.nan, -math.inf, math.inf), "test unknown,"),
     ],
 )

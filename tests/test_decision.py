@@ -210,6 +210,12 @@ def test_plan_finds_where_the_best_regimen_changes():
     assert only.changes == [(1, "c0"), (9, "c1")]
 
 
+def test_a_budget_of_one_run_uses_one_run():
+    """Whatever P(T) is: of 1,024 models 97 pass, where rounding made it a little less than 1."""
+    (only,) = plan(scores([["AT"] * 97 + ["at"] * 927] * 5), [1])
+    assert [choice.expected_runs for choice in only.choices[1]] == [(1, 1, 1)] * 5
+
+
 @pytest.mark.parametrize("bad", [0, -1, 1.5, math.inf])
 def test_budgets_are_whole_numbers(bad):
     with pytest.raises(ValueError, match="runs must be a whole number"):

@@ -52,7 +52,8 @@ def verdict(name: str, stored: claims.Stored) -> str:
         ("anti_training", regimens(BETTER, SURE, WORSE, BETTER), claims.SUPPORTED),
         ("anti_training", regimens(BETTER, SURE, WORSE, BETTER, anti_late=WORSE), claims.CONTRADICTED),
         ("budget", regimens([900, 0, 100, 0], WORSE, WORSE, WORSE), claims.SUPPORTED),
-        ("budget", regimens(SURE, WORSE, WORSE, WORSE), claims.CONTRADICTED),  # nothing is lost with many runs
+        ("budget", regimens(SURE, WORSE, WORSE, WORSE), claims.UNDECIDED),  # two perfect tests tie with many runs
+        ("budget", regimens(SURE, [900, 0, 100, 0], WORSE, WORSE), claims.UNDECIDED),  # though another is worse then
         ("budget", regimens(*[[100, 0, 900, 0]] * 4), claims.CONTRADICTED),  # nothing is won with one
         ("precursors", population(plain=HELD, precursor=WORSE, precursor_alone=PERFECT), claims.SUPPORTED),
         ("precursors", population(plain=WORSE, precursor=HELD, precursor_alone=PERFECT), claims.CONTRADICTED),
@@ -378,6 +379,24 @@ def ideas(propensities, passing=0.0, pushed=0):
 )  # fmt: skip
 def test_rules_on_populations_whose_truth_is_known(name, stored, expected):
     assert verdict(name, stored) == expected
+
+
+@pytest.mark.parametrize(
+    ("held", "trained", "expected"),
+    [
+        # within 1,000 runs P(accepted is aligned) is P(A|T): 30 / 35 = .857 held out, and 1 for sure
+        ([300, 0, 50, 650], SURE, claims.CONTRADICTED),
+        # both 1: the held-out test lets no misaligned model pass, and training leaves none
+        ([300, 0, 0, 700], SURE, claims.UNDECIDED),
+        # 1 held out and .9 trained on, but .3 and .9 with one run
+        ([300, 0, 0, 700], [900, 0, 100, 0], claims.SUPPORTED),
+        # .857 and .9: no tie, because the interval is wide, and nothing is worse for sure
+        ([30, 0, 5, 65], [90, 0, 10, 0], claims.UNDECIDED),
+    ],
+)
+def test_the_budget_is_decided_only_where_the_regimens_differ_at_the_end(held, trained, expected):
+    same = {name: [trained] * 2 for name in ("early", "early_strong", "late", "throughout")}
+    assert verdict("budget", world("implicit_proxy", [0, 1], hold_out=[held] * 2, **same)) == expected
 
 
 def test_what_a_second_run_teaches_by_hand():

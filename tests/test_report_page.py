@@ -130,7 +130,7 @@ def test_the_grid_has_the_counts_of_the_hand_made_models(text):
     assert float(early["likelihood_ratio_value"]) == 2
     assert float(early["relative_runs_value"]) == pytest.approx((10 / 9) / 2.5, abs=1e-4)
     assert shown[QUOTED, 0, 10]["likelihood_ratio_value"] == ""  # 5/8 over 0/2: no finite value to draw
-    assert shown[QUOTED, 0, 10]["likelihood_ratio_text"].startswith("inf [")
+    assert shown[QUOTED, 0, 10]["likelihood_ratio_text"].startswith("at least ")
     assert shown[QUOTED, 0, 10]["likelihood_ratio_open"] == ">"
 
 
@@ -302,7 +302,7 @@ def test_choosing_changes_the_numbers(opened):
     opened.choose(2, "after 50% of training")
     opened.choose(3, "0.5")
     shown = opened.texts()
-    assert any(line.startswith("inf [") and line.endswith(QUOTED) for line in shown)  # LR: 5 of 8 over 0 of 2
+    assert any(line.startswith("at least ") and line.endswith(QUOTED) for line in shown)  # LR: 5 of 8 over 0 of 2
     assert any(line.startswith("2.2 [") and line.endswith("hold_out") for line in shown)  # LR: 3/4 over 2/6, 2.25
     opened.choose(0, "hold_out")
     shown = opened.texts()

@@ -5,6 +5,7 @@ experiments and commands import it.
 """
 
 from lab.claims.book import (
+    CHANGED_IN_WORDS,
     FIGURES,
     ROOT,
     Claim,
@@ -53,6 +54,7 @@ from lab.claims.rules import (
 )
 
 __all__ = [
+    "CHANGED_IN_WORDS",
     "CONTRADICTED",
     "DEPENDS",
     "FIGURES",

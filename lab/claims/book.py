@@ -1,7 +1,8 @@
 """Claims: a sentence, a rule written before its run, and a verdict computed from stored counts every time it is asked.
 
 A claim is a module of `experiments/claims/` with its name. Its docstring holds the sentence (first paragraph) and the
-rule (the paragraph that begins with "Rule"); its `judge` applies the rule to one task's `Stored` counts. Its config is
+rule (the paragraph that begins with "Rule"); its `judge` applies the rule to one task's `Stored` counts. What was
+changed in a rule after its run stands there as "(After the run: ...)", and tables say that it was. Its config is
 `configs/claims/NAME.yaml`, with a part for each task; what was counted lies in `figures/claims/NAME.json`.
 
 Where the outcomes of a task are graded, who is aligned hangs on the mark of alignment. `run` then makes the counts at
@@ -46,6 +47,8 @@ RATES = ("base_rate", "pass_given_misaligned", "pass_rate")  # of every conditio
 # more often what was not intended, to the strictest mark of any task; in twentieths, because held-out models of digits
 # all lie between .6 and .9 (figures/tasks.json), and a mark that all models reach, or none, tells nothing
 MARKS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+
+CHANGED, CHANGED_IN_WORDS = "(After the run: ", "rule changed after its counts"  # how a rule says it; in tables
 
 Train = Callable[["Experiment", Path], Run]
 Study = Callable[["Experiment", Path, Train], Json]
@@ -98,6 +101,11 @@ class Claim:
     plotted: Callable[[Stored], Any]
     draw: Callable[[Json], figures.Figure]
     caption: Caption
+
+    @property
+    def changed(self) -> bool:
+        """Whether the rule was changed after the run that decides, as it says itself."""
+        return CHANGED in self.rule
 
 
 # --- finding claims -----------------------------------------------------------------------------------------------
@@ -356,7 +364,7 @@ def verdicts(name: str, data: Json) -> dict[str, Verdict]:
 
 
 def table(to: Path | str | None = None) -> list[Json]:
-    """Return a row for every claim: name, claim, verdict, task -> `Verdict`, from stored counts alone."""
+    """Return a row for every claim: name, claim, rule, verdict, task -> `Verdict`, from stored counts alone."""
     if to and not Path(to).is_dir():
         raise ClaimError(f"{to}: no such folder")
     rows = []
@@ -368,6 +376,7 @@ def table(to: Path | str | None = None) -> list[Json]:
                 "name": name,
                 "claim": claim(name).sentence,
                 "rule": claim(name).rule,
+                "changed": claim(name).changed,
                 "verdict": overall(verdict.verdict for verdict in by_task.values()),
                 "tasks": {task: verdict._asdict() for task, verdict in by_task.items()},
             }

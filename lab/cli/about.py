@@ -113,7 +113,8 @@ def claims(figures: Path | None = None, as_json: AsJson = False) -> None:
     rows = []
     for claim in claims:
         by_task = ", ".join(f"{task} {book.Verdict(**judged).in_words}" for task, judged in claim["tasks"].items())
-        rows.append((claim["name"], claim["claim"], claim["verdict"], by_task))
+        verdict = f"{claim['verdict']} ({book.CHANGED_IN_WORDS})" if claim["changed"] else claim["verdict"]
+        rows.append((claim["name"], claim["claim"], verdict, by_task))
     print_rows("claims, each judged by the rule in its experiment", ("name", "claim", "verdict", "by task"), rows)
 
 

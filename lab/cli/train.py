@@ -1,6 +1,7 @@
 """Commands that train: an experiment, one share of it, and the experiments of claims."""
 
 import contextlib
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from lab.cli.console import (
 from lab.cli.read import print_run
 from lab.cli.watching import watched
 from lab.results import summary
+from lab.results.outcomes import Results
 from lab.results.store import Run, check_vacant, inner_folder, lock
 
 if TYPE_CHECKING:
@@ -127,9 +129,22 @@ def run(
         stored = train(experiment, out, accept_changes, elsewhere=elsewhere, mirror=mirror)
         results, rows = print_run(stored)
         print_figures(figures.build(report.as_json(results, rows), inner_folder(stored.path, "figures")))
-        print_line(f"again:   lab show {stored.path}")
+        _print_what_next(results, stored.path)
         if mirror:
             mirror.end(stored, rows)
+
+
+def _print_what_next(results: Results, folder: Path) -> None:
+    """Print which regimen is best for which number of runs, where that can be told, and the commands that go on."""
+    from lab import decision
+
+    if not report.many_worlds(results) and results.sizes["condition"] > 1:
+        with contextlib.suppress(ValueError):  # gates stopped runs everywhere, or no seed is common to all conditions
+            judged, _ = decision.trained_to_the_end(results)
+            for line in report.plan_readings(decision.plan(judged, [])):
+                print_line(f"plan:    {line}")
+    quoted = shlex.quote(str(folder))
+    print_line(f"go on:   lab plan {quoted}\n         lab report {quoted}\nagain:   lab show {quoted}")
 
 
 @contextlib.contextmanager

@@ -262,7 +262,8 @@ def _net(net: Estimate, counts: Counts) -> str:
         kind = "misaligned" if counts.aligned_pass else "aligned"
         return f"no {kind} model passed under either, so accepted models cannot be told apart; but one costs"
     if net.low > 0 or net.high < 0:
-        return f"{'better' if net.low > 0 else 'worse'} by {_size(net)} nats {limits(net)}; an accepted model costs"
+        interval = f" {limits(net)}" if math.isfinite(net.value) else ""  # an infinite one has its limit in its size
+        return f"{'better' if net.low > 0 else 'worse'} by {_size(net)} nats{interval}; an accepted model costs"
     return f"{_no_direction(net, 'net ')}; an accepted model costs"
 
 
@@ -277,7 +278,7 @@ def _size(part: Estimate) -> str:
     """Say how far from 0 a part of a log impact is whose sign is known."""
     if math.isfinite(part.value):
         return rounded(part).removeprefix("-")
-    return f"more than {bound(max(part.low, -part.high), upwards=False)}"
+    return f"at least {bound(max(part.low, -part.high), upwards=False)}"
 
 
 def _no_direction(part: Estimate, what: str = "") -> str:
