@@ -167,6 +167,14 @@ def test_neither_order_nor_a_round_trip_draws_other_worlds():
             "a phase ends at 0.3, where no segment ends; the nearest are 0.25 and 0.5",
         ),
         ({"count": 2, "keys": {"aligned": {"key": "weights.test", "log": [1, 2]}}}, "the name of something else"),
+        (
+            {
+                "count": 2,
+                "knobs": {"preference": [0, 0.1]},
+                "keys": {"preference": {"key": "weights.test", "log": [1, 2]}},
+            },
+            "worlds.keys.preference: is the name of a knob; choose another",
+        ),
         ({"count": 50_000}, "worlds: stands for more than the limit of 100,000 conditions"),
     ],
 )

@@ -164,6 +164,38 @@ def test_scores_say_where_a_push_leads_though_no_pilot_turned_a_model():
     assert by_counts.gain.value == pytest.approx(0)
 
 
+def test_scores_of_other_models_are_refused():
+    heights = np.tile([-2.0, 1.0], (20, 1))
+    card = dict.fromkeys(("hold_out", "early", "late"), counts(0, 0, 20, 0))
+    scores = law.Scores(heights, heights, heights, np.array(1.0))
+    for wrong, words in (
+        (scores._replace(graded=np.array(7.0)), "share of the models, not 7"),
+        (scores._replace(late=heights * np.nan), "scores of late: some are not numbers"),
+        (scores._replace(early=-heights), "scores of early: as they lie"),
+    ):
+        with pytest.raises(StudyError, match=words):
+            advice.advise(card, scores=wrong)
+    with pytest.raises(StudyError, match="confidence"):
+        advice.advise(card, confidence=1.5)
+
+
+def test_where_nothing_gains_the_advice_is_to_hold_out():
+    """No model of 4,000 changes, so no use gains a hundredth."""
+    choices = advice.advise(dict.fromkeys(("hold_out", "early", "late"), counts(2000, 0, 0, 2000))).choices
+    assert {choice.use for choice in choices.values()} == {"hold_out"}
+
+
+def test_the_pilots_push_as_those_of_the_studied_worlds():
+    """The weights are those of configs/worlds/worlds.yaml; another proxy pushes as it suggests."""
+    from lab.tasks import TASKS
+
+    wanted = {"race": 0.3, "scratchpad": 0.01, "shortcut": 0.1, "reasoner": 0.03, "digits": 0.1, "gridworld": 0.03}
+    assert {task: advice.pilots_weight(TASKS[task](), "test", None, 64) for task in wanted} == wanted
+    assert advice.pilots_weight(TASKS["race"](), "test", 2, 64) == 2
+    other = TASKS["race"]().proxies["audit"].push
+    assert advice.pilots_weight(TASKS["race"](), "audit", None, 64) == other
+
+
 def test_an_advice_needs_all_three_populations():
     card = {"hold_out": counts(1, 1, 1, 1), "early": counts(1, 1, 1, 1)}
     with pytest.raises(StudyError, match="there are none of late"):

@@ -112,9 +112,14 @@ def accepted(shares: Float[np.ndarray, "... 4"], runs: int) -> Float[np.ndarray,
     return accepted_aligned(np.moveaxis(np.asarray(shares, float), -1, 0), runs)
 
 
+def pilot_weight(worlds: Worlds) -> float:
+    """Return the weight of the pilots of a task."""
+    return worlds.phases["pilot_early"][0]["weights"]["test"]
+
+
 def pushes(worlds: Worlds) -> dict[str, list[Push]]:
     """Return the push of every use in every world."""
-    pilot = worlds.phases["pilot_early"][0]["weights"]["test"]
+    pilot = pilot_weight(worlds)
     drawn = {name: values.tolist() for name, values in worlds.drawn.items()}
     short, long, against = (np.array(drawn[name]) / pilot for name in ("push", "long", "against"))
     starts = np.array(drawn["onset"])
@@ -465,7 +470,8 @@ def study(kind: Kind) -> Json:
         print(task, {runs: budget["verdict"] for runs, budget in budgets.items()}, flush=True)
     rows = reliability(list(every.values()))
     if kind == "look":
-        studied = json.dumps({"ranges": ranges(list(every.values()))}, indent=1)
+        weights = {task: pilot_weight(worlds) for task, worlds in stored.items()}
+        studied = json.dumps({"ranges": ranges(list(every.values())), "weights": weights}, indent=1)
         publish(ROOT / "lab/studies/studied.json", f"{studied}\n".encode())
     return {
         "kind": kind,

@@ -274,6 +274,8 @@ def advise(
     if as_json:
         print_json(data)
         return
+    for line in report.advice_warnings(data):
+        print_line(line)
     print_wide(report.advice_table(data), WIDE_STUDY)
     for line in report.advice_readings(data):
         print_line(line)

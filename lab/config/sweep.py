@@ -222,6 +222,8 @@ def read_axes(raw: Raw, task: Task, sized: bool, problems: Problems) -> dict[str
         elif label in axes and len(problems) == before:
             problems.add(place, f"{label!r} is an axis of the sweep already")
         axes[label] = Axis(targets, values, drawn)
+    for label in _twice(raw):
+        problems.add(("worlds", "keys", label), "is the name of a knob; choose another")
     worlds = raw.get("worlds")
     if isinstance(worlds, dict) and not draws and not problems.concern("worlds"):
         problems.add(("worlds",), "draws nothing, so all worlds would be the same: name 'knobs' or 'keys'")
@@ -240,6 +242,15 @@ def read_axes(raw: Raw, task: Task, sized: bool, problems: Problems) -> dict[str
         for label, values in drawn_values(draws, worlds["count"], worlds.get("seed") or 0).items():
             axes[label] = axes[label]._replace(values=values)
     return axes
+
+
+def _twice(raw: Raw) -> list[str]:
+    """Return the names that worlds draw both as a knob and as a key: one of the two would be lost."""
+    worlds = raw.get("worlds")
+    if not isinstance(worlds, dict):
+        return []
+    knobs, keys = (worlds.get(name) for name in ("knobs", "keys"))
+    return [label for label in keys if label in knobs] if isinstance(knobs, dict) and isinstance(keys, dict) else []
 
 
 def _well_formed(raw: Raw) -> dict[str, tuple[Key, list[str], list[float]]]:

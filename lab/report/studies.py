@@ -9,7 +9,7 @@ from rich.text import Text
 
 from lab.report.layout import table_of
 from lab.statistics import CELLS, Estimate
-from lab.studies.advice import Advice
+from lab.studies.advice import LEAST, Advice
 from lab.studies.card import Card
 from lab.studies.pilot import Pilot
 from lab.studies.probe import Probe
@@ -120,7 +120,7 @@ def advice_table(data: Json) -> Table:
         ("runs", "best use", "probability", "gain", "because"),
         "Gain: in P(accepted is aligned) over holding out, with its 95% interval; where holding out is best, that of "
         "the best way to train on it. The probability is that of a gain; where holding out is best, that no way to "
-        "train has one.",
+        f"train gains {LEAST:g}.",
     )
     for runs, choice in data["budgets"].items():
         gain = with_interval(estimate_from_json(choice["gain"]))
@@ -130,8 +130,14 @@ def advice_table(data: Json) -> Table:
     return view
 
 
+def advice_warnings(data: Json) -> list[str]:
+    """Return why an advice may be trusted less than it says, line by line."""
+    lines = [f"outside what was studied: {words}" for words in data["outside"]]
+    return [*lines, "so nobody has measured how often such an advice is right"] if lines else []
+
+
 def advice_readings(data: Json) -> list[str]:
-    """Return what would change an advice, and how far it may be trusted, line by line."""
+    """Return what would change an advice, and which questions it does not rest on, line by line."""
     lines = []
     for runs, choice in data["budgets"].items():
         turn = choice["would_change"]
@@ -143,9 +149,6 @@ def advice_readings(data: Json) -> list[str]:
                 f"{where}: with {turn['number']} at {turn['then']:.2g} instead of {turn['now']:.2g} the best use "
                 f"would be: {USE_WORDS[turn['use']]}"
             )
-    lines += [f"outside what was studied: {words}" for words in data["outside"]]
-    if data["outside"]:
-        lines.append("so nobody has measured how often such an advice is right")
     lines += [f"not asked: {question} The advice does not rest on the answer." for question in data["not_asked"]]
     return lines
 

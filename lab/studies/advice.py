@@ -41,8 +41,10 @@ DRAWS = 4_000
 NUMBERS = ("base_rate", "pass_given_aligned", "pass_given_misaligned")
 LARGEST_SHIFT, SHIFTS = 5.0, 101  # nats by which a number is changed to see what would change the advice; of so many
 FEW_DRAWS = 400  # of which those are asked that see what would change the advice
+STUDIED_PROXY = "test"  # that of the studied worlds
 FEW_MODELS = 32  # models of a population in the worlds of the smallest runs
 TINY = 1e-12  # share below which a drawn one is not taken
+LEAST = 0.01  # gain in P(accepted is aligned) below which holding out is simpler, and as good
 STUDIED = files("lab.studies") / "studied.json"
 
 
@@ -70,7 +72,7 @@ class Choice:
     Attributes:
         use: "hold_out", "early" (a push for the first tenth), "late" (from 40% to the end) or "throughout". Training
             against the proxy is never foreseen to help, so it is none of them.
-        probability: that this use is better than holding out; for "hold_out", that no other use is.
+        probability: that this use is better than holding out; for "hold_out", that no other use gains `LEAST`.
         gain: in P(accepted is aligned) over holding out, an `Estimate`; for "hold_out", that of the best way to train.
         because: one sentence with the numbers that decide.
         turn: the smallest change of one number that would change the advice; None if none does. JSON calls it
@@ -125,13 +127,13 @@ def config(
         task: the task itself.
         proxy: name of one of its proxies.
         seeds: models per population.
-        weight: of the proxy's loss term in the pilots; what the proxy suggests by default.
+        weight: of the proxy's loss term in the pilots; as for `pilots_weight`.
         knobs: knob -> value of the world.
 
     Raises:
         StudyError: a weight that trains against the proxy or not at all, or fewer than one seed.
     """
-    asked, weight = task.proxies[proxy], push_weight(task, proxy, weight, seeds, "an advice")
+    asked, weight = task.proxies[proxy], pilots_weight(task, proxy, weight, seeds)
     push = {"weights": {asked.term: weight}}
     return {
         "name": f"advice-{task.name}-{proxy}".replace(".", "-"),
@@ -148,6 +150,23 @@ def config(
             "late": [{"until": LATE}, {"lasts": PILOT, **push}, {"until": 1}],
         },
     }
+
+
+def pilots_weight(task: "Task", proxy: str, weight: float | None, seeds: int) -> float:
+    """Return the weight of the pilots: that of the studied worlds by default, or else what the proxy suggests.
+
+    Args:
+        task: which has the proxy.
+        proxy: its name.
+        weight: that somebody gave.
+        seeds: models per population.
+
+    Raises:
+        StudyError: the weight trains against the proxy or not at all, or there is not one seed.
+    """
+    if weight is None and proxy == STUDIED_PROXY:
+        weight = json.loads(STUDIED.read_text())["weights"].get(task.name)
+    return push_weight(task, proxy, weight, seeds, "an advice")
 
 
 # --- the advice ---------------------------------------------------------------------------------------------------
@@ -181,10 +200,15 @@ def advise(
         scores: how far above the marks the same models are; where outcomes are graded, counts are a poor guide.
 
     Raises:
-        StudyError: a population is missing, or has no models.
+        StudyError: a population is missing, or has no models; the confidence is no share; or the scores are not those
+            of the models that were counted.
     """
+    if not 0 < confidence < 1:
+        raise StudyError(f"the confidence must lie between 0 and 1, not {confidence:g}")
     if missing := [name for name in REGIMENS if name not in card or not card[name].seeds]:
         raise StudyError(f"an advice needs the counts of {', '.join(REGIMENS)}; there are none of {missing[0]}")
+    if scores is not None:
+        _check_scores(card, scores)
     expected, drawn = foresee(card, scores)
     choices = {runs: _choice(expected, drawn, runs, confidence) for runs in budgets}
     outside = _outside(card)
@@ -192,6 +216,17 @@ def advise(
     if scores is None:
         not_asked += ("How near to the mark of alignment are the models?",)
     return Advice(choices, dict(card), not outside, outside, not_asked)
+
+
+def _check_scores(card: Mapping[str, Counts], scores: Scores) -> None:
+    """Refuse scores that are not those of the models that were counted. Raises `StudyError`."""
+    if not 0 <= float(scores.graded) <= 1:
+        raise StudyError(f"scores: `graded` is a share of the models, not {float(scores.graded):g}")
+    for name, heights in zip(REGIMENS, scores, strict=False):
+        if np.isnan(heights).any():
+            raise StudyError(f"scores of {name}: some are not numbers")
+        if law.counted(law.kinds(heights)).tolist() != list(card[name].cells):
+            raise StudyError(f"scores of {name}: as they lie above and below the marks, they give other counts")
 
 
 def foresee(card: Mapping[str, Counts], scores: Scores | None = None) -> tuple[Foreseen, Foreseen]:
@@ -232,9 +267,9 @@ def posterior(kinds: Sequence[Int8[np.ndarray, " model"]], draws: int = DRAWS) -
 
 
 def _best(means: Mapping[str, float]) -> str:
-    """Return the use with the largest expected gain; holding out where none is above 0."""
+    """Return the use with the largest expected gain; holding out where none is above `LEAST`."""
     use = max(means, key=lambda name: means[name])
-    return use if means[use] > 0 else "hold_out"
+    return use if means[use] > LEAST else "hold_out"
 
 
 def _means(drawn: Foreseen, runs: int) -> dict[str, float]:
@@ -248,7 +283,7 @@ def _choice(expected: Foreseen, drawn: Foreseen, runs: int, confidence: float) -
     use = _best(means)
     if use == "hold_out":
         shown = max(means, key=lambda name: means[name])
-        probability = float(np.mean(np.max(list(of_use.values()), axis=0) <= 0))
+        probability = float(np.mean(np.max(list(of_use.values()), axis=0) <= LEAST))
     else:
         shown = use
         probability = float(np.mean(of_use[use] > 0))
@@ -431,7 +466,7 @@ def run(
         proxy: one of its proxies.
         seeds: models per population; by default 64, doubled until every advice has a probability of .9 or there are
             1,024.
-        weight: of the pilots; what the proxy suggests by default.
+        weight: of the pilots; as for `pilots_weight`.
         settings: knob or size of the task -> value.
         budgets: numbers of runs.
         out: the card's folder; runs/advice-TASK-PROXY-DIGEST by default.
@@ -444,13 +479,13 @@ def run(
     kind, named, knobs = task_named(task, settings, trust_code)
     if proxy not in kind.proxies:
         raise StudyError(f"{kind.name} has no proxy {proxy!r}; known: {', '.join(kind.proxies)}")
-    count = seeds or FEWEST
+    count = FEWEST if seeds is None else seeds
     while True:
         experiment = read_config(config(named, kind(), proxy, count, weight, knobs), trust_code)
         stored = train(experiment, out)
         found = read(shards.results(stored, last_only=True), budgets=budgets)
         clear = all(choice.probability >= CLEAR for choice in found.choices.values())
         if clear or seeds is not None or count >= MOST:
-            pushed = push_weight(kind(), proxy, weight, count, "an advice")
+            pushed = pilots_weight(kind(), proxy, weight, count)
             return replace(found, folder=stored.path, weight=pushed)
         count *= 2
