@@ -173,7 +173,7 @@ def test_neither_order_nor_a_round_trip_draws_other_worlds():
                 "knobs": {"preference": [0, 0.1]},
                 "keys": {"preference": {"key": "weights.test", "log": [1, 2]}},
             },
-            "worlds.keys.depth: is the name of a knob; choose another",
+            "worlds.keys.preference: is the name of a knob; choose another",
         ),
         ({"count": 50_000}, "worlds: stands for more than the limit of 100,000 conditions"),
     ],
