@@ -86,10 +86,6 @@ ANSWER = {
         "**Few retries favour training, many favour holding out.** This holds only where training on the proxy leaves "
         "misaligned models behind."
     ),
-    "best_schedule": (
-        "**A search for the best schedule does not always beat schedules made by hand.** Where it does, it pushes at "
-        "the start and soon goes against the proxy."
-    ),
 }
 UNPLANTED = ("digits", "gridworld")  # tasks in which nothing was planted
 UNPLANTED_ABOUT = ("critical_period", "equal_windows")  # claims on timing that are told of them
@@ -113,7 +109,7 @@ LINES = {":": "dotted", "-": "solid", "--": "dashed", "-.": "dashes and dots"}
 HATCHES = {None: "none", "/": "rising", "\\": "falling", "x": "crossed"}
 claims_table = functools.cache(every_claim.table)
 wrapped_prose = textwrap.TextWrapper(120, break_long_words=False, break_on_hyphens=False).fill
-wrapped = textwrap.TextWrapper(120, "1. ", "   ", break_long_words=False, break_on_hyphens=False).fill
+wrapped = textwrap.TextWrapper(128, "1. ", "   ", break_long_words=False, break_on_hyphens=False).fill
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -513,7 +509,7 @@ def share_of_worlds(name: str) -> str:
     parts = [
         f"{cell['supported']} of {cell['counted'] - cell['undecided']} (`{task}`)" for task, cell in asked[name].items()
     ]
-    return f" In [random worlds](experiments/README.md#claims-over-worlds) that decide, it holds in {', '.join(parts)}."
+    return f" Of random worlds that decide: {', '.join(parts)}."
 
 
 def law_in_words(data: dict[str, Any]) -> str:
@@ -523,11 +519,10 @@ def law_in_words(data: dict[str, Any]) -> str:
     first = sum(rules["law"]["regret"] <= min(rules[name]["regret"] for name in SIMPLE) for rules in marks)
     most = max(rules["law"]["regret"] for rules in marks)
     return (
-        f"**Two short pushes tell what a long one will do.** In fresh random worlds of {len(data['tasks'])} tasks "
+        "**Two short pushes tell what a long one will do.** In fresh random worlds "
         f"[one law](experiments/README.md#when-to-train-worlds-that-nobody-chose) has the sign of a gain right in "
-        f"{right:,} of {decided:,} decided cases. Choosing by it loses at most {most:.3f} of P(accepted is aligned) on "
-        f"average. No fixed rule (always early, late, throughout or held out) loses less in {first} of {len(marks)} "
-        "pairs of task and budget. `lab advise TASK PROXY` asks it about a proxy."
+        f"{right:,} of {decided:,} cases, and loses at most {most:.3f} of P(accepted is aligned) on average. No fixed "
+        f"rule loses less in {first} of {len(marks)} pairs of task and budget."
     )
 
 
