@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.pages import claims_table
+from experiments.blocks.text import claims_table
 from lab.claims import Verdict, book
 from lab.results.store import publish
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments import pages
+from experiments.blocks import claims, text
 from experiments.studies import claims_over_worlds as study
 from lab.claims import book
 from lab.results import shards
@@ -187,14 +187,14 @@ def test_not_a_and_b_or_a_is_a_or_b():
 
 
 def test_the_page_has_the_chosen_verdict_beside_the_share_and_nothing_before_the_study_ran(tmp_path, monkeypatch):
-    monkeypatch.setattr(pages, "ROOT", tmp_path)
-    assert pages.over_worlds() == ""
+    monkeypatch.setattr(text, "ROOT", tmp_path)
+    assert claims.over_worlds() == ""
     cell = study.summarise({"preference": list(range(10))}, "sssuuuucxx") | {"seeds": 64, "chosen": "contradicted"}
     cell |= {"accuracy": 0.9, "majority": 0.6, "p": 0.005}
     cell["tree"] = {"where": "a > 1", "inside": {"holds": 3, "worlds": 4}, "outside": {"holds": 0, "worlds": 4}}
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures/claims_over_worlds.json").write_text(json.dumps({"claims": {"budget": {"race": cell}}}))
-    row = pages.over_worlds().splitlines()[-1]
+    row = claims.over_worlds().splitlines()[-1]
     before, *_ = ["| `budget` | `race` | **contradicted** | 8 of 10 | 0.38 ", ""]
     assert row.startswith(before)
     assert row.endswith("| 4 | 1 | 0 | a > 1: 3 of 4; elsewhere 0 of 4 (accuracy 0.90, larger kind 0.60, p 0.0050) |")

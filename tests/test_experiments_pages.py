@@ -8,6 +8,8 @@ import pytest
 
 import lab
 from experiments import headers, pages
+from experiments.blocks import claims, runs, settings
+from experiments.blocks.text import claims_table
 from lab.cli import COMMANDS
 from lab.config.experiment import parse
 from lab.statistics import Counts, interval
@@ -115,13 +117,13 @@ def test_the_head_of_a_config_is_read_whole():
     head = (
         "# Claim:   one line\n#          and another: with a colon\n# Cost:    none\n#\n# Settings are old.\nname: x\n"
     )
-    assert pages.head_of(head) == {"Claim": "one line and another: with a colon", "Cost": "none"}
+    assert settings.head_of(head) == {"Claim": "one line and another: with a colon", "Cost": "none"}
 
 
 def test_the_answer_names_the_verdict_of_every_task():
     text = README.split("<!-- answer")[1].split("<!-- end -->")[0]
-    rows = {row["name"]: row["tasks"] for row in pages.claims_table()}
-    for name in pages.ANSWER:
+    rows = {row["name"]: row["tasks"] for row in claims_table()}
+    for name in claims.ANSWER:
         (line,) = (line for line in text.split("\n1. ") if f"[`{name}`]" in line)
         for task, judged in rows[name].items():
             before = line[: line.index(f"`{task}`")]
@@ -130,7 +132,7 @@ def test_the_answer_names_the_verdict_of_every_task():
 
 def test_the_table_marks_the_claims_whose_rule_was_changed_after_its_counts():
     """Six docstrings say so."""
-    marked = re.findall(r"(?m)^\| \[`(\w+)`\].*rule changed after its counts", pages.claims())
+    marked = re.findall(r"(?m)^\| \[`(\w+)`\].*rule changed after its counts", claims.claims())
     assert marked == [
         "budget",
         "predetermined_ideas",
@@ -147,7 +149,7 @@ def test_the_headline_by_hand():
     P(accepted is aligned) within n runs is .5 always, and 1 - .9^n, which is .469 for 6 and .522 for 7.
     """
     counts = {"hold_out": Counts(50, 0, 50, 0), "anti_train": Counts(10, 0, 0, 90)}
-    assert pages.best_by_runs(counts) == [(1, "hold_out"), (7, "anti_train")]
+    assert runs.best_by_runs(counts) == [(1, "hold_out"), (7, "anti_train")]
 
 
 def test_the_header_of_a_config_says_what_its_claims_expected_and_what_came_out():

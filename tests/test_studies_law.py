@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.studies import law as judged
-from experiments.studies import worlds
+from experiments.studies import law_rules, worlds
 from lab import cli
 from lab.config.experiment import parse
 from lab.results import shards
@@ -269,12 +269,12 @@ def test_advise_reads_a_stored_run_whose_regimens_are_the_pilots(tmp_path, capsy
 
 def test_signs_and_regrets_are_marked_by_hand():
     """Three worlds: the rule takes early in the first and third, and holds out in the second."""
-    gains = {(use, 1): np.zeros(3) for use in judged.USES}
+    gains = {(use, 1): np.zeros(3) for use in law_rules.USES}
     gains["early", 1], gains["late", 1] = np.array([0.2, 0.1, -0.3]), np.array([0.5, -0.1, 0.0])
     decided = {key: np.array([True, True, True]) if key[0] == "early" else np.zeros(3, bool) for key in gains}
-    everywhere = {use: np.ones(3, bool) for use in judged.USES}
+    everywhere = {use: np.ones(3, bool) for use in law_rules.USES}
     scores = law.Scores(np.zeros((3, 1, 2)), np.zeros((3, 1, 2)), np.zeros((3, 1, 2)), np.zeros(3))
-    cells = judged.Cells(
+    cells = law_rules.Cells(
         "race", Pilots(*[np.ones((3, 4))] * 3), scores, {}, everywhere, gains, decided, {}, np.ones(3, bool)
     )
 
@@ -291,15 +291,17 @@ def test_the_rule_for_hand_use_names_a_use_by_the_signs_of_the_pilots():
     """With one run a gain is that of P(A): here +-.2 or 0 of each pilot, in four worlds."""
     pilots = [30 + np.outer(signs, [10.0, 10, -10, -10]) for signs in ([0] * 4, [1, 1, -1, -1], [0, -1, 1, -1])]
     none = np.zeros((4, 1, 2))
-    push = {use: [Push(0.4, 0.5)] * 4 for use in judged.USES}
-    cells = judged.Cells("race", Pilots(*pilots), law.Scores(none, none, none, np.zeros(4)), push, {}, {}, {}, {}, none)
-    foreseen = np.array([np.zeros(4), *(judged.by_hand(cells, use, 1) for use in judged.USES)])
-    names = ("hold out", *judged.USES)
+    push = {use: [Push(0.4, 0.5)] * 4 for use in law_rules.USES}
+    cells = law_rules.Cells(
+        "race", Pilots(*pilots), law.Scores(none, none, none, np.zeros(4)), push, {}, {}, {}, {}, none
+    )
+    foreseen = np.array([np.zeros(4), *(law_rules.by_hand(cells, use, 1) for use in law_rules.USES)])
+    names = ("hold out", *law_rules.USES)
     assert [names[best] for best in foreseen.argmax(0)] == ["throughout", "early", "late", "hold out"]
 
 
 def test_latents_and_pushes_in_tenths():
-    tenths = judged._tenths([Push(0, 0.1, 2), Push(0.4, 1, 0.5), Push(0.7, 0.7 + 0.1), Push(0.4, 1, -1)])
+    tenths = law_rules.in_tenths([Push(0, 0.1, 2), Push(0.4, 1, 0.5), Push(0.7, 0.7 + 0.1), Push(0.4, 1, -1)])
     assert np.flatnonzero(tenths[0]).tolist() == [0]
     assert np.flatnonzero(tenths[1]).tolist() == [4, 5, 6, 7, 8, 9]
     assert np.flatnonzero(tenths[2]).tolist() == [7]

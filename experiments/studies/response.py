@@ -50,7 +50,7 @@ from jaxtyping import Bool, Float, Int8
 import lab
 from experiments.studies import ROOT
 from experiments.studies import response_models as models
-from experiments.studies.law import PILOT_REGIMENS, accepted
+from experiments.studies.law_rules import PILOT_REGIMENS, accepted
 from experiments.studies.response_models import LogOdds, Outcomes, Profile, Response, Schedules
 from experiments.studies.worlds import FOLDER, LETTERS, Worlds, cells_of_letters, letters_of, read
 from lab.cli.train import train

@@ -1,0 +1,96 @@
+"""Blocks on single runs: their tables, the plan for a budget, and the headline of the first page."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.blocks.text import cell, markdown, stored, wrapped_prose
+from lab.decision import finite_budget
+from lab.report import SHOWN
+from lab.results.summary import worlds
+from lab.statistics import Counts
+from lab.words import chance, estimate_from_json, in_words, name_in_world, percent, plural, rounded, with_interval
+
+
+def regimens(name: str) -> str:
+    """Return the table of a run, a part for each world."""
+    data = stored(f"{name}.json")
+    conditions = data["conditions"]
+    text = ""
+    for world, members in worlds([(c["regimen"], c["coordinates"]) for c in conditions]).items():
+        rows = []
+        for condition in (conditions[index] for index in members):
+            impact = condition["log_impact"]
+            net = cell({key: impact["net"][key] for key in ("value", "low", "high")}) if impact else "baseline"
+            rows.append([f"`{condition['regimen']}`", *(cell(condition[quantity]) for quantity in SHOWN), net])
+        header = [
+            in_words(world) or "regimen",
+            "P(A)",
+            "P(T\\|A)",
+            "P(T\\|not A)",
+            "LR",
+            "o(A\\|T)",
+            "runs",
+            "net (nats)",
+        ]
+        text += markdown(header, rows) + "\n"
+    level, seeds = percent(data["confidence"]), f"{data['seeds']:,}"
+    return text + f"{seeds} models per row, {level} intervals, seeds shared between rows.\n"
+
+
+def plan() -> str:
+    """The best regimen for each budget and world of `lab plan` on two_worlds."""
+    worlds = stored("two_worlds-plan.json")
+    rows = []
+    for world in worlds:
+        point = tuple(world["world"].items())
+        for budget in world["budgets"]:
+            best = budget["conditions"][0]
+            value = best["accepted_aligned"]["value"]
+            equal = [c for c in budget["conditions"] if abs(c["accepted_aligned"]["value"] - value) < 1e-3]
+            names = " or ".join(f"`{name_in_world(point, condition['name'])}`" for condition in equal)
+            sure = sum(condition["probability_best"] for condition in equal)
+            cells = (cell(best["accepted_aligned"]), cell(best["expected_runs"]), chance(sure))
+            rows.append([in_words(point), f"{budget['runs']:,}", names, *cells])
+    header = ["world", "runs allowed", "best", "P(accepted is aligned)", "runs used", "probability that it is best"]
+    return markdown(header, rows)
+
+
+def headline() -> str:
+    """The title of the first figure and what it shows, from the counts of the quickstart."""
+    rows = {row["name"]: row for row in stored("quickstart.json")["conditions"]}
+    runs = {name: estimate_from_json(row["expected_runs"]) for name, row in rows.items()}
+    nets = {name: cell_of_net(row) for name, row in rows.items() if row["log_impact"]}
+    dearer = runs["anti_train"].value / runs["hold_out"].value
+    first, *later = best_by_runs({name: Counts(**row["counts"]) for name, row in rows.items()})
+    title = (
+        "### Train on the test early and win, train on it late and lose; training *against* it wins at "
+        f"{dearer:.0f} times the cost"
+    )
+    changes = [f"from {start} on, `{name}` is" for start, name in later]
+    text = (
+        f'"Never train on the test" is false: `train_early` changes ln o(A|T) by {nets["train_early"]} nats against '
+        f'`hold_out`. "Just train on it" is false: `train_late` changes it by {nets["train_late"]}. `anti_train` '
+        f"changes it by {nets['anti_train']}, but an accepted model costs {rounded(runs['anti_train'])} runs instead "
+        f"of {rounded(runs['hold_out'])}. With {first[0]} {plural('run', first[0])}, `{first[1]}` is best by its "
+        f"estimate; {'; '.join(changes)}."
+    )
+    return f"{title}\n\n{wrapped_prose(text)}\n"
+
+
+def cell_of_net(condition: dict[str, Any]) -> str:
+    """Return the net log impact of a stored condition with its interval."""
+    return with_interval(estimate_from_json(condition["log_impact"]["net"]))
+
+
+def best_by_runs(counts: Mapping[str, Counts], most: int = 1000) -> list[tuple[int, str]]:
+    """Return from which number of runs on which regimen has the largest P(accepted is aligned)."""
+    changes: list[tuple[int, str]] = []
+    for runs in range(1, most + 1):
+        value = {
+            name: finite_budget(of.base_rate, of.pass_given_aligned, of.pass_given_misaligned, runs).accepted_aligned
+            for name, of in counts.items()
+        }
+        best = max(value, key=value.__getitem__)
+        if not changes or changes[-1][1] != best:
+            changes.append((runs, best))
+    return changes
