@@ -185,6 +185,6 @@ def law_in_words(data: dict[str, Any]) -> str:
     return (
         "**Two short pushes tell what a long one will do.** In fresh random worlds "
         f"[one law](experiments/README.md#when-to-train-worlds-that-nobody-chose) has the sign of a gain right in "
-        f"{right:,} of {decided:,} cases (the more frequent sign: {frequent:,}). It loses at most {most:.3f} on average; "
-        f"no fixed rule loses less in {first} of {len(marks)} pairs of task and budget."
+        f"{right:,} of {decided:,} cases (the more frequent sign: {frequent:,}). It loses at most {most:.3f} on "
+        f"average; no fixed rule loses less in {first} of {len(marks)} pairs of task and budget."
     )

@@ -23,8 +23,8 @@ fewer than the more frequent sign is. Else it is *undecided*, also with fewer th
 
 Beside it, all in `experiments.studies.law_rules`: the law on counts alone; a rule for hand use (`by_hand`); the pilots
 taken as they are (without dose and lateness); gradient boosting on the card, fitted to all other tasks; latent
-dynamics, fitted to each card (`latent`); measuring, which trains every use on as many seeds as the card has and takes what it
-sees. What each question of the card contributes is asked of the law on counts.
+dynamics, fitted to each card (`latent`); measuring, which trains every use on as many seeds as the card has and takes
+what it sees. What each question of the card contributes is asked of the law on counts.
 
 The exponent, the ramp and the rule for negative weights were chosen on the looked-at worlds of `race`, `scratchpad` and
 `shortcut`. In those of `digits` and `gridworld` that law failed: its sign was right in two thirds of the decided cells.
