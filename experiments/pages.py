@@ -10,7 +10,7 @@ import argparse
 import re
 from collections.abc import Callable
 
-from experiments.blocks import claims, runs, settings, speed, studies
+from experiments.blocks import answer, claims, runs, settings, speed, studies
 from experiments.blocks.text import ROOT
 from lab.results.store import publish
 
@@ -37,7 +37,8 @@ MADE: dict[str, Callable[[], str]] = {
         *(speed.native, speed.scale, speed.bookkeeping),
         *(studies.calibration, studies.explore, studies.tasks, studies.take_off, studies.several_tokens),
         *(studies.law, studies.responses, studies.derivatives, studies.calibrated),
-        *(claims.claims, claims.essay, claims.over_worlds, claims.answer, claims.timing),
+        *(claims.claims, claims.essay, claims.over_worlds, claims.timing),
+        *(answer.answer, answer.answer_over_worlds),
         *(claims.unplanted, claims.contradictions, claims.fails, claims.robust),
         *(settings.seeds, settings.configs, settings.styles, settings.outcomes),
     )

@@ -4,31 +4,13 @@ import itertools
 from collections import Counter
 from typing import Any
 
-from experiments.blocks.studies import law_in_words
-from experiments.blocks.text import ROOT, claims_table, is_stored, markdown, stored, wrapped, wrapped_prose
+from experiments.blocks.text import ROOT, claims_table, is_stored, markdown, stored, wrapped_prose
 from experiments.studies import claims_over_worlds
 from lab import claims as every_claim
 from lab.claims import Verdict
 from lab.config.source import read_file, read_yaml
 
 ESSAY = ROOT / "experiments/essay.yaml"
-ANSWER = {
-    "four_regimens": (
-        "**No slogan holds everywhere.** Where a held-out test is imperfect, training on it early can beat holding it "
-        "out, and training on it late can lose to holding it out."
-    ),
-    "critical_period": (
-        "**When can matter more than whether.** A push at the start of training moves what a model values; the same "
-        "push later can move only the test."
-    ),
-    "implicit_proxies": (
-        "**A test that nobody trained on is not safe either.** Something like it inside the main objective spoils it."
-    ),
-    "budget": (
-        "**Few retries favour training, many favour holding out.** This holds only where training on the proxy leaves "
-        "misaligned models behind."
-    ),
-}
 UNPLANTED = ("digits", "gridworld")  # tasks in which nothing was planted
 UNPLANTED_ABOUT = ("critical_period", "equal_windows")  # claims on timing that are told of them
 TIMING = (
@@ -92,29 +74,6 @@ def over_worlds() -> str:
     about = wrapped_prose(claims_over_worlds.ON_PAGE)
     picture = f"![{claims_over_worlds.TITLE}](../figures/{claims_over_worlds.NAME}.png)"
     return f"### Claims over worlds\n\n{about}\n\n{picture}\n\n{markdown(claims_over_worlds.HEADER, rows)}"
-
-
-def answer() -> str:
-    """The answer in five sentences, each with the verdicts of the claim that it rests on."""
-    rows = {row["name"]: row for row in claims_table()}
-    lines = []
-    for name, sentence in ANSWER.items():
-        text = f"{sentence} [`{name}`](figures/claims/{name}.png): {verdicts_in_words(rows[name])}."
-        lines.append(wrapped(text + share_of_worlds(name)) + "\n")
-    if is_stored("law.json"):
-        lines.append(wrapped(law_in_words(stored("law.json"))) + "\n")
-    return "".join(lines)
-
-
-def share_of_worlds(name: str) -> str:
-    """Return in a sentence in how many random worlds a claim holds; nothing where that was not asked."""
-    path = f"{claims_over_worlds.NAME}.json"
-    if not is_stored(path) or name not in (asked := stored(path)["claims"]):
-        return ""
-    parts = [
-        f"{cell['supported']} of {cell['counted'] - cell['undecided']} (`{task}`)" for task, cell in asked[name].items()
-    ]
-    return f" Of random worlds that decide: {', '.join(parts)}."
 
 
 def verdicts_in_words(row: dict[str, Any]) -> str:

@@ -13,7 +13,6 @@ from experiments.studies.several_tokens import table as table_of_tokens
 from lab.studies import sensitivity
 from lab.words import bound, number
 
-# a claim and the sentence of the answer on the first page that rests on it
 LAW_BESIDE = ("law", "counts alone", "by hand", "gradient boosting", "measuring")  # whose signs stand on the page
 LAW_PICTURES = (
     ("", "What the law foresees and what was measured"),

@@ -38,7 +38,7 @@ from experiments.studies.law_rules import ABLE
 from experiments.studies.worlds import Worlds, read
 from lab import claims, statistics
 from lab.figures import save
-from lab.figures.style import BLUE, GREY, VERMILION, WIDTH, Figure, subplots
+from lab.figures.style import BLUE, VERMILION, WIDTH, Figure, subplots
 from lab.results.outcomes import choosing_seeds
 from lab.statistics import CELLS, Counts, Estimate
 from lab.tasks import TASKS
@@ -47,7 +47,9 @@ from lab.words import Json, estimate_json
 CONFIDENCE = 0.95
 HELD_OUT, USES = "hold_out", ("early", "window", "late", "throughout")
 FEW, MANY = 1, 100  # runs
+NARROW = 4  # worlds, of a part of a bar that has no room for its number
 FEWEST = 5  # misaligned models of which P(T|not A) is taken
+LIGHT = "#e4e4e4"  # of what is undecided
 HOLDS, FAILS, OPEN = "holds", "fails", "undecided"
 
 Cells = Int8[np.ndarray, " seed"]
@@ -186,24 +188,34 @@ def study() -> Json:
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 PANELS = {
-    "never_train": '"never train on it" falls',
-    "always_train": '"always train on it" falls',
-    "both_slogans": "both fall in one world",
-    "when": "early beats the same push later",
-    "budget": "few runs: train, many: hold out",
+    "never_train": '"never train on it"\nis wrong',
+    "always_train": '"always train on it"\nis wrong',
+    "both_slogans": "both are wrong\nin one world",
+    "when": "an early push beats\nthe same push later",
+    "budget": "1 run: train,\n100 runs: hold out",
 }
-COLOURS = {HOLDS: BLUE, OPEN: GREY, FAILS: VERMILION}
-HATCHES = {HOLDS: "", OPEN: "....", FAILS: "////"}
+COLOURS = {HOLDS: BLUE, OPEN: LIGHT, FAILS: VERMILION}
+HATCHES = {HOLDS: "", OPEN: "", FAILS: "////"}
 CAPTION = (
     "In how many random worlds each sentence of the answer holds for sure, and in how many its reverse does (of 64 per "
-    "task, without those whose models cannot do the job). Nobody chose these worlds, nor were they looked at before."
+    "task, without those whose models cannot do the job). Nobody chose these worlds."
+)
+ON_PAGE = (
+    "The same 64 judging worlds per task that the law is judged on say in how many worlds each sentence of the answer "
+    "holds. Most worlds leave most sentences open, for 64 to 1,024 models tell little about odds. The rules stand in "
+    "`experiments/studies/answer.py`, and were written before the worlds were counted."
+)
+IMPLICIT = (
+    "Implicit proxies are drawn with the worlds. Of pairs of worlds, one with an implicit proxy and one without, the "
+    "share in which more misaligned models pass the held-out test in the former (ties count half, 95% interval by a "
+    "bootstrap over worlds): "
 )
 
 
 def draw(data: Json) -> Figure:
     """A panel per sentence, a bar per task: worlds in which it holds, is undecided, and fails."""
     tasks = [*TASKS]
-    figure, axes = subplots(1, len(PANELS), figsize=(WIDTH, 2.0), sharey=True)
+    figure, axes = subplots(1, len(PANELS), figsize=(WIDTH, 2.1), sharey=True)
     for ax, (name, title) in zip(axes, PANELS.items(), strict=True):
         for row, task in enumerate(tasks):
             left = 0
@@ -211,10 +223,10 @@ def draw(data: Json) -> Figure:
                 worlds = data["sentences"][name][task][kind]
                 style = {"color": colour, "hatch": HATCHES[kind], "edgecolor": "white", "linewidth": 0}
                 ax.barh(row, worlds, left=left, height=0.7, **style)
-                if worlds and kind != OPEN:
+                if worlds > NARROW and kind != OPEN:
                     ax.text(left + worlds / 2, row, str(worlds), ha="center", va="center", fontsize=6, color="white")
                 left += worlds
-        ax.set_title(title, loc="left", fontsize="x-small")
+        ax.set_title(title, loc="left", fontsize=7)
         ax.set_yticks(range(len(tasks)), tasks, fontsize="x-small")
         ax.set_xlim(0, 64)
         ax.set_xticks([0, 32, 64])
