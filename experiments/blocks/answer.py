@@ -19,8 +19,8 @@ def answer() -> str:
     said = {
         "four_regimens": (
             f'**No slogan holds everywhere.** Of random worlds that decide, "never train on the test" is wrong in '
-            f'{_share(worlds["never_train"])}, and "always train on it" in {_share(worlds["always_train"])}. (A slogan is '
-            "right where all four uses of the test agree with it.)"
+            f'{_share(worlds["never_train"])}, and "always train on it" in {_share(worlds["always_train"])}. '
+            "(A slogan is right where all four uses of the test agree with it.)"
         ),
         "critical_period": (
             "**When can matter more than whether, but that is no law.** An early push leaves more models aligned than "
