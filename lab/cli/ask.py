@@ -8,10 +8,13 @@ from tyro.conf import Positional, arg
 
 from lab import report
 from lab.cli.console import (
+    OWN_AGED_MARKS,
     AsJson,
     Failed,
+    Marks,
     NameOrNone,
     OneWorld,
+    OtherAgedMarks,
     RunFolder,
     Stop,
     UsageError,
@@ -427,6 +430,7 @@ def gates(
     folder: RunFolder,
     /,
     budget: str = "1,2,3,10",
+    mark: str = "",
     proxy: NameOrNone = None,
     out: Path | None = None,
     partial: bool = False,
@@ -437,6 +441,7 @@ def gates(
     Args:
         folder: the run's folder.
         budget: compute in trainings, with commas between.
+        mark: other pass marks than the run's own, as score=number with commas between.
         proxy: score of the early gates; the run's own proxy by default.
         out: where to write the figure; the folder "figures" of the run by default.
         partial: use what there is of a run that is not complete, and say so.
@@ -445,7 +450,7 @@ def gates(
     from lab import figures
 
     budgets = split_numbers("--budget", budget, float, MOST_TRAININGS)
-    stored = Run(folder)
+    stored = Marks(mark).open(folder)
     results = read(stored, partial, errors if as_json else console, last_only=False)
     with usage(folder):
         rejected = rejection.run(results, budgets, proxy)
@@ -473,6 +478,7 @@ def plan(
     folder: RunFolder,
     /,
     budget: str = "1,3,10,100",
+    marks: OtherAgedMarks = OWN_AGED_MARKS,
     world: OneWorld = None,
     partial: bool = False,
     as_json: AsJson = False,
@@ -482,6 +488,7 @@ def plan(
     Args:
         folder: the run's folder.
         budget: numbers of runs, with commas between.
+        marks: other pass marks, proxy or checkpoint than the run's own.
         world: plan for one of the worlds that the run has drawn, by its number.
         partial: use what there is of a run that is not complete, and say so.
         as_json: print JSON.
@@ -489,7 +496,8 @@ def plan(
     from lab import decision
 
     budgets = split_numbers("--budget", budget, int, MOST_RUNS)
-    every = read(Run(folder), partial, errors if as_json else console, world=world)
+    stored, where = marks.open(folder), errors if as_json else console
+    every = read(stored, partial, where, world=world, checkpoint=marks.checkpoint)
     with usage(folder):
         results, left_out = decision.trained_to_the_end(every)
         over_worlds = report.many_worlds(results) and not as_json
@@ -513,6 +521,7 @@ def ideas(
     folder: RunFolder,
     /,
     regimen: NameOrNone = None,
+    marks: OtherAgedMarks = OWN_AGED_MARKS,
     world: OneWorld = None,
     fresh: int = 3,
     runs: int = 5,
@@ -524,6 +533,7 @@ def ideas(
     Args:
         folder: the run's folder.
         regimen: take only the conditions of this one.
+        marks: other pass marks, proxy or checkpoint than the run's own.
         world: take only those of one of the worlds that the run has drawn, by its number.
         fresh: number of fresh ideas that a policy may try.
         runs: training runs that it may use.
@@ -536,7 +546,8 @@ def ideas(
         raise UsageError("--fresh and --runs must be at least 1")
     if fresh > MOST_FRESH or runs > MOST_EXACT:
         raise UsageError(f"--fresh must be at most {MOST_FRESH:,}, --runs at most {MOST_EXACT:,}: answers are exact")
-    every = read(Run(folder), partial, errors if as_json else console, world=world)
+    stored, where = marks.open(folder), errors if as_json else console
+    every = read(stored, partial, where, world=world, checkpoint=marks.checkpoint)
     many = report.many_worlds(every)
     if many and regimen is None:
         raise UsageError(

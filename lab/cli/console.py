@@ -5,6 +5,7 @@ import itertools
 import json
 import signal
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, TypeVar
@@ -18,6 +19,7 @@ from tyro.conf import Positional, arg
 
 from lab.config.source import read_yaml, shortened
 from lab.results.outcomes import UnknownName
+from lab.results.store import Run
 from lab.words import printable
 
 
@@ -138,6 +140,37 @@ NameOrNone = Annotated[
     ),
 ]
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
+
+
+@dataclass(frozen=True)
+class Marks:
+    """How a stored run is read; nothing is trained again."""
+
+    mark: str = ""
+    """other pass marks, as score=number with commas between"""
+    proxy: NameOrNone = None
+    """score that decides who passes, instead of the run's own"""
+
+    def open(self, folder: Path) -> Run:
+        """Return a stored run that is read with these marks."""
+        marks = split_settings("--mark", self.mark)
+        if wrong := [name for name, mark in marks.items() if type(mark) not in (int, float)]:
+            raise UsageError(f"--mark {wrong[0]}: must be a number, not {shortened(repr(marks[wrong[0]]))}")
+        with usage(folder):
+            return Run(folder, marks, self.proxy)
+
+
+@dataclass(frozen=True)
+class AgedMarks(Marks):
+    """How a stored run is read, and how old its models are then."""
+
+    checkpoint: float | None = None
+    """share of training at which models are looked at, of those recorded, instead of its end"""
+
+
+OtherMarks = Annotated[Marks, arg(name="")]
+OtherAgedMarks = Annotated[AgedMarks, arg(name="")]
+OWN_MARKS, OWN_AGED_MARKS = Marks(), AgedMarks()
 OneWorld = Annotated[int | None, arg(metavar="N")]
 AsJson = Annotated[bool, arg(name="json")]
 Number = TypeVar("Number", int, float)

@@ -10,10 +10,14 @@ from tyro.conf import Positional, arg
 
 from lab import report
 from lab.cli.console import (
+    OWN_AGED_MARKS,
+    OWN_MARKS,
     AsJson,
     Console,
     NameOrNone,
     OneWorld,
+    OtherAgedMarks,
+    OtherMarks,
     RunFolder,
     UsageError,
     console,
@@ -25,7 +29,7 @@ from lab.cli.console import (
     usage,
 )
 from lab.results import shards, summary
-from lab.results.outcomes import Results
+from lab.results.outcomes import Results, until
 from lab.results.store import Run, StoreError, inner_folder, publish
 from lab.results.summary import Summary
 
@@ -39,6 +43,7 @@ def read(
     where: Console = console,
     last_only: bool = True,
     world: int | None = None,
+    checkpoint: float | None = None,
 ) -> Results:
     """Return a run's results, of the conditions of which there is anything.
 
@@ -48,12 +53,18 @@ def read(
         where: is told what is missing.
         last_only: only the last checkpoint.
         world: only this one of the worlds that the run has drawn.
+        checkpoint: share of training at which models are looked at; its end by default.
 
     Raises:
         StoreError: the run cannot be read, or nothing is left of it.
-        UnknownName: no such world.
+        UnknownName: no such world, or no such checkpoint.
+        UsageError: a checkpoint is asked for, and a regimen has gates.
     """
-    results = shards.results(stored, last_only, partial)
+    results = shards.results(stored, last_only and checkpoint is None, partial)
+    if checkpoint is not None:
+        with usage(stored.path):
+            results = until(results, checkpoint)
+        results = results.isel(checkpoint=[-1]) if last_only else results
     if world is not None:
         results = results.isel(condition=summary.in_world(results, world))
     missing = results.attrs["partial"]
@@ -77,12 +88,16 @@ def only(results: Results, wanted: Bool[np.ndarray, " condition"]) -> Results:
     return results.isel(condition=np.flatnonzero(wanted))
 
 
-def print_run(stored: Run, partial: bool = False, world: int | None = None) -> tuple[Results, tuple[Summary, ...]]:
+def print_run(
+    stored: Run, partial: bool = False, world: int | None = None, checkpoint: float | None = None
+) -> tuple[Results, tuple[Summary, ...]]:
     """Print the table of a run, or of one of its worlds, and what it means; return the results and the rows."""
-    results = read(stored, partial, world=world)
+    results = read(stored, partial, world=world, checkpoint=checkpoint)
     rows = summary.summarise(results)
     if results.attrs["question"]:
         console.print(Text(results.attrs["question"], style="bold"))
+    if checkpoint is not None:
+        print_line(f"Models are looked at when {checkpoint:.0%} of their training is done.")
     if report.many_worlds(results):
         print_wide(report.worlds_table(results, rows), WIDE)
     else:
@@ -101,26 +116,35 @@ def print_run(stored: Run, partial: bool = False, world: int | None = None) -> t
     return results, rows
 
 
-def show(folder: RunFolder, /, world: OneWorld = None, partial: bool = False, as_json: AsJson = False) -> None:
+def show(
+    folder: RunFolder,
+    /,
+    marks: OtherAgedMarks = OWN_AGED_MARKS,
+    world: OneWorld = None,
+    partial: bool = False,
+    as_json: AsJson = False,
+) -> None:
     """Print the table of a stored run, or everything in it as JSON.
 
     Args:
         folder: the run's folder.
+        marks: other pass marks, proxy or checkpoint than the run's own.
         world: show one of the worlds that the run has drawn, by its number.
         partial: use what there is of a run that is not complete, and say so.
         as_json: print JSON.
     """
-    stored = Run(folder)
+    stored = marks.open(folder)
     if not as_json:
-        print_run(stored, partial, world)
+        print_run(stored, partial, world, marks.checkpoint)
         return
-    results = read(stored, partial, errors, world=world)
+    results = read(stored, partial, errors, world=world, checkpoint=marks.checkpoint)
     print_json(report.as_json(results, summary.summarise(results)))
 
 
 def compare(
     folder: RunFolder,
     /,
+    marks: OtherAgedMarks = OWN_AGED_MARKS,
     baseline: NameOrNone = None,
     together: bool = False,
     world: OneWorld = None,
@@ -131,13 +155,15 @@ def compare(
 
     Args:
         folder: the run's folder.
+        marks: other pass marks, proxy or checkpoint than the run's own.
         baseline: a regimen; the run's own by default.
         together: widen the intervals so that all of a column hold together (Bonferroni).
         world: compare in one of the worlds that the run has drawn, by its number.
         partial: use what there is of a run that is not complete, and say so.
         as_json: print JSON.
     """
-    results = read(Run(folder), partial, errors if as_json else console, world=world)
+    stored, where = marks.open(folder), errors if as_json else console
+    results = read(stored, partial, where, world=world, checkpoint=marks.checkpoint)
     with usage(folder):
         every = summary.summarise(results, baseline, together=together)
     rows = [row for row in every if row.impact is not None]
@@ -157,6 +183,7 @@ def compare(
 def figures(
     which: Annotated[Positional[str], arg(metavar="RUN|NAME|all")] = "all",
     /,
+    marks: OtherAgedMarks = OWN_AGED_MARKS,
     out: Path | None = None,
     partial: bool = False,
 ) -> None:
@@ -164,6 +191,7 @@ def figures(
 
     Args:
         which: a run's folder, the name of a claim or of a run under runs/, or all of them.
+        marks: other pass marks, proxy or checkpoint than the run's own.
         out: where to write; the folder "figures" of each run, and figures/claims for claims, by default.
         partial: use what there is of a run that is not complete, and say so.
     """
@@ -175,29 +203,38 @@ def figures(
         stored = sorted(path.parent for path in Path("runs").glob("*/manifest.json"))
         folders = [path for path in stored if which == "all" or path.name.rpartition("-")[0] == which]
     claims = [name for name in book.names_with_counts() if which in (name, "all")]
+    if claims and marks != OWN_AGED_MARKS:
+        raise UsageError(f"{which}: --mark, --proxy and --checkpoint are for runs: claims have marks of their own")
     if not folders and not claims:
         raise UsageError(f"{which}: neither a run's folder nor the name of a claim or of a run under runs/")
     for name in claims:
         book.redraw(name, to=out)
         print_line(f"{(out or book.FIGURES) / name}.png, .pdf, .json, .tex, .txt")
     for folder in folders:
-        run = Run(folder)
-        results = read(run, partial)
+        run = marks.open(folder)
+        results = read(run, partial, checkpoint=marks.checkpoint)
         where = out or inner_folder(run.path, "figures")
         print_figures(drawing.build(report.as_json(results, summary.summarise(results)), where), label="")
 
 
-def export(folder: RunFolder, /, out: Path | None = None, partial: bool = False) -> None:
+def export(
+    folder: RunFolder,
+    /,
+    marks: OtherMarks = OWN_MARKS,
+    out: Path | None = None,
+    partial: bool = False,
+) -> None:
     """Write a run as Parquet tables for pandas, polars, R and others, with a dictionary of every column.
 
     Args:
         folder: the run's folder.
+        marks: other pass marks, proxy or checkpoint than the run's own.
         out: where to write; the folder "export" of the run by default.
         partial: use what there is of a run that is not complete, and say so.
     """
     from lab.report import export as tables
 
-    stored = Run(folder)
+    stored = marks.open(folder)
     results = read(stored, partial)
     try:
         files = tables.write(stored, results, out, tables.meanings(stored))
@@ -207,17 +244,24 @@ def export(folder: RunFolder, /, out: Path | None = None, partial: bool = False)
         print_line(str(file))
 
 
-def page(folder: RunFolder, /, out: Path | None = None, partial: bool = False) -> None:
+def page(
+    folder: RunFolder,
+    /,
+    marks: OtherMarks = OWN_MARKS,
+    out: Path | None = None,
+    partial: bool = False,
+) -> None:
     """Write one HTML file that explains a stored run; it needs no network and no server.
 
     Scores of all checkpoints are in memory at once: 4 bytes for each model, score and checkpoint.
 
     Args:
         folder: the run's folder.
+        marks: other pass marks, proxy or checkpoint than the run's own.
         out: the file; report.html in the run's folder by default.
         partial: use what there is of a run that is not complete, and say so.
     """
-    stored = Run(folder)
+    stored = marks.open(folder)
     results = read(stored, partial, last_only=False)
     from lab.report.page.page import page as page_of  # its libraries take a second to import
 

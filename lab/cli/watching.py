@@ -13,7 +13,18 @@ from rich.segment import Segments
 from rich.text import Text
 
 from lab import report
-from lab.cli.console import Console, OneWorld, RunFolder, Stop, console, errors, print_line, print_wide
+from lab.cli.console import (
+    OWN_MARKS,
+    Console,
+    OneWorld,
+    OtherMarks,
+    RunFolder,
+    Stop,
+    console,
+    errors,
+    print_line,
+    print_wide,
+)
 from lab.results.store import StoreError
 from lab.results.tally import Tally
 
@@ -131,15 +142,22 @@ def table(tally: Tally, state: str, window: Console, world: int | None = None) -
     return report.progress_table(tally, report.progress_rows(tally, height, world), state, width, height)
 
 
-def watch(folder: RunFolder, /, once: bool = False, world: OneWorld = None) -> None:
+def watch(
+    folder: RunFolder,
+    /,
+    marks: OtherMarks = OWN_MARKS,
+    once: bool = False,
+    world: OneWorld = None,
+) -> None:
     """Show the table of a run while others train it, until it is complete; reads only, and disturbs nothing.
 
     Args:
         folder: the run's folder.
+        marks: other pass marks, proxy or checkpoint than the run's own.
         once: print it once.
         world: show one of the worlds that the run has drawn, by its number.
     """
-    tally = Tally(folder)
+    tally = Tally(folder, marks.open)
     tally.update()
     if once or tally.whole:
         _print(tally, world)

@@ -221,6 +221,23 @@ def checkpoint_index(results: Results, checkpoint: Checkpoint) -> int:
     return int(checkpoint)
 
 
+def until(results: Results, checkpoint: Checkpoint) -> Results:
+    """Return results as if training had ended at a checkpoint.
+
+    Args:
+        results: of a run, with all checkpoints.
+        checkpoint: an index, or a share of training.
+
+    Raises:
+        UnknownName: there is no such checkpoint.
+        ValueError: a regimen has gates, which may stand after it.
+    """
+    if "survives" in results.coords:
+        raise ValueError("regimens with gates are judged at the end of training, not at a checkpoint")
+    index = checkpoint_index(results, checkpoint)
+    return results.isel(checkpoint=slice(None, results.sizes["checkpoint"] if index == -1 else index + 1))
+
+
 # --- what became of each model ----------------------------------------------------------------------------------------
 
 

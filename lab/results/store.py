@@ -14,6 +14,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -21,7 +22,7 @@ import shutil
 import signal
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -253,15 +254,21 @@ class Run:
         maker: digest of what the bytes of new shards depend on besides what is trained.
     """
 
-    def __init__(self, path: PathLike):
+    def __init__(self, path: PathLike, marks: Mapping[str, float] | None = None, proxy: str | None = None):
         """Open an existing run.
+
+        Args:
+            path: its folder.
+            marks: score -> pass mark, instead of those that it was trained with; for reading alone.
+            proxy: score that decides who passes, instead of the run's own; for reading alone.
 
         Raises:
             StoreError: there is none, its manifest is damaged, untrue or of another format, or workers of an older lab
                 may have exchanged its rows.
+            ValueError: it has no such score, a mark is no number, or nothing says what the mark of the proxy is.
         """
         self.path = Path(os.path.expanduser(path))
-        self.manifest = _read_manifest(self.path / "manifest.json")
+        self.manifest = _with_marks(_read_manifest(self.path / "manifest.json"), marks or {}, proxy)
         self.maker = maker(self.manifest)
         if self.manifest["format"] == 2 and _rows_may_be_exchanged(self.path, self.manifest):
             raise StoreError(
@@ -306,6 +313,19 @@ class Run:
                 raise StoreError(f"two different results for the same shard: {shards[key]} and {path}; keep one")
             shards[key] = path
         return shards
+
+
+def _with_marks(manifest: ManifestJson, marks: Mapping[str, float], proxy: str | None) -> ManifestJson:
+    """Return a manifest with other pass marks and another proxy."""
+    for name in (*marks, *([proxy] if proxy else [])):
+        if name not in manifest["scores"]:
+            raise ValueError(f"no score {name!r}; known: {', '.join(manifest['scores'])}")
+    if strange := [name for name, mark in marks.items() if not math.isfinite(mark)]:
+        raise ValueError(f"the pass mark of {strange[0]} must be a finite number")
+    proxy, thresholds = proxy or manifest["proxy"], {**manifest["thresholds"], **marks}
+    if proxy not in thresholds:
+        raise ValueError(f"the run has no pass mark of {proxy!r}: give one (--mark {proxy}=NUMBER)")
+    return {**manifest, "thresholds": thresholds, "proxy": proxy}
 
 
 def _read_manifest(file: Path) -> ManifestJson:

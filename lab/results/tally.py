@@ -5,7 +5,8 @@ It only reads, takes no lock and waits for nobody: shards are published whole, s
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -40,9 +41,18 @@ class Tally:
     damaged: set[ShardKey]
     stored: int
 
-    def __init__(self, path: PathLike):
-        """Open a run; nothing is read yet. Raises `lab.results.store.StoreError` as `lab.results.store.Run` does."""
-        self.run = Run(path)
+    def __init__(self, path: PathLike, open_run: Callable[[Path], Run] = Run):
+        """Open a run; nothing is read yet.
+
+        Args:
+            path: of its folder.
+            open_run: opens it, for one that is read with other marks.
+
+        Raises:
+            StoreError: as `lab.results.store.Run` does.
+        """
+        self.open_run = open_run
+        self.run = open_run(Path(path))
         self._forget()
 
     def _forget(self) -> None:
@@ -107,7 +117,7 @@ class Tally:
         """Open the run again if its manifest has changed: one that stops by a rule has gone on to its next look."""
         if self._manifest_time() == self.manifest_time:
             return
-        before, self.run = self.run, Run(self.run.path)
+        before, self.run = self.run, self.open_run(self.run.path)
         if any(self.run.manifest[key] != before.manifest[key] for key in before.manifest if key not in GROWS):
             self._forget()
         self.manifest_time, self.expected = self._manifest_time(), self._expected_shards()
