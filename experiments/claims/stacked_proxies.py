@@ -314,7 +314,7 @@ def draw_steps(ax: Axes, places: list[int], ratios: list[Json], mark: Mark) -> N
 
 
 CAPTION = claims.Caption(
-    before="Top: weak readings of three proxies together are worth far more than one good test, weak readings of the "
-    "same test never are. Middle: readings that are held out while the test is trained on late, of the two others and "
-    "of the test. Bottom: what training does to the odds of models that pass all six readings of three proxies.",
+    before="Top: LR by the number of weak readings, of three proxies in turn and of the test alone. Middle: four readings "
+    "that are held out while the test is trained on late, of the two other proxies and of the test. Bottom: what training "
+    "does to the odds of models that pass six readings of three proxies.",
 )
