@@ -2,19 +2,23 @@
 
 Command:   lab experiment stacked_proxies
 Expected:  supported
-Cost:      about five minutes on 2 cores
+Cost:      four minutes on 2 cores
 
 Three proxies of a task (test, audit, prerequisite) in a world where something like the test hides in the main
 objective, so that misaligned models pass even a test that nobody trained on. A weak reading of a proxy is wrong with
-chance 1/4, independently of all other readings. A model passes a stack of weak readings if it passes each of them. In
-training no reading has to be wrong: the slope of a bounded reward that errs with chance 1/4 is half the true slope.
+chance 1/4, independently of all other readings. A model passes a stack of weak readings if it passes each of them. With
+six readings, 18% of the models do so that pass all proxies. Training reads without error: in a bounded reward, errors
+with chance 1/4 average out over steps and halve the slope.
 
-Were errors independent, the ln LR of a stack would be the sum of those of its readings. Readings of one proxy never
-have a larger LR than the proxy read without error (Cover and Thomas, Elements of Information Theory, section 2.8): what
-the model fakes, all of them see. So that six readings of the test are worth less than their sum is no verdict here.
+Were errors independent, the ln LR of a stack would be the sum of those of its readings. The LR of readings of one proxy
+lies between 1 and that of the proxy read without error, however many there are: what the model fakes, all of them see.
+So that six readings of the test are worth less than their sum is no verdict here. An audit is half deployment, and a
+prerequisite is the truth on some problems, so faking the test alone gets past neither. That such proxies exist is
+chosen. Whether the three err together all the same, and what training on one does to the others, is measured.
 
 None of the proxies is trained on, or the test alone, or all three with the same weight in sum; early, or late. What all
-this makes of the odds of a model that passes the stack stands beside the verdict, which it does not decide.
+this makes of the odds of a model that passes the stack stands beside the verdict, which it does not decide. In
+`reasoner` the second half fails though the two others keep all they had: training late on the test does not spoil it.
 
 Rule, per task, among models that do the job, with 95% intervals that hold together. First, held out, six readings, two
 of each proxy, have a larger LR than one of the test without error, and over half of the ln LR that independent errors
@@ -217,7 +221,7 @@ SEVERAL, ALONE = "different proxies", "the test again and again"
 MARKS = {SEVERAL: Mark(GREEN), ALONE: Mark(VERMILION, "s")}
 STACKS = {SEVERAL: IN_TURN, ALONE: TEST_ALONE}  # of 1 to 6 readings
 LEFT = {SEVERAL: OTHERS, ALONE: TEST_AGAIN}  # what is held out while the test is trained on
-RATIO_SHOWN, NET_SHOWN = (0.7, 1000.0), (-3.0, 3.0)  # where axes of LRs and of nets end
+RATIO_SHOWN, NET_SHOWN = (0.7, 1000.0), (-4.0, 8.0)  # where axes of LRs and of nets end
 
 
 def exponential(estimate: Estimate) -> Estimate:
@@ -314,7 +318,7 @@ def draw_steps(ax: Axes, places: list[int], ratios: list[Json], mark: Mark) -> N
 
 
 CAPTION = claims.Caption(
-    before="Top: LR by the number of weak readings, of three proxies in turn and of the test alone. Middle: four readings "
-    "that are held out while the test is trained on late, of the two other proxies and of the test. Bottom: what training "
-    "does to the odds of models that pass six readings of three proxies.",
+    before="Top: LR by the number of weak readings, of three proxies in turn and of the test alone. Middle: four "
+    "readings that are held out while the test is trained on late, of the two other proxies and of the test. Bottom: "
+    "what training does to the odds of models that pass six readings of three proxies.",
 )
