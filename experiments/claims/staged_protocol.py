@@ -145,7 +145,7 @@ def plotted(stored: claims.Stored) -> list[Json]:
 def draw(data: Json) -> figures.Figure:
     """The gain of the protocol and of its stages, a panel per task."""
     words = "gain of P(accepted is aligned) over rejecting at the end, at the compute of three trainings"
-    return figures.estimates_figure(data, words, (0.0, GAIN), (-0.75, 1.03))
+    return figures.estimates_figure(data, words, (0.0, GAIN), (-0.4, 1.03))
 
 
 CAPTION = claims.Caption(before="Younger and older: how long a model is weak, which is asked at the end of that time.")
