@@ -2,7 +2,7 @@
 
 Command:   lab experiment anti_training
 Expected:  supported, but where a negative weight on the test moves values
-Cost:      a quarter of an hour on 2 cores
+Cost:      three minutes on 2 cores
 
 In a world whose main objective teaches a precursor of gaming (to tell tests from deployment; in `race`, to fake) and
 in which something like the test pays. Six ways to train against the test stand beside holding it out there: leaving
