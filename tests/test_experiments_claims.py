@@ -49,8 +49,6 @@ def verdict(name: str, stored: claims.Stored) -> str:
         ("early_shaping", regimens(BETTER, [700, 0, 0, 300], WORSE, BETTER), claims.UNDECIDED),  # LR is not 1
         ("implicit_proxies", regimens(BETTER, SURE, WORSE, BETTER), claims.SUPPORTED),
         ("implicit_proxies", regimens(BETTER, SURE, WORSE, BETTER, held=PERFECT), claims.UNDECIDED),
-        ("anti_training", regimens(BETTER, SURE, WORSE, BETTER), claims.SUPPORTED),
-        ("anti_training", regimens(BETTER, SURE, WORSE, BETTER, anti_late=WORSE), claims.CONTRADICTED),
         ("budget", regimens([900, 0, 100, 0], WORSE, WORSE, WORSE), claims.SUPPORTED),
         ("budget", regimens(SURE, WORSE, WORSE, WORSE), claims.UNDECIDED),  # two perfect tests tie with many runs
         ("budget", regimens(SURE, [900, 0, 100, 0], WORSE, WORSE), claims.UNDECIDED),  # though another is worse then
@@ -370,10 +368,6 @@ def ideas(propensities, passing=0.0, pushed=0):
         ("where_the_aligned_are", world("detectability", [0, 2], hold_out=[HALF, HALF],
                                         late=[[900, 0, 0, 100], [500, 0, 500, 0]]), claims.SUPPORTED),
         ("where_the_aligned_are", world("detectability", [0, 2], hold_out=[HALF, HALF], late=[[500, 0, 500, 0], SURE]),
-         claims.CONTRADICTED),
-        ("staged_protocol", population(hold_out=HELD, protocol=BETTER, no_curriculum=HELD, no_gate=HELD, no_lock=HELD),
-         claims.SUPPORTED),
-        ("staged_protocol", population(hold_out=HELD, protocol=WORSE, no_curriculum=HELD, no_gate=HELD, no_lock=HELD),
          claims.CONTRADICTED),
     ],
 )  # fmt: skip

@@ -27,14 +27,14 @@ from lab.results.store import publish
 from lab.tasks import TASKS
 from lab.words import Json
 
-VARIED = (  # these share the configs of `four_regimens`, but for the last one
+VARIED = (  # these share the configs of `four_regimens`, but for the last two
     "adult_tests",
-    "anti_training",
     "budget",
     "early_rejection",
     "early_shaping",
     "four_regimens",
     "implicit_proxies",
+    "anti_training",
     "by_construction",
 )
 VARIATIONS = ("nothing", "width", "optimiser", "learning rate", "pass mark")
