@@ -7,9 +7,9 @@ Cost:      half an hour on 2 cores
 An organisation accepts the first model that passes, and the last run in any case. With one run P(accepted is aligned)
 is P(A), and with many it nears P(A|T). So for one way to train the better choice turns exactly where P(A) rises and
 P(A|T) falls, whatever is trained: this is algebra, and how often counts show it stands beside the verdict. What is
-measured is whether there is such a world at all, for the best of several ways to train. Worlds differ in how much the
-main objective prefers the aligned solution, in how much of something like the test hides in it, and, but for three
-tasks, in how visible tests are. Four ways to train on the test stand beside holding it out.
+measured is whether there is such a world at all, for the best of several ways to train. Worlds differ in how much of
+something like the test hides in the main objective. In most tasks they also differ in how much it prefers the aligned
+solution, and in three in how visible tests are. Four ways to train on the test stand beside holding it out.
 
 Rule, per task, with 95% intervals that hold together over all worlds. A world counts if the test is worth holding out:
 held out, P(A|T) is above P(A) by over .1. With one run the choice is to train if some way is better than holding out by
@@ -30,9 +30,9 @@ import numpy as np
 
 from experiments.claims.four_regimens import TRAINED
 from lab import claims, figures
-from lab.figures.style import BLUE, GREY, ORANGE, PURPLE, VERMILION, WIDTH, Line, Mark, interval, subplots
+from lab.figures.style import BLUE, GREY, ORANGE, PURPLE, VERMILION, WIDTH, Mark, interval, subplots
 from lab.statistics import Estimate
-from lab.words import Json, estimate_from_json, estimate_json, setting
+from lab.words import Json, estimate_from_json, estimate_json, setting, with_interval
 
 FEW, MANY = 1, 1000  # runs; of the rule
 MARGIN = 0.02  # of P(accepted is aligned) that does not count; of the rule
@@ -117,11 +117,13 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     told = []
     for world in worlds:
         few, many = (max(gains.values(), key=lambda gain: gain.value) for gains in (world.few, world.many))
-        chosen = " and ".join(world.choices) if world.counts else "the test is not worth holding out"
-        gains = f"{claims.phrase('best gain with 1 run', few)}, {claims.phrase('with 1,000', many)}"
-        told.append(f"{world.in_words}: {chosen}, {gains}")
+        chosen = ", then ".join(world.choices) if world.counts else "no test known to be worth holding out"
+        told.append(f"{world.in_words}: {chosen} ({with_interval(few)}, {with_interval(many)})")
     right, pairs = algebra(stored, worlds)
-    why = f"{'; '.join(told)}; signs of both changes tell whether the choice turns in {right} of {pairs} pairs"
+    why = (
+        f"best with 1 run, then with 1,000, and what the best way to train gains: {'; '.join(told)}; the signs of both "
+        f"changes tell whether the choice turns in {right} of {pairs} pairs of world and way to train"
+    )
     choices = [world.choices for world in worlds if world.counts]
     turns, trains = (TRAIN, HOLD_OUT) in choices, any(many == TRAIN for _, many in choices)
     if turns or trains:
@@ -180,7 +182,7 @@ def plotted(stored: claims.Stored) -> list[Json]:
     return rows
 
 
-NOT_WORTH = "the held-out test tells too little"
+NOT_WORTH = "no test known to be worth holding out"
 KINDS = {
     "train with few, hold out with many": (VERMILION, "-"),
     "train with few and with many": (BLUE, "-"),
@@ -212,15 +214,19 @@ def draw(data: Json) -> figures.Figure:
         for row in counts["plotted"]:
             colour, line = KINDS[kind(row["choices"])]
             ax.plot(row["runs"], row["gains"], line, color=colour, linewidth=1.1)
-            for runs, end in zip((FEW, MANY), row["ends"], strict=True):
+            for runs, end in zip((FEW, MANY), row["ends"] if row["choices"] else (), strict=bool(row["choices"])):
                 interval(ax, runs, estimate_from_json(end), Mark(colour, size=2.5, width=0.8), upright=True)
         ax.set_xscale("log")
+        ax.set_xticks((1, 10, 100, 1000), ("1", "10", "100", "1,000"))
         ax.set_ylim(-1.03, 1.03)
         ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
     figure.supxlabel("runs that may be used", fontsize="small")
     figure.supylabel("P(accepted is aligned): best way to train, less held out", fontsize="small")
-    handles = [Line([], [], color=colour, linestyle=line, label=words) for words, (colour, line) in KINDS.items()]
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize="x-small")
+    for words, (colour, line) in KINDS.items():
+        axes[0][0].plot([], [], line, color=colour, label=words)
+    figure.legend(
+        *axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize="x-small"
+    )
     return figure
 
 

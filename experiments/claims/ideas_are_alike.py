@@ -31,7 +31,7 @@ from jaxtyping import Float
 
 from experiments.claims.throwaway_runs import Shares, estimates
 from lab import claims, figures
-from lab.figures.style import BLUE, GREY, ORANGE, WIDTH, Line, subplots
+from lab.figures.style import BLUE, GREY, ORANGE, WIDTH, subplots
 from lab.ideas.kinds import Rates, rejection_on_one
 from lab.statistics import Estimate, family_wise
 from lab.words import Json, estimate_from_json, estimate_json
@@ -210,8 +210,11 @@ def draw(data: Json) -> figures.Figure:
         column[0].set_title(task, loc="left", fontsize="small", fontweight="bold")
     for ax, (quantity, words) in zip(axes[:, 0], panels, strict=True):
         ax.set_ylabel(f"{'P(A), next idea' if quantity == 'next' else 'P(A), next pass'}\n{words}", fontsize="x-small")
-    handles = [Line([], [], color=colour, linestyle=style, label=words) for words, (colour, style) in LINES.items()]
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize="x-small")
+    for words, (colour, style) in LINES.items():
+        axes[0][0].plot([], [], style, color=colour, label=words)
+    figure.legend(
+        *axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize="x-small"
+    )
     figure.supxlabel("failures of one author's ideas", fontsize="small")
     return figure
 
