@@ -12,8 +12,8 @@ measured, with test rates of its own. So an idea that passes often may be a good
 Rejection sampling accepts the first pass, or the last run: on one idea, or with the ideas in turn, whichever is better.
 Learning may train any idea next, and accepts at the end, of all runs, the one most likely aligned. With 4 and 10 runs
 it is the best policy there is (Bellman), which cannot lose by construction; what is measured is how much it gains. With
-30 and 100 runs that policy cannot be listed. Learning is then the ideas in turn and the best of all runs; no policy
-exceeds what knowing every idea's kind would reach. Values are exact for given rates (`lab.ideas.kinds`); intervals are
+30 and 100 runs that policy cannot be listed. Learning is then the better of two: the ideas in turn and the best of all
+runs, or what fewer runs reach. No policy exceeds what knowing every idea's kind would reach. Values are exact for given rates (`lab.ideas.kinds`); intervals are
 from draws of the rates, along the slopes of the values at the measured ones.
 
 Rule, per task, with 95% intervals that hold together over all worlds and numbers of runs (4, 10, 30, 100): learning
@@ -110,12 +110,14 @@ def estimates(
 
 def values_of_learning(shares: Shares) -> Float[np.ndarray, "moves numbers"]:
     """Return for each number of runs what learning gains over rejection sampling, and what no policy exceeds."""
-    numbers = []
+    numbers, learning = [], np.zeros(len(shares))
     for runs in RUNS:
         rejection = np.maximum(kinds.rejection_on_one(shares, runs), kinds.rejection_in_turn(shares, IDEAS, runs))
-        listed = runs <= LISTED
-        learning = (kinds.best_learning if listed else kinds.learning_in_turn)(shares, IDEAS, runs)
-        most = learning if listed else kinds.told(shares, IDEAS)
+        if runs <= LISTED:
+            learning = most = kinds.best_learning(shares, IDEAS, runs)
+        else:  # what fewer runs reach can be had with more
+            learning = np.maximum(learning, kinds.learning_in_turn(shares, IDEAS, runs))
+            most = kinds.told(shares, IDEAS)
         numbers += [learning - rejection, most - rejection]
     return np.stack(numbers, -1)
 
