@@ -13,8 +13,8 @@ Rejection sampling accepts the first pass, or the last run: on one idea, or with
 Learning may train any idea next, and accepts at the end, of all runs, the one most likely aligned. With 4 and 10 runs
 it is the best policy there is (Bellman), which cannot lose by construction; what is measured is how much it gains. With
 30 and 100 runs that policy cannot be listed. Learning is then the better of two: the ideas in turn and the best of all
-runs, or what fewer runs reach. No policy exceeds what knowing every idea's kind would reach. Values are exact for given rates (`lab.ideas.kinds`); intervals are
-from draws of the rates, along the slopes of the values at the measured ones.
+runs, or what fewer runs reach. No policy exceeds what knowing every idea's kind would reach. Values are exact for given
+rates (`lab.ideas.kinds`); intervals are from draws of the rates, along the slopes of the values at the measured ones.
 
 Rule, per task, with 95% intervals that hold together over all worlds and numbers of runs (4, 10, 30, 100): learning
 gains in a world with so many runs if it is better than rejection sampling by over .02, and does not if no policy can be
