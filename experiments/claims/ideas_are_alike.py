@@ -203,9 +203,11 @@ def draw(data: Json) -> figures.Figure:
                 colour, style = LINES[line]
                 ax.plot(range(len(values)), values, style, color=colour, linewidth=1.2)
             found = estimate_from_json(row["overrated"][quantity])
+            value, low, high = (f"{round(number, 2) + 0:.2f}" for number in found)  # -0.00 is 0.00
+            shown = f"{value} [{low}, {high}]"
             top = row[quantity]["taken as independent"][FAILURES]
             ax.vlines(FAILURES, top - found.value, top, color="black", linewidth=0.7)
-            ax.text(FAILURES + 0.3, top + 0.02, f"{found.value:.2f} too high", fontsize=6, va="bottom")
+            ax.text(0.2, top + 0.02, f"{shown} too high", fontsize=6, va="bottom")
             ax.set_ylim(0, 1.12)
         column[0].set_title(task, loc="left", fontsize="small", fontweight="bold")
     for ax, (quantity, words) in zip(axes[:, 0], panels, strict=True):

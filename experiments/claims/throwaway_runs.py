@@ -188,7 +188,8 @@ def draw(data: Json) -> figures.Figure:
         for colour, row in zip(COLOURS, counts["plotted"], strict=False):
             every = [estimate_from_json(gain) for gain in row["gains"]]
             ax.plot(row["runs"], [gain.value for gain in every], color=colour, linewidth=1)
-            ax.plot(row["runs"], row["most"], ":", color=colour, linewidth=0.9)
+            bounds = [(runs, most) for runs, most in zip(row["runs"], row["most"], strict=True) if runs > LISTED]
+            ax.plot(*zip(*bounds, strict=True), ":", color=colour, linewidth=0.9)
             for runs, gain in zip(row["runs"], every, strict=True):
                 mark = Mark(colour, size=3, width=1)
                 interval(ax, runs, gain, mark, hollow=holds(gain, MARGIN) or gain.value < MARGIN, upright=True)
@@ -199,6 +200,7 @@ def draw(data: Json) -> figures.Figure:
         ax.minorticks_off()
         ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
         ax.legend(handles=handles, loc="upper left", frameon=False, fontsize=6)
+    axes[0][0].set_ylim(top=1.4 * axes[0][0].get_ylim()[1])  # room for the names of worlds
     axes[0][0].set_ylabel("gain of learning in\nP(accepted is aligned)", fontsize="small")
     figure.supxlabel("runs that may be used", fontsize="small")
     return figure
