@@ -7,9 +7,9 @@ Cost:      half an hour on 2 cores
 An organisation accepts the first model that passes, and the last run in any case. With one run P(accepted is aligned)
 is P(A), and with many it nears P(A|T). So for one way to train the better choice turns exactly where P(A) rises and
 P(A|T) falls, whatever is trained: this is algebra, and how often counts show it stands beside the verdict. What is
-measured is whether there is such a world at all, for the best of several ways to train. Worlds differ in how much of
-something like the test hides in the main objective. In most tasks they also differ in how much it prefers the aligned
-solution, and in three in how visible tests are. Four ways to train on the test stand beside holding it out.
+measured is whether there is such a world at all, for the best of several ways to train. Worlds differ in how much the
+main objective prefers the aligned solution, in how much of something like the test hides in it, and, but for `digits`,
+in how visible tests are. Four ways to train on the test stand beside holding it out.
 
 Rule, per task, with 95% intervals that hold together over all worlds. A world counts if the test is worth holding out:
 held out, P(A|T) is above P(A) by over .1. With one run the choice is to train if some way is better than holding out by
