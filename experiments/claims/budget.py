@@ -9,7 +9,9 @@ is P(A), and with many it nears P(A|T). So for one way to train the better choic
 P(A|T) falls, whatever is trained: this is algebra, and how often counts show it stands beside the verdict. What is
 measured is whether there is such a world at all, for the best of several ways to train. Worlds differ in how much the
 main objective prefers the aligned solution, in how much of something like the test hides in it, and, but for `digits`,
-in how visible tests are. Four ways to train on the test stand beside holding it out.
+in how visible tests are. Four ways to train on the test stand beside holding it out. In `scratchpad` a first run on
+seeds from 7,360,000 was undecided, because no misaligned model passed in any of its worlds; so another weight of what
+hides in the objective was tried on seeds from 7,370,000.
 
 Rule, per task, with 95% intervals that hold together over all worlds. A world counts if the test is worth holding out:
 held out, P(A|T) is above P(A) by over .1. With one run the choice is to train if some way is better than holding out by
@@ -205,8 +207,8 @@ def kind(choices: list[str] | None) -> str:
 def draw(data: Json) -> figures.Figure:
     """What the best way to train gains over holding out by number of runs, a panel per task, a line per world."""
     tasks = data["tasks"]
-    rows = -(-len(tasks) // 3)
-    figure, axes = subplots(rows, 3, figsize=(WIDTH * 1.2, 0.7 + 1.6 * rows), squeeze=False, sharex=True, sharey=True)
+    columns = -(-len(tasks) // 2)
+    figure, axes = subplots(2, columns, figsize=(WIDTH * 1.2, 3.9), squeeze=False, sharex=True, sharey=True)
     for ax in axes.flat[len(tasks) :]:
         ax.set_visible(False)
     for ax, (task, counts) in zip(axes.flat, tasks.items(), strict=False):
