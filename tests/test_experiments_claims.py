@@ -1,12 +1,14 @@
 """Rules of claims, on populations whose truth is known by construction."""
 
 import functools
+import itertools
 import json
 
 import jax
 import numpy as np
 import pytest
 
+from experiments.claims.four_regimens import TRAINED
 from lab import claims
 from lab.config.experiment import parse
 from lab.decision import finite_budget
@@ -49,10 +51,12 @@ def verdict(name: str, stored: claims.Stored) -> str:
         ("early_shaping", regimens(BETTER, [700, 0, 0, 300], WORSE, BETTER), claims.UNDECIDED),  # LR is not 1
         ("implicit_proxies", regimens(BETTER, SURE, WORSE, BETTER), claims.SUPPORTED),
         ("implicit_proxies", regimens(BETTER, SURE, WORSE, BETTER, held=PERFECT), claims.UNDECIDED),
-        ("budget", regimens([900, 0, 100, 0], WORSE, WORSE, WORSE), claims.SUPPORTED),
-        ("budget", regimens(SURE, WORSE, WORSE, WORSE), claims.UNDECIDED),  # two perfect tests tie with many runs
-        ("budget", regimens(SURE, [900, 0, 100, 0], WORSE, WORSE), claims.UNDECIDED),  # though another is worse then
-        ("budget", regimens(*[[100, 0, 900, 0]] * 4), claims.CONTRADICTED),  # nothing is won with one
+        # held out, P(A|T) is 1 and .46: training is better with one run in both worlds, and with many in the second
+        ("budget", regimens([900, 0, 100, 0], WORSE, WORSE, WORSE), claims.DEPENDS),
+        ("budget", regimens([900, 0, 100, 0], WORSE, WORSE, WORSE, held=PERFECT), claims.SUPPORTED),
+        ("budget", regimens(SURE, WORSE, WORSE, WORSE), claims.CONTRADICTED),  # a tie in the first, .46 in the second
+        ("budget", regimens(SURE, [900, 0, 100, 0], WORSE, WORSE, held=PERFECT), claims.UNDECIDED),  # two ties
+        ("budget", regimens(*[[100, 0, 900, 0]] * 4), claims.UNDECIDED),  # it is to hold out, whatever the budget
         ("precursors", population(plain=HELD, precursor=WORSE, precursor_alone=PERFECT), claims.SUPPORTED),
         ("precursors", population(plain=WORSE, precursor=HELD, precursor_alone=PERFECT), claims.CONTRADICTED),
         ("silly_proxy", population(hold_out=HELD, early=HELD, throughout=[100, 0, 900, 0]), claims.SUPPORTED),
@@ -353,7 +357,6 @@ def ideas(propensities, passing=0.0, pushed=0):
         ("predetermined_ideas", ideas([0, 5, 10], passing=1.0, pushed=2000), claims.CONTRADICTED),
         ("predetermined_ideas", ideas([2, 5, 10]), claims.UNDECIDED),  # such an idea gives both
         ("correlated_trials", ideas([1, 2, 5, 8, 9]), claims.SUPPORTED),
-        ("throwaway_runs", ideas([0, 2, 5, 8, 10]), claims.DEPENDS),
         ("summoning_scroll", world("implicit_proxy", [0, 1], hold_out=[PERFECT, [500, 0, 250, 250]],
                                    early=[SURE, BETTER], early_strong=[SURE, SURE], late=[WORSE, WORSE],
                                    throughout=[WORSE, WORSE]), claims.SUPPORTED),
@@ -378,7 +381,7 @@ def test_rules_on_populations_whose_truth_is_known(name, stored, expected):
 @pytest.mark.parametrize(
     ("held", "trained", "expected"),
     [
-        # within 1,000 runs P(accepted is aligned) is P(A|T): 30 / 35 = .857 held out, and 1 for sure
+        # within 1,000 runs P(accepted is aligned) is P(A|T): 300 / 350 = .857 held out, and 1 for sure
         ([300, 0, 50, 650], SURE, claims.CONTRADICTED),
         # both 1: the held-out test lets no misaligned model pass, and training leaves none
         ([300, 0, 0, 700], SURE, claims.UNDECIDED),
@@ -386,11 +389,24 @@ def test_rules_on_populations_whose_truth_is_known(name, stored, expected):
         ([300, 0, 0, 700], [900, 0, 100, 0], claims.SUPPORTED),
         # .857 and .9: no tie, because the interval is wide, and nothing is worse for sure
         ([30, 0, 5, 65], [90, 0, 10, 0], claims.UNDECIDED),
+        # 300 of 800 that pass are aligned, .375: less than .1 above .3, so the test is not worth holding out
+        ([300, 0, 500, 200], SURE, claims.UNDECIDED),
     ],
 )
 def test_the_budget_is_decided_only_where_the_regimens_differ_at_the_end(held, trained, expected):
     same = {name: [trained] * 2 for name in ("early", "early_strong", "late", "throughout")}
     assert verdict("budget", world("implicit_proxy", [0, 1], hold_out=[held] * 2, **same)) == expected
+
+
+def test_signs_of_both_changes_tell_whether_the_choice_turns():
+    """Of four ways, P(A) rises in all, and P(A|T) falls from 1 in one: the choice turns there and nowhere else."""
+    module = claims.module("budget")
+    stored = regimens([900, 0, 100, 0], SURE, SURE, SURE, held=PERFECT)
+    assert module.algebra(stored, module.find_worlds(stored)) == (8, 8)
+    # a test that one in 10,000 passes: P(A|T) is 1, and 1,000 runs reach .1 of it, less than .9
+    trained = {regimen: [[9000, 0, 1000, 0]] for regimen in TRAINED}
+    rare = world("implicit_proxy", [0], hold_out=[[1, 0, 0, 9999]], **trained)
+    assert module.algebra(rare, module.find_worlds(rare)) == (0, 4)
 
 
 def test_what_a_second_run_teaches_by_hand():
@@ -417,6 +433,69 @@ def test_what_failures_say_by_hand():
     assert (own, fresh, spread) == pytest.approx((0, 0, 0))  # the second and third failure say nothing more
     assert never == pytest.approx(0.5)
     assert kept == pytest.approx(0.5 - 0.5**10)
+
+
+GRADED = (1, 3, 5, 7, 9)  # tenths of aligned models, of five ideas from a hard to an easy one
+
+
+def many_ideas(tenths, gaming, early=None):
+    """Ideas by P(A) in tenths, in worlds by the share of misaligned models that pass; how visible tests are is idle."""
+    axes = {"preference": range(len(tenths)), "detectability": range(2), "implicit_proxy": range(len(gaming))}
+    cells = []
+    for place, _, share in itertools.product(range(len(tenths)), range(2), gaming):
+        passing = round(share * (10_000 - 1000 * tenths[place]))
+        cells.append([1000 * tenths[place], 0, passing, 10_000 - 1000 * tenths[place] - passing])
+    return worlds(axes, hold_out=cells, early=[early or own for own in cells])
+
+
+@pytest.mark.parametrize(
+    ("gaming", "expected"),
+    [
+        # where no misaligned model passes, whoever rejects in turn accepts what passes, which nobody can improve on
+        ([0.0, 0.0], claims.CONTRADICTED),
+        ([0.5, 0.5], claims.SUPPORTED),  # of an easy idea 18 of 19 that pass are aligned, of a hard one 2 of 11
+        ([0.0, 0.5], claims.DEPENDS),
+    ],
+)
+def test_learning_pays_where_passes_tell_too_little(gaming, expected):
+    assert verdict("throwaway_runs", many_ideas(GRADED, gaming)) == expected
+
+
+def test_what_failures_of_one_author_say_by_hand():
+    """P(A) 0, 0, 0, 1, 1 of the five ideas. One author has 0, 1/3 twice as likely, or 2/3; on average 1/3.
+
+    With a perfect test three failures leave weights 1, 8/27, 8/27, 1/27: P(A) (16/81 + 2/81) / (44/27) = 3/22. Of the
+    two worlds the hard one has weight 35 of 44 and P(A) 1/6 for another author, the easy one 1/2: 31/132. What passes
+    is aligned. If half of the misaligned pass, failures say the same of P(A). Of passes 1/2 is aligned on average, and
+    after three failures (3/22) / ((1 + 3/22) / 2) = 6/25.
+    """
+    found = claims.module("ideas_are_alike").overrated
+    tenths = np.array([0, 0, 0, 1, 1.0])
+    perfect = np.stack([tenths, 0 * tenths, 0 * tenths, 1 - tenths], -1)
+    half = np.stack([tenths, 0 * tenths, (1 - tenths) / 2, (1 - tenths) / 2], -1)
+    lower, other = 1 / 3 - 3 / 22, 1 / 3 - 31 / 132
+    want = [[lower, 0, other], [lower, 1 / 2 - 6 / 25, other]]
+    np.testing.assert_allclose(found(np.stack([perfect, half])), want, atol=1e-12)
+
+
+def test_the_budget_at_which_holding_out_is_better_by_hand():
+    """All ideas alike, so that nothing is shared: 1 - .7^n, .51 with two runs and .657 with three, against .6."""
+    stored = many_ideas([3] * 5, [0.0, 1.0], early=[6000, 0, 4000, 0])
+    better_from = claims.module("ideas_are_alike").better_from
+    assert better_from(stored, 0) == [3, 3]
+    assert better_from(stored, 1) == [None, None]  # .3, whatever the budget
+
+
+@pytest.mark.parametrize(
+    ("tenths", "gaming", "expected"),
+    [
+        ((0, 0, 0, 10, 10), [0.0, 0.5], claims.DEPENDS),
+        ((0, 0, 0, 10, 10), [0.5, 0.5], claims.SUPPORTED),
+        ((3, 3, 3, 3, 3), [0.0, 0.5], claims.CONTRADICTED),  # no idea differs from another
+    ],
+)
+def test_failures_matter_where_ideas_differ(tenths, gaming, expected):
+    assert verdict("ideas_are_alike", many_ideas(tenths, gaming)) == expected
 
 
 def test_an_assignment_by_hand():

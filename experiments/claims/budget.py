@@ -1,53 +1,238 @@
 """With few retries train on the proxy, with many hold it out.
 
 Command:   lab experiment budget
-Expected:  supported
-Cost:      three minutes on 2 cores, shared with other claims
+Expected:  depends on whether the best push leaves misaligned models that pass
+Cost:      half an hour on 2 cores
 
-P(accepted is aligned) with one run and with 1,000, the last accepted in any case, where a held-out test is perfect or
-nearly so: four ways to train on it beside holding out.
+An organisation accepts the first model that passes, and the last run in any case. With one run P(accepted is aligned)
+is P(A), and with many it nears P(A|T). So for one way to train the better choice turns exactly where P(A) rises and
+P(A|T) falls, whatever is trained: this is algebra, and how often counts show it stands beside the verdict. What is
+measured is whether there is such a world at all, for the best of several ways to train. Worlds differ in how much the
+main objective prefers the aligned solution, in how much of something like the test hides in it, and, but for `digits`,
+in how visible tests are. Four ways to train on the test stand beside holding it out. In `scratchpad` a first run on
+seeds from 7,360,000 was undecided, because no misaligned model passed in any of its worlds; so another weight of what
+hides in the objective was tried on seeds from 7,370,000.
 
-Rule, per task, with 95% intervals that hold together. With 1,000 runs a regimen ties with holding out if it is worse
-by less than .02 for sure and not better for sure. Supported if with one run some regimen that trains on the test is
-better than holding out, with 1,000 runs that same regimen is worse, and none that is better with one run ties or is
-better with 1,000. Contradicted if with one run none can be better (every interval below 0), or if some is better for
-sure both with one run and with 1,000. Else undecided, a tie included. (After the run: a tie was contradicted before.
-Under enough runs two perfect tests always tie, so a tie tells nothing of what the claim is about, worlds in which the
-test held out is better at the end. `scratchpad` was contradicted, and so was `digits` at marks .7 and .75.)
+Rule, per task, with 95% intervals that hold together over all worlds. A world counts if the test is worth holding out:
+held out, P(A|T) is above P(A) by over .1. With one run the choice is to train if some way is better than holding out by
+over .02, and with 1,000 runs as well; it is to hold out if every way is worse by over .02. With 1,000 runs there is a
+tie if no way is better by over .02 and some is within .02. All of it for sure, else the choice is open. Supported if in
+some world the choice turns from training to holding out, and in none is it to train with 1,000 runs. Contradicted if it
+is to train with 1,000 runs in some world, and turns so in none. Depends if both are there; else undecided, as where
+there are only ties. (The first rule asked for one way to train and one world, without anything in the objective that is
+like the test. A tie was contradicted at first. On seeds from 7,000,000 it was supported in `race`, `digits` and
+`gridworld`, contradicted in `shortcut` and undecided in `scratchpad` and `reasoner`. This rule was committed before the
+run on other seeds that decides.)
 """
 
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+
 from experiments.claims.four_regimens import TRAINED
-from lab import claims
+from lab import claims, figures
+from lab.figures.style import BLUE, GREY, ORANGE, PURPLE, VERMILION, WIDTH, Mark, interval, subplots
 from lab.statistics import Estimate
+from lab.words import Json, estimate_from_json, estimate_json, setting, with_interval
 
-CONFIGS = "regimens"
 FEW, MANY = 1, 1000  # runs; of the rule
-FREE = 0.02  # loss of P(accepted is aligned) with many runs that is a tie; of the rule
+MARGIN = 0.02  # of P(accepted is aligned) that does not count; of the rule
+WORTH = 0.1  # by which P(A|T) must exceed P(A) where a test is worth holding out; of the rule
+GRID = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000)  # runs that the figure shows
+TRAIN, HOLD_OUT, TIE, OPEN = "train", "hold out", "tie", "open"
 
 
-def shown(stored: claims.Stored) -> list[str]:
-    """Return the conditions that the figure shows."""
-    smallest = stored.values("implicit_proxy")[0]
-    return [stored.at(name, implicit_proxy=smallest) for name in ("hold_out", *TRAINED)]
+class World(NamedTuple):
+    """What is best in one world.
+
+    Attributes:
+        where: its place in the sweep.
+        held_out: name of the condition that holds the test out.
+        trained: regimen -> name of its condition.
+        worth: P(A|T) less P(A), held out; None where nothing passes.
+        few: gain of each regimen with one run.
+        many: gain with 1,000 runs.
+    """
+
+    where: dict[str, float]
+    held_out: str
+    trained: dict[str, str]
+    worth: Estimate | None
+    few: dict[str, Estimate]
+    many: dict[str, Estimate]
+
+    @property
+    def counts(self) -> bool:
+        """Whether the test is worth holding out, for sure."""
+        return self.worth is not None and self.worth.low > WORTH
+
+    @property
+    def choices(self) -> tuple[str, str]:
+        """What is best with one run and with 1,000."""
+        return choice(self.few), choice(self.many)
+
+    @property
+    def in_words(self) -> str:
+        """Its place in the sweep."""
+        return ", ".join(f"{axis} {setting(value)}" for axis, value in self.where.items())
+
+
+def choice(gains: dict[str, Estimate]) -> str:
+    """Return what is best by the rule, from the gain of each way to train over holding out."""
+    estimates = gains.values()
+    if any(gain.low > MARGIN for gain in estimates):
+        return TRAIN
+    if all(gain.high < -MARGIN for gain in estimates):
+        return HOLD_OUT
+    none_better = all(gain.high < MARGIN for gain in estimates)
+    return TIE if none_better and any(gain.low > -MARGIN for gain in estimates) else OPEN
+
+
+def find_worlds(stored: claims.Stored) -> list[World]:
+    """Return what is best in each world of the sweep."""
+    held_out = [name for name in stored.names if stored.regimen(name) == "hold_out"]
+    together = len(held_out) * (1 + 2 * len(TRAINED))
+    return [_world(stored, name, together) for name in held_out]
+
+
+def _world(stored: claims.Stored, held_out: str, together: int) -> World:
+    """Return what is best beside holding out in one world; so many intervals hold together."""
+    where = stored.coordinates(held_out)
+    trained = {regimen: stored.at(regimen, **where) for regimen in TRAINED}
+
+    def gains(runs: int) -> dict[str, Estimate]:
+        value = claims.aligned_share_of_accepted(runs)
+        return {regimen: stored.difference(name, value, held_out, value, together) for regimen, name in trained.items()}
+
+    worth = None
+    if stored.counts(held_out).passing:
+        worth = stored.of_shares(
+            held_out, lambda shares: claims.aligned_share_of_passing(shares) - claims.aligned_share(shares), together
+        )
+    return World(where, held_out, trained, worth, gains(FEW), gains(MANY))
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    held_out, *trained = shown(stored)
+    worlds = find_worlds(stored)
+    told = []
+    for world in worlds:
+        few, many = (max(gains.values(), key=lambda gain: gain.value) for gains in (world.few, world.many))
+        chosen = ", then ".join(world.choices) if world.counts else "no test known to be worth holding out"
+        told.append(f"{world.in_words}: {chosen} ({with_interval(few)}, {with_interval(many)})")
+    right, pairs = algebra(stored, worlds)
+    why = (
+        f"best with 1 run, then with 1,000, and what the best way to train gains: {'; '.join(told)}; the signs of both "
+        f"changes tell whether the choice turns in {right} of {pairs} pairs of world and way to train"
+    )
+    choices = [world.choices for world in worlds if world.counts]
+    turns, trains = (TRAIN, HOLD_OUT) in choices, any(many == TRAIN for _, many in choices)
+    if turns or trains:
+        return claims.Verdict(
+            claims.DEPENDS if turns and trains else claims.SUPPORTED if turns else claims.CONTRADICTED, why
+        )
+    return claims.Verdict(claims.UNDECIDED, why)
 
-    def gains(runs: int) -> dict[str, Estimate]:
-        value = claims.aligned_share_of_accepted(runs)
-        return {
-            regimen: stored.difference(name, value, held_out, value, 2 * len(TRAINED))
-            for regimen, name in zip(TRAINED, trained, strict=True)
-        }
 
-    few, many = gains(FEW), gains(MANY)
-    best = max(TRAINED, key=lambda name: few[name].value)
-    why = f"{best}: {claims.phrase('gain with 1 run', few[best])}, {claims.phrase('with 1,000 runs', many[best])}"
-    at_the_end = [many[name] for name in TRAINED if few[name].low > 0]  # of the regimens that are better with one run
-    if all(gain.high < 0 for gain in few.values()) or any(gain.low > 0 for gain in at_the_end):
-        return claims.Verdict(claims.CONTRADICTED, why)
-    ties = any(gain.low > -FREE for gain in at_the_end)
-    crosses = any(gain.high < 0 for gain in at_the_end)
-    return claims.Verdict(claims.SUPPORTED if crosses and not ties else claims.UNDECIDED, why)
+def value(stored: claims.Stored, name: str, runs: int) -> float:
+    """Return P(accepted is aligned) of a condition at its measured shares."""
+    cells = np.array(stored.counts(name).cells, float)
+    return float(claims.aligned_share_of_accepted(runs)(cells / cells.sum()))
+
+
+def algebra(stored: claims.Stored, worlds: list[World]) -> tuple[int, int]:
+    """Return of how many pairs of world and way to train the signs of both changes tell whether the choice turns.
+
+    It turns if training is better with one run and holding out within 1,000. It should if P(A) rises and P(A|T) falls.
+    Pairs in which nothing passes are left out.
+    """
+    right = pairs = 0
+    for world, regimen in itertools.product(worlds, TRAINED):
+        both = [stored.counts(name) for name in (world.trained[regimen], world.held_out)]
+        if not all(counts.passing for counts in both):
+            continue
+        trained, held_out = both
+        rises = trained.base_rate > held_out.base_rate
+        falls = trained.aligned_pass / trained.passing < held_out.aligned_pass / held_out.passing
+        gains = [
+            value(stored, world.trained[regimen], runs) - value(stored, world.held_out, runs) for runs in (FEW, MANY)
+        ]
+        pairs += 1
+        right += (rises and falls) == (gains[0] > 0 > gains[1])
+    return right, pairs
+
+
+def plotted(stored: claims.Stored) -> list[Json]:
+    """Return what the best way to train gains over holding out, by number of runs and world, as plain JSON values."""
+    rows = []
+    for world in find_worlds(stored):
+        gains = [
+            max(value(stored, name, runs) for name in world.trained.values()) - value(stored, world.held_out, runs)
+            for runs in GRID
+        ]
+        ends = [estimate_json(max(every.values(), key=lambda gain: gain.value)) for every in (world.few, world.many)]
+        rows.append(
+            {
+                "world": world.in_words,
+                "choices": list(world.choices) if world.counts else None,
+                "runs": list(GRID),
+                "gains": gains,
+                "ends": ends,
+            }
+        )
+    return rows
+
+
+NOT_WORTH = "no test known to be worth holding out"
+KINDS = {
+    "train with few, hold out with many": (VERMILION, "-"),
+    "train with few and with many": (BLUE, "-"),
+    "train with few, a tie with many": (ORANGE, "--"),
+    "hold out, or open": (PURPLE, ":"),
+    NOT_WORTH: (GREY, ":"),
+}
+
+
+def kind(choices: list[str] | None) -> str:
+    """Return the key of `KINDS` that a world is drawn as, from what is best with one run and with 1,000."""
+    turned, trains, ties, others, not_worth = KINDS
+    if choices is None:
+        return not_worth
+    by_many = {HOLD_OUT: turned, TRAIN: trains, TIE: ties}
+    few, many = choices
+    return by_many.get(many, others) if few == TRAIN else trains if many == TRAIN else others
+
+
+def draw(data: Json) -> figures.Figure:
+    """What the best way to train gains over holding out by number of runs, a panel per task, a line per world."""
+    tasks = data["tasks"]
+    columns = -(-len(tasks) // 2)
+    figure, axes = subplots(2, columns, figsize=(WIDTH * 1.2, 3.9), squeeze=False, sharex=True, sharey=True)
+    for ax in axes.flat[len(tasks) :]:
+        ax.set_visible(False)
+    for ax, (task, counts) in zip(axes.flat, tasks.items(), strict=False):
+        ax.axhline(0, color="black", linewidth=0.6)
+        for row in counts["plotted"]:
+            colour, line = KINDS[kind(row["choices"])]
+            ax.plot(row["runs"], row["gains"], line, color=colour, linewidth=1.1)
+            for runs, end in zip((FEW, MANY), row["ends"] if row["choices"] else (), strict=bool(row["choices"])):
+                interval(ax, runs, estimate_from_json(end), Mark(colour, size=2.5, width=0.8), upright=True)
+        ax.set_xscale("log")
+        ax.set_xticks((1, 10, 100, 1000), ("1", "10", "100", "1,000"))
+        ax.set_ylim(-1.03, 1.03)
+        ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
+    figure.supxlabel("runs that may be used", fontsize="small")
+    figure.supylabel("P(accepted is aligned): best way to train, less held out", fontsize="small")
+    for words, (colour, line) in KINDS.items():
+        axes[0][0].plot([], [], line, color=colour, label=words)
+    figure.legend(
+        *axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize="x-small"
+    )
+    return figure
+
+
+CAPTION = claims.Caption(
+    before="Each line is a world. Above 0 the best way to train on the test is better than holding it out.",
+    marks="vertical bars at both ends",
+)

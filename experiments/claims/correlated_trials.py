@@ -18,16 +18,17 @@ on one idea do, and an idea that one keeps to is likelier to fail ten times than
 contradicted if one of these goes the other way for sure; else undecided.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from experiments.claims.throwaway_runs import Shares, count_ideas, estimates, ideas, pass_rates
+from experiments.claims.throwaway_runs import estimates
 from lab import claims
 from lab.figures.style import WIDTH, Figure, subplots
 from lab.ideas import Discrete, field_posterior
+from lab.statistics import Estimate
 from lab.words import Json, estimate_from_json, estimate_json, rounded, with_interval
 
 CONFIGS = "ideas"
@@ -35,11 +36,22 @@ FAILURES, RUNS = 3, 10  # of the rule
 AS_LIKELY = (0.5, 0.5)  # the two kinds of field
 
 Curve = Float[np.ndarray, " failures"]  # after 0, 1, ... failures
+Shares = Float[np.ndarray, "ideas 4"]
 
 
 def shown(stored: claims.Stored) -> list[str]:
-    """Return the conditions that the figure shows."""
-    return ideas(stored, 0)
+    """Return the conditions that the figure shows: the ideas in the world where the held-out test is good."""
+    implicit = stored.values("implicit_proxy")[0]
+    return [
+        stored.at("hold_out", preference=preference, implicit_proxy=implicit)
+        for preference in stored.values("preference")
+    ]
+
+
+def pass_rates(shares: Shares) -> tuple[float, float]:
+    """Return P(T|A) and P(T|not A) over all ideas alike."""
+    aligned = shares[:, 0] + shares[:, 1]
+    return shares[:, 0].sum() / aligned.sum(), shares[:, 2].sum() / (1 - aligned).sum()
 
 
 class Expected(NamedTuple):
@@ -84,9 +96,15 @@ def effects(shares: Shares) -> Float[np.ndarray, "7"]:
     return np.array([*falls, kept - average, failed[0], failed[-1], kept])
 
 
+def estimates_of(function: Callable[[Shares], Float[np.ndarray, " number"]], stored: claims.Stored) -> list[Estimate]:
+    """Return an `Estimate` of each number that a function of the shares of the ideas returns."""
+    cells = [stored.counts(name).cells for name in shown(stored)]
+    return estimates(lambda moves: np.stack([function(shares) for shares in moves]), cells)
+
+
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    own_fall, fresh_fall, spread_more, kept_more, before, after, kept = estimates(effects, count_ideas(stored, 0))
+    own_fall, fresh_fall, spread_more, kept_more, before, after, kept = estimates_of(effects, stored)
     why = (
         f"a failure lowers P(A) of its idea by at least {with_interval(own_fall)} (three: from {rounded(before)} to "
         f"{rounded(after)}), of a fresh one by {with_interval(fresh_fall)}; three on one idea do so by "
@@ -110,7 +128,7 @@ def plotted(stored: claims.Stored) -> dict[str, list[Json]]:
         failures = expected(shares)
         return np.concatenate([failures.failed, failures.fresh, failures.spread])
 
-    every = estimates(curves, count_ideas(stored, 0))
+    every = estimates_of(curves, stored)
     return {
         words: [estimate_json(estimate) for estimate in every[start : start + FAILURES + 1]]
         for words, start in zip(CURVES, range(0, len(every), FAILURES + 1), strict=True)

@@ -1,86 +1,100 @@
 """Using a good proxy on throwaway runs, to learn which training ideas are bad, dominates rejection sampling.
 
 Command:   lab experiment throwaway_runs
-Expected:  depends: the best policy dominates, exploring every idea once first need not
-Cost:      about five minutes on 2 cores, shared with other claims
+Expected:  depends on the test: where no misaligned model passes, rejection in turn is as good as learning
+Cost:      a quarter of an hour on 2 cores, shared with another claim
 
-Ideas are ways to train that differ in how much the main objective prefers the aligned solution; the test is held out.
-A campaign may try three fresh ideas of this field, each as likely to be any of those measured, with the test's rates
-over all of them. Rejection sampling trains on one idea, or on a random one each run, and accepts the first pass.
-Learning is the best policy there is (which idea next, and whether to take a pass), or one try of each idea and then
-rejection on the most promising one. In all of them the last run is accepted in any case. Values are exact for given
-rates (`lab.ideas`); the intervals are from draws of the rates (`lab.statistics.draws`), along the slopes of the values
-at the measured ones. That the best policy does not lose is so by construction; what is measured is how much it gains,
-and that exploring first need not.
+Ideas are ways to train that differ in two knobs: how much the main objective prefers the aligned solution, and how
+visible tests are. The test is held out, and worlds differ in how much of something like it hides in the main objective,
+so that it is good in some and poor in others. A campaign may try six fresh ideas, each as likely to be any of those
+measured, with test rates of its own. So an idea that passes often may be a good one, or one whose models game the test.
 
-Rule, per task, where the held-out test is good: supported if with 4 and with 6 runs both the best policy and exploring
-first gain over the better kind of rejection sampling (intervals above 0); contradicted if the best policy loses
-anywhere; depends if the best policy gains at both and exploring first loses anywhere; else undecided.
+Rejection sampling accepts the first pass, or the last run: on one idea, or with the ideas in turn, whichever is better.
+Learning may train any idea next, and accepts at the end, of all runs, the one most likely aligned. With 4 and 10 runs
+it is the best policy there is (Bellman), which cannot lose by construction; what is measured is how much it gains. With
+30 and 100 runs that policy cannot be listed. Learning is then the better of two: the ideas in turn and the best of all
+runs, or what fewer runs reach. No policy exceeds what knowing every idea's kind would reach. Values are exact for given
+rates (`lab.ideas.kinds`); intervals are from draws of the rates, along the slopes of the values at the measured ones.
+
+Rule, per task, with 95% intervals that hold together over all worlds and numbers of runs (4, 10, 30, 100): learning
+gains in a world with so many runs if it is better than rejection sampling by over .02, and does not if no policy can be
+better by .02, for sure. Supported if it gains in each world with each number of runs; contradicted if it gains in none;
+depends if it gains in some and not in others; else undecided. (The first rule asked for the best policy, and for one
+try of each idea before rejection on the best, with 4 and 6 runs of three ideas that differ in one knob, where the test
+is good. The essay has neither that policy nor so few retries. On seeds from 7,000,000 it said depends in `scratchpad`,
+`race`, `shortcut` and `reasoner`, because such exploring loses. This rule was committed before the run on other seeds
+that decides.)
 """
 
 import functools
-import itertools
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
-from lab import claims, figures
-from lab.ideas import Discrete, policy_value
-from lab.statistics import Estimate, draw_shares, from_draws
-from lab.words import Json, estimate_json, number
+from lab import claims, figures, statistics
+from lab.figures.style import BLUE, GREY, ORANGE, VERMILION, WIDTH, Line, Mark, holds, interval, subplots
+from lab.ideas import kinds
+from lab.statistics import Counts, Estimate, draw_shares, family_wise, from_draws
+from lab.words import Json, estimate_from_json, estimate_json, setting
 
-CONFIGS = "ideas"
-RUNS = (4, 6)  # of the rule
-FRESH = 3  # ideas of a campaign
-CONFIDENCE = 0.95  # of the rule
+CONFIGS = "many_ideas"
+RUNS = (4, 10, 30, 100)  # of the rule
+LISTED = 10  # runs up to which the best policy is known
+IDEAS = 6  # fresh ideas of a campaign
+MARGIN = 0.02  # gain that counts; of the rule
 STEP = 1e-4  # share of an idea's models that is moved to find a slope
-REJECTION = ("rejection_single_idea", "rejection_random_idea_each_run")
-LEARNING = ("optimal_no_recall", "explore_each_once_then_reject_on_best")
+COLOURS = (BLUE, ORANGE, VERMILION, GREY)  # of worlds, from the one with the best test
 
 Table = tuple[tuple[int, ...], ...]  # counts of the cells of every idea; it can be hashed
-Shares = Float[np.ndarray, "ideas 4"]
-Gains = dict[tuple[int, str], Estimate]  # by runs and policy
+Shares = Float[np.ndarray, "moves ideas 4"]
 
 
-def shown(stored: claims.Stored) -> list[str]:
-    """Return the conditions that the figure shows."""
-    return ideas(stored, 0)
+class Gain(NamedTuple):
+    """What learning gains over rejection sampling.
+
+    Attributes:
+        learning: gain of the policy that learns.
+        most: what no policy exceeds.
+    """
+
+    learning: Estimate
+    most: Estimate
 
 
-def ideas(stored: claims.Stored, world: int) -> list[str]:
-    """Return the names of the ideas in one world: 0, where the held-out test is good, or -1."""
-    implicit = stored.values("implicit_proxy")[world]
-    return [
-        stored.at("hold_out", preference=preference, implicit_proxy=implicit)
-        for preference in stored.values("preference")
-    ]
+def ideas(stored: claims.Stored, implicit: float, regimen: str = "hold_out") -> list[str]:
+    """Return the names of a regimen's conditions in a world, one per idea."""
+    names = [name for name in stored.names if stored.regimen(name) == regimen]
+    return [name for name in names if stored.coordinates(name)["implicit_proxy"] == implicit]
 
 
-def count_ideas(stored: claims.Stored, world: int) -> Table:
-    """Return the counts of the cells of every idea in one world."""
-    return tuple(tuple(stored.counts(name).cells) for name in ideas(stored, world))
+def count_ideas(stored: claims.Stored, implicit: float) -> Table:
+    """Return the counts of the cells of every idea in a world."""
+    return tuple(tuple(stored.counts(name).cells) for name in ideas(stored, implicit))
 
 
 def estimates(
-    function: Callable[[Shares], ArrayLike], cells: Sequence[Sequence[int]], confidence: float = CONFIDENCE
+    function: Callable[[Shares], Float[np.ndarray, "moves numbers"]],
+    cells: Sequence[Sequence[int]],
+    confidence: float = 0.95,
 ) -> list[Estimate]:
     """Return an `Estimate` of each number that a function of shares returns, from its slopes at the measured shares.
 
     Args:
-        function: of the shares of the cells of every idea; returns numbers, shape (numbers,).
+        function: of the shares of the cells of every idea, with an axis in front; returns numbers, with the same axis.
         cells: counts of the cells of every idea.
         confidence: of each interval.
     """
     counts = np.asarray(cells, float)
     shares = counts / counts.sum(1, keepdims=True)
-    values, moved_values = np.asarray(function(shares)), []
+    moves = [shares]
     for idea, cell in np.ndindex(counts.shape):
         moved = shares.copy()
         moved[idea] *= 1 - STEP
         moved[idea, cell] += STEP
-        moved_values.append(np.asarray(function(moved)))
+        moves.append(moved)
+    values, *moved_values = np.asarray(function(np.stack(moves)))
     slopes = np.reshape((np.array(moved_values) - values) / STEP, (*counts.shape, len(values)))
     draws = draw_shares(*cells)
 
@@ -94,64 +108,105 @@ def estimates(
     return [from_draws(along(index), draws, confidence) for index in range(len(values))]
 
 
-def pass_rates(shares: Shares) -> tuple[float, float]:
-    """Return P(T|A) and P(T|not A) over all ideas alike."""
-    aligned = shares[:, 0] + shares[:, 1]
-    return shares[:, 0].sum() / aligned.sum(), shares[:, 2].sum() / (1 - aligned).sum()
-
-
-def values_of_learning(shares: Shares) -> list[float]:
-    """Return what each policy gains over the better kind of rejection sampling, in the order of `RUNS`, `LEARNING`."""
-    aligned, rates = shares[:, 0] + shares[:, 1], pass_rates(shares)
-    campaign = (Discrete(tuple(aligned), (1 / len(aligned),) * len(aligned)),) * FRESH
-    values = []
+def values_of_learning(shares: Shares) -> Float[np.ndarray, "moves numbers"]:
+    """Return for each number of runs what learning gains over rejection sampling, and what no policy exceeds."""
+    numbers, learning = [], np.zeros(len(shares))
     for runs in RUNS:
-        rejection = max(policy_value(name, campaign, runs, *rates) for name in REJECTION)
-        values += [policy_value(name, campaign, runs, *rates) - rejection for name in LEARNING]
-    return values
+        rejection = np.maximum(kinds.rejection_on_one(shares, runs), kinds.rejection_in_turn(shares, IDEAS, runs))
+        if runs <= LISTED:
+            learning = most = kinds.best_learning(shares, IDEAS, runs)
+        else:  # what fewer runs reach can be had with more
+            learning = np.maximum(learning, kinds.learning_in_turn(shares, IDEAS, runs))
+            most = kinds.told(shares, IDEAS)
+        numbers += [learning - rejection, most - rejection]
+    return np.stack(numbers, -1)
 
 
 @functools.cache
-def gains(cells: Table, intervals: bool = True) -> Gains:
-    """Return (runs, policy) -> `Estimate` of its gain; the value alone, as all three numbers, without intervals."""
-    if intervals:
-        rows = estimates(values_of_learning, cells)
-    else:
-        table = np.array(cells, float)
-        rows = [Estimate(*[value] * 3) for value in values_of_learning(table / table.sum(1, keepdims=True))]
-    return dict(zip(itertools.product(RUNS, LEARNING), rows, strict=True))
+def gains(cells: Table, confidence: float) -> dict[int, Gain]:
+    """Return number of runs -> `Gain`."""
+    rows = estimates(values_of_learning, cells, confidence)
+    return {runs: Gain(*pair) for runs, *pair in zip(RUNS, rows[::2], rows[1::2], strict=True)}
+
+
+def gains_of_worlds(stored: claims.Stored) -> dict[float, dict[int, Gain]]:
+    """Return value of `implicit_proxy` -> number of runs -> `Gain`; all intervals hold together."""
+    worlds = stored.values("implicit_proxy")
+    level = family_wise(stored.data["confidence"], 2 * len(RUNS) * len(worlds))
+    return {implicit: gains(count_ideas(stored, implicit), level) for implicit in worlds}
+
+
+def test_rates(stored: claims.Stored, implicit: float) -> str:
+    """Return P(T|A) and P(T|not A) over all ideas of a world, in words."""
+    together = Counts(*np.sum(count_ideas(stored, implicit), axis=0).tolist())
+    rates = (statistics.estimate(together, f"pass_given_{kind}", 0.95) for kind in ("aligned", "misaligned"))
+    return ", ".join(
+        f"{words} {setting(round(rate.value, 2))}" for words, rate in zip(("P(T|A)", "P(T|not A)"), rates, strict=True)
+    )
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    good, poor = gains(count_ideas(stored, 0)), gains(count_ideas(stored, -1), False)
-    best, naive = ([good[runs, name] for runs in RUNS] for name in LEARNING)
-    why = "gain over rejection sampling with " + "; ".join(
-        f"{runs} runs {claims.phrase('the best policy', one)}, {claims.phrase('exploring first', other)}"
-        for runs, one, other in zip(RUNS, best, naive, strict=True)
-    )
-    why += "; where something like the test is trained on " + ", ".join(
-        f"{' and '.join(number(poor[runs, name].value) for name in LEARNING)} ({runs} runs)" for runs in RUNS
-    )
-    if any(gain.high < 0 for gain in best):
-        return claims.Verdict(claims.CONTRADICTED, why)
-    if all(gain.low > 0 for gain in (*best, *naive)):
-        return claims.Verdict(claims.SUPPORTED, why)
-    split = all(gain.low > 0 for gain in best) and any(gain.high < 0 for gain in naive)
-    return claims.Verdict(claims.DEPENDS if split else claims.UNDECIDED, why)
+    worlds = gains_of_worlds(stored)
+    told = []
+    for implicit, by_runs in worlds.items():
+        parts = [
+            claims.phrase(f"{runs} runs", gain.learning)
+            + ("" if runs <= LISTED else f" (no policy over {claims.phrase('', gain.most).strip()})")
+            for runs, gain in by_runs.items()
+        ]
+        told.append(f"implicit_proxy = {setting(implicit)} ({test_rates(stored, implicit)}): {', '.join(parts)}")
+    every = [gain for by_runs in worlds.values() for gain in by_runs.values()]
+    gain_there, none_there = [gain.learning.low > MARGIN for gain in every], [gain.most.high < MARGIN for gain in every]
+    verdict = claims.UNDECIDED
+    if all(gain_there) or all(none_there):
+        verdict = claims.SUPPORTED if all(gain_there) else claims.CONTRADICTED
+    elif any(gain_there) and any(none_there):
+        verdict = claims.DEPENDS
+    return claims.Verdict(verdict, f"gain over rejection sampling with {'; '.join(told)}")
 
 
 def plotted(stored: claims.Stored) -> list[Json]:
-    """Return what learning gains over rejection sampling where the test is good, as plain JSON values."""
-    words = dict(zip(LEARNING, ("best policy", "each idea once, then reject"), strict=True))
-    good = gains(count_ideas(stored, 0))
+    """Return what learning gains over rejection sampling by world and number of runs, as plain JSON values."""
     return [
-        {"name": f"{words[policy]}, {runs} runs", **estimate_json(good[runs, policy])}
-        for policy in LEARNING
-        for runs in RUNS
+        {
+            "world": test_rates(stored, implicit),
+            "runs": list(by_runs),
+            "gains": [estimate_json(gain.learning) for gain in by_runs.values()],
+            "most": [gain.most.value for gain in by_runs.values()],
+        }
+        for implicit, by_runs in gains_of_worlds(stored).items()
     ]
 
 
 def draw(data: Json) -> figures.Figure:
-    """What learning gains over rejection sampling, a panel per task."""
-    return figures.estimates_figure(data, "gain in P(accepted is aligned) over rejection sampling", (0.0,))
+    """What learning gains over rejection sampling by number of runs, a panel per task, a line per world."""
+    tasks = data["tasks"]
+    figure, axes = subplots(1, len(tasks), figsize=(WIDTH * 1.2, 2.3), squeeze=False, sharex=True, sharey=True)
+    for ax, (task, counts) in zip(axes[0], tasks.items(), strict=True):
+        handles = []
+        for colour, row in zip(COLOURS, counts["plotted"], strict=False):
+            every = [estimate_from_json(gain) for gain in row["gains"]]
+            ax.plot(row["runs"], [gain.value for gain in every], color=colour, linewidth=1)
+            bounds = [(runs, most) for runs, most in zip(row["runs"], row["most"], strict=True) if runs > LISTED]
+            ax.plot(*zip(*bounds, strict=True), ":", color=colour, linewidth=0.9)
+            for runs, gain in zip(row["runs"], every, strict=True):
+                mark = Mark(colour, size=3, width=1)
+                interval(ax, runs, gain, mark, hollow=holds(gain, MARGIN) or gain.value < MARGIN, upright=True)
+            handles.append(Line([], [], color=colour, label=row["world"]))
+        ax.axhline(MARGIN, color="black", linewidth=0.6, linestyle="--")
+        ax.set_xscale("log")
+        ax.set_xticks(RUNS, [str(runs) for runs in RUNS])
+        ax.minorticks_off()
+        ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
+        ax.legend(handles=handles, loc="upper left", frameon=False, fontsize=6)
+    axes[0][0].set_ylim(top=1.4 * axes[0][0].get_ylim()[1])  # room for the names of worlds
+    axes[0][0].set_ylabel("gain of learning in\nP(accepted is aligned)", fontsize="small")
+    figure.supxlabel("runs that may be used", fontsize="small")
+    return figure
+
+
+CAPTION = claims.Caption(
+    before="What learning which ideas are bad gains over rejection sampling; a colour per world, by its test.",
+    marks="dashed: .02; dotted: what no policy exceeds; hollow: not above .02",
+)
