@@ -113,7 +113,8 @@ def judge(stored: claims.Stored) -> claims.Verdict:
 
 def plotted(stored: claims.Stored) -> list[Json]:
     """Return the share of models on which the test presses at every moment, as plain JSON values."""
-    return [{"name": words, **estimate_json(stored.rate(words, "pass_given_misaligned"))} for words in MOMENTS]
+    shares = {words.replace("it,", "the test, at"): stored.rate(words, "pass_given_misaligned") for words in MOMENTS}
+    return [{"name": words, **estimate_json(share)} for words, share in shares.items()]
 
 
 def draw(data: Json) -> figures.Figure:
