@@ -119,9 +119,7 @@ def plotted(stored: claims.Stored) -> list[Json]:
 
 def draw(data: Json) -> figures.Figure:
     """The share of models on which the test presses at every moment, a panel per task."""
-    words = (
-        "share of misaligned models whose values the test still presses on, by whether they fail or pass it, and age"
-    )
+    words = "share of misaligned models whose values a little more training on the test would move"
     return figures.estimates_figure(data, words, limits=(-0.03, 1.03))
 
 

@@ -19,6 +19,8 @@ less than .03 above P(A) after continuing for sure; else undecided.
 (The first rule asked only for the first two, and called it contradicted if the two values of P(A) differed by less than
 .03. On seeds from 7,000,000 it was supported in `scratchpad` and `shortcut` and contradicted in `race`. This rule was
 committed before the run on other seeds that decides.)
+
+In `digits` training on raises alignment whatever is pushed: continued with the opposite, all models end aligned too.
 """
 
 from lab import claims, statistics

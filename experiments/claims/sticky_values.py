@@ -15,6 +15,9 @@ o(A|T) is infinite wherever no misaligned model passes. Supported if push and st
 alone and over stickiness alone, and P(A) is above that of the push alone. Depends (on what is to be saved) if both
 gains are above 0 and P(A) is at most .05 above that of the push alone for sure, for then only the test is saved, which
 a locked part cannot learn to game. Contradicted if a gain is below 0; else undecided.
+
+(In `digits` the objective turned further at first, and no model was left aligned in any regimen. The setting was
+changed there, not the rule, and other seeds decide.)
 """
 
 from lab import claims
