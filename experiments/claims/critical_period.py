@@ -21,10 +21,11 @@ visible; depends (on whether complying in tests alone is possible) if they are s
 loose where it is invisible; else undecided.
 
 What the opposite push takes back right after the early one decides nothing. In `digits` the early push itself is
-undone: alignment falls back to that of models without a push within a tenth of training. (The first rule asked only about the timing
-of a push, and had no opposite one. On seeds from 7,000,000 it was supported in `scratchpad` and `reasoner`,
-contradicted in `race` and `digits`, depended in `shortcut`, and was undecided in `gridworld`, where the early push
-lowers P(A). This rule was committed before the run on other seeds that decides.)
+undone: within a tenth of training, alignment falls back almost to that of models without a push.
+
+(The first rule asked only about the timing of a push, and had no opposite one. On seeds from 7,000,000 it was supported
+in `scratchpad` and `reasoner`, contradicted in `race` and `digits`, depended in `shortcut`, and was undecided in
+`gridworld`, where the early push lowers P(A). This rule was committed before the run on other seeds that decides.)
 """
 
 from pathlib import Path
