@@ -65,23 +65,6 @@ def verdict(name: str, stored: claims.Stored) -> str:
         ("by_construction", world("built_in", [0, 1], hold_out=[PERFECT, BETTER]), claims.CONTRADICTED),
         ("by_construction", world("built_in", [0, 1], hold_out=[HELD, [950, 50, 0, 0]]), claims.CONTRADICTED),
         ("by_construction", world("built_in", [0, 1], hold_out=[WORSE, SURE]), claims.UNDECIDED),  # no test at all
-        ("restart_or_continue", population(finished=PERFECT, continued=WORSE, restarted=BETTER), claims.SUPPORTED),
-        ("restart_or_continue", population(finished=PERFECT, continued=WORSE, restarted=WORSE), claims.CONTRADICTED),
-        (
-            "critical_period",
-            world("detectability", [0, 1], hold_out=[PERFECT] * 2, push_early=[SURE] * 2, push_late=[PERFECT, WORSE]),
-            claims.SUPPORTED,
-        ),
-        (
-            "critical_period",
-            world("detectability", [0, 1], hold_out=[PERFECT] * 2, push_early=[SURE] * 2, push_late=[SURE, WORSE]),
-            claims.DEPENDS,
-        ),
-        (
-            "critical_period",
-            world("detectability", [0, 1], hold_out=[PERFECT] * 2, push_early=[SURE] * 2, push_late=[SURE] * 2),
-            claims.CONTRADICTED,
-        ),
         ("adult_tests", population(**{"30%": [300, 0, 0, 700], "100%": HELD}), claims.SUPPORTED),
         ("adult_tests", population(**{"30%": HELD, "100%": PERFECT}), claims.CONTRADICTED),
     ],

@@ -97,13 +97,13 @@ def test_every_world_gets_the_verdict_of_the_claims_own_rule(run):
 
 def test_worlds_are_drawn_around_what_a_claim_sweeps():
     asked = study.experiment("critical_period", "race")
-    assert (asked.seeds.start, len(asked.seeds), len(asked.conditions)) == (15_000_000, 1024, 48 * 6)
+    assert (asked.seeds.start, len(asked.seeds), len(asked.conditions)) == (15_000_000, 1024, 48 * 10)
     knobs = [condition.knobs for condition in asked.conditions]
     assert {values["detectability"] for values in knobs} == {0, 2}  # of the claim; the ranges have 1 and 4 as well
     assert {values["implicit_proxy"] for values in knobs} == {0, 0.1, 0.3, 1}
     assert len({values["preference"] for values in knobs}) == 48
     of_world = [condition for condition in asked.conditions if condition.coordinates["world"] == 7]
-    assert len(of_world) == 6
+    assert len(of_world) == 10
     assert len({condition.knobs["preference"] for condition in of_world}) == 1
 
 
