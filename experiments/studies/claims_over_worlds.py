@@ -67,6 +67,15 @@ CLAIMS = (
     "early_shaping",
     "restart_or_continue",
 )
+# claims whose rules or worlds were sharpened after these worlds had been judged; training them anew empties this
+FORMER = (
+    "critical_period",
+    "early_rejection",
+    "adult_tests",
+    "implicit_proxies",
+    "anti_training",
+    "restart_or_continue",
+)
 LETTERS = {  # what a claim's rule says of a world
     "s": claims.SUPPORTED,
     "d": claims.DEPENDS,
@@ -496,6 +505,7 @@ def rows(data: Json) -> list[list[str]]:
     return [line(name, task, cell) for name, by_task in data["claims"].items() for task, cell in by_task.items()]
 
 
+WHOSE_RULES = f"By the former rules of {', '.join(FORMER[:-1])} and {FORMER[-1]}, which were sharpened afterwards. "
 COLOURS = {  # of verdicts; those that are not decided are hollow
     claims.SUPPORTED: BLUE,
     claims.DEPENDS: PURPLE,
@@ -508,14 +518,15 @@ ON_PAGE = (
     "drawn at random, and its own rule judges each of them. A world counts if at least 95% of its held-out models do "
     "the job. Shares have Wilson's 95% interval over worlds. Undecided worlds are part of the first share, not of the "
     "second. The last column says where a claim holds among decided worlds, if a tree on the drawn knobs tells that "
-    "better than chance in cross-validation; it also says in how many worlds the claim holds there and elsewhere. The "
-    "rule stands in `experiments/studies/claims_over_worlds.py`, whose commands train and judge."
+    "better than chance in cross-validation; it also says in how many worlds the claim holds there and elsewhere. "
+    f"{WHOSE_RULES}The rule of the study stands in `experiments/studies/claims_over_worlds.py`, whose commands train "
+    "and judge."
 )
 CAPTION = (
     "In which share of worlds drawn at random each claim holds. A bar is all worlds of a task whose held-out models do "
     "the job, by what the claim's own rule says of each. The number beside it counts these worlds. The square is the "
     "verdict in the world that somebody chose. A star says that a drawn knob tells where the claim holds, better than "
-    "chance in cross-validation; the table names it."
+    f"chance in cross-validation; the table names it. {WHOSE_RULES.strip()}"
 )
 BAR, SMALLEST = 0.6, 6  # height of a bar; points of the smallest text
 
