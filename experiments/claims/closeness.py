@@ -250,7 +250,7 @@ def draw(data: Json) -> Figure:
         ax.set_xlim(-0.4, 1.4)
         ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
     axes[0][0].set_ylabel("change of P(A|T)\nby a late incentive to pass", fontsize="small")
-    figure.supxlabel("from misaligned models that fail to ones that pass", fontsize="small")
+    figure.supxlabel("how far misaligned models that fail are from ones that pass", fontsize="small")
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize="x-small")
     return figure
 
