@@ -9,11 +9,12 @@ A late incentive to pass is given, or the test is held out; what the incentive d
 landscape is varied at equal distance: the objective does not mind how models behave in tests, or wants misaligned
 models to fail with ten times the incentive's weight, or wants models to pass with ten times that weight. The distance
 is varied at equal landscape: the input that tells a test apart is seen ten times as large, and ten times smaller
-weights then do the same with it. That changes no function that can be learned, and no loss of any. In `race` the
-slope of faking is a hundred times as large, which is gradient descent on a weight that lies ten times nearer. Its own
-cost of faking is not scaled by that, so it is set to ten times the incentive at each distance. How far it is from a
-misaligned model that fails to the passing one which the same seed gives with the incentive is measured where the
-objective is indifferent.
+weights then do the same with it. That changes no function that can be learned and no loss of any; but initial weights
+stay as they are, so near models begin by telling tests apart a little. In `race`, where they do not, the slope of
+faking is a hundred times as large, which is gradient descent on a weight that lies ten times nearer. Its own cost of
+faking is not scaled by that, so it is set to ten times the incentive at each distance. How far it is from a misaligned
+model that fails to the passing one which the same seed gives with the incentive is measured where the objective is
+indifferent.
 
 Rule, per task, with 95% intervals that hold together over all worlds: the landscape moves what the incentive does if,
 at the smaller distance, it changes by over .1 from the indifferent objective to another; distance moves it if it
