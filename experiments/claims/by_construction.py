@@ -105,7 +105,7 @@ def draw(data: Json) -> Figure:
         ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
     axes[0][0].set_ylabel("share of aligned models")
     axes[0][0].set_ylim(-0.03, 1.03)
-    figure.supxlabel("share of the property built in, or the test trained on until all pass", fontsize="small")
+    figure.supxlabel("share of the property that is built in", fontsize="small")
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize="x-small")
     return figure
 
@@ -114,14 +114,17 @@ def draw_task(plotted: Json, ax: Axes) -> None:
     """Draw the share of aligned models of every way to ensure something, and of rejecting."""
     rejected, built = estimate_from_json(plotted["rejected"]), plotted["built"]
     ax.axhspan(rejected.low, rejected.high, color=GREY, alpha=0.3, linewidth=0)
-    ax.axhline(rejected.value, color=GREY, linewidth=0.8, label="test held out, the first that passes")
+    ax.axhline(rejected.value, color=GREY, linewidth=0.8, label="rejecting: the first that passes, test held out")
     for place, row in enumerate(built):
         interval(ax, place, estimate_from_json(row), Mark(BLUE), upright=True)
     interval(ax, len(built), estimate_from_json(plotted["trained"]), Mark(ORANGE, "^"), upright=True)
-    for mark, words in ((Mark(BLUE), "built in, the first model"), (Mark(ORANGE, "^"), "trained to pass, the first")):
+    for mark, words in (
+        (Mark(BLUE), "built in: the first model"),
+        (Mark(ORANGE, "^"), "trained to pass: the first model"),
+    ):
         ax.plot([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, linestyle="none", label=words)
     names = [setting(row["share"]) for row in built]
-    ax.set_xticks(range(len(built) + 1), [*names, "pass"], fontsize=6, rotation=90)
+    ax.set_xticks(range(len(built) + 1), [*names, "trained"], fontsize=6, rotation=90)
 
 
 CAPTION = claims.Caption(

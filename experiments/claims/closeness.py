@@ -59,6 +59,7 @@ MISALIGNED_PASS, MISALIGNED_FAIL = CELLS.index("misaligned_pass"), CELLS.index("
 
 BySeed = Float[np.ndarray, " seed"]
 World = tuple[int, str]  # index of the distance, and landscape
+_measured: dict[tuple[str, ...], BySeed] = {}
 
 
 # --- distances ----------------------------------------------------------------------------------------------------
@@ -84,8 +85,12 @@ def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
 def distance(experiment: Experiment, two: Sequence[Condition]) -> BySeed:
     """Return how far apart the models are that a seed gives under two conditions of the same world.
 
-    In `race` a slope that counts g times as much is that of a weight that is sqrt(g) times nearer.
+    In `race` a slope that counts g times as much is that of a weight that is sqrt(g) times nearer. What was measured is
+    kept, because no mark of alignment changes it.
     """
+    names = experiment.hash, *(condition.name for condition in two)
+    if names in _measured:
+        return _measured[names]
     seeds = min(len(experiment.seeds), MEASURED_SEEDS)
     few = dataclasses.replace(experiment, conditions=tuple(two)).with_seeds(seeds)
     first, second = ended_models(few)
@@ -94,7 +99,7 @@ def distance(experiment: Experiment, two: Sequence[Condition]) -> BySeed:
         scale = np.ones(3)
         scale[FAKING] = knobs[DISTANCE] ** -0.5
         first, second = (jax.tree.map(lambda p: p * scale, model["params"]) for model in (first, second))
-    return _norm(first, second)
+    return _measured.setdefault(names, _norm(first, second))
 
 
 def ended_models(experiment: Experiment) -> list[Params]:
