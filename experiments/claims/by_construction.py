@@ -120,7 +120,7 @@ def draw_task(plotted: Json, ax: Axes) -> None:
     interval(ax, len(built), estimate_from_json(plotted["trained"]), Mark(ORANGE, "^"), upright=True)
     for mark, words in (
         (Mark(BLUE), "built in: the first model"),
-        (Mark(ORANGE, "^"), "trained to pass: the first model"),
+        (Mark(ORANGE, "^"), "trained to pass: the first one"),
     ):
         ax.plot([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, linestyle="none", label=words)
     names = [setting(row["share"]) for row in built]
