@@ -167,7 +167,7 @@ def draw(data: Json) -> Figure:
             ax.set_xticks(range(len(units)), [setting(value) for value in units], fontsize="x-small")
             ax.set_xlim(-0.3, len(units) - 0.7)
             ax.set_ylim(-0.05, 1.05)
-            title = f"{task}: {objective} misaligned models to pass"
+            title = f"{task}: {objective} it to pass"
             ax.set_title(title, loc="left", fontsize="x-small", fontweight="bold")
         panels[0].set_ylabel("P(T|not A)", fontsize="small")
     figure.supxlabel("hidden units that a model may use", fontsize="small")
