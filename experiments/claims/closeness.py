@@ -14,7 +14,8 @@ stay as they are, so near models begin by telling tests apart a little. In `race
 faking is a hundred times as large, which is gradient descent on a weight that lies ten times nearer. Its own cost of
 faking is not scaled by that, so it is set to ten times the incentive at each distance. How far it is from a misaligned
 model that fails to the passing one which the same seed gives with the incentive is measured where the objective is
-indifferent.
+indifferent, over all weights. (In `scratchpad` these distances differ by a fifth, because Adam moves the other weights
+as well; the factor of ten is that of the weights which tell tests apart.)
 
 Rule, per task, with 95% intervals that hold together over all worlds: the landscape moves what the incentive does if,
 at the smaller distance, it changes by over .1 from the indifferent objective to another; distance moves it if it
@@ -252,11 +253,11 @@ def draw(data: Json) -> Figure:
             label = f"objective {landscape}"
             ax.plot([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, label=label)
         ax.axhline(0, color="black", linewidth=0.6, linestyle=":")
-        ax.set_xticks([0, 1], ["near", "ten times\nas far"], fontsize=6)
+        ax.set_xticks([0, 1], ["near", "far"], fontsize=6)
         ax.set_xlim(-0.4, 1.4)
         ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
     axes[0][0].set_ylabel("change of P(A|T)\nby a late incentive to pass", fontsize="small")
-    figure.supxlabel("how far misaligned models that fail are from ones that pass", fontsize="small")
+    figure.supxlabel("how far misaligned models that fail are from ones that pass: a factor of ten in the weights that tell tests apart", fontsize="small")
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize="x-small")
     return figure
 
