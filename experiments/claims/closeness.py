@@ -257,7 +257,8 @@ def draw(data: Json) -> Figure:
         ax.set_xlim(-0.4, 1.4)
         ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
     axes[0][0].set_ylabel("change of P(A|T)\nby a late incentive to pass", fontsize="small")
-    figure.supxlabel("how far misaligned models that fail are from ones that pass: a factor of ten in the weights that tell tests apart", fontsize="small")
+    apart = "how far misaligned models that fail are from ones that pass: tenfold in the weights that tell tests apart"
+    figure.supxlabel(apart, fontsize="x-small")
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize="x-small")
     return figure
 
