@@ -5,13 +5,14 @@ Expected:  depends: a model that can do more hacks the proxy by itself only if s
 Cost:      five minutes on 2 cores
 
 A proxy that weights can game without telling tests apart: what the model says of itself, beside an objective that this
-be true. A model hacks it by itself if it tells tests, which takes the parity of two bits of the context, and behaves
-in them. The proxy is held out, and trained on. `capability` is how many hidden units a model may use: three values,
-between the least with which it does the job and all. In one of two objectives nothing asks models to behave in tests;
-in the other a hidden reading of them does. Rejecting early is a gate at a fifth of training on the proxy that is held
-out, whose mark lets nine tenths of the models pass that end aligned; it is chosen on every second seed and judged on
-the others, as in `early_rejection`. `race` has no such proxy and `reasoner` no such knob; in `shortcut` what tells
-tests apart has as many units at any capability.
+be true (`scratchpad`), and a linear probe of the hidden layer (`shortcut`). A model hacks it by itself if it tells
+tests, which takes the parity of two bits of the context, and behaves in them. The proxy is held out, and trained on.
+`capability` is how many hidden units a model may use: three values, between the least with which it does the job and
+all. In one of two objectives nothing asks models to behave in tests; in the other a hidden reading of them does.
+Rejecting early is a gate at a fifth of training on the proxy that is held out, whose mark lets nine tenths of the
+models pass that end aligned; it is chosen on every second seed and judged on the others, as in `early_rejection`.
+`race` has no such proxy and `reasoner` no such knob; in `shortcut` what tells tests apart has as many units at any
+capability.
 
 Rule, per task, with 95% intervals that hold together. SGD hacks first by as much as training on the proxy raises
 P(T|not A). For the least capable models that nothing asks, this has to be more than a half, less than a tenth of
