@@ -136,7 +136,6 @@ def test_the_table_marks_the_claims_whose_rule_was_changed_after_its_counts():
     assert marked == [
         "predetermined_ideas",
         "sensitivity",
-        "sgd_hacks_first",
         "validate_or_train",
         "which_proxies",
     ]

@@ -1,84 +1,115 @@
 """That passing and failing misaligned models are close in weight space does not decide what training on a proxy does.
 
 Command:   lab experiment closeness
-Expected:  supported: no order between how near they are and how good the regimen is
-Cost:      about five minutes on 2 cores
+Expected:  depends: how the objective treats them decides while they are close, and so does distance where it is
+           indifferent
+Cost:      about six minutes on 2 cores
 
-Five ways to train on a test beside holding it out, where a held-out test is imperfect. Seeds that end misaligned and
-failing when it is held out, and misaligned and passing when it is trained on: how far apart these two models are, as a
-share of how far the first one went from its initial weights, and by how much the main objective rises on the straight
-line between them (the barrier). All five regimens are counted on the same seeds; those with fewer than 8 such pairs of
-models are left out.
+A late incentive to pass is given, or the test is held out; what the incentive does is its change of P(A|T). The
+landscape is varied at equal distance: the objective does not mind how models behave in tests, or wants misaligned
+models to fail with ten times the incentive's weight, or wants models to pass with ten times that weight. The distance
+is varied at equal landscape: the input that tells a test apart is seen ten times as large, and ten times smaller
+weights then do the same with it. That changes no function that can be learned and no loss of any; but initial weights
+stay as they are, so near models begin by telling tests apart a little. In `race`, where they do not, the slope of
+faking is a hundred times as large, which is gradient descent on a weight that lies ten times nearer. Its own cost of
+faking is not scaled by that, so it is set to ten times the incentive at each distance. How far it is from a misaligned
+model that fails to the passing one which the same seed gives with the incentive is measured where the objective is
+indifferent, over all weights. (In `scratchpad` these distances differ by a fifth, because Adam moves the other weights
+as well; the factor of ten is that of the weights which tell tests apart.)
 
-Rule, per task: two regimens compare if both the medians of the distance and the net log impacts differ (95% intervals
-that do not overlap; those of the nets hold together). Supported if in one such pair the closer regimen has the lower
-net and in another the higher one; contradicted if there are at least three pairs and the closer one always has the
-lower net, or always the higher; else undecided.
+Rule, per task, with 95% intervals that hold together over all worlds: the landscape moves what the incentive does if,
+at the smaller distance, it changes by over .1 from the indifferent objective to another; distance moves it if it
+changes by over .1 from the smaller distance to the larger one, whatever the objective. Supported if the landscape moves
+it and distance does not, all for sure; depends if both do; contradicted if the landscape does not; else undecided. (The
+first rule ranked regimens by the distance between their models, which the regimens themselves cause. On seeds from
+7,000,000 it was supported in `shortcut`, contradicted in `scratchpad` and undecided in `race` and `reasoner`. This rule
+was committed before the run on other seeds that decides.)
 """
 
-import itertools
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import binom
 
 from lab import claims
 from lab.config.experiment import Condition, Experiment
-from lab.figures.style import WIDTH, Figure, interval, label, mark_of, subplots
-from lab.machine.fixed import fixed
+from lab.figures.style import BLUE, GREY, ORANGE, WIDTH, Figure, Mark, interval, subplots
 from lab.results import outcomes, shards, summary
 from lab.statistics import CELLS, Estimate
-from lab.tasks import Task
 from lab.tasks.base import Params
+from lab.tasks.race import FAKING
 from lab.tasks.settings import stacked
 from lab.training.engine import block_width, use_all_cores
 from lab.training.population import Trainer
 from lab.training.tree import used_terms
 from lab.words import Json, estimate_from_json, estimate_json
 
-LEAST = 8  # pairs of models of a regimen; of the rule
-LEAST_PAIRS = 3  # of regimens that compare, to contradict; of the rule
-DISTANCE_DECIMALS, BARRIER_DECIMALS = 4, 6  # that are stored
-MOST_DRAWN = 6.0  # nats: where the axis of nets ends
-ALONG = np.linspace(0, 1, 11)  # of the line between two models, both ends included
+NOTHING = 0.1  # change of what the incentive does to P(A|T) that does not count; of the rule
+DISTANCE, PASSING = "detectability", "implicit_proxy"  # knobs: 1 / distance; how much the objective wants passing
+COSTS = ("cue_cost", "faking_cost")  # knobs: how much the objective wants misaligned models to fail, where there is one
+AGAINST, INDIFFERENT, FOR = LANDSCAPES = ("against passing", "indifferent", "for passing")
+NEAR, FAR = -1, 0  # indices of the values of `DISTANCE`
+MEASURED_SEEDS = 256  # on which distances are measured
+LEAST = 8  # pairs of models of which a distance is said
+DECIMALS = 4  # of a distance that is stored
 MISALIGNED_PASS, MISALIGNED_FAIL = CELLS.index("misaligned_pass"), CELLS.index("misaligned_fail")
 
 BySeed = Float[np.ndarray, " seed"]
+World = tuple[int, str]  # index of the distance, and landscape
+_measured: dict[tuple[str, ...], BySeed] = {}
+
+
+# --- distances ----------------------------------------------------------------------------------------------------
 
 
 def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
-    """Count every condition, and measure what lies between a seed's models."""
+    """Count every condition, and measure distances where the objective is indifferent."""
     results = shards.results(train(experiment, folder), last_only=True)
-    ended = outcomes.classify(results)
-    cells, able = summary.cells(ended), ~ended["incompetent"].values
-    starts, models = ended_models(experiment)
-    held_out = [condition.regimen for condition in experiment.conditions].index(experiment.baseline)
-    near = {}
-    for row, condition in enumerate(experiment.conditions):
-        chosen = (cells[held_out] == MISALIGNED_FAIL) & (cells[row] == MISALIGNED_PASS) & able[held_out] & able[row]
-        if row == held_out or not chosen.any():
-            continue
-        passing, failing, start = (_rows(tree, chosen) for tree in (models[row], models[held_out], starts))
-        near[condition.name] = {
-            "distance": np.round(_norm(passing, failing) / _norm(failing, start), DISTANCE_DECIMALS).tolist(),
-            "barrier": np.round(barrier(experiment.task, condition, failing, passing), BARRIER_DECIMALS).tolist(),
-        }
-    return claims.count_conditions(results) | {"near": near}
+    stored = claims.Stored(experiment.task.name, claims.count_conditions(results))
+    rows = summary.cells(outcomes.classify(results))[:, :MEASURED_SEEDS]
+    cells = dict(zip(results.condition.values.tolist(), rows, strict=True))
+    distances = {}
+    for index, words in ((NEAR, "near"), (FAR, "far")):
+        names = conditions(stored, (index, INDIFFERENT))
+        held_out, given = (cells[name] for name in names)
+        chosen = (held_out == MISALIGNED_FAIL) & (given == MISALIGNED_PASS)
+        two = [condition for name in names for condition in experiment.conditions if condition.name == name]
+        measured = distance(experiment, two)[chosen]
+        distances[words] = np.round(measured, DECIMALS).tolist()
+    return stored.data | {"distances": distances}
 
 
-def ended_models(experiment: Experiment) -> tuple[Params, list[Params]]:
-    """Return the parameters of every seed before training, and of every condition after it, leaves (seeds, ...)."""
+def distance(experiment: Experiment, two: Sequence[Condition]) -> BySeed:
+    """Return how far apart the models are that a seed gives under two conditions of the same world.
+
+    In `race` a slope that counts g times as much is that of a weight that is sqrt(g) times nearer. What was measured is
+    kept, because no mark of alignment changes it.
+    """
+    names = experiment.hash, *(condition.name for condition in two)
+    if names in _measured:
+        return _measured[names]
+    seeds = min(len(experiment.seeds), MEASURED_SEEDS)
+    few = dataclasses.replace(experiment, conditions=tuple(two)).with_seeds(seeds)
+    first, second = ended_models(few)
+    if experiment.task.name == "race":
+        knobs = dict(zip(experiment.task.knobs, two[0].settings[-1].world_knobs, strict=True))
+        scale = np.ones(3)
+        scale[FAKING] = knobs[DISTANCE] ** -0.5
+        first, second = (jax.tree.map(lambda p: p * scale, model["params"]) for model in (first, second))
+    return _measured.setdefault(names, _norm(first, second))
+
+
+def ended_models(experiment: Experiment) -> list[Params]:
+    """Return the parameters of every seed after training, a tree per condition with leaves (seeds, ...)."""
     use_all_cores()
     devices = jax.devices()
     width, used = block_width(experiment, devices), used_terms(experiment)
     trainer = Trainer(experiment.task, experiment.training, width, devices, used, len(experiment.ends))
     seeds = np.array(experiment.seeds)
-    starts: list[Params] = []
     ends: list[list[Params]] = [[] for _ in experiment.conditions]
     for first in range(0, len(seeds), trainer.lanes):
         rows = np.minimum(np.arange(first, first + trainer.lanes), len(seeds) - 1)
@@ -86,15 +117,9 @@ def ended_models(experiment: Experiment) -> tuple[Params, list[Params]]:
         for condition, blocks in zip(experiment.conditions, ends, strict=True):
             settings = stacked(condition.settings)
             state = trainer.init(block, jax.tree.map(lambda leaf: leaf[0], settings))
-            if blocks is ends[0]:
-                starts.append(_rows(state.params, kept))
             state, _ = trainer.train(block, settings, state, [0, *experiment.ends])
             blocks.append(_rows(state.params, kept))
-    return _joined(starts), [_joined(blocks) for blocks in ends]
-
-
-def _joined(blocks: Sequence[Params]) -> Params:
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *blocks)
+    return [jax.tree.map(lambda *leaves: np.concatenate(leaves), *blocks) for blocks in ends]
 
 
 def _rows(tree: Params, rows: slice | Bool[np.ndarray, " seed"]) -> Params:
@@ -107,26 +132,6 @@ def _norm(one: Params, other: Params) -> BySeed:
     return np.sqrt(sum(jax.tree.leaves(squares)))
 
 
-@fixed()
-def barrier(task: Task, condition: Condition, one: Params, other: Params) -> BySeed:
-    """Return by how much the main objective rises at most above the chord between two models."""
-    knobs = dict(zip(task.knobs, map(np.float32, condition.settings[-1].world_knobs), strict=True))
-    batch = task.sample(jax.random.key(0), knobs)
-
-    @jax.jit
-    @jax.vmap
-    def along(one: Params, other: Params) -> jax.Array:
-        def at(share: jax.Array) -> jax.Array:
-            params = jax.tree.map(lambda a, b: a + share * (b - a), one, other)
-            return task.losses(params, batch, knobs, jnp.float32(1))["main"]
-
-        return jax.lax.map(at, ALONG.astype(np.float32))
-
-    losses = np.asarray(along(one, other), float)
-    chord = losses[:, :1] + ALONG * (losses[:, -1:] - losses[:, :1])
-    return (losses - chord).max(1)
-
-
 def median(values: Sequence[float] | BySeed, confidence: float = 0.95) -> Estimate:
     """Return the median with an interval from order statistics."""
     ordered = np.sort(values)
@@ -135,78 +140,130 @@ def median(values: Sequence[float] | BySeed, confidence: float = 0.95) -> Estima
     return Estimate(float(np.median(ordered)), float(ordered[low]), float(ordered[len(ordered) - 1 - low]))
 
 
-class Nearness(NamedTuple):
-    """How near a regimen's passing models are to failing ones, and how good the regimen is.
+# --- the rule -----------------------------------------------------------------------------------------------------
 
-    Attributes:
-        distance: in weight space, as a share of the way trained.
-        barrier: by how much the main objective rises between them.
-        net: log impact over holding out.
+
+def conditions(stored: claims.Stored, world: World) -> tuple[str, str]:
+    """Return the conditions that hold the test out and that give the incentive in a world."""
+    index, landscape = world
+    where = {DISTANCE: stored.values(DISTANCE)[index], PASSING: stored.values(PASSING)[-1 if landscape == FOR else 0]}
+    if knob := cost_of(stored):
+        prices = stored.values(knob)  # 0, and one for all distances, or for each
+        where[knob] = prices[index if len(prices) > 2 else -1] if landscape == AGAINST else 0
+    held_out, given = (stored.at(name, **where) for name in ("hold_out", "incentive"))
+    return held_out, given
+
+
+def cost_of(stored: claims.Stored) -> str | None:
+    """Return the knob with which the objective wants misaligned models to fail, or None."""
+    return next((knob for knob in COSTS if stored.values(knob)), None)
+
+
+def landscapes_of(stored: claims.Stored) -> tuple[str, ...]:
+    """Return the landscapes that a task has; without a cost of its own nothing is against passing."""
+    return LANDSCAPES if cost_of(stored) else (INDIFFERENT, FOR)
+
+
+def effect_change(stored: claims.Stored, one: World, other: World) -> Estimate:
+    """Return by how much more the incentive raises P(A|T) in one world than in another.
+
+    The same models are compared under the incentive and where the test is held out, each on shared seeds.
     """
+    share, together = claims.aligned_share_of_passing, 2 * (2 * len(landscapes_of(stored)) - 1)
+    pairs = zip(conditions(stored, one), conditions(stored, other), strict=True)
+    held_out, given = (stored.difference(first, share, second, share, together) for first, second in pairs)
+    return less(given, held_out)
 
-    distance: Estimate
-    barrier: Estimate
-    net: Estimate
+
+def effects(stored: claims.Stored) -> dict[World, Estimate]:
+    """Return by how much the incentive changes P(A|T) in every world, with intervals one by one."""
+    share, found = claims.aligned_share_of_passing, {}
+    for world in [(index, landscape) for index in (NEAR, FAR) for landscape in landscapes_of(stored)]:
+        held_out, given = conditions(stored, world)
+        found[world] = stored.difference(given, share, held_out, share)
+    return found
 
 
-def measured(stored: claims.Stored) -> Mapping[str, Nearness]:
-    """Return regimen -> `Nearness`, of those with enough pairs of models."""
-    near = {name: pairs for name, pairs in stored.data["near"].items() if len(pairs["distance"]) >= LEAST}
-    held_out = stored.data["baseline"]
-    return {
-        name: Nearness(
-            median(pairs["distance"]),
-            median(pairs["barrier"]),
-            stored.impact(name, held_out, max(len(near), 1)).net,
-        )
-        for name, pairs in near.items()
-    }
+def less(one: Estimate, other: Estimate) -> Estimate:
+    """Return the difference of two estimates whose intervals hold together."""
+    return Estimate(one.value - other.value, one.low - other.high, one.high - other.low)
+
+
+def moves(changes: Mapping[str, Estimate]) -> bool:
+    """Return whether one of some changes counts for sure."""
+    return any(change.low > NOTHING or change.high < -NOTHING for change in changes.values())
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    regimens, worse, better = measured(stored), 0, 0
-    for closer, farther in itertools.permutations(regimens.values(), 2):
-        if closer.distance.high < farther.distance.low:
-            worse += closer.net.high < farther.net.low
-            better += closer.net.low > farther.net.high
-    why = "; ".join(f"{name}: {claims.phrases(nearness._asdict())}" for name, nearness in regimens.items())
-    why += f"; of pairs that differ in both, the closer has the lower net in {worse}, the higher in {better}"
-    if worse and better:
-        return claims.Verdict(claims.SUPPORTED, why)
-    return claims.Verdict(claims.CONTRADICTED if worse + better >= LEAST_PAIRS else claims.UNDECIDED, why)
-
-
-def plotted(stored: claims.Stored) -> dict[str, Json]:
-    """Return regimen -> distance and net as plain JSON values, of those with enough pairs of models."""
-    return {
-        name: {"distance": estimate_json(nearness.distance), "net": estimate_json(nearness.net)}
-        for name, nearness in measured(stored).items()
+    found, landscapes = effects(stored), landscapes_of(stored)
+    by_landscape = {
+        words: effect_change(stored, (NEAR, words), (NEAR, INDIFFERENT)) for words in landscapes if words != INDIFFERENT
     }
+    by_distance = {words: effect_change(stored, (FAR, words), (NEAR, words)) for words in landscapes}
+    why = (
+        f"the incentive changes P(A|T) near by {claims.phrases({words: found[NEAR, words] for words in landscapes})}; "
+        f"this changes with the landscape by {claims.phrases(by_landscape)}, with distance by "
+        f"{claims.phrases(by_distance)}; distance from failing to passing {how_far(stored)}"
+    )
+    if all(claims.within(change, NOTHING) for change in by_landscape.values()):
+        return claims.Verdict(claims.CONTRADICTED, why)
+    if not moves(by_landscape):
+        return claims.Verdict(claims.UNDECIDED, why)
+    if moves(by_distance):
+        return claims.Verdict(claims.DEPENDS, why)
+    nothing = all(claims.within(change, NOTHING) for change in by_distance.values())
+    return claims.Verdict(claims.SUPPORTED if nothing else claims.UNDECIDED, why)
+
+
+def how_far(stored: claims.Stored) -> str:
+    """Return the median distances in words."""
+    words = []
+    for place, pairs in stored.data["distances"].items():
+        words.append(claims.phrase(place, median(pairs)) if len(pairs) >= LEAST else f"{place} in {len(pairs)} seeds")
+    return ", ".join(words)
+
+
+# --- the figure ---------------------------------------------------------------------------------------------------
+
+MARKS = {AGAINST: Mark(BLUE, "o"), INDIFFERENT: Mark(GREY, "s"), FOR: Mark(ORANGE, "^")}
+ASIDE = {AGAINST: -0.12, INDIFFERENT: 0.0, FOR: 0.12}  # so that no mark hides another
+
+
+def plotted(stored: claims.Stored) -> list[Json]:
+    """Return what the incentive does in every world, as plain JSON values."""
+    places = {NEAR: "near", FAR: "far"}
+    return [
+        {"place": places[index], "landscape": landscape, **estimate_json(effect)}
+        for (index, landscape), effect in effects(stored).items()
+    ]
 
 
 def draw(data: Json) -> Figure:
-    """A panel per task: the net of a regimen over how near its passing models are to failing ones."""
+    """A panel per task: what the incentive does to P(A|T), near and far, under every objective."""
     tasks = data["tasks"]
-    figure, axes = subplots(1, len(tasks), figsize=(WIDTH * 1.2, 1.9), squeeze=False)
+    figure, axes = subplots(1, len(tasks), figsize=(WIDTH * 1.2, 2.1), squeeze=False, sharey=True)
     for ax, (task, counts) in zip(axes[0], tasks.items(), strict=True):
-        for row, (name, estimates) in enumerate(counts["plotted"].items()):
-            distance, net = (estimate_from_json(estimates[key]) for key in ("distance", "net"))
-            x, y = distance.value, float(np.clip(net.value, -MOST_DRAWN, MOST_DRAWN))
-            interval(ax, y, distance, mark_of(name, row))
-            interval(ax, x, net, mark_of(name, row), (-MOST_DRAWN, MOST_DRAWN), upright=True)
-            above = 3 if row % 2 else -7  # some regimens are the same to the eye
-            ax.annotate(label(name), (x, y), xytext=(3, above), textcoords="offset points", fontsize=5)
+        for landscape, mark in MARKS.items():
+            rows = [row for row in counts["plotted"] if row["landscape"] == landscape]
+            places = [place + ASIDE[landscape] for place in range(len(rows))]
+            ax.plot(places, [row["value"] for row in rows], color=mark.colour, linewidth=0.8)
+            for place, row in zip(places, rows, strict=True):
+                interval(ax, place, estimate_from_json(row), mark, upright=True)
+            label = f"objective {landscape}"
+            ax.plot([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, label=label)
         ax.axhline(0, color="black", linewidth=0.6, linestyle=":")
-        ax.set_title(task, loc="left", fontsize="small")
-        ax.margins(x=0.25, y=0.15)
-    axes[0][0].set_ylabel("net (nats)")
-    figure.supxlabel("distance from failing to passing models, as a share of the way trained", fontsize="small")
+        ax.set_xticks([0, 1], ["near", "far"], fontsize=6)
+        ax.set_xlim(-0.4, 1.4)
+        ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
+    axes[0][0].set_ylabel("change of P(A|T)\nby a late incentive to pass", fontsize="small")
+    apart = "how far misaligned models that fail are from ones that pass: tenfold in the weights that tell tests apart"
+    figure.supxlabel(apart, fontsize="x-small")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize="x-small")
     return figure
 
 
 CAPTION = claims.Caption(
-    before="Across: how far misaligned models that pass are from the misaligned ones that fail which the same seeds "
-    "give with the test held out. Up: what the regimen does to the odds of an accepted model.",
+    before="Lines that lie apart: the landscape decides. Lines that slope: distance does.",
     marks="",
 )

@@ -1,45 +1,61 @@
-"""SGD can hack a proxy that no finished model would hack, and even then rejecting early dominates rejecting at the end.
+"""SGD can hack a proxy that the model itself would not, the less so the more it can do, and rejecting early is better.
 
 Command:   lab experiment sgd_hacks_first
-Expected:  supported
-Cost:      about four minutes on 2 cores
+Expected:  depends: a model that can do more hacks the proxy by itself only if something asks it to
+Cost:      five minutes on 2 cores
 
-A proxy that only weights could game, because no input tells a model that it is looked at: what the model says of
-itself, beside an objective that this be true (`scratchpad`, `reasoner`), and a linear probe of the hidden layer
-(`shortcut`).
-Tests are invisible; where they are visible is shown beside it. Held out, and trained on. Rejecting early is a gate at a
-fifth of training on the proxy that is held out, whose mark lets nine tenths of the models pass that end aligned; it is
-chosen on every second seed and judged on the others, as in `early_rejection`. `race` has no such proxy.
+A proxy that weights can game without telling tests apart: what the model says of itself, beside an objective that this
+be true (`scratchpad`), and a linear probe of the hidden layer (`shortcut`). A model hacks it by itself if it tells
+tests, which takes the parity of two bits of the context, and behaves in them. The proxy is held out, and trained on.
+`capability` is how many hidden units a model may use: three values, between the least with which it does the job and
+all. In one of two objectives nothing asks models to behave in tests; in the other a hidden reading of them does.
+Rejecting early is a gate at a fifth of training on the proxy that is held out, whose mark lets nine tenths of the
+models pass that end aligned; it is chosen on every second seed and judged on the others, as in `early_rejection`.
+`race` has no such proxy and `reasoner` no such knob; in `shortcut` what tells tests apart has as many units at any
+capability.
 
-Rule, per task, where tests are invisible, with 95% intervals that hold together: supported if training on the proxy
-raises P(T|not A) by more than a half, less than a tenth of misaligned models pass it held out, and the gate raises
-P(accepted is aligned) for a compute of three trainings; contradicted if training on it raises P(T|not A) by less than
-.1 or the gate lowers P(accepted is aligned); else undecided. (After the run: the .1 was 0, which an effect of exactly
-nothing hardly ever stays below; `shortcut` was undecided.)
+Rule, per task, with 95% intervals that hold together. SGD hacks first by as much as training on the proxy raises
+P(T|not A). For the least capable models that nothing asks, this has to be more than a half, less than a tenth of
+misaligned models may pass held out, and the gate has to raise P(accepted is aligned) for a compute of three trainings:
+contradicted if SGD hacks first by less than .1 or the gate lowers it. If all this holds: supported if, in both
+objectives, SGD hacks first by over .1 less with the most capable models than with the least capable ones; depends if in
+one objective it does so and in the other it does not, for sure; contradicted if it does so in neither. Else undecided.
+(The first rule had no capability and an invisible test, which no model can tell. On seeds from 7,000,000 it was
+supported in `scratchpad` and `reasoner`, and contradicted in `shortcut`. This rule was committed before the run on
+other seeds that decides.)
 """
 
 from pathlib import Path
 
 import numpy as np
 
+from experiments.claims.closeness import less
 from experiments.claims.early_rejection import count_fates, gain_of_gate
 from lab import claims
 from lab.claims.rules import JOINT
 from lab.config.experiment import Experiment
+from lab.figures.style import BLUE, ORANGE, WIDTH, Figure, Mark, interval, subplots
 from lab.results import outcomes, shards
 from lab.results.outcomes import Results
-from lab.words import Json, number, with_interval
+from lab.statistics import Estimate
+from lab.words import Json, estimate_from_json, estimate_json, number, setting
 
 # of the rule: changes of P(T|not A) by training on the proxy, and P(T|not A) held out
 HACKED, NOT_HACKED = 0.5, 0.1
 MOST_HELD_OUT = 0.1
+FALL = 0.1  # of the rule: by how much less SGD hacks first with the most capable models
+ASKING, CAPABILITY = "implicit_proxy", "capability"  # knobs
+OBJECTIVES = {"nothing asks": 0, "something asks": -1}  # index of the value of `ASKING`
+WEAKEST, STRONGEST = 0, -1  # indices of the values of `CAPABILITY`
+TOGETHER = 6  # intervals of the rule
 
 
 def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
     """Count every condition, and the fates with and without the early gate."""
     results = shards.results(train(experiment, folder))
-    hidden = f"hold_out detectability={min(results.detectability.values):.12g}"
-    return claims.count_conditions(results) | {"proxy": results.attrs["proxy"], "gate": count_gate(results, hidden)}
+    stored = claims.Stored(experiment.task.name, claims.count_conditions(results))
+    held_out, _ = conditions(stored, WEAKEST, "nothing asks")
+    return stored.data | {"proxy": results.attrs["proxy"], "gate": count_gate(results, held_out)}
 
 
 def count_gate(results: Results, name: str, mark: float | None = None) -> list[int] | None:
@@ -60,21 +76,106 @@ def count_gate(results: Results, name: str, mark: float | None = None) -> list[i
     return claims.joint_counts(*cells).ravel().tolist()
 
 
+def conditions(stored: claims.Stored, capability: int, objective: str) -> tuple[str, str]:
+    """Return the conditions that hold the proxy out and that train on it.
+
+    Args:
+        stored: counts of the task.
+        capability: index of its value.
+        objective: one of `OBJECTIVES`.
+    """
+    where = {
+        CAPABILITY: stored.values(CAPABILITY)[capability],
+        ASKING: stored.values(ASKING)[OBJECTIVES[objective]],
+    }
+    held_out, trained = (stored.at(name, **where) for name in ("hold_out", "train"))
+    return held_out, trained
+
+
+def first_by(stored: claims.Stored, capability: int, objective: str) -> Estimate:
+    """Return by how much training on the proxy raises P(T|not A)."""
+    held_out, trained = conditions(stored, capability, objective)
+    return stored.change(trained, held_out, "pass_given_misaligned", TOGETHER)
+
+
+def falls(stored: claims.Stored) -> dict[str, Estimate]:
+    """Return by how much less SGD hacks first with the most capable models, under each objective."""
+    return {
+        objective: less(first_by(stored, WEAKEST, objective), first_by(stored, STRONGEST, objective))
+        for objective in OBJECTIVES
+    }
+
+
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    hidden = stored.values("detectability")[0]
-    held_out, trained = (stored.at(name, detectability=hidden) for name in ("hold_out", "train"))
-    hacked = stored.change(trained, held_out, "pass_given_misaligned", of=3)
-    alone = stored.rate(held_out, "pass_given_misaligned", of=3)
+    held_out, _ = conditions(stored, WEAKEST, "nothing asks")
+    hacked = first_by(stored, WEAKEST, "nothing asks")
+    alone = stored.rate(held_out, "pass_given_misaligned", of=TOGETHER)
     if stored.data["gate"] is None:
         return claims.Verdict(claims.UNDECIDED, "no aligned model to choose a mark by")
-    gain, end, early = gain_of_gate(np.reshape(stored.data["gate"], JOINT), stored.data["confidence"], of=3)
+    gain, end, early = gain_of_gate(np.reshape(stored.data["gate"], JOINT), stored.data["confidence"], of=TOGETHER)
+    fall = falls(stored)
     why = (
-        f"training on {stored.data['proxy']} changes P(T|not A) by {with_interval(hacked)}, held out "
-        f"{claims.phrase('it is', alone)}; P(accepted is aligned) {number(end)} at the end, {number(early)} with "
-        f"the gate, {claims.phrase('gain', gain)}"
+        f"the least capable models: training on {stored.data['proxy']} changes "
+        f"{claims.phrase('P(T|not A) by', hacked)}, held out {claims.phrase('it is', alone)}; P(accepted is aligned) "
+        f"{number(end)} at the end, {number(early)} with the gate, {claims.phrase('gain', gain)}; with the most "
+        f"capable ones SGD hacks first by so much less: {claims.phrases(fall)}"
     )
     if hacked.high < NOT_HACKED or gain.high < 0:
         return claims.Verdict(claims.CONTRADICTED, why)
-    whole = hacked.low > HACKED and alone.high < MOST_HELD_OUT and gain.low > 0
-    return claims.Verdict(claims.SUPPORTED if whole else claims.UNDECIDED, why)
+    if not (hacked.low > HACKED and alone.high < MOST_HELD_OUT and gain.low > 0):
+        return claims.Verdict(claims.UNDECIDED, why)
+    does = [each.low > FALL for each in fall.values()]
+    does_not = [each.high < FALL for each in fall.values()]
+    if all(does_not):
+        return claims.Verdict(claims.CONTRADICTED, why)
+    if all(one or other for one, other in zip(does, does_not, strict=True)):
+        return claims.Verdict(claims.SUPPORTED if all(does) else claims.DEPENDS, why)
+    return claims.Verdict(claims.UNDECIDED, why)
+
+
+MARKS = {"hold_out": Mark(BLUE, "o"), "train": Mark(ORANGE, "^")}
+WORDS = {"hold_out": "proxy held out: the model itself", "train": "trained on the proxy: SGD"}
+
+
+def plotted(stored: claims.Stored) -> list[Json]:
+    """Return P(T|not A) of every condition as plain JSON values."""
+    rows = []
+    for objective in OBJECTIVES:
+        for index, units in enumerate(stored.values(CAPABILITY)):
+            for regimen, name in zip(MARKS, conditions(stored, index, objective), strict=True):
+                rate = stored.rate(name, "pass_given_misaligned")
+                about = {"objective": objective, "regimen": regimen, "capability": units}
+                rows.append(about | estimate_json(rate))
+    return rows
+
+
+def draw(data: Json) -> Figure:
+    """A row of panels per task: P(T|not A) over capability, where nothing asks to pass and where something does."""
+    tasks = data["tasks"]
+    size = (WIDTH, 0.6 + 1.5 * len(tasks))
+    figure, axes = subplots(len(tasks), len(OBJECTIVES), figsize=size, squeeze=False, sharey=True)
+    for panels, (task, counts) in zip(axes, tasks.items(), strict=True):
+        for ax, objective in zip(panels, OBJECTIVES, strict=True):
+            rows = [row for row in counts["plotted"] if row["objective"] == objective]
+            for regimen, mark in MARKS.items():
+                own = [row for row in rows if row["regimen"] == regimen]
+                ax.plot(range(len(own)), [row["value"] for row in own], color=mark.colour, linewidth=0.8)
+                for place, row in enumerate(own):
+                    interval(ax, place, estimate_from_json(row), mark, upright=True)
+                ax.plot([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, label=WORDS[regimen])
+            units = sorted({row["capability"] for row in rows})
+            ax.set_xticks(range(len(units)), [setting(value) for value in units], fontsize="x-small")
+            ax.set_xlim(-0.3, len(units) - 0.7)
+            ax.set_ylim(-0.05, 1.05)
+            title = f"{task}: {objective} it to pass"
+            ax.set_title(title, loc="left", fontsize="x-small", fontweight="bold")
+        panels[0].set_ylabel("P(T|not A)", fontsize="small")
+    figure.supxlabel("hidden units that a model may use", fontsize="small")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize="x-small")
+    return figure
+
+
+CAPTION = claims.Caption(
+    before="How far apart both lines are: by how much SGD hacks the proxy before the model itself does.", marks=""
+)
