@@ -11,6 +11,9 @@ Rule, per task, with 95% intervals that hold together over four comparisons: sup
 P(T|not A) are above those of holding out (or no misaligned model is left), and at the most negative weight P(T|not A)
 is below and P(A) not above; contradicted if at the largest weight P(A) or P(T|not A) is below, or at the most negative
 P(T|not A) is above; else undecided.
+
+In `scratchpad` 1,024 seeds from 7,000,000 were undecided, because the largest weight left 32 misaligned models; it is
+asked again of 6,144 others.
 """
 
 import math
