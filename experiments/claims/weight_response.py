@@ -13,7 +13,9 @@ is below and P(A) not above; contradicted if at the largest weight P(A) or P(T|n
 P(T|not A) is above; else undecided.
 
 In `scratchpad` 1,024 seeds from 7,000,000 were undecided, because the largest weight left 32 misaligned models; it is
-asked again of 6,144 others.
+asked again of 6,144 others. In `gridworld` P(A) rises from .75 to .94 at a weight of .03 and falls back to .77 at .3,
+the largest, where the rule looks. 6,000 seeds would tell .77 from .75, but the answer there is that P(A) does not rise
+with the weight all the way.
 """
 
 import math
