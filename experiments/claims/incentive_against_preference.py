@@ -68,7 +68,7 @@ def judge(stored: claims.Stored) -> claims.Verdict:
         )
     why += (
         f"; the linear proxy changes P(T|not A) by {with_interval(linear)} at indifference; "
-        f"{percent(cannot(stored))} at most cannot do the job"
+        f"{percent(round(cannot(stored), 3))} at most cannot do the job"
     )
     changes = [each for pair in decided.values() for each in pair]
     if free.high < NOTHING or any(each.low > NOTHING or each.high < -NOTHING for each in changes):
