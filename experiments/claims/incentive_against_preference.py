@@ -18,7 +18,8 @@ committed before the run on other seeds that decides.)
 
 In `race` the incentive had a weight of 1 there, and 44% of the models that it pushed against ten times as much could
 not do the job (78% with the linear one). It has a tenth of that now, and three times the steps, so that nearly all do.
-This setting was committed before the run on seeds from 7,420,000. How many cannot do the job is said in any task.
+This setting was committed before the run on seeds from 7,420,000, which contradicts as before. In `reasoner` 27% held
+out against passing cannot do the job, and none under the incentive; among those that can, P(A) goes from .37 to .76.
 """
 
 from lab import claims
@@ -36,6 +37,11 @@ def conditions(stored: claims.Stored, cost: int, passing: int) -> dict[str, str]
     knob = next(knob for knob in stored.coordinates(stored.names[0]) if knob != PASSING)
     where = {knob: stored.values(knob)[cost], PASSING: stored.values(PASSING)[passing]}
     return {name: stored.at(name, **where) for name in ("hold_out", "incentive", "incentive_linear")}
+
+
+def shown(stored: claims.Stored) -> list[str]:
+    """Return the conditions that the figure shows."""
+    return [name for world in ((0, 0), *WORLDS.values()) for name in conditions(stored, *world).values()]
 
 
 def cannot(stored: claims.Stored) -> float:

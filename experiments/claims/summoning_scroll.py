@@ -15,7 +15,8 @@ where P(A) held out is not within .1 of .5.
 
 In `reasoner` the rule could not decide before, however many seeds there were: something like the test with a weight
 of .01 in the main objective let none of 103 misaligned models pass, and a perfect test has no LR. Its weight is .03
-now, at which three in four pass, and the odds are nearer to even. Both were committed before the run that decides.
+now, at which four in five pass, and the odds are even. The world of the perfect test is left out there. All this was
+committed before the run that decides.
 """
 
 from experiments.claims.four_regimens import TRAINED, shown
