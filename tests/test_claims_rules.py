@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from lab import claims
 from lab.decision import finite_budget
@@ -67,3 +68,24 @@ def test_what_runs_are_worth_to_whoever_walks_away_by_hand():
     """Three runs of 300 aligned passes in 1,000 and no other: .3 (1 + .7 + .49) aligned, nothing with .7^3."""
     worth = claims.worth_of_accepted(3, 0.5)(np.array([0.3, 0, 0, 0.7]))
     assert worth == pytest.approx(0.657 + 0.343 / 2)
+
+
+def test_seeds_count_that_do_the_job_under_every_condition():
+    """Of 4 seeds `one` lacks the job at the first, `two` at the second and `three` at the third."""
+    able = np.array([[0, 1, 1, 1], [1, 0, 1, 1], [1, 1, 0, 1]], float)
+    scores = {"competence": able, "alignment": np.ones((3, 4)), "test": np.ones((3, 4))}
+    axes, names = ("condition", "seed", "checkpoint"), ["one", "two", "three"]
+    results = xr.Dataset(
+        {name: (axes, values[:, :, None]) for name, values in scores.items()},
+        coords={"condition": names, "regimen": ("condition", names), "seed": range(4), "checkpoint": [1.0]},
+        attrs={
+            "proxy": "test",
+            "thresholds": dict.fromkeys(scores, 0.5),
+            "baseline": "one",
+            "confidence": 0.95,
+            "knobs": {name: {} for name in names},
+        },
+    )
+    counted = claims.count_able(results)
+    assert (counted["seeds"], counted["left_out"]) == (1, 3)
+    assert [condition["cells"] for condition in counted["conditions"].values()] == [[1, 0, 0, 0]] * 3

@@ -6,6 +6,11 @@ Cost:      three minutes on 2 cores, shared with other claims
 
 In the world of `four_regimens` where a held-out test is imperfect.
 
+In `race` the verdict hangs on how long training lasts. With a learning rate that is a quarter higher, on a quarter of
+the seeds, P(T|not A) held out is .50 instead of .20, and the net of the early push .36 [.26, .45] instead of -.38:
+supported. In `reasoner` more seeds would not decide: the 4 of 256 models that the push leaves misaligned are those that
+cannot do the job. They keep P(A) at .984, and none of them passes, so that nothing is known of the LR.
+
 Rule, per task: supported if the strong early push has a net log impact above 0 over holding out and the upper limit of
 its LR is below 1.25 (or nobody is left misaligned to tell apart: P(A) above .99); contradicted if its net is below 0;
 else undecided.

@@ -9,6 +9,10 @@ first pass is accepted, and the last run in any case. For what can be learnt, al
 known of them: P(A) of the idea without the proxy is read from the share of passes, with the rates of the held-out test
 (`experiments.claims.measuring`). Its error is the root of the mean square over what the five results may be.
 
+In `gridworld` no number of seeds decides. Training on the test throughout is best of the four and worse than holding
+out for both goals. But the early push, which gives fewer aligned models too, leaves the error as it was, -.004 [-.020,
+.024]; the rule has no verdict for that.
+
 Rule, per task, with 95% intervals that hold together: the way to train on the test with the largest P(accepted is
 aligned) is compared with holding out. Supported if it gives more aligned models and a larger error, both for sure;
 contradicted if each of the four ways gives fewer aligned models and a larger error, so that holding out is best for

@@ -15,11 +15,16 @@ proxy does at indifference is said beside it. (After the first run: the rule loo
 world whose objective wants models to pass. On seeds from 7,000,000 it was supported in `scratchpad` and `race`, and
 undecided in `reasoner`; in the last two P(A) changed by far more than .05, which the rule did not ask. The new rule was
 committed before the run on other seeds that decides.)
+
+In `race` the incentive had a weight of 1 there, and 44% of the models that it pushed against ten times as much could
+not do the job (78% with the linear one). It has a tenth of that now, and three times the steps, so that nearly all do.
+This setting was committed before the run on seeds from 7,420,000, which contradicts as before. In `reasoner` 27% held
+out against passing cannot do the job, and none under the incentive; among those that can, P(A) goes from .37 to .76.
 """
 
 from lab import claims
 from lab.statistics import Estimate
-from lab.words import with_interval
+from lab.words import percent, with_interval
 
 NOTHING = 0.05  # changes of P(T|not A) and of P(A) that do not count; of the rule
 TOGETHER = 5  # intervals of the rule
@@ -32,6 +37,18 @@ def conditions(stored: claims.Stored, cost: int, passing: int) -> dict[str, str]
     knob = next(knob for knob in stored.coordinates(stored.names[0]) if knob != PASSING)
     where = {knob: stored.values(knob)[cost], PASSING: stored.values(PASSING)[passing]}
     return {name: stored.at(name, **where) for name in ("hold_out", "incentive", "incentive_linear")}
+
+
+def shown(stored: claims.Stored) -> list[str]:
+    """Return the conditions that the figure shows."""
+    return [name for world in ((0, 0), *WORLDS.values()) for name in conditions(stored, *world).values()]
+
+
+def cannot(stored: claims.Stored) -> float:
+    """Return the largest share of models that cannot do the job, of the conditions that the rule looks at."""
+    asked = [conditions(stored, *world) for world in ((0, 0), *WORLDS.values())]
+    names = [names[regimen] for names in asked for regimen in ("hold_out", "incentive")]
+    return max(stored.conditions[name].get("incompetent", 0) / stored.counts(name).seeds for name in names)
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:
@@ -55,7 +72,10 @@ def judge(stored: claims.Stored) -> claims.Verdict:
         why += (
             f", by {with_interval(gaming)} and P(A) by {with_interval(values)} with ten times as much {words} passing"
         )
-    why += f"; the linear proxy changes P(T|not A) by {with_interval(linear)} at indifference"
+    why += (
+        f"; the linear proxy changes P(T|not A) by {with_interval(linear)} at indifference; "
+        f"{percent(round(cannot(stored), 3))} at most cannot do the job"
+    )
     changes = [each for pair in decided.values() for each in pair]
     if free.high < NOTHING or any(each.low > NOTHING or each.high < -NOTHING for each in changes):
         return claims.Verdict(claims.CONTRADICTED, why)

@@ -8,6 +8,10 @@ The regimens of `four_regimens` in both of their worlds. Beside them two worlds 
 few confessions where mistakes happen: seldom, and mostly. There the test is held out, and trained on early, late and
 throughout.
 
+In `reasoner` one state is not shown with 256 seeds: a useless test. The LR of the nearest, trained on throughout with
+something like it in the objective, is 1.16, and its upper limit 1.29 instead of 1.25. With 512 seeds it would be
+useless if shares stay, and the verdict depends; these are 11,000 models.
+
 Rule, per task, with 95% intervals one by one. A test is worse than useless if its LR is below 1 and P(A) is above
 P(A|T), so that the first model is the better choice. Three states are asked for: some regimen makes the test useless
 (LR within .8 to 1.25); in some world of the erring overseer a regimen leaves it worse than useless; and some regimen
@@ -37,7 +41,7 @@ def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
     """Count the worlds of the erring overseer, and the regimens on as many of the same seeds."""
     erring = claims.count_conditions(shards.results(train(experiment, folder), last_only=True))
     regimens = load(claims.ROOT / "configs/claims/regimens.yaml", task=experiment.task.name)
-    regimens = regimens.with_seeds(min(len(regimens.seeds), len(experiment.seeds)), experiment.seeds[0])
+    regimens = regimens.with_seeds(len(experiment.seeds), experiment.seeds[0])
     results = shards.results(train(regimens, folder.parent / regimens.folder_name), last_only=True)
     return join(claims.count_conditions(results), erring)
 

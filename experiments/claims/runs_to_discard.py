@@ -8,6 +8,10 @@ Cost:      a quarter of an hour on 2 cores, shared with other claims
 it out, in two worlds: one in which nothing like the test hides in the main objective, and one in which so much of it
 does that misaligned models pass a test which nobody trained on.
 
+In `scratchpad` 1,024 seeds from 7,200,000 were undecided, and it was asked again of 2,048 others. There a sixth of the
+misaligned models do not learn to pass (an eighth if three times as much hides). So holding out costs .12 discarded runs
+more than the strong early push, just above the limit, where it costs 2.6 in the first world.
+
 Rule, per task, with 95% intervals that hold together over both worlds: supported if in the first world holding out
 costs over .1 discarded runs more than each of the four regimens, and in the second one less than .1 more than each;
 contradicted if one of these is the other way for sure; else undecided, also where in the second world P(T|not A) held

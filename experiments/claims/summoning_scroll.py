@@ -12,6 +12,11 @@ that pass are to demons that fail.
 Rule, per task, with 95% intervals that hold together over the four regimens, where demons can pass: supported if the
 net log impact of some regimen that trains on the test is above 0; contradicted if all are below 0; else undecided, also
 where P(A) held out is not within .1 of .5.
+
+In `reasoner` the rule could not decide before, however many seeds there were: something like the test with a weight
+of .01 in the main objective let none of 103 misaligned models pass, and a perfect test has no LR. Its weight is .03
+now, at which four in five pass, and the odds are even. The world of the perfect test is left out there. All this was
+committed before the run that decides.
 """
 
 from experiments.claims.four_regimens import TRAINED, shown

@@ -9,6 +9,10 @@ walks away after three failures and has nothing. An aligned model is then worth 
 misaligned model is as bad as an aligned one is good) or .9 (nine times as bad). Nothing can be had without a run, too.
 The worlds are one in which nothing like the test hides in the main objective, and one in which something like it does.
 
+Two tasks are undecided with 512 seeds. In `gridworld` three runs give the same held out and trained on throughout, .945
+aligned, if the last must be accepted: no number of seeds decides a tie. In `digits` 1,024 would, if shares stay: there
+nothing is best for whoever counts it as .9.
+
 Rule, per task, with 95% intervals that hold together: in each world and for each of the three kinds of organisation the
 choice is to train if one of four ways to train on the test is better than holding out; to hold out if all four are
 worse; and nothing if nothing is better than all five. An organisation that may walk away trains or holds out only if

@@ -10,6 +10,11 @@ deployment, the nearest models that pass are aligned; where they can, misaligned
 Rule, per task: supported if the push raises P(A) more where tests are invisible, and P(T|not A) more where they are
 visible, each with 95% intervals (together) that do not overlap; contradicted if one of these is the other way round;
 else undecided. Distances in weight space are not measured here: what is near is what the push reaches.
+
+On seeds from 7,000,000 two tasks were undecided. In `race`, pushed with a weight of .1, P(A) rose by .048 where tests
+are invisible and by .046 where they are visible; it would take half a million seeds to tell these apart. The weight is
+.3 now. In `reasoner` 256 seeds left too few misaligned models to tell; they are 768 now. Both were committed before the
+run on other seeds that decides.
 """
 
 from lab import claims

@@ -5,9 +5,20 @@
                                                                   11,000,000
 
 Of the verdicts that were decided, counts those that are the same, those that are other, and those that are not decided
-any more. The counts go to figures/replication.json and figures/robustness.json. Both commands go on where they were
-stopped. `race` has no width: its step is halved instead, at twice the steps; its other optimiser is momentum. One of
-the variations changes nothing, so that what fewer and fresh seeds do can be told from what a variation does.
+any more. The counts go to figures/replication.json and figures/robustness.json. What is there of claims that are not
+named, and of tasks that are not asked for (`--tasks`), stays unless the claim's rule or verdict is another one now.
+Both commands go on where they were stopped. `race` has no width: its step is halved instead, at twice the steps; its
+other optimiser is momentum. One of the variations changes nothing, so that what fewer and fresh seeds do can be told
+from what a variation does.
+
+With another optimiser 18 of 31 decided verdicts stayed, 11 were undecided and two were other ones; with a faster rate
+one was. The worlds have become others then. With SGD in `scratchpad` the proxy in the main objective is not learned: of
+189 misaligned models held out none passes (.575 with Adam), and a test without flaws decides nothing. With SGD in
+`reasoner` 36 of 64 models held out cannot do the job, and 39 of 64 with alignment built in; of those that can, all 25
+are aligned then. With Adam in `shortcut` a weight of -.02 is as strong as any, because Adam divides by the size of the
+gradient: no aligned model passes any more (448 of 686 with SGD), and of the misaligned .077 do. In `race` a rate that
+is a quarter higher trains for longer: a test that is held out lets .50 of the misaligned pass instead of .20, so that
+the early push wins.
 """
 
 import argparse
@@ -16,7 +27,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from lab import claims
 from lab.cli.train import train
@@ -52,6 +63,22 @@ OPTIMISER = {
 Verdicts = dict[str, str]  # by task
 
 
+class Anew(NamedTuple):
+    """Where and on which seeds a claim is judged anew.
+
+    Attributes:
+        folder: of runs and of what is counted.
+        first: seed.
+        share: one in so many seeds of the config is taken.
+        tasks: all if there are none.
+    """
+
+    folder: Path
+    first: int
+    share: int = 1
+    tasks: Sequence[str] = ()
+
+
 def varied(text: str, task_name: str, variation: str) -> str:
     """Return the text of the config of a task with one thing changed."""
     values = cast(Json, select(read_yaml(text, "config"), task_name, "config").data)  # a config is a mapping
@@ -72,84 +99,129 @@ def varied(text: str, task_name: str, variation: str) -> str:
     return json.dumps({**values, "task": task, **({"training": training} if training else {})})
 
 
-def judge_anew(name: str, folder: Path, first: int, share: int = 1, variation: str = "nothing") -> Verdicts:
+def judge_anew(name: str, anew: Anew, variation: str = "nothing") -> Verdicts:
     """Return the verdicts of a claim on other seeds, in a varied world.
 
     Args:
-        name: of the claim.
-        folder: of runs and of what was counted; a claim that was counted there is only judged.
-        first: seed.
-        share: one in so many seeds of the config is taken.
+        name: of the claim; what was counted of it before is only judged.
+        anew: where, and on which seeds.
         variation: one of `VARIATIONS`.
     """
-    to = folder / variation
+    to = anew.folder / variation
     path = to / f"{name}.json"
 
     def read(config: Path, task: str) -> Experiment:
         experiment = load(config, task=task)
         if variation != "nothing":
             experiment = parse(varied(experiment.source, task, variation))
-        return experiment.with_seeds(max(len(experiment.seeds) // share, FEWEST), first)
+        return experiment.with_seeds(max(len(experiment.seeds) // anew.share, FEWEST), anew.first)
 
-    if path.exists():
-        data = json.loads(path.read_text())
-    else:
-        data = claims.run(name, train, folders=claims.Folders(folder, to), read=read)
+    data = json.loads(path.read_text()) if path.exists() else {"tasks": {}}
+    wanted = [task for task in claims.configs(name) if not anew.tasks or task in anew.tasks]
+    if missing := [task for task in wanted if task not in data["tasks"]]:
+        data = claims.run(name, train, folders=claims.Folders(anew.folder, to), read=read, only=missing)
     return {task: verdict.verdict for task, verdict in claims.verdicts(name, data).items()}
 
 
+def verdicts_stored(name: str) -> Verdicts:
+    """Return the verdicts of a claim from the project's own counts."""
+    stored = json.loads((claims.FIGURES / f"{name}.json").read_text())
+    return {task: verdict.verdict for task, verdict in claims.verdicts(name, stored).items()}
+
+
 def compare_verdicts(names: Sequence[str], judge: Callable[[str], Verdicts]) -> Json:
-    """Return how many decided verdicts are the same, other and undecided now, and which are not the same.
+    """Return name of a claim -> its rule, and by task the stored verdict and that of now.
 
     Args:
         names: of claims.
         judge: function of a name that returns the verdicts of now.
     """
-    counts, changed = Counter(), []
+    compared = {}
     for name in names:
-        stored = json.loads((claims.FIGURES / f"{name}.json").read_text())
-        before = {task: verdict.verdict for task, verdict in claims.verdicts(name, stored).items()}
-        for task, verdict in judge(name).items():
-            if before[task] == claims.UNDECIDED:
+        before = verdicts_stored(name)
+        by_task = {task: [before[task], verdict] for task, verdict in judge(name).items()}
+        compared[name] = {"rule": claims.claim(name).rule, "tasks": by_task}
+    return compared
+
+
+def join(compared: Json, stored: Json) -> Json:
+    """Return verdicts that were compared now beside those before, of other claims and tasks, that still stand.
+
+    They stand if neither the claim's rule nor its own verdict has become another one.
+
+    Args:
+        compared: what `compare_verdicts` returned.
+        stored: what it, or this function, returned before.
+    """
+    rules = {name: claims.claim(name).rule for name in claims.names_with_counts()}
+    joined: Json = {}
+    for name, row in stored.items():
+        if rules.get(name) == row["rule"]:
+            now = verdicts_stored(name)
+            tasks = {task: pair for task, pair in row["tasks"].items() if now.get(task) == pair[0]}
+            joined[name] = {**row, "tasks": tasks}
+    for name, row in compared.items():
+        joined[name] = {**row, "tasks": {**joined.get(name, {}).get("tasks", {}), **row["tasks"]}}
+    return joined
+
+
+def count_verdicts(by_claim: Json) -> Json:
+    """Return how many decided verdicts are the same, other and undecided now, and which are not the same.
+
+    Args:
+        by_claim: what `join` returned.
+    """
+    counts, changed = Counter(), []
+    for name, row in by_claim.items():
+        for task, (before, now) in row["tasks"].items():
+            if before == claims.UNDECIDED:
                 continue
-            kind = "undecided" if verdict == claims.UNDECIDED else "other"
-            counts["same" if verdict == before[task] else kind] += 1
-            if verdict != before[task]:
-                changed.append(f"`{name}` in `{task}`: {before[task]}, now {verdict}")
+            kind = "undecided" if now == claims.UNDECIDED else "other"
+            counts["same" if now == before else kind] += 1
+            if now != before:
+                changed.append(f"`{name}` in `{task}`: {before}, now {now}")
     return {
-        "claims": list(names),
+        "claims": list(by_claim),
         **{kind: counts[kind] for kind in ("same", "other", "undecided")},
         "changed": changed,
+        "by_claim": by_claim,
     }
 
 
-def replicate(names: Sequence[str] | None) -> tuple[str, Json]:
-    """Judge claims on fresh seeds; return the name of the file and how many verdicts change."""
-    first = REPLICATION.first
-    judge = functools.partial(judge_anew, folder=Path("runs/replication"), first=first)
-    return "replication", {"first_seed": first, **compare_verdicts(names or claims.names_with_counts(), judge)}
+def replicate(names: Sequence[str], tasks: Sequence[str], stored: Json) -> Json:
+    """Judge claims on fresh seeds; return how many verdicts change, those that are stored included."""
+    anew = Anew(Path("runs/replication"), REPLICATION.first, tasks=tasks)
+    compared = compare_verdicts(names or claims.names_with_counts(), lambda name: judge_anew(name, anew))
+    return {"first_seed": anew.first, **count_verdicts(join(compared, stored.get("by_claim", {})))}
 
 
-def vary(names: Sequence[str] | None) -> tuple[str, Json]:
-    """Judge claims under every variation; return the name of the file and how many verdicts change."""
-    rows, folder = {}, Path("runs/robustness")
+def vary(names: Sequence[str], tasks: Sequence[str], stored: Json) -> Json:
+    """Judge claims under every variation; return how many verdicts change, those that are stored included."""
+    rows, before = {}, stored.get("variations", {})
+    anew = Anew(Path("runs/robustness"), ROBUSTNESS.first, SHARE, tasks)
     for variation in VARIATIONS:
-        judge = functools.partial(judge_anew, folder=folder, first=ROBUSTNESS.first, share=SHARE, variation=variation)
-        rows[variation] = compare_verdicts(names or VARIED, judge)
+        compared = compare_verdicts(names or VARIED, functools.partial(judge_anew, anew=anew, variation=variation))
+        rows[variation] = count_verdicts(join(compared, before.get(variation, {}).get("by_claim", {})))
         print(f"{variation}: {json.dumps(rows[variation], indent=1)}", flush=True)
-    return "robustness", {"first_seed": ROBUSTNESS.first, "share_of_seeds": 1 / SHARE, "variations": rows}
+    return {"first_seed": ROBUSTNESS.first, "share_of_seeds": 1 / SHARE, "variations": rows}
+
+
+KINDS = {"fresh": (replicate, "replication"), "varied": (vary, "robustness")}  # what a command does, name of its file
 
 
 def main() -> None:
     """Judge claims anew and store how many verdicts change."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=["fresh", "varied"])
+    parser.add_argument("kind", choices=list(KINDS))
     parser.add_argument("names", nargs="?", help="of claims, with commas between; all by default")
+    parser.add_argument("--tasks", default="", help="with commas between; all by default")
     options = parser.parse_args()
-    names = options.names.split(",") if options.names else None
-    name, data = {"fresh": replicate, "varied": vary}[options.kind](names)
-    text = json.dumps(data, indent=1)
-    publish(claims.ROOT / f"figures/{name}.json", (text + "\n").encode())
+    names, tasks = ([part for part in text.split(",") if part] for text in (options.names or "", options.tasks))
+    judge, name = KINDS[options.kind]
+    path = claims.ROOT / f"figures/{name}.json"
+    stored = json.loads(path.read_text()) if (names or tasks) and path.exists() else {}
+    text = json.dumps(judge(names, tasks, stored), indent=1)
+    publish(path, (text + "\n").encode())
     print(text)
 
 

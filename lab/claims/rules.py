@@ -78,6 +78,21 @@ def count_conditions(results: xr.Dataset, pairs: Iterable[tuple[int, int]] | Non
     return tabulate(summary.cells(ended), about, outcomes.attribute(results, "confidence"), pairs)
 
 
+def count_able(results: xr.Dataset) -> Json:
+    """Return what `count_conditions` does, of the seeds whose models do the job under every condition.
+
+    Args:
+        results: what `lab.run` returned.
+
+    Returns:
+        The counts, and in `left_out` how many seeds have a model that cannot do the job.
+    """
+    results = outcomes.common(results)
+    ended = outcomes.classify(results)
+    able = ~(ended["incompetent"] | ended["diverged"] | ended["unjudged"]).values.any(0)
+    return {**count_conditions(results.isel(seed=np.flatnonzero(able))), "left_out": int(np.sum(~able))}
+
+
 def describe_conditions(results: xr.Dataset) -> dict[str, Json]:
     """Return the regimen and the coordinates of every condition of a run by its name, as plain JSON values."""
     return {
