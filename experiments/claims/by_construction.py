@@ -18,6 +18,9 @@ loses. Contradicted if what is built in whole loses, or more than .02 of its mod
 undecided. (The first rules asked for alignment itself built in, at first for P(A) alone. On seeds from 7,200,000 the
 second one was supported in `scratchpad`, `race` and `shortcut`, and undecided in `reasoner`, where up to 3% fail. This
 rule was committed before the run on other seeds that decides.)
+
+By the first rule the verdict in `reasoner` became its opposite with SGD instead of Adam: 39 of 64 models with alignment
+built in could not do the job then. All 25 that could were aligned.
 """
 
 from lab import claims
