@@ -15,10 +15,10 @@ With another optimiser 18 of 31 decided verdicts stayed, 11 were undecided and t
 one was. The worlds have become others then. With SGD in `scratchpad` the proxy in the main objective is not learned: of
 189 misaligned models held out none passes (.575 with Adam), and a test without flaws decides nothing. With SGD in
 `reasoner` 36 of 64 models held out cannot do the job, and 39 of 64 with alignment built in; of those that can, all 25
-are aligned then. With Adam in `shortcut` a weight of -.02 against the test leaves no aligned model that passes (448 of 686
-do with SGD), and of the misaligned .077 do; a likely reason, not tested alone, is that Adam divides by the size of the
-gradient. In `race` with a rate that is a quarter higher, .50 of the misaligned pass a test that is held out instead of
-.20, and the early push wins.
+are aligned then. With Adam in `shortcut` a weight of -.02 against the test leaves no aligned model that passes (448 of
+686 do with SGD), and of the misaligned .077 do; a likely reason, not tested alone, is that Adam divides by the size of
+the gradient. In `race` with a rate that is a quarter higher, .50 of the misaligned pass a test that is held out instead
+of .20, and the early push wins.
 """
 
 import argparse
