@@ -5,8 +5,8 @@ Expected:  supported where gaming is learned beside values, depends where what h
 Cost:      up to five minutes on 2 cores for each task, shared with other claims
 
 A reading like that of the test hides in the main objective: from the start of training, from 40% of it on, or never.
-Other knobs make tests easy or hard to recognise (`race`, `shortcut`), hide more or less of it (`race`), or say how much
-the objective prefers private codes (`scratchpad`).
+Other knobs make tests easy or hard to recognise (`race`, `shortcut`), hide more or less of it (`race`, `reasoner`), or
+say how much the objective prefers private codes (`scratchpad`).
 
 Rule, per task, with 95% intervals that hold together. A world is a setting of these knobs with one of both starts, and
 is compared with never. It counts if P(A) is between .05 and .95 with and without what hides. The sentence holds
