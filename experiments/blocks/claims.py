@@ -114,7 +114,8 @@ def share_of_worlds(name: str) -> str:
     parts = [
         f"{cell['supported']} of {cell['counted'] - cell['undecided']} (`{task}`)" for task, cell in asked[name].items()
     ]
-    return f" Of random worlds that decide: {', '.join(parts)}."
+    rule = ", by its first rule" if name in claims_over_worlds.FIRST_RULE else ""
+    return f" Of random worlds that decide{rule}: {', '.join(parts)}."
 
 
 def verdicts_in_words(row: dict[str, Any]) -> str:

@@ -27,7 +27,7 @@ from lab.results.store import publish
 from lab.tasks import TASKS
 from lab.words import Json
 
-VARIED = (  # these share the configs of `four_regimens`, but for the last one
+VARIED = (  # these share the configs of `four_regimens` or those of `implicit_proxies`, but for the last one
     "adult_tests",
     "anti_training",
     "budget",
