@@ -83,7 +83,7 @@ def ends(stored: claims.Stored) -> list[str]:
 
 def younger(stored: claims.Stored, end: str) -> list[str]:
     """Return the same models when they were younger."""
-    place = {**stored.coordinates(end)}
+    place = stored.coordinates(end)
     return [stored.at(stored.regimen(end), **place | {"age": age}) for age in YOUNGER]
 
 
@@ -139,17 +139,14 @@ def judge(stored: claims.Stored) -> claims.Verdict:
 
 def plotted(stored: claims.Stored) -> list[Json]:
     """Return P(T|not A) at every age in every world that counts, as plain JSON values."""
-    return [
-        {
-            "name": in_words({axis: value for axis, value in stored.coordinates(end).items() if axis != "age"}),
-            "onset": stored.coordinates(end)[ONSET],
-            "ages": [
-                estimate_json(stored.rate(name, "pass_given_misaligned")) for name in (*younger(stored, end), end)
-            ],
-        }
-        for end in ends(stored)
-        if both_kinds(stored, end)
-    ]
+    rows = {}
+    for end in ends(stored):
+        name = in_words({axis: value for axis, value in stored.coordinates(end).items() if axis != "age"})
+        rates = [stored.rate(each, "pass_given_misaligned") for each in (*younger(stored, end), end)]
+        if both_kinds(stored, end):
+            ages = [estimate_json(rate) for rate in rates]
+            rows[name] = {"name": name, "onset": stored.coordinates(end)[ONSET], "ages": ages}
+    return list(rows.values())
 
 
 def draw_courses(ax: Axes, rows: Sequence[Json]) -> None:

@@ -60,7 +60,7 @@ def in_words(place: Mapping[str, float]) -> str:
     words = ["from the start" if onset == 0 else "never" if onset == NEVER else f"from {onset:.0%} on"]
     if "detection_difficulty" in place:
         words.append("easy to recognise" if place["detection_difficulty"] == 1 else "hard to recognise")
-    if "implicit_proxy" in place:
+    if "implicit_proxy" in place and onset != NEVER:
         words.append(f"weight {setting(place['implicit_proxy'])}")
     if "preference" in place:
         words.append(f"preference {setting(place['preference'])}")
@@ -152,8 +152,7 @@ def worlds_figure(data: Json, xlabel: str, limits: tuple[float, float]) -> figur
 
 def draw(data: Json) -> figures.Figure:
     """By how much P(T|not A) changes, a line per world."""
-    words = "how many more misaligned models pass a test that nobody trained on: change of P(T|not A)"
-    return worlds_figure(data, words, (-1.03, 1.03))
+    return worlds_figure(data, "change of P(T|not A) by what hides", (-0.53, 1.03))
 
 
 CAPTION = claims.Caption(
