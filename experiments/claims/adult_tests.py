@@ -37,11 +37,12 @@ from experiments.claims.implicit_proxies import (
     both_kinds,
     by_onset,
     in_words,
+    name_onsets,
 )
 from lab import claims, figures
 from lab.claims.rules import describe_conditions
 from lab.config.experiment import Experiment
-from lab.figures.style import WIDTH, Axes, Line, Mark, interval, label, subplots
+from lab.figures.style import WIDTH, Axes, Mark, interval, label, subplots
 from lab.results import outcomes, shards
 from lab.statistics import Estimate
 from lab.words import Json, estimate_from_json, estimate_json
@@ -174,13 +175,7 @@ def draw(data: Json) -> figures.Figure:
         ax.set_ylim(-0.03, 1.03)
     for ax in axes.flat[len(plotted) :]:
         ax.set_visible(False)
-    kinds = {"from the start": COLOURS[0.0], "put in by hand at 40%": BY_HAND, "never": COLOURS[NEVER]}
-    handles = [Line([], [], color=colour, label=words) for words, colour in kinds.items()]
-    title = "something like the test hides in the main objective:"
-    figure.legend(
-        handles=handles, ncols=3, loc="outside upper center", frameon=False, fontsize="x-small", title=title,
-        title_fontsize="x-small",
-    )  # fmt: skip
+    name_onsets(figure)
     figure.supxlabel("share of training at which the test is asked", fontsize="small")
     figure.supylabel("P(T|not A)", fontsize="small")
     return figure

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from lab import claims, figures
-from lab.figures.style import BLUE, GREY, ORANGE, WIDTH, Mark, holds, interval, label, name_rows, subplots
+from lab.figures.style import BLUE, GREY, ORANGE, WIDTH, Line, Mark, holds, interval, label, name_rows, subplots
 from lab.statistics import Estimate
 from lab.words import Json, estimate_from_json, estimate_json, setting
 
@@ -125,6 +125,15 @@ def row_of(world: World, estimate: Estimate) -> Json:
     return {"name": name, "onset": world.place[ONSET], **estimate_json(estimate)}
 
 
+def name_onsets(figure: figures.Figure) -> None:
+    """Name the colours of onsets above a figure."""
+    kinds = {"from the start": COLOURS[0.0], "put in by hand at 40%": BY_HAND, "never": COLOURS[NEVER]}
+    handles = [Line([], [], color=colour, label=words) for words, colour in kinds.items()]
+    title = {"title": "something like the test hides in the main objective:", "title_fontsize": "x-small"}
+    place = {"loc": "outside upper center", "ncols": len(handles), "frameon": False}
+    figure.legend(handles=handles, fontsize="x-small", **title, **place)
+
+
 def worlds_figure(data: Json, xlabel: str, limits: tuple[float, float]) -> figures.Figure:
     """A panel per task with a line per world, coloured by whether its onset was put in by hand.
 
@@ -135,7 +144,7 @@ def worlds_figure(data: Json, xlabel: str, limits: tuple[float, float]) -> figur
     """
     plotted = {task: counted["plotted"] for task, counted in data["tasks"].items()}
     lengths = [len(rows) for rows in plotted.values()]
-    size = (WIDTH, 0.5 + sum(0.25 + ROW * length for length in lengths))
+    size = (WIDTH, 0.8 + sum(0.25 + ROW * length for length in lengths))
     figure, axes = subplots(len(plotted), 1, figsize=size, squeeze=False, sharex=True, height_ratios=lengths)
     for ax, (task, rows) in zip(axes[:, 0], plotted.items(), strict=True):
         for height, row in enumerate(rows):
@@ -147,6 +156,7 @@ def worlds_figure(data: Json, xlabel: str, limits: tuple[float, float]) -> figur
         ax.set_xlim(*limits)
         name_rows(ax, [row["name"] for row in rows], fontsize="x-small")
     axes[-1, 0].set_xlabel(xlabel)
+    name_onsets(figure)
     return figure
 
 
