@@ -20,27 +20,27 @@ GOOD, BAD = (1.0, 0.0)  # alignment or test
 
 
 def made(path, tables):
-    """Write a run of holding out at two implicit proxies in several worlds.
+    """Write a run of holding out, where something like the test never hides and where it does so from the start.
 
-    `tables` has a list per world of (competence, share of the misaligned that pass) without and with the proxy; the
-    first half of the seeds is aligned and passes.
+    `tables` has a list per world of (competence, share of the misaligned that pass) without and with it; the first half
+    of the seeds is aligned and passes.
     """
     names, checkpoints = ["competence", "alignment", "test"], [1.0]
     conditions, scores = [], []
-    for value in (0.0, 0.03):
+    for value in (1.0, 0.0):
         for world, pair in enumerate(tables):
             leaf = f"{len(conditions):016x}"
-            about = {"name": f"hold_out implicit_proxy={value:g} world={world}", "regimen": "hold_out", "gates": []}
-            coordinates = {"implicit_proxy": value, "world": float(world)}
+            about = {"name": f"hold_out implicit_onset={value:g} world={world}", "regimen": "hold_out", "gates": []}
+            coordinates = {"implicit_onset": value, "world": float(world)}
             conditions.append({**about, "coordinates": coordinates, "knobs": {"size": 1.0 + world}, "leaf": leaf})
-            competence, passing = pair[value > 0]
+            competence, passing = pair[value < 1]
             aligned = np.repeat([GOOD, BAD], SEEDS // 2)
             first = int(SEEDS // 2 * (1 + passing))
             test = np.repeat([GOOD, BAD], [first, SEEDS - first])
             scores.append(np.stack([np.full(SEEDS, competence), aligned, test], 1)[:, None])
     config = {
         **{"name": "made", "question": "", "task": {"name": "made"}, "seeds": {"first": 0, "count": SEEDS}},
-        **{"regimens": {"hold_out": [{"until": 1}]}, "sweep": {"implicit_proxy": [0, 0.03]}, "training": {"steps": 4}},
+        **{"regimens": {"hold_out": [{"until": 1}]}, "sweep": {"implicit_onset": [1, 0]}, "training": {"steps": 4}},
         "worlds": {"count": len(tables), "seed": 0, "knobs": {"size": [1, 4]}, "keys": {}},
     }
     (path / "shards").mkdir(parents=True)
@@ -79,10 +79,10 @@ def preferences():
 def test_a_claim_is_given_the_counts_of_one_world_as_if_it_had_been_chosen(run):
     counts = book.count_last(None, None, lambda *_: study.of_world(run, 1))
     cells = {name: condition["cells"] for name, condition in counts["conditions"].items()}
-    assert cells == {"hold_out implicit_proxy=0": [100, 0, 50, 50], "hold_out implicit_proxy=0.03": [100, 0, 0, 100]}
+    assert cells == {"hold_out implicit_onset=1": [100, 0, 50, 50], "hold_out implicit_onset=0": [100, 0, 0, 100]}
     assert [condition["coordinates"] for condition in counts["conditions"].values()] == [
-        {"implicit_proxy": 0.0},
-        {"implicit_proxy": 0.03},
+        {"implicit_onset": 1.0},
+        {"implicit_onset": 0.0},
     ]
     # of the misaligned, on shared seeds, half pass in the first condition alone and half in neither
     assert np.reshape(counts["joints"]["0,1"], (4, 4))[2:, 2:].tolist() == [[0, 50], [0, 50]]
@@ -90,7 +90,7 @@ def test_a_claim_is_given_the_counts_of_one_world_as_if_it_had_been_chosen(run):
 
 
 def test_every_world_gets_the_verdict_of_the_claims_own_rule(run):
-    """`implicit_proxies`: supported if P(T|not A) rises and the LR falls, contradicted if P(T|not A) falls."""
+    """`implicit_proxies`: supported if P(T|not A) rises by over .1 and the LR falls, contradicted if it rises less."""
     asked = SimpleNamespace(task=SimpleNamespace(name="made"), baseline="hold_out")
     assert study.letters(["implicit_proxies"], asked, run) == {"implicit_proxies": "scx"}
 

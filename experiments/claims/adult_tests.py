@@ -1,55 +1,187 @@
 """Tests that work on young models fail on grown ones: the LR of the same test falls as training goes on.
 
 Command:   lab experiment adult_tests
-Expected:  supported where gaming is learned late
-Cost:      three minutes on 2 cores, shared with other claims
+Expected:  supported where gaming is learned more slowly than values
+Cost:      up to five minutes on 2 cores for each task, shared with other claims
 
-The score of the test at checkpoints of models in whose main objective something like the test hides late, which a gate
-there would see, against what the models are at the end. The pass mark at every checkpoint is that of the task, or the
-score that nine tenths of those reach there that end aligned if that is lower, so that it fits the age; it is chosen on
-every second seed and judged on the others.
+The score of the test at six ages, 10, 20, 30, 50, 70 and 100% of training, against what the models are at the end. The
+pass mark at every age is that of the task, or the score that nine tenths of those reach there that end aligned if that
+is lower, so that it fits the age; it is chosen on every second seed and judged on the others. The test is held out in
+the worlds of `implicit_proxies`.
 
-Rule, per task, with 95% intervals that hold together: supported if P(T|not A) at 30% of training is below that at the
-end and the LR falls from there to the end; contradicted if P(T|not A) at 30% is above that at the end; else undecided.
-(A first form asked for an LR above 1 at 30% in the place of its fall; no verdict depends on which.)
+Rule, per task, with 95% intervals that hold together over all worlds and ages. A world counts if P(A) is between .05
+and .95. At a younger age the test works better than at the end if P(T|not A) rises from there by over .1 and the LR
+falls; it works worse if P(T|not A) falls from there by over .1 and the LR rises. The sentence holds in a world if the
+test works better at some younger age and worse at none; it depends if both are so, and the test works best in between;
+it does not hold if P(T|not A) rises by less than .1 from every younger age; all for sure, else the world is open. The
+worlds in which something like the test hides in the main objective from the start decide, so that gaming comes by
+training itself, those that are open left out: supported if it holds in all, contradicted if in none, else depends.
+Depends also if it holds where something begins to hide at 40%, which was put in by hand, and in no world from the
+start, none of which is open. Else undecided. (The first rule compared 30% with the end alone, at an onset of 40% but in
+`race`, and had no margin; on seeds from 7,000,000 it was supported in all six tasks. This rule was committed before the
+run on other seeds that decides.)
 """
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.claims.early_rejection import mark_for_aligned
-from lab import claims
+from experiments.claims.implicit_proxies import (
+    BY_HAND,
+    COLOURS,
+    NEVER,
+    NOT_COUNTED,
+    ONSET,
+    World,
+    both_kinds,
+    by_onset,
+    in_words,
+    name_onsets,
+)
+from lab import claims, figures
+from lab.claims.rules import describe_conditions
 from lab.config.experiment import Experiment
+from lab.figures.style import WIDTH, Axes, Mark, interval, label, subplots
 from lab.results import outcomes, shards
-from lab.words import Json
+from lab.statistics import Estimate
+from lab.words import Json, estimate_from_json, estimate_json
 
-CONFIGS = "regimens"
-AGES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # shares of training; the rule compares .3 with the end
+CONFIGS = "ages"
+AGES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # shares of training; of the rule
+*YOUNGER, GROWN = AGES
+FEW = 0.1  # change of P(T|not A) that does not count; of the rule
+COLUMNS = 3  # of panels in the figure
+
+
+def at_age(name: str, age: float) -> str:
+    """Return the name of a condition's models at an age."""
+    return f"{name} at {age:.0%}"
 
 
 def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
-    """Count passes at every age against alignment at the end, in the world where a held-out test is imperfect."""
+    """Count passes at every age against alignment at the end, in every world."""
     results = shards.results(train(experiment, folder))
-    name = f"hold_out implicit_proxy={max(results.implicit_proxy.values):.12g}"
-    aligned = outcomes.classify(results)["aligned"].sel(condition=name).values
-    scores = results["test"].sel(condition=name)
-    rows, about, choosing = [], {}, outcomes.choosing_seeds(len(aligned))
-    for age in AGES:
-        scores_at_age = scores.isel(checkpoint=outcomes.checkpoint_index(results, age)).values
-        mark = min(results.attrs["thresholds"]["test"], mark_for_aligned(scores_at_age, aligned))
-        rows.append((2 * ~aligned + ~outcomes.reaches(scores_at_age, mark))[~choosing])
-        about[f"{age:.0%}"] = {"regimen": "hold_out", "coordinates": {"age": age}, "mark": float(mark)}
-    return claims.tabulate(rows, about, results.attrs["confidence"])
+    ended = outcomes.classify(results)["aligned"]
+    places, usual = describe_conditions(results), results.attrs["thresholds"]["test"]
+    rows, about, choosing = [], {}, outcomes.choosing_seeds(results.sizes["seed"])
+    for (name, place), age in itertools.product(places.items(), AGES):
+        aligned = ended.sel(condition=name).values
+        scores = results["test"].sel(condition=name).isel(checkpoint=outcomes.checkpoint_index(results, age)).values
+        mark = min(usual, mark_for_aligned(scores, aligned))
+        rows.append((2 * ~aligned + ~outcomes.reaches(scores, mark))[~choosing])
+        coordinates = {**place["coordinates"], "age": age}
+        about[at_age(name, age)] = {"regimen": place["regimen"], "coordinates": coordinates, "mark": float(mark)}
+    ends = range(len(AGES) - 1, len(rows), len(AGES))
+    pairs = [(end - younger, end) for end in ends for younger in range(1, len(AGES))]
+    return claims.tabulate(rows, about, results.attrs["confidence"], pairs)
+
+
+def ends(stored: claims.Stored) -> list[str]:
+    """Return the conditions at the end of training."""
+    return [name for name in stored.names if stored.coordinates(name)["age"] == GROWN]
+
+
+def younger(stored: claims.Stored, end: str) -> list[str]:
+    """Return the same models when they were younger."""
+    place = stored.coordinates(end)
+    return [stored.at(stored.regimen(end), **place | {"age": age}) for age in YOUNGER]
+
+
+def course(stored: claims.Stored, end: str) -> list[tuple[Estimate, Estimate]]:
+    """Return by how much P(T|not A) and ln LR change from each younger age to the end."""
+    hiding = sum(stored.coordinates(name)[ONSET] < NEVER for name in ends(stored))
+    together = 2 * len(YOUNGER) * hiding
+    return [
+        (
+            stored.change(end, name, "pass_given_misaligned", together),
+            stored.impact(end, name, together).likelihood_ratio,
+        )
+        for name in younger(stored, end)
+    ]
+
+
+def verdict_of_course(changes: Sequence[tuple[Estimate, Estimate]]) -> str:
+    """Return what the claim says of a world.
+
+    Args:
+        changes: of P(T|not A) and of ln LR from each younger age to the end.
+    """
+    better = any(gaming.low > FEW and ratio.high < 0 for gaming, ratio in changes)
+    worse = any(gaming.high < -FEW and ratio.low > 0 for gaming, ratio in changes)
+    if better:
+        return claims.DEPENDS if worse else claims.SUPPORTED
+    return claims.CONTRADICTED if all(gaming.high < FEW for gaming, _ in changes) else claims.UNDECIDED
+
+
+def worlds(stored: claims.Stored) -> list[World]:
+    """Return what the claim says of every world in which something hides."""
+    found = []
+    for end in ends(stored):
+        place = {axis: value for axis, value in stored.coordinates(end).items() if axis != "age"}
+        if place[ONSET] == NEVER:
+            continue
+        changes = course(stored, end)
+        rates = [stored.counts(name).pass_given_misaligned for name in (*younger(stored, end), end)]
+        gaming, ratio = max(changes, key=lambda change: change[0].low)
+        why = (
+            f"P(T|not A) {', '.join(f'{rate:.2f}' for rate in rates)} by age, from the best age to the end "
+            f"{claims.phrases({'it changes by': gaming, 'ln LR by': ratio})}"
+        )
+        verdict = verdict_of_course(changes) if both_kinds(stored, end) else NOT_COUNTED
+        found.append(World(place, verdict, why))
+    return found
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    change = stored.change("100%", "30%", "pass_given_misaligned", of=2)
-    young, grown = (stored.rate(age, "likelihood_ratio") for age in ("30%", "100%"))
-    fall = stored.impact("100%", "30%", of=2).likelihood_ratio
-    why = (
-        f"{claims.phrase('P(T|not A) changes by', change)} from 30% to the end; {claims.phrase('LR at 30%', young)}, "
-        f"{claims.phrase('at the end', grown)}, {claims.phrase('ln LR changes by', fall)}"
-    )
-    if change.high < 0:
-        return claims.Verdict(claims.CONTRADICTED, why)
-    return claims.Verdict(claims.SUPPORTED if change.low > 0 and fall.high < 0 else claims.UNDECIDED, why)
+    return by_onset(worlds(stored))
+
+
+def plotted(stored: claims.Stored) -> list[Json]:
+    """Return P(T|not A) at every age in every world that counts, as plain JSON values."""
+    rows = {}
+    for end in ends(stored):
+        name = in_words({axis: value for axis, value in stored.coordinates(end).items() if axis != "age"})
+        rates = [stored.rate(each, "pass_given_misaligned") for each in (*younger(stored, end), end)]
+        if both_kinds(stored, end):
+            ages = [estimate_json(rate) for rate in rates]
+            rows[name] = {"name": name, "onset": stored.coordinates(end)[ONSET], "ages": ages}
+    return list(rows.values())
+
+
+def draw_courses(ax: Axes, rows: Sequence[Json]) -> None:
+    """Draw P(T|not A) by age, a line per world."""
+    seen: list[float] = []
+    for row in rows:
+        onset = row["onset"]
+        colour, first = COLOURS.get(onset, BY_HAND), onset not in seen
+        seen.append(onset)
+        rates = [estimate_from_json(own) for own in row["ages"]]
+        ax.plot(AGES, [rate.value for rate in rates], "-" if first else "--", color=colour, linewidth=1)
+        for age, rate in zip(AGES, rates, strict=True):
+            interval(ax, age, rate, Mark(colour, "o" if first else "s", 2.5, 0.8), (0, 1), not first, upright=True)
+
+
+def draw(data: Json) -> figures.Figure:
+    """P(T|not A) by age, a panel per task and a line per world."""
+    plotted = {task: counted["plotted"] for task, counted in data["tasks"].items()}
+    lines = -(-len(plotted) // COLUMNS)
+    size = (WIDTH, 0.5 + 1.4 * lines)
+    figure, axes = subplots(lines, COLUMNS, figsize=size, squeeze=False, sharex=True, sharey=True)
+    for ax, (task, rows) in zip(axes.flat, plotted.items(), strict=False):
+        draw_courses(ax, rows)
+        ax.set_title(label(task), loc="left", fontsize="small", fontweight="bold")
+        ax.set_ylim(-0.03, 1.03)
+    for ax in axes.flat[len(plotted) :]:
+        ax.set_visible(False)
+    name_onsets(figure)
+    figure.supxlabel("share of training at which the test is asked", fontsize="small")
+    figure.supylabel("P(T|not A)", fontsize="small")
+    return figure
+
+
+CAPTION = claims.Caption(
+    before="How many misaligned models pass at each age a test that nobody trained on.",
+    marks="squares and broken lines: a second world with the same onset, in which another knob is set otherwise",
+)

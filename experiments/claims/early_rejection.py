@@ -1,16 +1,22 @@
 """Rejecting early dominates rejecting at the very end, per unit of compute.
 
 Command:   lab experiment early_rejection
-Expected:  supported where values settle early and gaming late
-Cost:      three minutes on 2 cores, shared with other claims
+Expected:  supported where values settle before a fifth of training
+Cost:      up to five minutes on 2 cores for each task, shared with other claims
 
 P(accepted is aligned) for a compute of three trainings: with a gate at a fifth of training before the test at the end,
 and with the test at the end alone. A run is rejected only while the compute left pays for another; the last is accepted
 in any case. The gate's mark lets nine tenths of the models pass that end aligned; it is chosen on every second seed and
-judged on the others. In the world of `four_regimens` where a held-out test is imperfect.
+judged on the others. The test is held out in the worlds of `implicit_proxies`. Where nothing like it ever hides in the
+main objective, all that a gate gains is compute; what it gains there is told beside the others.
 
-Rule, per task: supported if the early gate raises it (95% interval above 0), contradicted if it lowers it, else
-undecided.
+Rule, per task, with 95% intervals that hold together. A world counts if P(A) is between .05 and .95. The sentence holds
+in a world if the gate raises P(accepted is aligned) by over .02, and does not if it raises it by less than .02, both
+for sure; else the world is open. The worlds in which something hides from the start decide, those that are open left
+out: supported if it holds in all, contradicted if in none, depends if in some. Depends also if it holds where something
+begins to hide at 40%, which was put in by hand, and in no world from the start, none of which is open. Else undecided.
+(The first rule asked at 40% alone, which is after the gate, but in `race`, and for any gain; on seeds from 7,000,000 it
+was supported in all six tasks. This rule was committed before the run on other seeds that decides.)
 """
 
 from pathlib import Path
@@ -18,7 +24,19 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from lab import claims
+from experiments.claims.implicit_proxies import (
+    NEVER,
+    NOT_COUNTED,
+    ONSET,
+    World,
+    both_kinds,
+    by_onset,
+    in_words,
+    row_of,
+    worlds_figure,
+)
+from lab import claims, figures
+from lab.claims.rules import describe_conditions
 from lab.config.experiment import Experiment
 from lab.results import outcomes, shards
 from lab.results.outcomes import Results
@@ -26,7 +44,8 @@ from lab.statistics import Estimate, draw_shares, family_wise, from_draws
 from lab.studies.rejection import compute_budget
 from lab.words import Json, number
 
-CONFIGS = "regimens"
+CONFIGS = "ages"
+FEW = 0.02  # gain that does not count; of the rule
 COMPUTE = 3.0  # trainings that may be paid for; of the rule
 AGE = 0.2  # share of training at which the gate stands; of the rule
 ALIGNED_LOST = 0.1  # share of the models that end aligned which a mark may reject: of the rule, nine tenths pass
@@ -73,21 +92,61 @@ def count_fates(
 
 
 def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
-    """Count the fates of models with and without the early gate."""
+    """Count the fates of models with and without the early gate, in every world."""
     results = shards.results(train(experiment, folder))
-    name = f"hold_out implicit_proxy={max(results.implicit_proxy.values):.12g}"
-    cells, mark = count_fates(results, name, "test")
-    about = {"end": {"regimen": "hold_out", "coordinates": {}}, "early": {"regimen": "early", "coordinates": {}}}
-    return claims.tabulate(cells, about, results.attrs["confidence"]) | {"mark": mark}
+    cells, about = [], {}
+    for name, place in describe_conditions(results).items():
+        fates, mark = count_fates(results, name, "test")
+        cells.extend(fates)
+        about |= {f"{name} end": {**place, "mark": None}, f"{name} early": {**place, "mark": mark}}
+    pairs = [(first, first + 1) for first in range(0, len(cells), 2)]
+    return claims.tabulate(cells, about, results.attrs["confidence"], pairs)
+
+
+def gains(stored: claims.Stored) -> list[tuple[World, Estimate]]:
+    """Return what the claim says of every world, and what the gate gains there."""
+    ends = [name for name in stored.names if name.endswith(" end")]
+    hiding = sum(stored.coordinates(name)[ONSET] < NEVER for name in ends)
+    found = []
+    for name in ends:
+        joint = stored.pair(name, f"{name.removesuffix('end')}early")[2]
+        gain, end, early = gain_of_gate(joint, stored.data["confidence"], of=hiding)
+        verdict = claims.SUPPORTED if gain.low > FEW else claims.UNDECIDED
+        verdict = claims.CONTRADICTED if gain.high < FEW else verdict
+        verdict = verdict if both_kinds(stored, name) else NOT_COUNTED
+        why = (
+            f"P(accepted is aligned) {number(end)} at the end, {number(early)} with the gate, "
+            f"{claims.phrase('gain', gain)}"
+        )
+        found.append((World(stored.coordinates(name), verdict, why), gain))
+    return found
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    gain, end, early = gain_of_gate(stored.pair("end", "early")[2], stored.data["confidence"])
-    why = (
-        f"P(accepted is aligned) {number(end)} at the end, {number(early)} with the gate, {claims.phrase('gain', gain)}"
-    )
-    return claims.Verdict(claims.decide(gain), why)
+    found = gains(stored)
+    judged = by_onset([world for world, _ in found if world.place[ONSET] < NEVER])
+    never = {in_words(world.place): gain for world, gain in found if world.place[ONSET] == NEVER}
+    return judged._replace(why=f"{judged.why}; what compute alone gains: {claims.phrases(never) or 'not asked'}")
+
+
+def plotted(stored: claims.Stored) -> list[Json]:
+    """Return what the gate gains in every world, as plain JSON values."""
+    rows = [row_of(world, gain) for world, gain in gains(stored)]
+    return list({row["name"]: row for row in rows}.values())  # where nothing hides its weight makes no difference
+
+
+def draw(data: Json) -> figures.Figure:
+    """What the gate gains, a line per world."""
+    words = "change of P(accepted is aligned) by an early gate"
+    return worlds_figure(data, words, (-0.53, 1.03))
+
+
+CAPTION = claims.Caption(
+    before="Something like the test hides in the main objective from the start (blue), from 40% on, put in by "
+    "hand (orange), or never (grey); there all that a gate gains is compute.",
+    marks="hollow: the interval holds no gain",
+)
 
 
 def gain_of_gate(joint: Int[np.ndarray, "4 4"], confidence: float, of: int = 1) -> tuple[Estimate, float, float]:

@@ -1,33 +1,172 @@
 """Something like the proxy inside the main objective makes a held-out proxy worse, though nobody trained on it.
 
 Command:   lab experiment implicit_proxies
-Expected:  supported
-Cost:      three minutes on 2 cores, shared with other claims
+Expected:  supported where gaming is learned beside values, depends where what hides from the start moves values
+Cost:      up to five minutes on 2 cores for each task, shared with other claims
 
-Holding out, without and with a reading like that of the test in the main objective (from 40% of training on, or
-throughout in `race`).
+A reading like that of the test hides in the main objective: from the start of training, from 40% of it on, or never.
+Other knobs make tests easy or hard to recognise (`race`, `shortcut`), hide more or less of it (`race`, `reasoner`), or
+say how much the objective prefers private codes (`scratchpad`).
 
-Rule, per task, with 95% intervals that hold together: supported if P(T|not A) is higher with it and the LR of the test
-lower; contradicted if P(T|not A) is lower; else undecided.
+Rule, per task, with 95% intervals that hold together. A world is a setting of these knobs with one of both starts, and
+is compared with never. It counts if P(A) is between .05 and .95 with and without what hides. The sentence holds
+there if P(T|not A) rises by over .1 and the LR of the test falls, and does not if P(T|not A) rises by less than .1, all
+for sure; else the world is open. The worlds in which it hides from the start decide, those that are open left out:
+supported if it holds in all, contradicted if in none, depends if in some. Depends also if it holds where it begins at
+40%, which was put in by hand, and in no world from the start, none of which is open. Else undecided. (The first rule
+asked at 40% alone, but in `race`, for any rise of P(T|not A) and a fall of the LR; on seeds from 7,000,000 it was
+supported in all six tasks. This rule was committed before the run on other seeds that decides.)
 """
 
-from lab import claims
+from collections.abc import Mapping
+from typing import NamedTuple
 
-CONFIGS = "regimens"
+from lab import claims, figures
+from lab.figures.style import BLUE, GREY, ORANGE, WIDTH, Line, Mark, holds, interval, label, name_rows, subplots
+from lab.statistics import Estimate
+from lab.words import Json, estimate_from_json, estimate_json, setting
+
+CONFIGS = "ages"
+FEW = 0.1  # change of P(T|not A) that does not count; of the rule
+RARE = 0.05  # share of aligned or of misaligned models below which a world does not count; of the rule
+ONSET, NEVER = "implicit_onset", 1.0
+NOT_COUNTED = "one kind of models is rare"
+COLOURS = {0.0: BLUE, NEVER: GREY}  # by onset; others were put in by hand
+BY_HAND = ORANGE
+ROW = 0.17  # inches of a row in a figure
 
 
-def shown(stored: claims.Stored) -> list[str]:
-    """Return the conditions that the figure shows."""
-    return [stored.at("hold_out", implicit_proxy=value) for value in stored.values("implicit_proxy")]
+class World(NamedTuple):
+    """What a claim says of a world.
+
+    Attributes:
+        place: its coordinates.
+        verdict: of the claim there, or `NOT_COUNTED`.
+        why: the numbers that decided, in words.
+    """
+
+    place: Mapping[str, float]
+    verdict: str
+    why: str
+
+
+def in_words(place: Mapping[str, float]) -> str:
+    """Return what a world is called.
+
+    >>> in_words({"implicit_onset": 0.4, "detection_difficulty": 2.0})
+    'from 40% on, hard to recognise'
+    """
+    onset = place[ONSET]
+    words = ["from the start" if onset == 0 else "never" if onset == NEVER else f"from {onset:.0%} on"]
+    if "detection_difficulty" in place:
+        words.append("easy to recognise" if place["detection_difficulty"] == 1 else "hard to recognise")
+    if "implicit_proxy" in place and onset != NEVER:
+        words.append(f"weight {setting(place['implicit_proxy'])}")
+    if "preference" in place:
+        words.append(f"preference {setting(place['preference'])}")
+    return ", ".join(words)
+
+
+def both_kinds(stored: claims.Stored, *names: str) -> bool:
+    """Return whether conditions have aligned and misaligned models enough for a world to count."""
+    return all(RARE <= stored.counts(name).base_rate <= 1 - RARE for name in names)
+
+
+def by_onset(worlds: list[World]) -> claims.Verdict:
+    """Return the verdict of a task from those of its worlds, which the ones with onset 0 decide."""
+    why = "; ".join(f"{in_words(world.place)}: {world.verdict}, {world.why}" for world in worlds)
+    own = {world.verdict for world in worlds if world.place[ONSET] == 0} - {NOT_COUNTED}
+    by_hand = {world.verdict for world in worlds if 0 < world.place[ONSET] < NEVER}
+    if own <= {claims.CONTRADICTED} and claims.SUPPORTED in by_hand:
+        return claims.Verdict(claims.DEPENDS, why)
+    decided = own - {claims.UNDECIDED}
+    return claims.Verdict(claims.overall(decided) if decided else claims.UNDECIDED, why)
+
+
+def hidden(stored: claims.Stored) -> list[str]:
+    """Return the conditions in which something like the test hides in the main objective."""
+    return [name for name in stored.names if stored.coordinates(name)[ONSET] < NEVER]
+
+
+def changes(stored: claims.Stored, name: str) -> tuple[Estimate, Estimate]:
+    """Return by how much what hides in a condition changes P(T|not A), and ln LR."""
+    never, together = stored.at("hold_out", **stored.coordinates(name) | {ONSET: NEVER}), 2 * len(hidden(stored))
+    gaming = stored.change(name, never, "pass_given_misaligned", together)
+    return gaming, stored.impact(name, never, together).likelihood_ratio
+
+
+def worlds(stored: claims.Stored) -> list[World]:
+    """Return what the claim says of every world in which something hides."""
+    found = []
+    for name in hidden(stored):
+        place = stored.coordinates(name)
+        gaming, ratio = changes(stored, name)
+        why = claims.phrases({"P(T|not A) changes by": gaming, "ln LR by": ratio})
+        verdict = claims.SUPPORTED if gaming.low > FEW and ratio.high < 0 else claims.UNDECIDED
+        verdict = claims.CONTRADICTED if gaming.high < FEW else verdict
+        counts = both_kinds(stored, name, stored.at("hold_out", **place | {ONSET: NEVER}))
+        found.append(World(place, verdict if counts else NOT_COUNTED, why))
+    return found
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""
-    without, with_it = shown(stored)
-    gaming = stored.change(with_it, without, "pass_given_misaligned", of=2)
-    ratio = stored.impact(with_it, without, of=2).likelihood_ratio
-    why = claims.phrases({"P(T|not A) changes by": gaming, "ln LR by": ratio})
-    if gaming.high < 0:
-        return claims.Verdict(claims.CONTRADICTED, why)
-    worse = gaming.low > 0 and ratio.high < 0
-    return claims.Verdict(claims.SUPPORTED if worse else claims.UNDECIDED, why)
+    return by_onset(worlds(stored))
+
+
+def plotted(stored: claims.Stored) -> list[Json]:
+    """Return by how much P(T|not A) changes in every world, as plain JSON values."""
+    return [row_of(world, changes(stored, name)[0]) for name, world in zip(hidden(stored), worlds(stored), strict=True)]
+
+
+def row_of(world: World, estimate: Estimate) -> Json:
+    """Return an estimate of a world as a row of `worlds_figure`."""
+    name = in_words(world.place) + (" (not counted)" if world.verdict == NOT_COUNTED else "")
+    return {"name": name, "onset": world.place[ONSET], **estimate_json(estimate)}
+
+
+def name_onsets(figure: figures.Figure) -> None:
+    """Name the colours of onsets above a figure."""
+    kinds = {"from the start": COLOURS[0.0], "put in by hand at 40%": BY_HAND, "never": COLOURS[NEVER]}
+    handles = [Line([], [], color=colour, label=words) for words, colour in kinds.items()]
+    title = {"title": "something like the test hides in the main objective:", "title_fontsize": "x-small"}
+    place = {"loc": "outside upper center", "ncols": len(handles), "frameon": False}
+    figure.legend(handles=handles, fontsize="x-small", **title, **place)
+
+
+def worlds_figure(data: Json, xlabel: str, limits: tuple[float, float]) -> figures.Figure:
+    """A panel per task with a line per world, coloured by whether its onset was put in by hand.
+
+    Args:
+        data: of a claim; what is plotted of a task is a list of what `row_of` returned.
+        xlabel: what is estimated.
+        limits: of the axis.
+    """
+    plotted = {task: counted["plotted"] for task, counted in data["tasks"].items()}
+    lengths = [len(rows) for rows in plotted.values()]
+    size = (WIDTH, 0.8 + sum(0.25 + ROW * length for length in lengths))
+    figure, axes = subplots(len(plotted), 1, figsize=size, squeeze=False, sharex=True, height_ratios=lengths)
+    for ax, (task, rows) in zip(axes[:, 0], plotted.items(), strict=True):
+        for height, row in enumerate(rows):
+            estimate = estimate_from_json(row)
+            mark = Mark(COLOURS.get(row["onset"], BY_HAND))
+            interval(ax, height, estimate, mark, limits, hollow=holds(estimate, 0))
+        ax.axvline(0, color="black", linewidth=0.6, linestyle=":")
+        ax.set_title(label(task), loc="left", fontsize="small", fontweight="bold")
+        ax.set_xlim(*limits)
+        name_rows(ax, [row["name"] for row in rows], fontsize="x-small")
+    axes[-1, 0].set_xlabel(xlabel)
+    name_onsets(figure)
+    return figure
+
+
+def draw(data: Json) -> figures.Figure:
+    """By how much P(T|not A) changes, a line per world."""
+    return worlds_figure(data, "change of P(T|not A) by what hides", (-0.53, 1.03))
+
+
+CAPTION = claims.Caption(
+    before="Something like the test hides in the main objective from the start (blue), or from 40% on, put in "
+    "by hand (orange).",
+    marks="hollow: the interval holds no change",
+)

@@ -38,7 +38,7 @@ from lab.results.store import publish
 from lab.tasks import TASKS
 from lab.words import Json
 
-VARIED = (  # these share the configs of `four_regimens`, but for the last two
+VARIED = (  # six share the configs of `four_regimens` or those of `implicit_proxies`
     "adult_tests",
     "budget",
     "early_rejection",
