@@ -23,9 +23,8 @@ stratified five-fold cross-validation, repeated five times. The tree is told in 
 above the share of the larger kind, and if fewer than 5% of 199 permutations of the labels give as much. It is not grown
 where fewer than five worlds are of one kind. Balanced accuracy is stored beside it and decides nothing.
 
-What is stored of `adult_tests`, `early_rejection` and `implicit_proxies` was judged by their first rules, in the worlds
-of configs/claims/regimens.yaml, where what is like the test begins to hide later. Training the config `ages` replaces
-it by what their rules of today say.
+The claims of `FORMER` were judged by their former rules, in the worlds of their former configs. Training their configs
+of today replaces what is stored of them.
 
 `--look FOLDER` tries all this on four other worlds and 16 seeds from 4,000,000, and writes into that folder alone.
 """
