@@ -1,10 +1,10 @@
 """Blocks on the claims: verdicts, the answer, the essay's sentences, random worlds, robustness."""
 
-import itertools
 from collections import Counter
 from typing import Any
 
 from experiments.blocks.text import ROOT, claims_table, is_stored, markdown, stored, wrapped_prose
+from experiments.claims import critical_period
 from experiments.studies import claims_over_worlds
 from lab import claims as every_claim
 from lab.claims import Verdict
@@ -12,7 +12,6 @@ from lab.config.source import read_file, read_yaml
 
 ESSAY = ROOT / "experiments/essay.yaml"
 UNPLANTED = ("digits", "gridworld")  # tasks in which nothing was planted
-UNPLANTED_ABOUT = ("critical_period", "equal_windows")  # claims on timing that are told of them
 TIMING = (
     "critical_period",
     "equal_windows",
@@ -100,14 +99,19 @@ def timing() -> str:
 
 
 def unplanted() -> str:
-    """What claims on timing came to in the tasks in which nothing was planted, with the numbers."""
-    rows = {row["name"]: row for row in claims_table()}
-    lines = []
-    for name, task in itertools.product(UNPLANTED_ABOUT, UNPLANTED):
-        judged = rows[name]["tasks"].get(task)
-        if judged is not None:
-            link = f"[`{name}`](figures/claims/{name}.png)"
-            lines.append(f"* {link} in `{task}`, {judged['verdict']}: {Verdict(**judged).measured}.\n")
+    """What pushes at different times do to P(A) in the tasks in which nothing was planted."""
+    (pushes,) = (row for row in claims_table() if row["name"] == "critical_period")
+    (windows,) = (row for row in claims_table() if row["name"] == "equal_windows")
+    counts, lines = stored("claims/critical_period.json")["tasks"], []
+    for task in UNPLANTED:
+        of_task = every_claim.Stored(task, counts[task])
+        seen = critical_period.world(of_task, of_task.values("detectability")[-1])
+        changes = {"early push": seen.early, "the same push late": seen.late, "its opposite late": seen.back}
+        lines.append(
+            f"* `{task}`: changes of P(A): {every_claim.phrases(changes)}. "
+            f"[`critical_period`](figures/claims/critical_period.png) is {pushes['tasks'][task]['verdict']}, "
+            f"[`equal_windows`](figures/claims/equal_windows.png) {windows['tasks'][task]['verdict']}.\n"
+        )
     return "".join(lines)
 
 
