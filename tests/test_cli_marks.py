@@ -85,7 +85,9 @@ def test_tables_for_others_and_live_tables_are_read_with_other_marks_too(tmp_pat
         (["--mark", "tests=0.3"], "no score 'tests'; known: competence, alignment, test"),
         (["--mark", "test=high"], "--mark test: must be a number, not 'high'"),
         (["--mark", "test=true"], "--mark test: must be a number, not True"),
-        (["--mark", "test=.nan"], "the pass mark of test must be a finite number"),
+        (["--mark", "test=.nan"], "the pass mark of test must lie between 0 and 1, as scores do, not nan"),
+        (["--mark", "test=2"], "the pass mark of test must lie between 0 and 1, as scores do, not 2"),
+        (["--mark", "audit=0.2"], "--mark audit: decides nothing, for test decides who passes"),
         (["--mark", "test"], "--mark: name=value, with commas between, not 'test'"),
         (["--proxy", "exam"], "no score 'exam'; known: competence, alignment, test"),
         (["--checkpoint", "0.5"], "no checkpoint at 0.5; known: 0.2, 0.4, 0.6, 0.8, 1"),
@@ -97,3 +99,9 @@ def test_marks_that_cannot_be_are_refused_in_one_line(capsys, folder, options, p
         said = capsys.readouterr().err.strip()
         assert problem in said
         assert "\n" not in said
+
+
+def test_what_was_made_with_the_marks_of_the_run_is_not_replaced(capsys, folder):
+    for command in ("figures", "report", "export"):
+        assert main([command, str(folder), "--mark", "test=0.3"]) == 2
+        assert "give --out" in capsys.readouterr().err

@@ -16,11 +16,16 @@ def answer() -> str:
     """The answer in five sentences, each with its share of random worlds and the verdicts of its claim."""
     rows, data = {row["name"]: row for row in claims_table()}, stored("answer.json")
     worlds = data["sentences"]
+    wrong = {
+        name: f"{worlds_where(worlds[name], HOLDS)} of {worlds_where(worlds[name])} random worlds, and right in "
+        f"{worlds_where(worlds[name], FAILS)}"
+        for name in ("never_train", "always_train")
+    }
     said = {
         "four_regimens": (
-            f'**No slogan holds everywhere.** Of random worlds that decide, "never train on the test" is wrong in '
-            f'{_share(worlds["never_train"])}, and "always train on it" in {_share(worlds["always_train"])}. '
-            "(A slogan is right where all four uses of the test agree with it.)"
+            f'**No slogan holds everywhere.** "Never train on the test" is wrong for sure in {wrong["never_train"]}; '
+            f'"always train on it" in {wrong["always_train"]}. '
+            "(One use of four refutes a slogan, all four confirm it; the other worlds tell too little.)"
         ),
         "critical_period": (
             "**When can matter more than whether, but that is no law.** An early push leaves more models aligned than "
@@ -28,14 +33,14 @@ def answer() -> str:
             f"it, and in {_share(worlds['when'], UNPLANTED)} of the other two."
         ),
         "implicit_proxies": (
-            "**A test that nobody trained on is not safe either.** Of a world with something like it in the main "
-            "objective and one without, more misaligned models pass in the former in "
-            f"{_range(data['implicit'])} of pairs, by task."
+            "**A test that nobody trained on is not safe either.** Take a world with something like it in the main "
+            "objective and one without. The chance that more misaligned models pass in the former, ties counting half, "
+            f"is {_range(data['implicit'])} by task, and above one half for sure in {_sure(data['implicit'])}."
         ),
         "budget": (
             "**Retries seldom turn the choice.** Of deciding worlds in which a use of the proxy is best for one run, "
             f"holding out is better with 100 runs in {_share(worlds['budget'])}. It takes a use that raises P(A) and "
-            "leaves misaligned models that pass."
+            "lowers P(A|T)."
         ),
     }
     lines = []
@@ -60,6 +65,16 @@ def answer_over_worlds() -> str:
     ]
     picture = "![In how many random worlds each sentence of the answer holds](../figures/answer.png)"
     return f"{wrapped_prose(ON_PAGE)}\n\n{picture}\n\n{table}\n{wrapped_prose(IMPLICIT + ', '.join(pairs) + '.')}\n"
+
+
+def worlds_where(of_tasks: dict[str, dict[str, int]], kind: str | None = None) -> int:
+    """Return in how many worlds of all tasks a sentence holds, fails or is open; all that count by default."""
+    return sum(count for kinds in of_tasks.values() for name, count in kinds.items() if kind in (None, name))
+
+
+def _sure(of_tasks: dict[str, dict[str, Any]]) -> str:
+    """Return in how many tasks the share of pairs is above one half for sure."""
+    return f"{sum(row['low'] > 0.5 for row in of_tasks.values())} of {len(of_tasks)}"
 
 
 def _share(of_tasks: dict[str, dict[str, int]], tasks: Sequence[str] = (*PLANTED, *UNPLANTED)) -> str:

@@ -4,7 +4,6 @@ from collections import Counter
 from typing import Any
 
 from experiments.blocks.text import ROOT, claims_table, is_stored, markdown, stored, wrapped_prose
-from experiments.claims import critical_period
 from experiments.studies import claims_over_worlds
 from lab import claims as every_claim
 from lab.claims import Verdict
@@ -12,6 +11,12 @@ from lab.config.source import read_file, read_yaml
 
 ESSAY = ROOT / "experiments/essay.yaml"
 UNPLANTED = ("digits", "gridworld")  # tasks in which nothing was planted
+PUSHES = {  # how the first page names the regimens of `critical_period`
+    "held out": "hold_out",
+    "after an early push": "push_early",
+    "after the same push late": "push_late",
+    "after an early one and its opposite late": "push_back_late",
+}
 TIMING = (
     "critical_period",
     "equal_windows",
@@ -99,16 +104,19 @@ def timing() -> str:
 
 
 def unplanted() -> str:
-    """What pushes at different times do to P(A) in the tasks in which nothing was planted."""
+    """P(A) after pushes at different times in the tasks in which nothing was planted."""
     (pushes,) = (row for row in claims_table() if row["name"] == "critical_period")
     (windows,) = (row for row in claims_table() if row["name"] == "equal_windows")
     counts, lines = stored("claims/critical_period.json")["tasks"], []
     for task in UNPLANTED:
         of_task = every_claim.Stored(task, counts[task])
-        seen = critical_period.world(of_task, of_task.values("detectability")[-1])
-        changes = {"early push": seen.early, "the same push late": seen.late, "its opposite late": seen.back}
+        visible = of_task.values("detectability")[-1]
+        shares = {
+            words: of_task.rate(of_task.at(regimen, detectability=visible), "base_rate")
+            for words, regimen in PUSHES.items()
+        }
         lines.append(
-            f"* `{task}`: changes of P(A): {every_claim.phrases(changes)}. "
+            f"* `{task}`: P(A) {every_claim.phrases(shares)}. "
             f"[`critical_period`](figures/claims/critical_period.png) is {pushes['tasks'][task]['verdict']}, "
             f"[`equal_windows`](figures/claims/equal_windows.png) {windows['tasks'][task]['verdict']}.\n"
         )

@@ -10,6 +10,8 @@ from lab.results.summary import worlds
 from lab.statistics import Counts
 from lab.words import chance, estimate_from_json, in_words, name_in_world, percent, plural, rounded, with_interval
 
+TIED = 1e-9  # difference of probabilities that is rounding
+
 
 def regimens(name: str) -> str:
     """Return the table of a run, a part for each world."""
@@ -63,16 +65,17 @@ def headline() -> str:
     dearer = runs["anti_train"].value / runs["hold_out"].value
     first, *later = best_by_runs({name: Counts(**row["counts"]) for name, row in rows.items()})
     title = (
-        "### Train on the test early and win, train on it late and lose; training *against* it wins at "
+        "### In one world: train on the test early and win, late and lose; training *against* it wins at "
         f"{dearer:.0f} times the cost"
     )
-    changes = [f"from {start} on, `{name}` is" for start, name in later]
+    changes = [f"from {start} on, {_best(names)}" for start, names in later]
+    shares = {name: rounded(estimate_from_json(rows[name]["base_rate"])) for name in ("hold_out", "anti_train")}
     text = (
         f'"Never train on the test" is false: `train_early` changes ln o(A|T) by {nets["train_early"]} nats against '
         f'`hold_out`. "Just train on it" is false: `train_late` changes it by {nets["train_late"]}. `anti_train` '
-        f"changes it by {nets['anti_train']}, but an accepted model costs {rounded(runs['anti_train'])} runs instead "
-        f"of {rounded(runs['hold_out'])}. With {first[0]} {plural('run', first[0])}, `{first[1]}` is best by its "
-        f"estimate; {'; '.join(changes)}."
+        f"changes it by {nets['anti_train']}, but P(A) falls from {shares['hold_out']} to {shares['anti_train']}, and "
+        f"an accepted model costs {rounded(runs['anti_train'])} runs instead of {rounded(runs['hold_out'])}. With "
+        f"{first[0]} {plural('run', first[0])}, {_best(first[1])} best by estimate; {'; '.join(changes)}."
     )
     return f"{title}\n\n{wrapped_prose(text)}\n"
 
@@ -82,15 +85,21 @@ def cell_of_net(condition: dict[str, Any]) -> str:
     return with_interval(estimate_from_json(condition["log_impact"]["net"]))
 
 
-def best_by_runs(counts: Mapping[str, Counts], most: int = 1000) -> list[tuple[int, str]]:
-    """Return from which number of runs on which regimen has the largest P(accepted is aligned)."""
-    changes: list[tuple[int, str]] = []
+def _best(names: tuple[str, ...]) -> str:
+    """Return names with the verb that they take."""
+    return " and ".join(f"`{name}`" for name in names) + (" is" if len(names) == 1 else " are")
+
+
+def best_by_runs(counts: Mapping[str, Counts], most: int = 1000) -> list[tuple[int, tuple[str, ...]]]:
+    """Return from which number of runs on which regimens have the largest P(accepted is aligned)."""
+    changes: list[tuple[int, tuple[str, ...]]] = []
     for runs in range(1, most + 1):
         value = {
             name: finite_budget(of.base_rate, of.pass_given_aligned, of.pass_given_misaligned, runs).accepted_aligned
             for name, of in counts.items()
         }
-        best = max(value, key=value.__getitem__)
+        most_aligned = max(value.values())
+        best = tuple(name for name, of_name in value.items() if of_name > most_aligned - TIED)
         if not changes or changes[-1][1] != best:
             changes.append((runs, best))
     return changes

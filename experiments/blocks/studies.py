@@ -185,5 +185,20 @@ def law_in_words(data: dict[str, Any]) -> str:
         "**Two short pushes tell what a long one will do.** In fresh random worlds "
         f"[one law](experiments/README.md#when-to-train-worlds-that-nobody-chose) has the sign of a gain right in "
         f"{right:,} of {decided:,} cases (the more frequent sign: {frequent:,}). It loses at most {most:.3f} on "
-        f"average; no fixed rule loses less in {first} of {len(marks)} pairs of task and budget."
+        f"average; no fixed rule loses less in {first} of {len(marks)} pairs of task and budget. Its own rule calls it "
+        f"{verdicts_of_law(data)}."
+    )
+
+
+def verdicts_of_law(data: dict[str, Any]) -> str:
+    """Return in how many pairs of task and budget the law has each verdict, and the tasks that contradict it."""
+    by_task = {
+        task: Counter(budget["verdict"] for budget in of_task["budgets"].values())
+        for task, of_task in data["tasks"].items()
+    }
+    counts = sum(by_task.values(), Counter())
+    against = " and ".join(f"`{task}`" for task, verdicts in by_task.items() if verdicts["contradicted"])
+    return (
+        f"supported in {counts['supported']}, undecided in {counts['undecided']}, and contradicted in "
+        f"{counts['contradicted']} ({against})"
     )

@@ -17,9 +17,10 @@ it does not hold if P(T|not A) rises by less than .1 from every younger age; all
 worlds in which something like the test hides in the main objective from the start decide, so that gaming comes by
 training itself, those that are open left out: supported if it holds in all, contradicted if in none, else depends.
 Depends also if it holds where something begins to hide at 40%, which was put in by hand, and in no world from the
-start, none of which is open. Else undecided. (The first rule compared 30% with the end alone, at an onset of 40% but in
-`race`, and had no margin; on seeds from 7,000,000 it was supported in all six tasks. This rule was committed before the
-run on other seeds that decides.)
+start, of which one counts at least and none is open. Else undecided. (The first rule compared 30% with the end alone,
+at an onset of 40% but in `race`, and had no margin; on seeds from 7,000,000 it was supported in all six tasks. This
+rule was committed before the run on other seeds that decides.) (After the run: where no world from the start counted,
+this was depends too, as in `gridworld`.)
 """
 
 import itertools

@@ -21,7 +21,7 @@ a lower P(T) and a higher LR with a negative weight on the test from 40% on. On 
 `scratchpad`, `race`, `shortcut`, `reasoner` and `digits`, and undecided in `gridworld`. It said nothing of precursors,
 took any cost for a dramatic one, and did not ask whether the test can get worse. This rule was committed before the run
 on other seeds that decides. In `shortcut`, 512 seeds from 7,320,000 left open whether the late weight strengthens the
-test, and so showed that more are needed; 1,536 others decide.)
+test, and so showed that more are needed; 1,536 others are counted.)
 
 By the first rule the verdict in `shortcut` became its opposite with Adam instead of SGD: training against the test late
 let none of 150 aligned models pass, and 28 of 362 misaligned ones.

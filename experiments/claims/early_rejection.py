@@ -14,9 +14,10 @@ Rule, per task, with 95% intervals that hold together. A world counts if P(A) is
 in a world if the gate raises P(accepted is aligned) by over .02, and does not if it raises it by less than .02, both
 for sure; else the world is open. The worlds in which something hides from the start decide, those that are open left
 out: supported if it holds in all, contradicted if in none, depends if in some. Depends also if it holds where something
-begins to hide at 40%, which was put in by hand, and in no world from the start, none of which is open. Else undecided.
-(The first rule asked at 40% alone, which is after the gate, but in `race`, and for any gain; on seeds from 7,000,000 it
-was supported in all six tasks. This rule was committed before the run on other seeds that decides.)
+begins to hide at 40%, which was put in by hand, and in no world from the start, of which one counts at least and none
+is open. Else undecided. (The first rule asked at 40% alone, which is after the gate, but in `race`, and for any gain;
+on seeds from 7,000,000 it was supported in all six tasks. This rule was committed before the run on other seeds that
+decides.) (After the run: where no world from the start counted, this was depends too, as in `gridworld`.)
 """
 
 from pathlib import Path

@@ -9,13 +9,14 @@ Other knobs make tests easy or hard to recognise (`race`, `shortcut`), hide more
 say how much the objective prefers private codes (`scratchpad`).
 
 Rule, per task, with 95% intervals that hold together. A world is a setting of these knobs with one of both starts, and
-is compared with never. It counts if P(A) is between .05 and .95 with and without what hides. The sentence holds
-there if P(T|not A) rises by over .1 and the LR of the test falls, and does not if P(T|not A) rises by less than .1, all
-for sure; else the world is open. The worlds in which it hides from the start decide, those that are open left out:
+is compared with never. It counts if P(A) is between .05 and .95 with and without what hides. The sentence holds there
+if P(T|not A) rises by over .1 and the LR of the test falls, and does not if P(T|not A) rises by less than .1, all for
+sure; else the world is open. The worlds in which it hides from the start decide, those that are open left out:
 supported if it holds in all, contradicted if in none, depends if in some. Depends also if it holds where it begins at
-40%, which was put in by hand, and in no world from the start, none of which is open. Else undecided. (The first rule
-asked at 40% alone, but in `race`, for any rise of P(T|not A) and a fall of the LR; on seeds from 7,000,000 it was
-supported in all six tasks. This rule was committed before the run on other seeds that decides.)
+40%, which was put in by hand, and in no world from the start, of which one counts at least and none is open. Else
+undecided. (The first rule asked at 40% alone, but in `race`, for any rise of P(T|not A) and a fall of the LR; on seeds
+from 7,000,000 it was supported in all six tasks. This rule was committed before the run on other seeds that decides.)
+(After the run: where no world from the start counted, this was depends too; no verdict hangs on it.)
 """
 
 from collections.abc import Mapping
@@ -77,7 +78,7 @@ def by_onset(worlds: list[World]) -> claims.Verdict:
     why = "; ".join(f"{in_words(world.place)}: {world.verdict}, {world.why}" for world in worlds)
     own = {world.verdict for world in worlds if world.place[ONSET] == 0} - {NOT_COUNTED}
     by_hand = {world.verdict for world in worlds if 0 < world.place[ONSET] < NEVER}
-    if own <= {claims.CONTRADICTED} and claims.SUPPORTED in by_hand:
+    if own == {claims.CONTRADICTED} and claims.SUPPORTED in by_hand:
         return claims.Verdict(claims.DEPENDS, why)
     decided = own - {claims.UNDECIDED}
     return claims.Verdict(claims.overall(decided) if decided else claims.UNDECIDED, why)

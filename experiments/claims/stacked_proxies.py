@@ -1,4 +1,4 @@
-"""Weak proxies that err apart are worth a good one together, and those held out still tell when one is trained on.
+"""Weak proxies that err apart are worth a good one together; training on one spoils it and leaves the others.
 
 Command:   lab experiment stacked_proxies
 Expected:  supported

@@ -1,4 +1,4 @@
-"""Making good values sticky early pays, if the main objective tempts later.
+"""Making values sticky after an early push pays more than either alone, if the main objective tempts later.
 
 Command:   lab experiment sticky_values
 Expected:  depends: where values are sticky by themselves, only the test is saved; what is wrong becomes sticky too

@@ -191,8 +191,8 @@ PANELS = {
     "never_train": '"never train on it"\nis wrong',
     "always_train": '"always train on it"\nis wrong',
     "both_slogans": "both are wrong\nin one world",
-    "when": "an early push beats\nthe same push later",
-    "budget": "1 run: train,\n100 runs: hold out",
+    "when": "early push beats\nthe same later",
+    "budget": "1 run: train,\n100: hold out",
 }
 COLOURS = {HOLDS: BLUE, OPEN: LIGHT, FAILS: VERMILION}
 HATCHES = {HOLDS: "", OPEN: "", FAILS: "////"}

@@ -157,7 +157,20 @@ class Marks:
         if wrong := [name for name, mark in marks.items() if type(mark) not in (int, float)]:
             raise UsageError(f"--mark {wrong[0]}: must be a number, not {shortened(repr(marks[wrong[0]]))}")
         with usage(folder):
-            return Run(folder, marks, self.proxy)
+            run = Run(folder, marks, self.proxy)
+        decides = {"competence", "alignment", run.manifest["proxy"]}
+        if idle := [name for name in marks if name not in decides]:
+            raise UsageError(f"--mark {idle[0]}: decides nothing, for {run.manifest['proxy']} decides who passes")
+        return run
+
+    def check_place(self, out: Path | None) -> None:
+        """Refuse to replace what was made with the run's own marks, which stands in its folder.
+
+        Raises:
+            UsageError: there are other marks, and no other place.
+        """
+        if out is None and self not in (OWN_MARKS, OWN_AGED_MARKS):
+            raise UsageError("other marks than the run's own: give --out, so that what was made with its own stays")
 
 
 @dataclass(frozen=True)

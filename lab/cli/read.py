@@ -203,6 +203,7 @@ def figures(
         stored = sorted(path.parent for path in Path("runs").glob("*/manifest.json"))
         folders = [path for path in stored if which == "all" or path.name.rpartition("-")[0] == which]
     claims = [name for name in book.names_with_counts() if which in (name, "all")]
+    marks.check_place(out)
     if claims and marks != OWN_AGED_MARKS:
         raise UsageError(f"{which}: --mark, --proxy and --checkpoint are for runs: claims have marks of their own")
     if not folders and not claims:
@@ -234,6 +235,7 @@ def export(
     """
     from lab.report import export as tables
 
+    marks.check_place(out)
     stored = marks.open(folder)
     results = read(stored, partial)
     try:
@@ -261,6 +263,7 @@ def page(
         out: the file; report.html in the run's folder by default.
         partial: use what there is of a run that is not complete, and say so.
     """
+    marks.check_place(out)
     stored = marks.open(folder)
     results = read(stored, partial, last_only=False)
     from lab.report.page.page import page as page_of  # its libraries take a second to import

@@ -14,7 +14,6 @@ import errno
 import fcntl
 import hashlib
 import json
-import math
 import os
 import re
 import secrets
@@ -320,8 +319,10 @@ def _with_marks(manifest: ManifestJson, marks: Mapping[str, float], proxy: str |
     for name in (*marks, *([proxy] if proxy else [])):
         if name not in manifest["scores"]:
             raise ValueError(f"no score {name!r}; known: {', '.join(manifest['scores'])}")
-    if strange := [name for name, mark in marks.items() if not math.isfinite(mark)]:
-        raise ValueError(f"the pass mark of {strange[0]} must be a finite number")
+    if strange := [name for name, mark in marks.items() if not 0 <= mark <= 1]:
+        raise ValueError(
+            f"the pass mark of {strange[0]} must lie between 0 and 1, as scores do, not {marks[strange[0]]}"
+        )
     proxy, thresholds = proxy or manifest["proxy"], {**manifest["thresholds"], **marks}
     if proxy not in thresholds:
         raise ValueError(f"the run has no pass mark of {proxy!r}: give one (--mark {proxy}=NUMBER)")

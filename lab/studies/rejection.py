@@ -225,7 +225,8 @@ def compute_budget(
         for fate, part in enumerate(parts):
             value += either[fate] * recent[-part] + spent[fate] if compute - part >= full else forced[fate]
         recent.append(value)
-    return ComputeOutcome(*recent[-1])
+    good, *others = recent[-1]
+    return ComputeOutcome(good.clip(0, 1), *others)  # a probability, whatever rounding says
 
 
 def _checked_budget(budget: float) -> float:
