@@ -91,7 +91,7 @@ def varied(text: str, task_name: str, variation: str) -> str:
     elif variation == "width":
         task = {**task, "width": int(WIDER * usual.width)}
     elif variation == "optimiser":
-        training |= OPTIMISER[name]
+        training |= OPTIMISER.get(name, {})  # no other one was looked for where none stands there
     elif variation == "learning rate":
         training |= {"learning_rate": FASTER * usual.training.learning_rate}
     elif variation == "pass mark":
@@ -118,6 +118,8 @@ def judge_anew(name: str, anew: Anew, variation: str = "nothing") -> Verdicts:
 
     data = json.loads(path.read_text()) if path.exists() else {"tasks": {}}
     wanted = [task for task in claims.configs(name) if not anew.tasks or task in anew.tasks]
+    if variation == "optimiser":
+        wanted = [task for task in wanted if task in OPTIMISER]
     if missing := [task for task in wanted if task not in data["tasks"]]:
         data = claims.run(name, train, folders=claims.Folders(anew.folder, to), read=read, only=missing)
     return {task: verdict.verdict for task, verdict in claims.verdicts(name, data).items()}
