@@ -53,3 +53,8 @@ def regimens(early, strong, late, throughout, anti_late=PERFECT, held=HELD):
     same = {"early": early, "early_strong": strong, "late": late, "throughout": throughout, "anti_late": anti_late}
     both = {name: [own, own] for name, own in {**same, "anti_early": [50, 0, 400, 550]}.items()}
     return world("implicit_proxy", [0, 0.03], hold_out=[PERFECT, held], **both)
+
+
+def verdict(name, stored):
+    """What the rule of a claim says of counts."""
+    return claims.module(name).judge(stored).verdict

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from experiments.blocks.text import ROOT, claims_table, is_stored, markdown, stored, wrapped_prose
-from experiments.studies import claims_over_worlds
+from experiments.studies import claims_over_worlds_figure as over
 from lab import claims as every_claim
 from lab.claims import Verdict
 from lab.config.source import read_file, read_yaml
@@ -70,14 +70,16 @@ def essay() -> str:
 
 def over_worlds() -> str:
     """In which share of random worlds each claim holds, beside the chosen world; nothing before the study ran."""
-    if not is_stored(f"{claims_over_worlds.NAME}.json"):
+    if not is_stored(f"{over.NAME}.json"):
         return ""
     rows = []
-    for name, task, verdict, *numbers, deciding in claims_over_worlds.rows(stored(f"{claims_over_worlds.NAME}.json")):
+    for name, task, verdict, *numbers, deciding in over.rows(
+        stored(f"{over.NAME}.json")
+    ):
         rows.append([f"`{name}`", f"`{task}`", f"**{verdict}**", *numbers, deciding])
-    about = wrapped_prose(claims_over_worlds.ON_PAGE)
-    picture = f"![{claims_over_worlds.TITLE}](../figures/{claims_over_worlds.NAME}.png)"
-    return f"### Claims over worlds\n\n{about}\n\n{picture}\n\n{markdown(claims_over_worlds.HEADER, rows)}"
+    about = wrapped_prose(over.ON_PAGE)
+    picture = f"![{over.TITLE}](../figures/{over.NAME}.png)"
+    return f"### Claims over worlds\n\n{about}\n\n{picture}\n\n{markdown(over.HEADER, rows)}"
 
 
 def verdicts_in_words(row: dict[str, Any]) -> str:
