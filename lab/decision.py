@@ -190,12 +190,12 @@ class Plan(NamedTuple):
         choices: budget -> list of `Choice`, best first.
         sure: the least probability of being best with which the best one is decided: with that, one of several equal
             conditions is taken for the best in at most 1 - confidence of all runs.
-        changes: [(runs, name), ...]: from that many runs on, that condition has the largest estimate.
+        changes: what `best_by_runs` returned.
     """
 
     world: tuple[tuple[str, float], ...]
     choices: dict[int, list[Choice]]
-    changes: list[tuple[int, str]]
+    changes: list[tuple[int, tuple[str, ...]]]
     sure: float
 
 
@@ -258,7 +258,7 @@ def plan(
         counts = [Counts(*np.bincount(row, minlength=4).tolist()) for row in member_cells]
         shares = np.array([condition.cells for condition in counts]) / member_cells.shape[1]
         choices = _choices(member_names, counts, statistics.shared_posterior(member_cells), budgets, level)
-        changes = _changes(member_names, shares, most)
+        changes = best_by_runs(member_names, shares, most)
         plans.append(Plan(world, choices, changes, (1 + checked_confidence(level)) / 2))
     return plans
 
@@ -325,15 +325,31 @@ def _estimates(counts: Counts, draws: Draws, runs: int, confidence: float) -> tu
     )
 
 
-def _changes(names: list[str], shares: Float[np.ndarray, "condition 4"], most: int) -> list[tuple[int, str]]:
-    """Return from which budget on which condition has the largest estimate; the cheaper one where they are equal."""
+def best_by_runs(
+    names: Sequence[str], shares: Float[np.ndarray, "condition 4"], most: int
+) -> list[tuple[int, tuple[str, ...]]]:
+    """Return from which budget on which conditions have the largest P(accepted is aligned).
+
+    Of those that are equal there it is the cheapest, or several that cost the same.
+
+    Args:
+        names: of the conditions.
+        shares: of their four cells.
+        most: largest budget.
+
+    Example:
+        P(A) .5 where everybody passes, or .4 and a perfect test: 1 - .6^n is .64 with two runs.
+
+        >>> best_by_runs(["trained", "held out"], np.array([[0.5, 0, 0.5, 0], [0.4, 0, 0, 0.6]]), 10)
+        [(1, ('trained',)), (2, ('held out',))]
+    """
     aligned_pass, aligned_fail, misaligned_pass, _ = shares.T
-    changes: list[tuple[int, str]] = []
+    changes: list[tuple[int, tuple[str, ...]]] = []
     for runs in range(1, most + 1):
         outcome = budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs)
-        top = outcome.accepted_aligned.max()
-        equal = np.flatnonzero(outcome.accepted_aligned > top - TIE)
-        best = names[equal[np.argmin(outcome.expected_runs[equal])]]
+        equal = outcome.accepted_aligned > outcome.accepted_aligned.max() - TIE
+        cheapest = outcome.expected_runs <= outcome.expected_runs[equal].min() + TIE
+        best = tuple(names[index] for index in np.flatnonzero(equal & cheapest).tolist())
         if not changes or changes[-1][1] != best:
             changes.append((runs, best))
     return changes

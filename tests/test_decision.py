@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 from scipy.stats import beta, binom
 
-from lab.decision import finite_budget, plan, trained_to_the_end, worth_of_budget
+from lab.decision import best_by_runs, finite_budget, plan, trained_to_the_end, worth_of_budget
 from lab.ideas import Beta, Discrete
 from lab.statistics import draw_shares, family_wise, from_draws
 
@@ -168,7 +168,7 @@ def test_plan_takes_what_was_counted_and_says_how_sure_it_is():
         expected = finite_budget(base, s, f, 3)
         got = [choice.accepted_aligned.value, choice.forced_fail.value, choice.expected_runs.value]
         assert got == pytest.approx(expected)
-    assert only.changes == [(1, "c1")]
+    assert only.changes == [(1, ("c1",))]
 
 
 @pytest.mark.parametrize("count", [2, 5, 20, 100])
@@ -202,12 +202,23 @@ def test_one_of_two_equal_conditions_is_seldom_called_the_best_as_enumerated_exa
         assert chance @ ((better >= 0.975) | (better <= 0.025)) @ chance <= 0.055
 
 
+def test_the_best_by_runs_by_hand():
+    """All pass and half are aligned; or half are, and of the others half pass; or one in ten passes, and is aligned.
+
+    With one run the first two are equal at .5. With two the second has .5 + .25 x .5 = .625, and with n it nears 2/3.
+    The third has 1 - .9^n: .651 with 10 runs against .66666603, .686 with 11.
+    """
+    shares = np.array([[0.5, 0, 0.5, 0], [0.5, 0, 0.25, 0.25], [0.1, 0, 0, 0.9]])
+    changes = best_by_runs(["all pass", "some pass", "few pass"], shares, 100)
+    assert changes == [(1, ("all pass", "some pass")), (2, ("some pass",)), (11, ("few pass",))]
+
+
 def test_plan_finds_where_the_best_regimen_changes():
     """Base rate .6 with a blind test against .1 with a perfect one: 1 - .9^n passes .6 at n = 9 (.613 against .570)."""
     blind = ["AT"] * 60 + ["aT"] * 40
     strict = ["AT"] * 10 + ["at"] * 90
     (only,) = plan(scores([blind, strict]), [1])
-    assert only.changes == [(1, "c0"), (9, "c1")]
+    assert only.changes == [(1, ("c0",)), (9, ("c1",))]
 
 
 def test_a_budget_of_one_run_uses_one_run():

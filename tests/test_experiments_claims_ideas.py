@@ -20,7 +20,7 @@ from tests.hand_made_claims import (
     worlds,
 )
 
-NONE, HALF = [0, 0, 0, 1000], [500, 0, 0, 500]
+HALF = [500, 0, 0, 500]
 
 
 def ideas(propensities, passing=0.0, pushed=0):

@@ -8,7 +8,7 @@ import pytest
 
 import lab
 from experiments import headers, pages
-from experiments.blocks import claims, runs, settings
+from experiments.blocks import claims, settings
 from experiments.blocks.text import claims_table
 from lab.cli import COMMANDS
 from lab.config.experiment import parse
@@ -143,15 +143,6 @@ def test_the_table_marks_the_claims_whose_rule_was_changed_after_its_counts():
         "validate_or_train",
         "which_proxies",
     ]
-
-
-def test_the_headline_by_hand():
-    """All models pass held out, and half are aligned; trained against, one in ten passes, and is aligned.
-
-    P(accepted is aligned) within n runs is .5 always, and 1 - .9^n, which is .469 for 6 and .522 for 7.
-    """
-    counts = {"hold_out": Counts(50, 0, 50, 0), "anti_train": Counts(10, 0, 0, 90)}
-    assert runs.best_by_runs(counts) == [(1, ("hold_out",)), (7, ("anti_train",))]
 
 
 def test_the_header_of_a_config_says_what_its_claims_expected_and_what_came_out():

@@ -20,7 +20,7 @@ def test_by_hand_where_every_idea_is_perfect_or_hopeless():
         assert kinds.rejection_in_turn(PERFECT_OR_HOPELESS, 2, runs) == pytest.approx(0.75 if runs > 1 else 0.5)
         assert kinds.best_learning(PERFECT_OR_HOPELESS, 2, runs) == pytest.approx(0.75 if runs > 1 else 0.5)
         assert kinds.learning_in_turn(PERFECT_OR_HOPELESS, 2, runs) == pytest.approx(0.75 if runs > 1 else 0.5)
-    assert kinds.told(PERFECT_OR_HOPELESS, 2) == pytest.approx(0.75)
+    assert kinds.best_if_known(PERFECT_OR_HOPELESS, 2) == pytest.approx(0.75)
 
 
 def test_a_test_that_all_pass_teaches_nothing_by_hand():
@@ -28,7 +28,7 @@ def test_a_test_that_all_pass_teaches_nothing_by_hand():
     same = np.array([[1, 0, 3, 0], [3, 0, 1, 0]]) / 4
     for value in (kinds.rejection_in_turn, kinds.learning_in_turn, kinds.best_learning):
         assert value(same, 2, 4) == pytest.approx(0.5)
-    assert kinds.told(same, 2) == pytest.approx(3 / 4 * 3 / 4 + 1 / 4 * 1 / 4)
+    assert kinds.best_if_known(same, 2) == pytest.approx(3 / 4 * 3 / 4 + 1 / 4 * 1 / 4)
 
 
 def test_a_pass_may_be_a_bad_sign_by_hand():
@@ -39,7 +39,7 @@ def test_a_pass_may_be_a_bad_sign_by_hand():
     failed, which only the good idea's can: the chance is 7/16. So 3/16 + 7/16 = 5/8 where ideas take turns.
     """
     odd = np.array([[1, 1, 0, 0], [0, 0, 2, 0]]) / 2
-    assert kinds.told(odd, 2) == pytest.approx(0.75)
+    assert kinds.best_if_known(odd, 2) == pytest.approx(0.75)
     assert kinds.learning_in_turn(odd, 2, 2) == pytest.approx(5 / 8)
     assert kinds.rejection_in_turn(odd, 2, 1) == pytest.approx(1 / 2)
     # the first run passes, 3/4, of which 1/3 is aligned; or it fails, and the second does or is accepted at the end
@@ -83,7 +83,7 @@ def test_the_best_policy_is_the_best_of_all_that_can_be_listed(shares, ideas, ru
     assert best == pytest.approx(float(best_of_all(shares, ideas, runs)), abs=1e-12)
     assert max(kinds.rejection_on_one(shares, runs), kinds.rejection_in_turn(shares, ideas, runs)) <= best + 1e-12
     assert kinds.learning_in_turn(shares, ideas, runs) <= best + 1e-12
-    assert best <= kinds.told(shares, ideas) + 1e-12
+    assert best <= kinds.best_if_known(shares, ideas) + 1e-12
 
 
 @pytest.mark.parametrize(
@@ -113,4 +113,4 @@ def test_axes_in_front_are_values_of_their_own():
     both = np.stack([MIXED, MIXED[:, ::-1]])
     for value in (kinds.rejection_in_turn, kinds.learning_in_turn, kinds.best_learning):
         assert value(both, 2, 3) == pytest.approx([float(value(shares, 2, 3)) for shares in both])
-    assert kinds.told(both, 3) == pytest.approx([float(kinds.told(shares, 3)) for shares in both])
+    assert kinds.best_if_known(both, 3) == pytest.approx([float(kinds.best_if_known(shares, 3)) for shares in both])

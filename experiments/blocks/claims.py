@@ -73,9 +73,7 @@ def over_worlds() -> str:
     if not is_stored(f"{over.NAME}.json"):
         return ""
     rows = []
-    for name, task, verdict, *numbers, deciding in over.rows(
-        stored(f"{over.NAME}.json")
-    ):
+    for name, task, verdict, *numbers, deciding in over.rows(stored(f"{over.NAME}.json")):
         rows.append([f"`{name}`", f"`{task}`", f"**{verdict}**", *numbers, deciding])
     about = wrapped_prose(over.ON_PAGE)
     picture = f"![{over.TITLE}](../figures/{over.NAME}.png)"

@@ -1,16 +1,17 @@
 """Blocks on single runs: their tables, the plan for a budget, and the headline of the first page."""
 
-from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from experiments.blocks.text import cell, markdown, stored, wrapped_prose
-from lab.decision import finite_budget
+from lab.decision import best_by_runs
 from lab.report import SHOWN
 from lab.results.summary import worlds
 from lab.statistics import Counts
 from lab.words import chance, estimate_from_json, in_words, name_in_world, percent, plural, rounded, with_interval
 
-TIED = 1e-9  # difference of probabilities that is rounding
+MOST_RUNS = 1000  # up to which the headline looks for the best regimen
 
 
 def regimens(name: str) -> str:
@@ -63,7 +64,7 @@ def headline() -> str:
     runs = {name: estimate_from_json(row["expected_runs"]) for name, row in rows.items()}
     nets = {name: cell_of_net(row) for name, row in rows.items() if row["log_impact"]}
     dearer = runs["anti_train"].value / runs["hold_out"].value
-    first, *later = best_by_runs({name: Counts(**row["counts"]) for name, row in rows.items()})
+    first, *later = best_by_runs(list(rows), np.array([shares_of(row) for row in rows.values()]), MOST_RUNS)
     title = (
         "### In one world: train on the test early and win, late and lose; training *against* it wins at "
         f"{dearer:.0f} times the cost"
@@ -90,16 +91,7 @@ def _best(names: tuple[str, ...]) -> str:
     return " and ".join(f"`{name}`" for name in names) + (" is" if len(names) == 1 else " are")
 
 
-def best_by_runs(counts: Mapping[str, Counts], most: int = 1000) -> list[tuple[int, tuple[str, ...]]]:
-    """Return from which number of runs on which regimens have the largest P(accepted is aligned)."""
-    changes: list[tuple[int, tuple[str, ...]]] = []
-    for runs in range(1, most + 1):
-        value = {
-            name: finite_budget(of.base_rate, of.pass_given_aligned, of.pass_given_misaligned, runs).accepted_aligned
-            for name, of in counts.items()
-        }
-        most_aligned = max(value.values())
-        best = tuple(name for name, of_name in value.items() if of_name > most_aligned - TIED)
-        if not changes or changes[-1][1] != best:
-            changes.append((runs, best))
-    return changes
+def shares_of(condition: dict[str, Any]) -> list[float]:
+    """Return the shares of the four cells of a stored condition."""
+    counts = Counts(**condition["counts"])
+    return [cell / counts.seeds for cell in counts.cells]

@@ -33,6 +33,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from experiments.claims.runs_to_discard import discarded
 from lab import claims, figures
 from lab.figures.style import GREY, WIDTH, Axes, interval, mark_of, name_rows, subplots
 from lab.statistics import Estimate
@@ -100,25 +101,18 @@ class Way(NamedTuple):
         return self.gap.low > -WORSE
 
 
-def failures(shares: claims.Shares) -> Float[np.ndarray, " *draws"]:
-    """Return 1 / P(T) - 1, the mean number of runs that fail before one passes."""
-    with np.errstate(divide="ignore"):  # where none passes
-        return 1 / claims.passing_share(shares) - 1
-
-
 def gap(shares: claims.Shares) -> Float[np.ndarray, " *draws"]:
     """Return P(T|A) - P(T|not A)."""
     aligned_pass, aligned_fail, misaligned_pass, misaligned_fail = shares
-    with np.errstate(invalid="ignore"):  # where none is aligned, or all are
-        return aligned_pass / (aligned_pass + aligned_fail) - misaligned_pass / (misaligned_pass + misaligned_fail)
+    return aligned_pass / (aligned_pass + aligned_fail) - misaligned_pass / (misaligned_pass + misaligned_fail)
 
 
 def ways(stored: claims.Stored) -> dict[str, Way]:
     """Return the `Way` of each regimen that trains against the test."""
     return {
         name: Way(
-            stored.of_both(name, "hold_out", lambda one, other: failures(one) / failures(other), TOGETHER),
-            stored.difference(name, failures, "hold_out", failures, TOGETHER),
+            stored.of_both(name, "hold_out", lambda one, other: discarded(one) / discarded(other), TOGETHER),
+            stored.difference(name, discarded, "hold_out", discarded, TOGETHER),
             stored.impact(name, "hold_out", TOGETHER).likelihood_ratio,
             stored.difference(name, gap, "hold_out", gap, TOGETHER),
         )
@@ -160,7 +154,7 @@ def plotted(stored: claims.Stored) -> list[Json]:
         {
             "name": WAYS.get(name, "held out"),
             "regimen": name,
-            "failures": estimate_json(stored.of_shares(name, failures)),
+            "failures": estimate_json(stored.of_shares(name, discarded)),
             "gap": estimate_json(stored.of_shares(name, gap)),
             "differs": {
                 "failures": name in found and found[name].dramatic,

@@ -33,7 +33,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.stats import binom
+from scipy.stats import quantile_test
 
 from lab import claims
 from lab.config.experiment import Condition, Experiment
@@ -134,10 +134,8 @@ def _norm(one: Params, other: Params) -> BySeed:
 
 def median(values: Sequence[float] | BySeed, confidence: float = 0.95) -> Estimate:
     """Return the median with an interval from order statistics."""
-    ordered = np.sort(values)
-    low = int(binom.ppf((1 - confidence) / 2, len(ordered), 0.5))
-    low = max(low - 1, 0)
-    return Estimate(float(np.median(ordered)), float(ordered[low]), float(ordered[len(ordered) - 1 - low]))
+    low, high = quantile_test(values, p=0.5).confidence_interval(confidence)
+    return Estimate(float(np.median(values)), float(low), float(high))
 
 
 # --- the rule -----------------------------------------------------------------------------------------------------
@@ -172,7 +170,7 @@ def effect_change(stored: claims.Stored, one: World, other: World) -> Estimate:
     share, together = claims.aligned_share_of_passing, 2 * (2 * len(landscapes_of(stored)) - 1)
     pairs = zip(conditions(stored, one), conditions(stored, other), strict=True)
     held_out, given = (stored.difference(first, share, second, share, together) for first, second in pairs)
-    return less(given, held_out)
+    return claims.less(given, held_out)
 
 
 def effects(stored: claims.Stored) -> dict[World, Estimate]:
@@ -184,12 +182,7 @@ def effects(stored: claims.Stored) -> dict[World, Estimate]:
     return found
 
 
-def less(one: Estimate, other: Estimate) -> Estimate:
-    """Return the difference of two estimates whose intervals hold together."""
-    return Estimate(one.value - other.value, one.low - other.high, one.high - other.low)
-
-
-def moves(changes: Mapping[str, Estimate]) -> bool:
+def any_counts(changes: Mapping[str, Estimate]) -> bool:
     """Return whether one of some changes counts for sure."""
     return any(change.low > NOTHING or change.high < -NOTHING for change in changes.values())
 
@@ -208,9 +201,9 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     )
     if all(claims.within(change, NOTHING) for change in by_landscape.values()):
         return claims.Verdict(claims.CONTRADICTED, why)
-    if not moves(by_landscape):
+    if not any_counts(by_landscape):
         return claims.Verdict(claims.UNDECIDED, why)
-    if moves(by_distance):
+    if any_counts(by_distance):
         return claims.Verdict(claims.DEPENDS, why)
     nothing = all(claims.within(change, NOTHING) for change in by_distance.values())
     return claims.Verdict(claims.SUPPORTED if nothing else claims.UNDECIDED, why)

@@ -24,6 +24,7 @@ from how far apart ideas, authors and worlds lie, which was set alike in all tas
 .9 over the five ideas. What is measured is what that does to the two estimates.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ SHOWN = 10  # failures that the figure goes to
 MOST_RUNS = 100  # up to which a better regimen is looked for
 WORLD, AUTHOR, IDEA = (-0.5, 0.5), (-0.5, 0.5), (-1, 0, 1)  # shifts, in steps between ideas
 # place of an idea, by the shifts of its world, its author and its own
-PLACES = np.array([[[round(2 + w + a + i) for i in IDEA] for a in AUTHOR] for w in WORLD])
+PLACES = (2 + np.add.outer(np.add.outer(WORLD, AUTHOR), IDEA)).astype(int)
 REGIMENS = ("hold_out", "early")
 
 
@@ -192,7 +193,7 @@ def plotted(stored: claims.Stored) -> dict[str, Json]:
 def draw(data: Json) -> figures.Figure:
     """What to expect as one author's ideas fail: a column per task, a row for P(A) of the next idea and of a pass."""
     tasks = data["tasks"]
-    panels = {(quantity, words): None for quantity in ("next", "passing") for words in ("good test", "poor test")}
+    panels = list(itertools.product(("next", "passing"), ("good test", "poor test")))
     figure, axes = subplots(
         len(panels), len(tasks), figsize=(WIDTH * 1.2, 5.2), squeeze=False, sharex=True, sharey=True
     )

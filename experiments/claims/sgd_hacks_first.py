@@ -29,7 +29,6 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.claims.closeness import less
 from experiments.claims.early_rejection import count_fates, gain_of_gate
 from lab import claims
 from lab.claims.rules import JOINT
@@ -101,7 +100,7 @@ def first_by(stored: claims.Stored, capability: int, objective: str) -> Estimate
 def falls(stored: claims.Stored) -> dict[str, Estimate]:
     """Return by how much less SGD hacks first with the most capable models, under each objective."""
     return {
-        objective: less(first_by(stored, WEAKEST, objective), first_by(stored, STRONGEST, objective))
+        objective: claims.less(first_by(stored, WEAKEST, objective), first_by(stored, STRONGEST, objective))
         for objective in OBJECTIVES
     }
 

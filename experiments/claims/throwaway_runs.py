@@ -37,7 +37,7 @@ from lab import claims, figures, statistics
 from lab.figures.style import BLUE, GREY, ORANGE, VERMILION, WIDTH, Line, Mark, holds, interval, subplots
 from lab.ideas import kinds
 from lab.statistics import Counts, Estimate, draw_shares, family_wise, from_draws
-from lab.words import Json, estimate_from_json, estimate_json, setting
+from lab.words import Json, estimate_from_json, estimate_json, setting, with_interval
 
 CONFIGS = "many_ideas"
 RUNS = (4, 10, 30, 100)  # of the rule
@@ -100,8 +100,8 @@ def estimates(
 
     def along(index: int) -> Callable[..., Float[np.ndarray, " draw"]]:
         def line(*tables: claims.Shares) -> Float[np.ndarray, " draw"]:
-            moves = (slopes[idea, :, index] @ (table / table.sum(0)) for idea, table in enumerate(tables))
-            return values[index] + sum(moves) - (slopes[..., index] * shares).sum()
+            parts = (slopes[idea, :, index] @ (table / table.sum(0)) for idea, table in enumerate(tables))
+            return values[index] + sum(parts) - (slopes[..., index] * shares).sum()
 
         return line
 
@@ -117,7 +117,7 @@ def values_of_learning(shares: Shares) -> Float[np.ndarray, "moves numbers"]:
             learning = most = kinds.best_learning(shares, IDEAS, runs)
         else:  # what fewer runs reach can be had with more
             learning = np.maximum(learning, kinds.learning_in_turn(shares, IDEAS, runs))
-            most = kinds.told(shares, IDEAS)
+            most = kinds.best_if_known(shares, IDEAS)
         numbers += [learning - rejection, most - rejection]
     return np.stack(numbers, -1)
 
@@ -152,7 +152,7 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     for implicit, by_runs in worlds.items():
         parts = [
             claims.phrase(f"{runs} runs", gain.learning)
-            + ("" if runs <= LISTED else f" (no policy over {claims.phrase('', gain.most).strip()})")
+            + ("" if runs <= LISTED else f" (no policy over {with_interval(gain.most)})")
             for runs, gain in by_runs.items()
         ]
         told.append(f"implicit_proxy = {setting(implicit)} ({test_rates(stored, implicit)}): {', '.join(parts)}")

@@ -78,12 +78,14 @@ def impacts(world: World) -> list[Estimate]:
 
 def never_train(world: World) -> str:
     """Say whether "never train on the test" falls."""
-    return _judge(any(net.low > 0 for net in impacts(world)), all(net.high < 0 for net in impacts(world)))
+    nets = impacts(world)
+    return _judge(any(net.low > 0 for net in nets), all(net.high < 0 for net in nets))
 
 
 def always_train(world: World) -> str:
     """Say whether "always train on the test" falls."""
-    return _judge(any(net.high < 0 for net in impacts(world)), all(net.low > 0 for net in impacts(world)))
+    nets = impacts(world)
+    return _judge(any(net.high < 0 for net in nets), all(net.low > 0 for net in nets))
 
 
 def both_slogans(world: World) -> str:

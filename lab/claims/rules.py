@@ -309,6 +309,15 @@ def negative(estimate: Estimate) -> Estimate:
     return Estimate(-estimate.value, -estimate.high, -estimate.low)
 
 
+def less(one: Estimate, other: Estimate) -> Estimate:
+    """Return the difference of two estimates whose intervals hold together; its interval is the wider for that.
+
+    >>> less(Estimate(0.5, 0.25, 0.75), Estimate(0.25, 0.0, 0.5))
+    Estimate(value=0.25, low=-0.25, high=0.75)
+    """
+    return Estimate(one.value - other.value, one.low - other.high, one.high - other.low)
+
+
 def within(estimate: Estimate, most: float) -> bool:
     """Return whether an estimate is nearer to 0 than `most` for sure."""
     return -most < estimate.low <= estimate.high < most

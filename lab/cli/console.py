@@ -169,7 +169,7 @@ class Marks:
         Raises:
             UsageError: there are other marks, and no other place.
         """
-        if out is None and self not in (OWN_MARKS, OWN_AGED_MARKS):
+        if out is None and self != type(self)():
             raise UsageError("other marks than the run's own: give --out, so that what was made with its own stays")
 
 

@@ -229,7 +229,7 @@ def export(
 
     Args:
         folder: the run's folder.
-        marks: other pass marks, proxy or checkpoint than the run's own.
+        marks: other pass marks or another proxy than the run's own.
         out: where to write; the folder "export" of the run by default.
         partial: use what there is of a run that is not complete, and say so.
     """
@@ -259,7 +259,7 @@ def page(
 
     Args:
         folder: the run's folder.
-        marks: other pass marks, proxy or checkpoint than the run's own.
+        marks: other pass marks or another proxy than the run's own.
         out: the file; report.html in the run's folder by default.
         partial: use what there is of a run that is not complete, and say so.
     """

@@ -153,7 +153,7 @@ def watch(
 
     Args:
         folder: the run's folder.
-        marks: other pass marks, proxy or checkpoint than the run's own.
+        marks: other pass marks or another proxy than the run's own.
         once: print it once.
         world: show one of the worlds that the run has drawn, by its number.
     """

@@ -10,6 +10,7 @@ All values are exact. Every function takes kinds with any axes in front, so that
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -76,7 +77,7 @@ def _shared(runs: int, ideas: int) -> list[int]:
     return [runs // ideas + (place < runs % ideas) for place in range(ideas)]
 
 
-def _rejection(rates: Rates, failures: "list[tuple[int, ...]] | list[list[int]]") -> Values:
+def _rejection(rates: Rates, failures: Sequence[Sequence[int]]) -> Values:
     """Return the value of rejection on the first idea of each step, after so many failures of every idea.
 
     Args:
@@ -109,7 +110,7 @@ def worth_of_tally(rates: Rates, passes: int, failures: int) -> Values:
         aligned = np.maximum(aligned, rates.moment(passes - 1, failures, rates.aligned_pass))
     if failures:
         aligned = np.maximum(aligned, rates.moment(passes, failures - 1, rates.aligned_fail))
-    return np.divide(aligned, seen, out=np.zeros_like(seen), where=seen > 0)
+    return _divided(aligned, seen)
 
 
 def learning_in_turn(kinds: Kinds, ideas: int, runs: int) -> Values:
@@ -189,7 +190,7 @@ def _divided(joint: Values, evidence: Values) -> Values:
     return np.divide(joint, evidence, out=np.zeros_like(joint), where=evidence > 0)
 
 
-def told(kinds: Kinds, ideas: int) -> Values:
+def best_if_known(kinds: Kinds, ideas: int) -> Values:
     """Return what no policy can exceed: P(accepted is aligned) if the kind of every idea were known and runs free.
 
     Args:

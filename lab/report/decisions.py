@@ -51,7 +51,7 @@ def plan_json(plans: Sequence[Plan]) -> list[Json]:
                 }
                 for runs, choices in plan.choices.items()
             ],
-            "changes": [{"from_runs": runs, "best": name} for runs, name in plan.changes],
+            "changes": [{"from_runs": runs, "best": list(names)} for runs, names in plan.changes],
         }
         for plan in plans
     ]
@@ -88,7 +88,8 @@ def plan_readings(plans: Sequence[Plan]) -> list[str]:
     lines = []
     for plan in plans:
         spans = [
-            f"{name_in_world(plan.world, name)} from {runs:,} {plural('run', runs)} on" for runs, name in plan.changes
+            f"{' or '.join(name_in_world(plan.world, name) for name in names)} from {runs:,} {plural('run', runs)} on"
+            for runs, names in plan.changes
         ]
         lines.append((f"{in_words(plan.world)}: " if plan.world else "") + "best by its estimate: " + ", ".join(spans))
     return lines

@@ -62,7 +62,7 @@ def _runs(runs: int) -> str:
 def _spans(plan: Plan) -> Iterator[str]:
     """Return for which budgets which condition has the largest estimate."""
     ends = [runs - 1 for runs, _ in plan.changes[1:]]
-    for (start, name), end in zip(plan.changes, [*ends, None], strict=True):
+    for (start, (name, *_)), end in zip(plan.changes, [*ends, None], strict=True):
         shown = [choices for runs, choices in plan.choices.items() if start <= runs <= (end or math.inf)]
         equals = [name_in_world(plan.world, other) for other in _equal_throughout(shown) if other != name]
         names = name_in_world(plan.world, name) + (f" or {equals[0]}" if len(equals) == 1 else "")
