@@ -176,7 +176,7 @@ def draw(data: Json) -> figures.Figure:
         ax.set_ylim(-0.03, 1.03)
     for ax in axes.flat[len(plotted) :]:
         ax.set_visible(False)
-    name_onsets(figure)
+    name_onsets(figure, [row["onset"] for rows in plotted.values() for row in rows])
     figure.supxlabel("share of training at which the test is asked", fontsize="small")
     figure.supylabel("P(T|not A)", fontsize="small")
     return figure

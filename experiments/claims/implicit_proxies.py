@@ -19,7 +19,7 @@ from 7,000,000 it was supported in all six tasks. This rule was committed before
 (After the run: where no world from the start counted, this was depends too; no verdict hangs on it.)
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from lab import claims, figures
@@ -126,10 +126,11 @@ def row_of(world: World, estimate: Estimate) -> Json:
     return {"name": name, "onset": world.place[ONSET], **estimate_json(estimate)}
 
 
-def name_onsets(figure: figures.Figure) -> None:
-    """Name the colours of onsets above a figure."""
+def name_onsets(figure: figures.Figure, onsets: Iterable[float]) -> None:
+    """Name the colours of onsets that are drawn above a figure."""
+    drawn = {COLOURS.get(onset, BY_HAND) for onset in onsets}
     kinds = {"from the start": COLOURS[0.0], "put in by hand at 40%": BY_HAND, "never": COLOURS[NEVER]}
-    handles = [Line([], [], color=colour, label=words) for words, colour in kinds.items()]
+    handles = [Line([], [], color=colour, label=words) for words, colour in kinds.items() if colour in drawn]
     title = {"title": "something like the test hides in the main objective:", "title_fontsize": "x-small"}
     place = {"loc": "outside upper center", "ncols": len(handles), "frameon": False}
     figure.legend(handles=handles, fontsize="x-small", **title, **place)
@@ -157,7 +158,7 @@ def worlds_figure(data: Json, xlabel: str, limits: tuple[float, float]) -> figur
         ax.set_xlim(*limits)
         name_rows(ax, [row["name"] for row in rows], fontsize="x-small")
     axes[-1, 0].set_xlabel(xlabel)
-    name_onsets(figure)
+    name_onsets(figure, [row["onset"] for rows in plotted.values() for row in rows])
     return figure
 
 
