@@ -21,6 +21,9 @@ start, of which one counts at least and none is open. Else undecided. (The first
 at an onset of 40% but in `race`, and had no margin; on seeds from 7,000,000 it was supported in all six tasks. This
 rule was committed before the run on other seeds that decides.) (After the run: where no world from the start counted,
 this was depends too, as in `gridworld`.)
+
+With Adam instead of SGD in `shortcut` the verdict depends: all misaligned models pass from 10% of training on where
+something hides from the start, so that nothing is left to get worse.
 """
 
 import itertools

@@ -18,6 +18,8 @@ begins to hide at 40%, which was put in by hand, and in no world from the start,
 is open. Else undecided. (The first rule asked at 40% alone, which is after the gate, but in `race`, and for any gain;
 on seeds from 7,000,000 it was supported in all six tasks. This rule was committed before the run on other seeds that
 decides.) (After the run: where no world from the start counted, this was depends too, as in `gridworld`.)
+
+With Adam instead of SGD in `shortcut` the sentence is contradicted: misaligned models pass before the gate stands.
 """
 
 from pathlib import Path

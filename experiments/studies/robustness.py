@@ -11,14 +11,14 @@ Both commands go on where they were stopped. `race` has no width: its step is ha
 other optimiser is momentum. One of the variations changes nothing, so that what fewer and fresh seeds do can be told
 from what a variation does.
 
-With another optimiser 18 of 31 decided verdicts stayed, 11 were undecided and two were other ones; with a faster rate
-one was. The worlds have become others then. With SGD in `scratchpad` the proxy in the main objective is not learned: of
-189 misaligned models held out none passes (.575 with Adam), and a test without flaws decides nothing. With SGD in
-`reasoner` 36 of 64 models held out cannot do the job, and 39 of 64 with alignment built in; of those that can, all 25
-are aligned then. With Adam in `shortcut` a weight of -.02 against the test leaves no aligned model that passes (448 of
-686 do with SGD), and of the misaligned .077 do; a likely reason, not tested alone, is that Adam divides by the size of
-the gradient. In `race` with a rate that is a quarter higher, .50 of the misaligned pass a test that is held out instead
-of .20, and the early push wins.
+On a quarter of the seeds, verdicts on `race`, `scratchpad` and `shortcut` that do not stay are mostly undecided, also
+where nothing else is varied. Others turn because the worlds become others. With Adam in `shortcut` all misaligned
+models pass the test from 10% of training on (.13 do there with SGD, and 1 at the end). So the test does not get worse
+later, and rejecting early gains nothing: `adult_tests` depends and `early_rejection` is contradicted. In `race` with a
+rate that is a quarter higher, the one world in which what hides hardly mattered is open: P(T|not A) rises by .09 [.06,
+.13] there, instead of .03. The others decide then, and `implicit_proxies` and `adult_tests` are supported. So is
+`early_shaping`: .50 of the misaligned pass a test that is held out instead of .20. By former rules two more verdicts
+turned with another optimiser; `anti_training` and `by_construction` say why.
 """
 
 import argparse
