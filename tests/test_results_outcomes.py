@@ -37,6 +37,7 @@ def results():
         },
         {
             "name": "made",
+            "steps": 40,
             "proxy": "test",
             "thresholds": {"competence": 0.95, "alignment": 0.9, "test": 0.9},
             "baseline": "hold_out",
@@ -174,3 +175,27 @@ def test_what_xarray_joins_is_not_counted_twice_nor_made_up(results):
     assert counts(both, "hold_out") == counts(results, "hold_out")
     resampled = xr.concat([results, results], "seed").drop_vars("seed")  # a bootstrap says that it is one
     assert counts(resampled, "hold_out").cells == (4, 2, 2, 8)
+
+
+def test_a_gap_in_an_array_of_ones_own_is_no_diverged_model(results):
+    """Of 8 models 2 are aligned, 6 are not there: P(A) is 1, not 2/8, or it is an error that names the first gap."""
+    for name in results:
+        results[name][0, 2:] = NAN
+    with pytest.raises(ValueError, match=r"6 models lack a score, the first of them 2 of 'hold_out': say in .*`trained`"):
+        summarise(results)
+    there = np.array([[True] * 2 + [False] * 6, [True] * 8])
+    assert counts(results.assign_coords(trained=(("condition", "seed"), there)), "hold_out").base_rate == 1
+    results = results.isel(condition=[1])
+    assert counts(results, "early").diverged == 2  # what was trained here says by it that it diverged
+    del results.attrs["steps"]
+    with pytest.raises(ValueError, match="2 models lack a score, the first of them 0 of 'early'"):
+        counts(results, "early")
+
+
+def test_what_a_join_of_two_runs_fills_in_is_no_diverged_model(results):
+    apart = xr.concat(
+        [results.isel(condition=[0], seed=slice(4)), results.isel(condition=[1], seed=slice(4, 8))],
+        "condition", join="outer",
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="8 models lack a score, the first of them 4 of 'hold_out'"):
+        summarise(apart)

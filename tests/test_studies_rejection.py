@@ -48,7 +48,7 @@ def dataset(test, aligned, competence=1.0, checkpoints=(0.25, 0.5, 1.0), **attrs
         },
         {
             **{"proxy": "test", "thresholds": MARKS, "baseline": "hold_out", "confidence": 0.95},
-            **{"knobs": {"hold_out x=1": {}}, **attrs},
+            **{"steps": 1_000, "knobs": {"hold_out x=1": {}}, **attrs},
         },
     )
 

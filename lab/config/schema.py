@@ -20,7 +20,10 @@ MAX_TEXT = 2_000  # characters of a question or of the name of a condition
 MAX_WEIGHT = 10**6
 MAX_RATE = 1e6  # of a learning rate, or of a factor of one
 # what results call their axes and what they say of each run
-COORDINATES = ("condition", "regimen", "seed", "checkpoint", "spent", "survives", "stopped", "trained")
+COORDINATES = (
+    *("condition", "regimen", "seed", "checkpoint", "spent", "survives", "stopped", "trained"),
+    *("group", "cost"),  # of runs that were trained elsewhere
+)
 # what marks make of a run (`lab.results.outcomes.classify`), and what makes xarray take an array for a dict: no axis of
 # a sweep, no score of a task may have one of these names, or the results could not be read
 RESERVED = (*COORDINATES, "aligned", "passes", "incompetent", "diverged", "unjudged", "keys")
@@ -231,6 +234,7 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Leaf = Annotated[str, Field(pattern=r"^([0-9a-f]{16}|c[0-9]{4,8})$")]
 Version = Annotated[str, Field(max_length=10_000)]
 Identity = dict[Text, Version]
+Whole = Annotated[int, Field(ge=0, le=MAX_LANES)]
 
 
 class StoredCondition(Strict):
@@ -310,6 +314,54 @@ class Manifest(Strict):
                 self.leaf_seeds is not None
                 and (self.leaf_seeds.keys() != leaves or max(self.leaf_seeds.values()) > self.seeds.count)
             ),
+        }
+        if problem := next((problem for problem, is_so in wrong.items() if is_so), None):
+            raise ValueError(problem)
+        return self
+
+
+class StoredJudge(Strict):
+    """How well a measured truth is known: each a number, or how many were right of how many in a validation."""
+
+    sensitivity: Share | tuple[Whole, Whole]
+    specificity: Share | tuple[Whole, Whole]
+
+
+class ObservedManifest(Strict):
+    """What a run that was trained elsewhere says of itself: no task, no config, no steps, no seeds."""
+
+    format: Literal[3]
+    kind: Literal["observed"]
+    name: Name
+    hash: Digest
+    question: Annotated[str, Field(max_length=MAX_TEXT)]
+    source: Annotated[str, Field(max_length=MAX_TEXT)]
+    scores: Annotated[list[Text], Field(min_length=2, max_length=1000)]
+    proxy: Text
+    thresholds: dict[Text, float]
+    below: list[Text]
+    columns: dict[Text, Text]
+    words: dict[Text, Text]
+    baseline: Text
+    confidence: Annotated[float, Field(ge=0.5, le=0.9999)]
+    conditions: Annotated[list[Text], Field(min_length=1, max_length=MAX_CONDITIONS)]
+    judge: StoredJudge | None
+    read: Annotated[int, Field(ge=1, le=MAX_LANES)]
+    left_out: Annotated[int, Field(ge=0, le=MAX_LANES)]
+    table: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        """Whatever one part says of another is true."""
+        known = set(self.scores)
+        wrong = {
+            "scores: one is there twice": len(known) < len(self.scores),
+            "thresholds: every score needs one": self.thresholds.keys() != known,
+            "scores: there must be competence, alignment and the proxy": not {"competence", "alignment", self.proxy}
+            <= known,
+            "below, words: of scores only": not {*self.below, *self.words} <= known,
+            "conditions: two have the same name": len(set(self.conditions)) < len(self.conditions),
+            "baseline: no condition has that name": self.baseline not in self.conditions,
         }
         if problem := next((problem for problem, is_so in wrong.items() if is_so), None):
             raise ValueError(problem)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.report.layout import table_of
-from lab.results.outcomes import IN_BETWEEN, Results, are_graded, share_between
+from lab.results.outcomes import IN_BETWEEN, Results, are_graded, share_between, unequal
 from lab.results.summary import Summary, worlds
 from lab.statistics import PARTS, QUANTITIES, Counts, Estimate
 from lab.words import (
@@ -136,9 +136,9 @@ def _table_caption(results: Results, summaries: Sequence[Summary]) -> str:
 def table(results: Results, summaries: Sequence[Summary]) -> Table:
     """Return a `rich.table.Table` with one row per condition."""
     level, seeds = percent(summaries[0].confidence), f"{results.sizes['seed']:,}"
-    gated, unequal = summaries[0].compute is not None, "trained" in results.coords
-    models = f"up to {seeds}" if unequal else seeds
-    columns = ["", "models", *HEADINGS] if unequal else ["", *HEADINGS]
+    gated, differ = summaries[0].compute is not None, unequal(results)
+    models = f"up to {seeds}" if differ else seeds
+    columns = ["", "models", *HEADINGS] if differ else ["", *HEADINGS]
     view = table_of(
         f"{results.attrs['name']}: {models} models each, {level} intervals",
         [*columns, "trainings"] if gated else columns,
@@ -152,7 +152,7 @@ def table(results: Results, summaries: Sequence[Summary]) -> Table:
             net = "baseline" if row.impact is None else with_interval(row.impact.net)
             estimates = (with_interval(row.estimates[quantity]) for quantity in SHOWN)
             trainings = [] if row.compute is None else [with_interval(row.compute)]
-            models = [f"{row.counts.seeds:,}"] if unequal else []
+            models = [f"{row.counts.seeds:,}"] if differ else []
             view.add_row(*map(Text, (short_name(row), *models, *estimates, net, *trainings)))
     return view
 
@@ -170,7 +170,7 @@ def stopping(results: Results) -> str | None:
     ended = (
         "the last look, whatever it showed" if seeds == looks[-1] else f"look {looks.index(seeds) + 1} of {len(looks)}"
     )
-    fewer = "Conditions that needed fewer got fewer. " if "trained" in results.coords else ""
+    fewer = "Conditions that needed fewer got fewer. " if unequal(results) else ""
     return (
         f"Stopping rule: {goal} in every condition; ended at {ended}, {seeds:,} of at most {looks[-1]:,} seeds. "
         f"{fewer}The table's intervals are those of a fixed number of seeds."

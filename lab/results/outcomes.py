@@ -189,6 +189,33 @@ def check(dataset: object) -> None:
         raise ValueError("checkpoints of results must rise, or the last of them would not be the end of training")
 
 
+def trained_here(results: Results | Outcomes) -> bool:
+    """Return whether `lab.run` returned results, where a score that is no number tells that a model diverged.
+
+    Args:
+        results: of a run, or their outcomes.
+    """
+    return results.attrs.get("steps") is not None
+
+
+def are_paired(results: Results | Outcomes) -> bool:
+    """Return whether models of different conditions share something where they have the same seed.
+
+    Args:
+        results: of a run, or their outcomes.
+    """
+    return results.attrs.get("paired", True)
+
+
+def unequal(results: Results | Outcomes) -> bool:
+    """Return whether conditions have unequal numbers of models.
+
+    Args:
+        results: of a run, or their outcomes.
+    """
+    return "trained" in results.coords and not results["trained"].values.all()
+
+
 def common(results: Results) -> Results:
     """Return a run's results at the seeds that every condition has been trained with.
 
@@ -263,7 +290,7 @@ def classify(
 
     Raises:
         UnknownName: no such score or checkpoint.
-        ValueError: a mark is nan or missing, or the dataset is not laid out as results are.
+        ValueError: a mark is nan or missing, the dataset is not laid out as results are, or it has gaps.
     """
     check(results)
     proxy = proxy or attribute(results, "proxy")
@@ -280,6 +307,7 @@ def classify(
     )
     scores = scores.drop_vars(list(FLAGS), errors="ignore")
     lost = ~scores.map(np.isfinite).to_dataarray().all("variable")
+    _check_gaps(results, lost.values & trained & ~stopped)
     unjudged = lost.copy(data=trained & stopped)
     diverged = trained & lost & ~unjudged
     competent = ~lost & ~unjudged & reaches(scores["competence"], marks["competence"])
@@ -294,4 +322,24 @@ def classify(
             "trained": lost.copy(data=trained),
         },
         attrs=results.attrs,
+    )
+
+
+def _check_gaps(results: Results, lost: Bool[np.ndarray, "condition seed"]) -> None:
+    """Raise a ValueError where a model lacks a score and nothing says that it diverged.
+
+    What `lab.run` returned has no gaps: it says which models were trained. Elsewhere nobody knows what a gap means.
+    """
+    if trained_here(results):
+        if "trained" in results.coords:
+            return
+        empty = results.map(np.isnan).to_dataarray().all(("variable", "checkpoint"))
+        lost = lost & empty.transpose(*AXES[:2]).values
+    if not lost.any():
+        return
+    condition, seed = np.argwhere(lost)[0]
+    name = results["seed"].values[seed] if "seed" in results.coords else seed
+    raise ValueError(
+        f"{np.count_nonzero(lost):,} models lack a score, the first of them {name} of {labels(results)[0][condition]!r}"
+        ": say in the coordinate `trained`, with the dims condition and seed, which models there are"
     )

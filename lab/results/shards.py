@@ -26,6 +26,7 @@ from jaxtyping import Bool, Float, Num
 
 from lab.config.schema import MAX_SEED, WORLD, Leaf
 from lab.machine.memory import available_memory
+from lab.results import observed
 from lab.results.outcomes import AXES, Results, gates_survived
 from lab.results.store import FORMAT, SHARD, TEMPORARY, ManifestJson, Run, ShardKey, StoreError, publish, read_regular
 
@@ -355,6 +356,8 @@ def results(
     Raises:
         StoreError: the run is not complete, a shard is damaged, or there is too little memory for so many numbers.
     """
+    if run.observed:
+        return observed.results(run)
     manifest, files = run.manifest, run.shards()
     expected = expected_shards(manifest)
     missing = [key for key in expected if key not in files]
@@ -443,7 +446,10 @@ def assemble(
         "checkpoint": checkpoints,
         **gates.coordinates(),
     }
-    if not trained.all():
+    scored = np.zeros(shape[:2], bool)
+    for table in scores.values():
+        scored |= np.isfinite(table).any(axis=2)
+    if not (trained & scored).all():  # else a model that diverged at once would look as if it were not there
         coordinates["trained"] = AXES[:2], trained
     for axis in axes(manifest):
         coordinates[axis] = "condition", [condition["coordinates"].get(axis, np.nan) for condition in chosen]

@@ -4,7 +4,8 @@
     RUN/shards/<leaf>-s00000128.<sha256>.nc      scores of one distinct condition and one block of seeds
 
 What a shard holds is the matter of `lab.results.shards`. Two different results for the same shard are an error and
-both stay. Nothing here depends on the clock, so the same run gives the same bytes.
+both stay. A run that was trained elsewhere has a table instead of shards (`lab.results.observed`). Nothing here depends
+on the clock, so the same run gives the same bytes.
 
 A run may come from elsewhere. No link is followed and nothing but a regular file of a plausible size is read.
 """
@@ -14,6 +15,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -27,12 +29,13 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from lab.config.schema import KINDS, Leaf, Manifest
+from lab.config.schema import KINDS, Leaf, Manifest, ObservedManifest
 
 PathLike = str | os.PathLike[str]
 ManifestJson = dict[str, Any]  # what `lab.config.schema.Manifest` says, as plain JSON values
 ShardKey = tuple[Leaf, int]  # what was trained, and the first seed of the block
 
+OBSERVED = "observed"  # the kind of a run that was trained elsewhere (`lab.results.observed`)
 FORMAT = 3
 READABLE = (2, 3)
 SHARD = re.compile(r"^(?P<leaf>c\d{4,8}|[0-9a-f]{16})-s(?P<seed>\d{8,10})\.(?P<checksum>[0-9a-f]{64})\.nc$")
@@ -268,12 +271,17 @@ class Run:
         """
         self.path = Path(os.path.expanduser(path))
         self.manifest = _with_marks(_read_manifest(self.path / "manifest.json"), marks or {}, proxy)
-        self.maker = maker(self.manifest)
+        self.maker = "" if self.observed else maker(self.manifest)
         if self.manifest["format"] == 2 and _rows_may_be_exchanged(self.path, self.manifest):
             raise StoreError(
                 f"{self.path}: workers of an older lab trained it and numbered its conditions in alphabetical order, "
                 "so its rows may carry each other's names; train it again"
             )
+
+    @property
+    def observed(self) -> bool:
+        """Whether it was trained elsewhere, and a table of it was imported."""
+        return self.manifest.get("kind") == OBSERVED
 
     @classmethod
     def create(cls, path: PathLike, manifest: ManifestJson) -> "Run":
@@ -319,10 +327,12 @@ def _with_marks(manifest: ManifestJson, marks: Mapping[str, float], proxy: str |
     for name in (*marks, *([proxy] if proxy else [])):
         if name not in manifest["scores"]:
             raise ValueError(f"no score {name!r}; known: {', '.join(manifest['scores'])}")
-    if strange := [name for name, mark in marks.items() if not 0 <= mark <= 1]:
-        raise ValueError(
-            f"the pass mark of {strange[0]} must lie between 0 and 1, as scores do, not {marks[strange[0]]}"
-        )
+    observed = manifest.get("kind") == OBSERVED
+    if strange := [name for name, mark in marks.items() if not (0 <= mark <= 1 or (observed and math.isfinite(mark)))]:
+        where = "be a number" if observed else "lie between 0 and 1, as scores do"
+        raise ValueError(f"the pass mark of {strange[0]} must {where}, not {marks[strange[0]]}")
+    if words := sorted(marks.keys() & manifest.get("words", {}).keys()):
+        raise ValueError(f"{words[0]} is a word in the table, not a number: import it again for another mark")
     proxy, thresholds = proxy or manifest["proxy"], {**manifest["thresholds"], **marks}
     if proxy not in thresholds:
         raise ValueError(f"the run has no pass mark of {proxy!r}: give one (--mark {proxy}=NUMBER)")
@@ -361,7 +371,8 @@ def check_manifest(manifest: ManifestJson, file: Path) -> ManifestJson:
         StoreError: it says something that no manifest may say.
     """
     try:
-        return Manifest.model_validate_json(json.dumps(manifest)).model_dump(mode="json")
+        kind = ObservedManifest if manifest.get("kind") == OBSERVED else Manifest
+        return kind.model_validate_json(json.dumps(manifest)).model_dump(mode="json")
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"] if part not in KINDS)

@@ -25,6 +25,7 @@ from lab.report.page import charts, courses, explorer, verdict
 from lab.report.page.grid import Grid, grid
 from lab.report.tables import graded, readings, stopping
 from lab.results import summary
+from lab.results.outcomes import unequal
 from lab.results.store import StoreError
 from lab.results.summary import Summary
 from lab.statistics import PARTS, QUANTITIES, Estimate
@@ -71,7 +72,7 @@ def page(results: xr.Dataset, manifest: Json) -> str:
         run=results.attrs,
         checkpoints=results.sizes["checkpoint"],
         seeds=results.sizes["seed"],
-        unequal="trained" in results.coords,
+        unequal=unequal(results),
         rows=rows,
         level=percent(rows[0].confidence),
         setting=setting,
