@@ -2,8 +2,8 @@
 
 `counts` holds `Counts`, `quantities` the registry of all quantities with their intervals, `score` the score intervals
 under these, `draws` the intervals of whatever else is worked out from shares, `comparison` two regimens beside each
-other, and `sequential` how many seeds a question needs. It imports nothing of the lab, and everything that counts
-imports it.
+other, `evidence` the same for rows in groups and for a judge that errs (`judge`), and `sequential` how many seeds a
+question needs. It imports nothing of the lab, and everything that counts imports it.
 
 Which interval a quantity has:
 
@@ -43,6 +43,18 @@ from lab.statistics.comparison import (
 )
 from lab.statistics.counts import CELLS, Counts
 from lab.statistics.draws import draw_shares, from_draws
+from lab.statistics.evidence import (
+    OUTCOMES,
+    Evidence,
+    PairedEvidence,
+    compare_evidence,
+    estimate_of,
+    evidence,
+    evidence_posterior,
+    on_cells,
+    pair_evidence,
+)
+from lab.statistics.judge import Judge, checked_judge
 from lab.statistics.quantities import (
     PARTS,
     QUANTITIES,
@@ -67,25 +79,34 @@ from lab.statistics.sequential import (
 
 __all__ = [
     "CELLS",
+    "OUTCOMES",
     "PARTS",
     "QUANTITIES",
     "Comparison",
     "Counts",
     "Estimate",
+    "Evidence",
     "Interval",
+    "Judge",
     "LogImpact",
+    "PairedEvidence",
     "Pairing",
     "Part",
     "Quantity",
     "Shared",
+    "checked_judge",
     "combine",
     "compare",
+    "compare_evidence",
     "confidence_sequence",
     "contrast",
     "decided",
     "draw_pair",
     "draw_shares",
     "estimate",
+    "estimate_of",
+    "evidence",
+    "evidence_posterior",
     "family_wise",
     "from_draws",
     "influence",
@@ -94,6 +115,8 @@ __all__ = [
     "ln_odds",
     "narrow",
     "odds_ratio_interval",
+    "on_cells",
+    "pair_evidence",
     "pairing",
     "planned_confidence",
     "pocock",

@@ -6,6 +6,7 @@ seeds, from draws of the shares of all 16 joint outcomes, so that what the seeds
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ AT_ONCE = 2 * 10**6  # numbers drawn at a time: 16 MB
 STICKS = 40  # after which (2/3)^40 = 1e-7 of a share is left
 
 Shares = Float[np.ndarray, "4 ..."]  # counts or shares of the four cells
+OfShares = Callable[[Shares], Float[np.ndarray, "..."]]
 Joint = Int[np.ndarray, "4 4"]  # seeds by their cell under one regimen and under the other
 
 
@@ -36,6 +38,11 @@ class LogImpact(NamedTuple):
     likelihood_ratio: Estimate
     base_rate: Estimate
     net: Estimate
+
+    @property
+    def mirrored(self) -> "LogImpact":
+        """That of the second regimen over the first."""
+        return LogImpact(*[Estimate(0 - value, 0 - high, 0 - low) for value, low, high in self])
 
 
 class Shared(NamedTuple):
@@ -112,15 +119,37 @@ def compare(first: Counts, second: Counts, joint: ArrayLike | None = None, confi
     turned = None if table is None else table.T
     order, turned_order = _order(first, second, table), _order(second, first, turned)
     if order > turned_order:  # worked out one way round, so that both are mirror images
-        mirrored = compare(second, first, turned, confidence)
-        return LogImpact(*[Estimate(0 - value, 0 - high, 0 - low) for value, low, high in mirrored])
-    draws, parts = draw_pair(first, second, table), {}
+        return compare(second, first, turned, confidence).mirrored
+    draws = draw_pair(first, second, table)
+    return log_impact(
+        partial(getattr, first),
+        partial(getattr, second),
+        lambda of_shares: contrast(draws, of_shares, of_shares, confidence),
+        exchangeable=order == turned_order,
+    )
+
+
+def log_impact(
+    first: Callable[[str], float],
+    second: Callable[[str], float],
+    change: Callable[[OfShares], Estimate],
+    exchangeable: bool,
+) -> LogImpact:
+    """Return the `LogImpact` with the values of two regimens and limits from draws.
+
+    Args:
+        first: from the name of a quantity to its value in the regimen in question.
+        second: the same of the one it is compared with.
+        change: from a function of shares to the estimate of its change, of which the limits are taken.
+        exchangeable: whether both regimens have the same outcomes, so that limits are mirror images of each other.
+    """
+    parts = {}
     for name, part in PARTS.items():
-        value = _difference(_log(getattr(first, part.of)), _log(getattr(second, part.of)))
+        value = _difference(_log(first(part.of)), _log(second(part.of)))
         low, high = -math.inf, math.inf
         if not math.isnan(value):
-            _, low, high = contrast(draws, OF_SHARES[name], OF_SHARES[name], confidence)
-        if order == turned_order:
+            _, low, high = change(OF_SHARES[name])
+        if exchangeable:
             low, high = (low - high) / 2, (high - low) / 2
         parts[name] = Estimate(value, low, high)
     return LogImpact(**parts)
@@ -163,7 +192,7 @@ def ln_odds(cells: Shares) -> Float[np.ndarray, "..."]:
 
 
 # part of a `LogImpact` -> the function of shares that changes
-OF_SHARES: dict[str, Callable[[Shares], Float[np.ndarray, "..."]]] = {
+OF_SHARES: dict[str, OfShares] = {
     "likelihood_ratio": ln_likelihood_ratio,
     "base_rate": ln_prior,
     "net": ln_odds,
@@ -185,8 +214,8 @@ def draw_pair(first: Counts, second: Counts, joint: ArrayLike | None = None) -> 
 
 def contrast(
     draws: Draws,
-    one: Callable[[Shares], Float[np.ndarray, "..."]],
-    other: Callable[[Shares], Float[np.ndarray, "..."]],
+    one: OfShares,
+    other: OfShares,
     confidence: float = 0.95,
 ) -> Estimate:
     """Return by how much a quantity of the first regimen is larger than one of the second, as an `Estimate`.

@@ -12,6 +12,7 @@ Soc. B 58:3, 1996). `experiments/studies/coverage.py` measures the coverage.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ SLOPE_STEP = 0.1  # standard deviations of a cell, over which slopes are taken
 LARGEST_LOG = 700.0  # natural log of about the largest float
 
 Cells = Float[np.ndarray, "cell draw"]  # of all tables
+Patterns = Float[np.ndarray, "cell ..."]  # how many rows of each outcome one group of a kind has
 
 
 class Draws(NamedTuple):
@@ -39,6 +41,7 @@ class Draws(NamedTuple):
         counts: of all cells of all tables.
         possible: whether a cell may get the one more seed.
         shapes: of the tables.
+        patterns: what each cell of a table stands for, if for more than itself.
         gammas: of every cell.
         seeds: how large the one more seed of each table is.
     """
@@ -46,6 +49,7 @@ class Draws(NamedTuple):
     counts: Float[np.ndarray, " cell"]
     possible: Bool[np.ndarray, " cell"]
     shapes: tuple[tuple[int, ...], ...]
+    patterns: tuple[Patterns | None, ...]
     gammas: Cells
     seeds: Float[np.ndarray, "table draw"]
 
@@ -56,19 +60,29 @@ class Draws(NamedTuple):
         return np.split(np.arange(len(self.counts)), ends[:-1])
 
     def tables(self, cells: Cells) -> list[Float[np.ndarray, "... draw"]]:
-        """Return all cells as tables, of their shapes."""
+        """Return all cells as tables, of their shapes; of a table with patterns, the sum of those of its cells."""
         return [
             cells[places].reshape(*shape, cells.shape[1])
-            for places, shape in zip(self.table_cells, self.shapes, strict=True)
+            if patterns is None
+            else np.tensordot(patterns, cells[places], axes=(0, 0))
+            for places, shape, patterns in zip(self.table_cells, self.shapes, self.patterns, strict=True)
         ]
 
 
-def draw_shares(*tables: ArrayLike, possible: Sequence[ArrayLike] | None = None, number: int = NUMBER) -> Draws:
+def draw_shares(
+    *tables: ArrayLike,
+    possible: Sequence[ArrayLike] | None = None,
+    patterns: Sequence[Patterns | None] | None = None,
+    number: int = NUMBER,
+) -> Draws:
     """Return `Draws` for `from_draws`; several intervals may rest on the same.
 
     Args:
         tables: independent tables of counts, of any shape.
-        possible: for each table which of its cells can occur at all; all by default.
+        possible: for each table which of its cells may get the one more seed; all by default.
+        patterns: for each table None, or what each of its cells stands for: the table then counts groups of a kind,
+            and functions get the sums of their patterns (a Bayesian bootstrap over groups: Rubin, Ann. Stat. 9:130,
+            1981).
         number: of draws to begin with.
 
     Raises:
@@ -78,13 +92,15 @@ def draw_shares(*tables: ArrayLike, possible: Sequence[ArrayLike] | None = None,
     counts = np.array([whole("a count", count) for array in arrays for count in array.ravel().tolist()], float)
     allowed = [np.ones(array.shape, bool) for array in arrays] if possible is None else possible
     all_allowed = np.concatenate([np.ravel(table) for table in allowed])
-    return _draw(counts, all_allowed, tuple(array.shape for array in arrays), number)
+    shapes = tuple(array.shape for array in arrays)
+    return _draw(counts, all_allowed, shapes, (None,) * len(arrays) if patterns is None else tuple(patterns), number)
 
 
 def _draw(
     counts: Float[np.ndarray, " cell"],
     possible: Bool[np.ndarray, " cell"],
     shapes: tuple[tuple[int, ...], ...],
+    patterns: tuple[Patterns | None, ...],
     number: int,
 ) -> Draws:
     random = np.random.default_rng(0)
@@ -92,10 +108,16 @@ def _draw(
     for row, count in zip(gammas, counts, strict=True):
         if count:
             row[:] = random.standard_gamma(count, number)
-    return Draws(counts, possible, shapes, gammas, random.standard_exponential((len(shapes), number)))
+    seeds = random.standard_exponential((len(shapes), number))
+    return Draws(counts, possible, shapes, patterns, gammas, seeds)
 
 
-def from_draws(function: Callable[..., Float[np.ndarray, " draw"]], draws: Draws, confidence: float = 0.95) -> Estimate:
+def from_draws(
+    function: Callable[..., Float[np.ndarray, " draw"]],
+    draws: Draws,
+    confidence: float = 0.95,
+    guide: Callable[..., Float[np.ndarray, " draw"]] | None = None,
+) -> Estimate:
     """Return a function of shares as an `Estimate`: its value at the counts, and limits from draws.
 
     Where the value is undefined both sides are open; where it is infinite, its own side is. Limits are stretched to
@@ -106,6 +128,7 @@ def from_draws(function: Callable[..., Float[np.ndarray, " draw"]], draws: Draws
         function: of the tables, shares up to a factor, whose last axis is that of draws; returns one value per draw.
         draws: what `draw_shares` returned.
         confidence: in (0, 1).
+        guide: function that says which cell pulls most, where the function itself is flat; the function by default.
 
     Raises:
         ValueError: confidence outside (0, 1), or so high that a million draws do not resolve it.
@@ -122,14 +145,15 @@ def from_draws(function: Callable[..., Float[np.ndarray, " draw"]], draws: Draws
     """
     tail = (1 - checked_confidence(confidence)) / 2
 
-    def values(cells: Cells) -> Float[np.ndarray, " draw"]:
+    def applied(of_tables: Callable[..., Float[np.ndarray, " draw"]], cells: Cells) -> Float[np.ndarray, " draw"]:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return np.asarray(function(*draws.tables(cells)), float)
+            return np.asarray(of_tables(*draws.tables(cells)), float)
 
+    values = partial(applied, function)
     value = float(values(draws.counts[:, None])[0])
     one_more = np.full(len(draws.counts), np.nan)
     filled = draws.counts + FILL * draws.possible  # where a cell is empty too, the others do not pull alike
-    one_more[draws.possible] = values(filled[:, None] + np.eye(len(filled))[:, draws.possible])
+    one_more[draws.possible] = applied(guide or function, filled[:, None] + np.eye(len(filled))[:, draws.possible])
     limits = []
     for side in (-1, 1):
         if math.isnan(value) or value == side * math.inf:
@@ -182,7 +206,7 @@ def _limit(aim: _Aim, draws: Draws, confidence: float) -> float:
         if number >= MOST:
             raise ValueError(f"confidence {confidence} is beyond what {MOST:,} draws resolve")
         number = min(MOST, 2 * number)
-        more = _draw(draws.counts, draws.possible, draws.shapes, number)
+        more = _draw(draws.counts, draws.possible, draws.shapes, draws.patterns, number)
         limit, better_scale = _limit_and_scale(aim, _pull(aim, more), better_scale)
     return limit
 
@@ -247,7 +271,8 @@ def _scale(
     steps = np.diag(SLOPE_STEP * np.sqrt(mean))
     up, down = np.split(values(mean[:, None] + np.concatenate([steps, -steps], axis=1)), 2)
     slopes = np.full(len(mean), np.nan)
-    np.divide(up - down, 2 * SLOPE_STEP * np.sqrt(mean), out=slopes, where=mean > 0)
+    with np.errstate(invalid="ignore"):  # where both are infinite
+        np.divide(up - down, 2 * SLOPE_STEP * np.sqrt(mean), out=slopes, where=mean > 0)
     slopes = np.nan_to_num(slopes, nan=0, posinf=0, neginf=0)
     spread = math.sqrt((mean * slopes**2).sum())
     shift = z * slopes / spread if spread > 0 else np.zeros_like(slopes)
