@@ -3,7 +3,9 @@
 If none passes, the last one is accepted in any case; or an organisation walks away, and has nothing.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,12 +16,14 @@ from lab import statistics
 from lab.ideas import POLICIES, Beta, Discrete, FieldFit, PolicyOutcome, fit_field, policy_outcome
 from lab.ideas.beliefs import Prior, checked_rates
 from lab.results import summary
-from lab.results.outcomes import Outcomes, Results, UnknownName, attribute, classify, common, labels
-from lab.statistics import Counts, Estimate, draw_shares, family_wise, from_draws, wilson_interval
+from lab.results.outcomes import Outcomes, Results, UnknownName, are_paired, attribute, classify, common, labels
+from lab.statistics import Counts, Estimate, Interval, draw_shares, family_wise, from_draws, wilson_interval
 from lab.statistics.draws import Draws
+from lab.statistics.evidence import Evidence, estimate_of, evidence, evidence_posterior, on_cells, point_shares
 from lab.statistics.score import checked_confidence, whole
 
 TIE = 1e-12  # values closer than this are equal, so that rounding decides nothing
+MOST_RUNS = 10**6  # that a budget of costs allows
 MOST_SHARED = 10_000  # runs that share a propensity: the Gauss rule of so many takes about a second
 
 
@@ -173,6 +177,7 @@ class Choice(NamedTuple):
             together over the conditions of the world, so also for the one that is picked for its estimate.
         probability_best: posterior probability that no other condition of its world has a larger
             P(accepted is aligned).
+        runs: that the budget allows.
     """
 
     name: str
@@ -180,6 +185,7 @@ class Choice(NamedTuple):
     forced_fail: Estimate
     expected_runs: Estimate
     probability_best: float
+    runs: int
 
 
 class Plan(NamedTuple):
@@ -194,7 +200,7 @@ class Plan(NamedTuple):
     """
 
     world: tuple[tuple[str, float], ...]
-    choices: dict[int, list[Choice]]
+    choices: Mapping[float, list[Choice]]
     changes: list[tuple[int, tuple[str, ...]]]
     sure: float
 
@@ -220,9 +226,10 @@ def trained_to_the_end(results: Results) -> tuple[Results, list[str]]:
 
 def plan(
     results: Results,
-    budgets: Sequence[int],
+    budgets: Sequence[float],
     confidence: float | None = None,
     most: int = 10_000,
+    costs: bool = False,
     **marks: Any,
 ) -> list[Plan]:
     """Return a `Plan` per world: which condition for which number of runs, and how sure that is.
@@ -231,67 +238,137 @@ def plan(
     `lab.statistics.draws`, or Wilson's where P(T) alone matters, at a confidence at which those of one budget hold
     together over the conditions of a world (`family_wise`): the estimate that is best of many is likely too good, and
     its own interval alone would seldom hold the truth. Probabilities of being best come from the posterior of all
-    conditions of a world together on their shared seeds (`lab.statistics.shared_posterior`).
+    conditions of a world together on their shared seeds (`lab.statistics.shared_posterior`), or of each by itself
+    where they share none (`lab.statistics.evidence_posterior`).
 
     Args:
         results: what `lab.run` returned.
-        budgets: numbers of runs.
+        budgets: numbers of runs; or what all runs may cost together, in the unit of the table.
         confidence: of the intervals of one budget together; the run's own by default.
         most: largest budget for which changes of the best condition are looked for.
+        costs: whether budgets are costs; a condition gets as many runs as its mean cost allows, and is left out of a
+            budget that pays for none.
         marks: as for `lab.results.outcomes.classify`.
 
     Raises:
-        ValueError: a budget is not a whole number of at least 1.
+        ValueError: a budget is not a whole number of at least 1, or pays for no run; or costs are not known.
     """
-    budgets = [whole("runs", runs, 1) for runs in budgets]
     level: float = attribute(results, "confidence") if confidence is None else confidence
-    shared = common(results)
+    shared = common(results) if are_paired(results) else results
     if not shared.sizes["seed"]:
         raise ValueError("no seed was trained in every condition")
     outcomes = classify(shared, **marks)
     _check_judged(outcomes)
-    cells = summary.cells(outcomes)
-    names, _ = labels(results)
+    prices = _prices(outcomes) if costs else None
     plans = []
     for world, members in summary.worlds(summary.places(results)).items():
-        member_names, member_cells = [names[member] for member in members], cells[members]
-        counts = [Counts(*np.bincount(row, minlength=4).tolist()) for row in member_cells]
-        shares = np.array([condition.cells for condition in counts]) / member_cells.shape[1]
-        choices = _choices(member_names, counts, statistics.shared_posterior(member_cells), budgets, level)
-        changes = best_by_runs(member_names, shares, most)
+        populations = [_population(outcomes, member) for member in members]
+        allowed = {budget: _allowed(populations, members, budget, prices) for budget in budgets}
+        shares = np.array([population.shares for population in populations])
+        choices = _choices(populations, _posterior(outcomes, members, populations), allowed, level)
+        names = [population.name for population in populations]
+        changes = best_by_runs(names, shares, 0 if costs else most)
         plans.append(Plan(world, choices, changes, (1 + checked_confidence(level)) / 2))
     return plans
 
 
+@dataclass(frozen=True)
+class _Population:
+    """What a plan knows of a condition: its name, counts as they are, and what intervals rest on if not on these."""
+
+    name: str
+    counts: Counts
+    evidence: Evidence | None
+
+    @functools.cached_property
+    def draws(self) -> Draws:
+        """Draws of the shares of counts, on which all budgets rest."""
+        return draw_shares(self.counts.cells)
+
+    @property
+    def shares(self) -> Float[np.ndarray, "4"]:
+        """Shares of the four cells, without a judge's errors."""
+        if self.evidence is not None:
+            return point_shares(self.evidence)
+        return np.array(self.counts.cells) / self.counts.seeds
+
+
+def _population(outcomes: Outcomes, index: int) -> _Population:
+    name = labels(outcomes)[0][index]
+    return _Population(name, summary.condition_counts(outcomes, index), summary.evidence_of(outcomes, index))
+
+
+def _posterior(
+    outcomes: Outcomes, members: Sequence[int], populations: Sequence[_Population]
+) -> Float[np.ndarray, "draw condition 4"]:
+    """Return draws of the shares of outcomes of the conditions of a world."""
+    plain = all(population.evidence is None for population in populations)
+    if plain and are_paired(outcomes):
+        return statistics.shared_posterior(summary.cells(outcomes)[members])
+    cells = summary.cells(outcomes)
+    trained = outcomes["trained"].values
+    alone = [
+        population.evidence or evidence(cells[member][trained[member]])
+        for member, population in zip(members, populations, strict=True)
+    ]
+    return evidence_posterior(alone)
+
+
+def _prices(outcomes: Outcomes) -> Float[np.ndarray, " condition"]:
+    """Return the mean cost of a run of each condition. Raises a ValueError where costs are not known."""
+    if summary.COST not in outcomes.coords:
+        raise ValueError("no costs are known: import the table with a cost column")
+    costs = np.where(outcomes["trained"].values, outcomes[summary.COST].values, np.nan)
+    return np.nanmean(costs, axis=1)
+
+
+def _allowed(
+    populations: Sequence[_Population], members: Sequence[int], budget: float, prices: np.ndarray | None
+) -> list[int]:
+    """Return the number of runs that a budget allows of each condition, 0 if of none."""
+    if prices is None:
+        return [whole("runs", budget, 1)] * len(populations)
+    runs = [MOST_RUNS if not prices[member] else int(min(MOST_RUNS, budget // prices[member])) for member in members]
+    if not any(runs):
+        raise ValueError(f"a budget of {budget:g} pays for no run: one costs {min(prices[list(members)]):g} or more")
+    return runs
+
+
 def _choices(
-    names: list[str],
-    counts: list[Counts],
+    populations: Sequence[_Population],
     posterior: Float[np.ndarray, "draw condition 4"],
-    budgets: Sequence[int],
+    allowed: Mapping[float, Sequence[int]],
     confidence: float,
-) -> dict[int, list[Choice]]:
+) -> dict[float, list[Choice]]:
     """Return for each budget the `Choice`s of one world, best first.
 
     Args:
-        names: of the conditions.
-        counts: of each.
+        populations: of each condition.
         posterior: of their shares of outcomes.
-        budgets: numbers of runs.
+        allowed: budget -> number of runs of each condition.
         confidence: of the intervals of one budget together.
     """
-    draws = [draw_shares(condition.cells) for condition in counts]
-    together = family_wise(confidence, len(counts))
+    together = family_wise(confidence, len(populations))
     aligned_pass, aligned_fail, misaligned_pass, _ = np.moveaxis(posterior, -1, 0)
     choices = {}
-    for runs in budgets:
-        drawn = budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs).accepted_aligned
+    for budget, runs in allowed.items():
+        able = [index for index, count in enumerate(runs) if count]
+        drawn = np.stack(
+            [
+                budget_from_shares(aligned_pass[:, i], aligned_fail[:, i], misaligned_pass[:, i], runs[i])[0]
+                for i in able
+            ],
+            axis=1,
+        )
         best = drawn == drawn.max(1, keepdims=True)
         probability = (best / best.sum(1, keepdims=True)).mean(0)
         rows = [
-            Choice(name, *_estimates(counts[i], draws[i], runs, together), float(probability[i]))
-            for i, name in enumerate(names)
+            Choice(
+                populations[i].name, *_estimates(populations[i], runs[i], together), float(probability[place]), runs[i]
+            )
+            for place, i in enumerate(able)
         ]
-        choices[runs] = sorted(rows, key=lambda row: (-row.accepted_aligned.value, row.expected_runs.value))
+        choices[budget] = sorted(rows, key=lambda row: (-row.accepted_aligned.value, row.expected_runs.value))
     return choices
 
 
@@ -313,13 +390,19 @@ def accepted_aligned(cells: Float[np.ndarray, "4 ..."], runs: int) -> Float[np.n
     return budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs).accepted_aligned
 
 
-def _estimates(counts: Counts, draws: Draws, runs: int, confidence: float) -> tuple[Estimate, Estimate, Estimate]:
+def _estimates(population: _Population, runs: int, confidence: float) -> tuple[Estimate, Estimate, Estimate]:
     """Return an `Estimate` of each part of the `BudgetOutcome` of one condition."""
+    counts, of = population.counts, population.evidence
     # all parts but the first depend on P(T) alone, and fall as it grows
-    rate = wilson_interval(counts.passing, counts.seeds, confidence)
+    if of is None:
+        rate = wilson_interval(counts.passing, counts.seeds, confidence)
+        accepted = from_draws(lambda cells: accepted_aligned(cells, runs), population.draws, confidence)
+    else:
+        rate = Interval(*estimate_of(of, "pass_rate", confidence)[1:])
+        accepted = on_cells(of, lambda cells: accepted_aligned(cells, runs), confidence)
     falling = budget_from_shares(np.array([counts.pass_rate, rate.high, rate.low]), 0.0, 0.0, runs)
     return (
-        from_draws(lambda cells: accepted_aligned(cells, runs), draws, confidence),
+        accepted,
         Estimate(*falling.forced_fail.tolist()),
         Estimate(*falling.expected_runs.clip(1).tolist()),  # one run takes place for sure, whatever rounding says
     )

@@ -181,7 +181,7 @@ def test_a_gap_in_an_array_of_ones_own_is_no_diverged_model(results):
     """Of 8 models 2 are aligned, 6 are not there: P(A) is 1, not 2/8, or it is an error that names the first gap."""
     for name in results:
         results[name][0, 2:] = NAN
-    with pytest.raises(ValueError, match=r"6 models lack a score, the first of them 2 of 'hold_out': say in .*`trained`"):
+    with pytest.raises(ValueError, match="6 models lack a score, the first of them 2 of 'hold_out': say in"):
         summarise(results)
     there = np.array([[True] * 2 + [False] * 6, [True] * 8])
     assert counts(results.assign_coords(trained=(("condition", "seed"), there)), "hold_out").base_rate == 1

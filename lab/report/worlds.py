@@ -235,9 +235,9 @@ def over_plans(plans: Sequence[Plan]) -> dict[int, list[Planned]]:
     groups: dict[int, dict[str, list[tuple[Choice, bool]]]] = {}
     for plan in plans:
         world = dict(plan.world)[WORLD]
-        for runs, choices in plan.choices.items():
+        for choices in plan.choices.values():
             for choice in choices:
-                of_regimen = groups.setdefault(runs, {}).setdefault(regimen_and_point(choice.name, world), [])
+                of_regimen = groups.setdefault(choice.runs, {}).setdefault(regimen_and_point(choice.name, world), [])
                 of_regimen.append((choice, choice.probability_best >= plan.sure))
     rows = {runs: [_planned(name, chosen) for name, chosen in of_budget.items()] for runs, of_budget in groups.items()}
     return {runs: sorted(of_budget, key=lambda row: -row.accepted_aligned) for runs, of_budget in rows.items()}

@@ -1,21 +1,23 @@
 """Runs that were trained elsewhere: a table of them as results, and on disk.
 
     RUN/manifest.json    what the table is, which column says what, which marks decide; its kind is `observed`
-    RUN/table.csv        its rows as they were understood, of which the manifest holds the checksum
+    RUN/observed.csv     its rows as they were understood, of which the manifest holds the checksum
 
 Such a run has no task, no config and no steps, and its conditions share nothing unless a column says so. Scores keep
 the scale of their columns there; in results, those whose low values reach the mark have the opposite sign, and so has
 their mark, so that reaching a mark means the same everywhere.
 """
 
+import csv
 import hashlib
 import io
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from lab.results.outcomes import AXES, Results
@@ -32,11 +34,11 @@ from lab.results.store import (
 )
 from lab.results.table import ABLE, TRUTH, Columns, Rows, TableError, columns_of, read_table, understand
 
-TABLE = "table.csv"
+TABLE = "observed.csv"
 MOST_TABLE = 2**32  # bytes
 # conditions that others are compared with, by what they are often called
 BASELINES = ("hold_out", "held_out", "hold out", "held out", "holdout", "baseline", "control", "none", "untrained")
-UNABLE_MARK = 1.0  # of competence where no column says it: every model does the job
+ABLE_MARK = 1.0  # of competence where no column says it: every model does the job
 
 
 # --- from rows to results -----------------------------------------------------------------------------------------
@@ -68,7 +70,7 @@ def describe(rows: Rows, name: str, options: Mapping[str, Any]) -> ManifestJson:
         "source": options.get("source") or "",
         "scores": [ABLE, TRUTH, *columns.scores],
         "proxy": proxy,
-        "thresholds": {ABLE: UNABLE_MARK, **marks},
+        "thresholds": {ABLE: ABLE_MARK, **marks},
         "below": [name for name, meaning in rows.meanings.items() if meaning.below],
         "columns": {**columns.measured, **columns.labels, **_numbers_beside(columns)},
         "words": {name: meaning.word for name, meaning in rows.meanings.items() if meaning.word is not None},
@@ -87,11 +89,27 @@ def _numbers_beside(columns: Columns) -> dict[str, str]:
     return {name: column for name, column in named.items() if column is not None}
 
 
-def frame_of(rows: Rows) -> pd.DataFrame:
-    """Return the rows of a table as they are stored: labels as text, and numbers.
+@dataclass(frozen=True)
+class Runs:
+    """The rows of a table as they are stored: one per run and checkpoint.
 
-    `run` says which rows are one run, by name within its condition, or across conditions where they are paired; `group`
-    which runs are not independent.
+    Attributes:
+        condition: of each row.
+        run: which run it is: by name within its condition, or across conditions where these are paired.
+        checkpoint: how far its training was, in any unit.
+        numbers: score, and cost where it is known -> number of each row, on its own scale.
+        group: rows of one group are not independent; None where every run is its own.
+    """
+
+    condition: list[str]
+    run: list[str]
+    checkpoint: list[float]
+    numbers: dict[str, list[float]]
+    group: list[str] | None = None
+
+
+def runs_of(rows: Rows) -> Runs:
+    """Return the rows of a table as they are stored.
 
     Args:
         rows: what is understood of the table.
@@ -99,28 +117,38 @@ def frame_of(rows: Rows) -> pd.DataFrame:
     Raises:
         TableError: groups lie across pairs, or a run is there twice at a checkpoint, or not at all.
     """
-    count, pairs, groups = len(rows.labels["condition"]), rows.labels.get("pair"), rows.labels.get("group")
-    runs = rows.labels.get("run") or pairs or groups if rows.columns.checkpoint else None
-    if rows.columns.checkpoint and not runs:
+    conditions, pairs, groups = rows.labels["condition"], rows.labels.get("pair"), rows.labels.get("group")
+    named = rows.labels.get("run") or pairs or groups
+    if rows.columns.checkpoint and not named:
         raise TableError("with checkpoints, something must say which rows are one run: give --run COLUMN")
-    frame = pd.DataFrame({"condition": rows.labels["condition"]}, dtype=str)
-    frame["run"] = runs or [str(row + 1) for row in range(count)]
+    if named is None or not rows.columns.checkpoint:
+        named = [str(row + 1) for row in range(len(conditions))]
     if groups and pairs:
         groups = _within_pairs(rows)
-    if pairs:  # a pair may have several runs of a condition, which are then no more independent than a group is
-        frame["pair"] = pairs
-        first = frame.drop_duplicates()
-        turn = first.groupby(["condition", "pair"]).cumcount()
-        frame["run"] = frame.merge(first.assign(turn=turn), "left")["turn"].map("{}".format)
-        frame["run"] = frame.pop("pair").where(frame["run"] == "0", pairs + pd.Series(" #") + frame["run"])
-        groups = pairs if turn.any() else groups
-    if groups and pd.Series(groups).groupby([frame["condition"], groups]).size().max() > 1:
-        frame["group"] = groups
-    frame["checkpoint"] = rows.numbers.get("checkpoint", [1.0] * count)
-    for name in ("cost", ABLE, TRUTH, *rows.columns.scores):
-        if name in rows.numbers:
-            frame[f"score.{name}" if name in rows.meanings else name] = rows.numbers[name]
-    return _tracked(frame)
+    if pairs:
+        named, several = _paired_names(conditions, pairs, named)
+        groups = pairs if several else groups
+    if groups and len(set(zip(conditions, groups, strict=True))) == len(set(zip(conditions, named, strict=True))):
+        groups = None  # every run is its own
+    checkpoints = rows.numbers.get("checkpoint", [1.0] * len(conditions))
+    numbers = {name: values for name, values in rows.numbers.items() if name not in ("checkpoint", "weight")}
+    runs = Runs(conditions, named, checkpoints, numbers, groups)
+    _check_tracked(runs)
+    return runs
+
+
+def _paired_names(conditions: list[str], pairs: list[str], named: list[str]) -> tuple[list[str], bool]:
+    """Return names of runs that are those of their pairs, and whether a pair has several runs of a condition.
+
+    These are then no more independent than a group is, and get numbers.
+    """
+    turns: dict[tuple[str, str], dict[str, int]] = {}
+    names = []
+    for condition, pair, run in zip(conditions, pairs, named, strict=True):
+        runs = turns.setdefault((condition, pair), {})
+        turn = runs.setdefault(run, len(runs))
+        names.append(f"{pair} #{turn + 1}" if turn else pair)
+    return names, any(len(runs) > 1 for runs in turns.values())
 
 
 def _within_pairs(rows: Rows) -> list[str]:
@@ -135,73 +163,74 @@ def _within_pairs(rows: Rows) -> list[str]:
     return rows.labels["pair"]
 
 
-def _tracked(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return rows as they are. Raises a TableError unless every run is there once at every checkpoint."""
-    names = ["condition", "run"]
-    twice = frame.duplicated([*names, "checkpoint"])
-    if twice.any():
-        row = frame[twice].iloc[0]
-        raise TableError(
-            f"run {row['run']!r} of {row['condition']!r} is there twice at checkpoint {row['checkpoint']:g}: "
-            "give --run a column that tells its rows apart"
-        )
-    checkpoints = frame["checkpoint"].nunique()
-    seen = frame.groupby(names, sort=False).size()
-    if (seen < checkpoints).any():
-        condition, run = seen[seen < checkpoints].index[0]
-        raise TableError(f"run {run!r} of {condition!r} is not there at all {checkpoints} checkpoints")
-    if frame["checkpoint"].max() <= 0:
+def _check_tracked(runs: Runs) -> None:
+    """Raise a TableError unless every run is there once at every checkpoint."""
+    seen: dict[tuple[str, str], set[float]] = {}
+    for condition, run, checkpoint in zip(runs.condition, runs.run, runs.checkpoint, strict=True):
+        at = seen.setdefault((condition, run), set())
+        if checkpoint in at:
+            raise TableError(
+                f"run {run!r} of {condition!r} is there twice at checkpoint {checkpoint:g}: give --run a column that "
+                "tells its rows apart"
+            )
+        at.add(checkpoint)
+    checkpoints = set(runs.checkpoint)
+    for (condition, run), at in seen.items():
+        if missing := checkpoints - at:
+            raise TableError(f"run {run!r} of {condition!r} is not there at checkpoint {min(missing):g}")
+    if max(checkpoints) <= 0:
         raise TableError("checkpoints must be above 0 at the end: they are shares of training, or steps")
-    return frame
 
 
-def assemble(manifest: ManifestJson, frame: pd.DataFrame) -> Results:
+def assemble(manifest: ManifestJson, runs: Runs) -> Results:
     """Return a table of runs as results, with dims (condition, seed, checkpoint).
 
     A seed is a run: by name where runs of different conditions are paired, else any number of each condition.
 
     Args:
         manifest: what `describe` returned, or a stored one.
-        frame: what `frame_of` returned.
+        runs: what `runs_of` returned.
     """
     conditions, paired = manifest["conditions"], "pair" in manifest["columns"]
-    checkpoints = np.sort(frame["checkpoint"].unique())
-    rows = pd.Categorical(frame["condition"], conditions).codes
-    if paired:
-        names = frame["run"].unique()
-        runs = pd.Categorical(frame["run"], names).codes
-    else:
-        names = None
-        first = frame.drop_duplicates(["condition", "run"])
-        turn = first.groupby("condition").cumcount()
-        place = pd.Series(turn.values, pd.MultiIndex.from_frame(first[["condition", "run"]]))
-        runs = place.loc[pd.MultiIndex.from_frame(frame[["condition", "run"]])].to_numpy()
-    shape = (len(conditions), int(runs.max()) + 1, len(checkpoints))
-    cells = rows, runs, np.searchsorted(checkpoints, frame["checkpoint"])
+    places: dict[str, dict[str, int]] = {}  # of runs, by condition, or of all conditions together
+    seeds = [
+        (of := places.setdefault("" if paired else condition, {})).setdefault(run, len(of))
+        for condition, run in zip(runs.condition, runs.run, strict=True)
+    ]
+    rows = _indices(runs.condition, conditions)
+    checkpoints = sorted(set(runs.checkpoint))
+    shape = (len(conditions), max(map(len, places.values())), len(checkpoints))
     trained = np.zeros(shape[:2], bool)
-    trained[rows, runs] = True
-    scores = {}
-    for name in manifest["scores"]:
+    trained[rows, seeds] = True
+    scores = {name: np.full(shape, np.nan) for name in manifest["scores"]}
+    for name, table in scores.items():
         sign = -1 if name in manifest["below"] else 1
-        scores[name] = np.full(shape, np.nan)
-        scores[name][cells] = sign * frame[f"score.{name}"] if f"score.{name}" in frame else UNABLE_MARK
+        values = runs.numbers.get(name, [ABLE_MARK] * len(rows))
+        table[rows, seeds, _indices(runs.checkpoint, checkpoints)] = sign * np.array(values)
     coordinates: dict[str, Any] = {
         "condition": conditions,
         "regimen": ("condition", conditions),
-        "checkpoint": checkpoints / checkpoints[-1],
+        "checkpoint": np.array(checkpoints) / checkpoints[-1],
         "trained": (AXES[:2], trained),
     }
-    if names is not None:
-        coordinates["seed"] = names
-    for name in ("group", "cost"):
-        if name in frame:
-            values = pd.factorize(frame[name])[0] if name == "group" else frame[name].to_numpy()
-            table = np.full(shape[:2], -1 if name == "group" else np.nan, values.dtype)
-            table[rows, runs] = values
-            coordinates[name] = AXES[:2], table
-    return xr.Dataset(
-        {name: (AXES, table) for name, table in scores.items()}, coordinates, _attributes(manifest, paired)
-    )
+    if paired:
+        coordinates["seed"] = list(places[""])
+    if runs.group is not None:
+        groups = np.full(shape[:2], -1)
+        groups[rows, seeds] = _indices(runs.group, list(dict.fromkeys(runs.group)))
+        coordinates["group"] = AXES[:2], groups
+    if "cost" in runs.numbers:
+        costs = np.full(shape[:2], np.nan)
+        costs[rows, seeds] = runs.numbers["cost"]
+        coordinates["cost"] = AXES[:2], costs
+    variables = {name: (AXES, table) for name, table in scores.items()}
+    return xr.Dataset(variables, coordinates, _attributes(manifest, paired))
+
+
+def _indices(values: Sequence[Any], among: Sequence[Any]) -> list[int]:
+    """Return the place of each value."""
+    places = {value: place for place, value in enumerate(among)}
+    return [places[value] for value in values]
 
 
 def _attributes(manifest: ManifestJson, paired: bool) -> dict[str, Any]:
@@ -257,32 +286,44 @@ def observe(
     """
     read = read_table(Path(table)) if isinstance(table, str | Path) else columns_of(table)
     rows = understand(read, columns, marks, directions, leave_out_missing)
-    return assemble(describe(rows, name, options), frame_of(rows))
+    return assemble(describe(rows, name, options), runs_of(rows))
 
 
 # --- on disk ------------------------------------------------------------------------------------------------------
 
 
-def write(path: PathLike, manifest: ManifestJson, frame: pd.DataFrame) -> Run:
+def write(path: PathLike, manifest: ManifestJson, runs: Runs) -> Run:
     """Write a run of this kind, and open it.
 
     Args:
         path: its folder, which must hold nothing yet, or the same run.
         manifest: what `describe` returned.
-        frame: what `frame_of` returned.
+        runs: what `runs_of` returned.
 
     Raises:
         StoreError: there is another run, or the folder cannot be written.
     """
-    folder = Path(path)
-    text = frame.to_csv(index=False, lineterminator="\n").encode()
+    folder, text = Path(path), _written(runs)
     checksum = hashlib.sha256(text).hexdigest()
-    whole = {**manifest, "hash": hashlib.sha256(f"{checksum}{manifest}".encode()).hexdigest()[:16], "table": checksum}
-    if (folder / "manifest.json").exists() and Run(folder).manifest != {"format": FORMAT, **whole}:
+    digest = hashlib.sha256(f"{checksum}{json.dumps(manifest, sort_keys=True)}".encode()).hexdigest()[:16]
+    whole = {"format": FORMAT, **manifest, "hash": digest, "table": checksum}
+    check_vacant(folder)
+    if (folder / "manifest.json").exists() and Run(folder).manifest["hash"] != digest:
         raise StoreError(f"{folder}: holds another run; give --out another folder")
     inner_folder(folder, "figures")
     publish(folder / TABLE, text)
     return Run.create(folder, whole)
+
+
+def _written(runs: Runs) -> bytes:
+    """Return rows as text."""
+    labels = {"condition": runs.condition, "run": runs.run, **({} if runs.group is None else {"group": runs.group})}
+    numbers = {"checkpoint": runs.checkpoint, **runs.numbers}
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([*labels, *numbers])
+    writer.writerows(zip(*labels.values(), *(map(repr, values) for values in numbers.values()), strict=True))
+    return file.getvalue().encode()
 
 
 def results(run: Run) -> Results:
@@ -301,11 +342,8 @@ def results(run: Run) -> Results:
         raise StoreError(f"{file}: {error.strerror}") from None
     if hashlib.sha256(text).hexdigest() != run.manifest["table"]:
         raise StoreError(f"{file}: its bytes do not fit the checksum in its manifest; import the table again")
-    labels = dict.fromkeys(("condition", "run", "group"), str)
-    frame = pd.read_csv(io.BytesIO(text), dtype=labels, keep_default_na=False, float_precision="round_trip")
-    return assemble(run.manifest, frame)
-
-
-def lacks(what: str, kinds: Sequence[str] = ()) -> str:
-    """Return the sentence with which a command refuses a run that was trained elsewhere."""
-    return f"was not trained here, and {what}"
+    header, *rows = csv.reader(io.StringIO(text.decode(), newline=""))
+    columns = dict(zip(header, zip(*rows, strict=True), strict=True))
+    labels = {name: list(columns.pop(name)) for name in ("condition", "run", "group") if name in columns}
+    numbers = {name: list(map(float, values)) for name, values in columns.items()}
+    return assemble(run.manifest, Runs(**labels, checkpoint=numbers.pop("checkpoint"), numbers=numbers))

@@ -42,7 +42,7 @@ SHARD = re.compile(r"^(?P<leaf>c\d{4,8}|[0-9a-f]{16})-s(?P<seed>\d{8,10})\.(?P<c
 OWNER = re.compile(r"process (?P<process>\d{1,10}) on (?P<host>.+)")
 TEMPORARY = re.compile(r"^\.(manifest\.json|.*\.nc)\.[0-9a-f]{16}\.tmp$")
 DAMAGED_MANIFEST = "damaged: its bytes do not fit its checksum; restore it, or run into another --out"
-OWN_FILES = re.compile(r"^(\.lock.*|\..*\.tmp|\.DS_Store|shards|figures|export)$")
+OWN_FILES = re.compile(r"^(\.lock.*|\..*\.tmp|\.DS_Store|shards|figures|export|observed\.csv)$")
 MOST_MANIFEST = 2**28  # bytes; 100,000 conditions of 50 knobs are 200 MB
 MOST_LOCK = 1_000  # bytes; the name of a host has at most 255
 

@@ -11,14 +11,33 @@ from jaxtyping import Int, Int8
 
 from lab.config.schema import COORDINATES, WORLD
 from lab.results import shards
-from lab.results.outcomes import Outcomes, Results, UnknownName, attribute, classify, labels
+from lab.results.outcomes import (
+    Outcomes,
+    Results,
+    UnknownName,
+    are_paired,
+    attribute,
+    classify,
+    labels,
+    trained_here,
+)
 from lab.results.store import Run
 from lab.statistics.comparison import LogImpact, Pairing, compare, family_wise, pairing
-from lab.statistics.quantities import QUANTITIES, Counts, Estimate, compute_per_accepted, estimate
+from lab.statistics.evidence import OUTCOMES, Evidence, compare_evidence, estimate_of, evidence, pair_evidence
+from lab.statistics.judge import Judge, checked_judge
+from lab.statistics.quantities import (
+    QUANTITIES,
+    Counts,
+    Estimate,
+    compute_per_accepted,
+    cost_per_accepted,
+    estimate,
+)
 from lab.statistics.sequential import Comparison, decided, narrow, seeds_needed
 
 Place = tuple[str, dict[str, float]]  # where a condition is: its regimen, and axis of the sweep -> value
 World = tuple[tuple[str, float], ...]  # (axis, value) of the axes that all regimens share
+GROUP, COST = "group", "cost"  # coordinates of rows that were trained elsewhere
 
 
 @dataclass(frozen=True)
@@ -32,10 +51,13 @@ class Summary:
         counts: `Counts`.
         baseline: name of the condition it is compared with, or None for a baseline itself.
         impact: `LogImpact` over that condition, or None.
-        pairing: what the comparison gains from shared seeds, or None.
+        pairing: what the comparison gains from shared seeds; None where there are none.
         confidence: of every interval.
         compute: trainings spent per accepted model, an `Estimate`, where regimens have gates; else None.
         impact_confidence: of the intervals of `impact`: higher if they are to hold all together.
+        evidence: what intervals rest on where rows come in groups, or a judge says which are aligned; else None, and
+            counts say it all.
+        cost: of an accepted model in the unit of the table, an `Estimate`, where costs are known; else None.
     """
 
     name: str
@@ -49,10 +71,14 @@ class Summary:
     confidence: float
     impact_confidence: float
     compute: Estimate | None = None
+    evidence: Evidence | None = None
+    cost: Estimate | None = None
 
     @functools.cached_property
     def estimates(self) -> dict[str, Estimate]:
         """Quantity -> `Estimate`, for every quantity of `Counts`."""
+        if self.evidence is not None:
+            return {name: estimate_of(self.evidence, name, self.confidence) for name in QUANTITIES}
         return {name: estimate(self.counts, name, self.confidence) for name in QUANTITIES}
 
 
@@ -84,8 +110,10 @@ def condition_counts(outcomes: Outcomes, index: int) -> Counts:
     return Counts(*map(int, four), *(int(models[kind].sum()) for kind in ("incompetent", "diverged", "unjudged")))
 
 
-def paired_counts(outcomes: Outcomes, first: int, second: int) -> tuple[Counts, Counts, Int[np.ndarray, "4 4"]]:
+def paired_counts(outcomes: Outcomes, first: int, second: int) -> tuple[Counts, Counts, Int[np.ndarray, "4 4"] | None]:
     """Return the `Counts` of two conditions on the seeds they share, and their joint counts.
+
+    Where conditions share nothing, these are all counts of both, and there are no joint ones.
 
     Args:
         outcomes: what `lab.results.outcomes.classify` returned.
@@ -93,10 +121,88 @@ def paired_counts(outcomes: Outcomes, first: int, second: int) -> tuple[Counts, 
         second: index of the other.
     """
     both = outcomes.isel(condition=[first, second])
-    both = both.isel(seed=np.flatnonzero(both["trained"].values.all(axis=0)))
+    shared = both["trained"].values.all(axis=0)
+    if not are_paired(outcomes) or (not trained_here(outcomes) and not shared.any()):
+        return condition_counts(both, 0), condition_counts(both, 1), None
+    both = both.isel(seed=np.flatnonzero(shared))
     one, other = cells(both)
     joint = np.bincount(4 * one + other, minlength=16).reshape(4, 4)
     return condition_counts(both, 0), condition_counts(both, 1), joint
+
+
+def evidence_of(outcomes: Outcomes, index: int) -> Evidence | None:
+    """Return what intervals of a condition rest on if its rows come in groups, or a judge says which are aligned.
+
+    Args:
+        outcomes: what `lab.results.outcomes.classify` returned.
+        index: of the condition.
+
+    Returns:
+        None where neither is so, and counts say it all.
+    """
+    judge = judge_of(outcomes)
+    if judge is None and GROUP not in outcomes.coords:
+        return None
+    outcome, groups = _grouped(outcomes, index)
+    return evidence(outcome, groups, judge)
+
+
+def judge_of(results: Results | Outcomes) -> Judge | None:
+    """Return how well the truth is known, or None if it is taken for the truth.
+
+    Args:
+        results: of a run, or their outcomes.
+    """
+    judge = results.attrs.get("judge")
+    return None if judge is None else checked_judge(*(judge[rate] for rate in Judge._fields))
+
+
+def _grouped(outcomes: Outcomes, index: int) -> tuple[Int8[np.ndarray, " row"], Int[np.ndarray, " row"]]:
+    """Return the outcome of each row of a condition, and its group: its own place where there are no groups."""
+    models = outcomes.isel(condition=index)
+    trained = models["trained"].values
+    unable = (models["incompetent"] | models["diverged"]).values
+    outcome = np.where(unable, OUTCOMES.index("unable"), cells(models)).astype(np.int8)[trained]
+    if GROUP in outcomes.coords:
+        return outcome, models[GROUP].values[trained]
+    return outcome, np.flatnonzero(trained)
+
+
+def cost_of(outcomes: Outcomes, index: int, confidence: float) -> Estimate | None:
+    """Return what an accepted model of a condition costs, in the unit of the table; None if costs are not known.
+
+    Args:
+        outcomes: what `lab.results.outcomes.classify` returned.
+        index: of the condition.
+        confidence: of the interval.
+    """
+    if COST not in outcomes.coords:
+        return None
+    models, evidence = outcomes.isel(condition=index), evidence_of(outcomes, index)
+    trained = models["trained"].values
+    rate = estimate(condition_counts(outcomes, index), "pass_rate", confidence)
+    rate = rate if evidence is None else estimate_of(evidence, "pass_rate", confidence)
+    _, groups = _grouped(outcomes, index)
+    return cost_per_accepted(models[COST].values[trained], models["passes"].values[trained], rate, groups, confidence)
+
+
+def log_impact(outcomes: Outcomes, first: int, second: int, confidence: float) -> LogImpact:
+    """Return the `LogImpact` of one condition over another, on what they share.
+
+    Args:
+        outcomes: what `lab.results.outcomes.classify` returned.
+        first: index of the condition in question.
+        second: index of the one it is compared with.
+        confidence: of each interval by itself.
+    """
+    one, other = evidence_of(outcomes, first), evidence_of(outcomes, second)
+    if one is None or other is None:
+        return compare(*paired_counts(outcomes, first, second), confidence)
+    pairs = None
+    if are_paired(outcomes):
+        (outcome1, labels1), (outcome2, labels2) = _grouped(outcomes, first), _grouped(outcomes, second)
+        pairs = pair_evidence(outcome1, labels1, outcome2, labels2)
+    return compare_evidence(one, other, pairs, confidence)
 
 
 def counts(results: Results, condition: str, **marks: Any) -> Counts:
@@ -126,8 +232,7 @@ def compare_conditions(
         UnknownName: no such condition.
     """
     outcomes = classify(results, **marks)
-    counts, other, joint = paired_counts(outcomes, find(results, first), find(results, second))
-    return compare(counts, other, joint, _confidence(results, confidence))
+    return log_impact(outcomes, find(results, first), find(results, second), _confidence(results, confidence))
 
 
 def find(results: Results, name: str) -> int:
@@ -300,7 +405,7 @@ def summaries(
     only = range(outcomes.sizes["condition"]) if only is None else only
     rows = compared(outcomes, baseline, only)
     corrected = family_wise(confidence, sum(row.other is not None for row in rows) if together else 1)
-    conditions, knobs = places(outcomes), attribute(outcomes, "knobs")
+    conditions, knobs, names = places(outcomes), attribute(outcomes, "knobs"), labels(outcomes)[0]
     return tuple(
         Summary(
             name=row.name,
@@ -309,14 +414,29 @@ def summaries(
             knobs=knobs[row.name],
             counts=condition_counts(outcomes, index),
             baseline=row.baseline,
-            impact=None if row.other is None else compare(row.counts, row.other, row.joint, corrected),
-            pairing=None if row.other is None else pairing(row.counts, row.other, row.joint),
+            impact=None if row.baseline is None else _impact(outcomes, index, row, names, corrected),
+            pairing=_pairing(outcomes, row),
             confidence=confidence,
             impact_confidence=corrected,
             compute=None if compute is None else compute[index],
+            evidence=evidence_of(outcomes, index),
+            cost=cost_of(outcomes, index, confidence),
         )
         for index, row in zip(only, rows, strict=True)
     )
+
+
+def _pairing(outcomes: Outcomes, row: Comparison) -> Pairing | None:
+    """Return what a comparison gains from shared seeds, or None where there are none or where these are not all."""
+    plain = GROUP not in outcomes.coords and judge_of(outcomes) is None
+    return pairing(row.counts, row.other, row.joint) if plain and row.other and row.joint is not None else None
+
+
+def _impact(outcomes: Outcomes, index: int, row: Comparison, names: Sequence[str], confidence: float) -> LogImpact:
+    """Return the log impact of a condition over the one that a comparison names."""
+    if row.other is None or evidence_of(outcomes, index) is not None:
+        return log_impact(outcomes, index, names.index(str(row.baseline)), confidence)
+    return compare(row.counts, row.other, row.joint, confidence)
 
 
 def still_open(say: Callable[[str], None] | None = None) -> Callable[[Run], set[str]]:

@@ -316,8 +316,7 @@ def _value(of: Evidence, quantity: str) -> float:
     """Return a quantity of the counts, without the errors of a judge."""
     if of.judge is None:
         return getattr(of.counts, quantity)
-    rates = rates_of(of.judge, map(np.array, validated_tables(of.judge)))
-    cells = true_cells(of.totals.astype(float), rates).tolist()
+    cells = (of.rows * point_shares(of)).tolist()
     made = quantity_named(quantity).interval
     if isinstance(made, Proportion):
         rate = quotient(_sum(cells, made.successes), _sum(cells, made.trials))
@@ -329,6 +328,17 @@ def _value(of: Evidence, quantity: str) -> float:
     if not all_aligned or not all_misaligned:
         return math.nan
     return quotient(aligned / all_aligned, misaligned / all_misaligned)
+
+
+def point_shares(of: Evidence) -> Float[np.ndarray, "4"]:
+    """Return the shares of the four true cells, without the errors of a judge.
+
+    Args:
+        of: outcomes of a condition.
+    """
+    rates = None if of.judge is None else rates_of(of.judge, map(np.array, validated_tables(of.judge)))
+    cells = true_cells(of.totals.astype(float), rates)
+    return cells / cells.sum()
 
 
 # what a proportion or ratio of the registry is made from -> the cells that it sums

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 from lab.statistics.counts import CELLS, Counts, quotient
 from lab.statistics.score import (
@@ -398,6 +398,50 @@ def compute_per_accepted(spent: ArrayLike, passes: ArrayLike, confidence: float 
     low = math.hypot(error, math.log(wilson.high / rate))
     high = math.hypot(error, math.log(rate / wilson.low))
     return Estimate(value, max(1.0, value * math.exp(-low)), value * math.exp(high))
+
+
+def cost_per_accepted(
+    costs: ArrayLike, passes: ArrayLike, rate: Estimate, groups: ArrayLike | None = None, confidence: float = 0.95
+) -> Estimate:
+    """Return the `Estimate` of mean(cost) / P(pass): what an accepted model costs, with those that were rejected.
+
+    The limits of ln mean(cost), Student's, and those of ln P(pass) are combined by square-and-add with the correlation
+    of both (MOVER, Zou, Stat. Med. 27:4421, 2008): runs that pass may cost more than others, or less.
+
+    Args:
+        costs: of each run, in any unit.
+        passes: whether each run is accepted.
+        rate: P(pass) with its interval at this confidence, of groups if there are groups.
+        groups: label of the group of each run; None if every run is its own.
+        confidence: in (0, 1).
+
+    Example:
+        Four runs of cost 3, of which two pass: 6 for an accepted one, and limits that are those of 1 / P(pass).
+
+        >>> rate = Estimate(0.5, *wilson_interval(2, 4))
+        >>> cost = cost_per_accepted([3, 3, 3, 3], [True, True, False, False], rate)
+        >>> cost.value, math.isclose(cost.high, 3 / rate.low)
+        (6.0, True)
+    """
+    spent, accepted = np.asarray(costs, float), np.asarray(passes, float)
+    _, places = np.unique(np.arange(len(spent)) if groups is None else np.asarray(groups), return_inverse=True)
+    number = int(places.max()) + 1
+    mean = float(spent.mean())
+    over, passing = (np.bincount(places, values - values.mean()) for values in (spent, accepted))
+    squares, product = math.sqrt((over @ over) * (passing @ passing)), float(over @ passing)
+    correlation = product / squares if squares > 0 else 0.0
+    if not mean:
+        return Estimate(0.0 if accepted.any() else math.nan, 0.0, math.inf if rate.low == 0 else 0.0)
+    if number < 2:
+        return Estimate(quotient(mean, float(accepted.mean())), 0.0, math.inf)
+    t = -float(stdtrit(number - 1, (1 - checked_confidence(confidence)) / 2))
+    error = t * math.sqrt((over @ over) * number / (number - 1)) / spent.sum()
+    if not accepted.any():
+        return Estimate(math.inf, mean * math.exp(-error) / rate.high, math.inf)
+    above, below = math.log(rate.high / rate.value), math.log(rate.value / rate.low) if rate.low else math.inf
+    low, high = (math.sqrt(max(0.0, error**2 + end**2 - 2 * correlation * error * end)) for end in (above, below))
+    value = mean / rate.value
+    return Estimate(value, value * math.exp(-low), value * math.exp(high) if math.isfinite(high) else math.inf)
 
 
 def estimate(counts: Counts, quantity: str, confidence: float = 0.95) -> Estimate:

@@ -36,7 +36,7 @@ def verdicts(plans: Sequence[Plan], rows: Sequence[Summary]) -> list[Json]:
                 "world": in_words(plan.world),
                 "sure": f"{100 * plan.sure:g}%",
                 "headline": nothing or "; ".join(_spans(plan)),
-                "budgets": [] if nothing else [_budget(plan, runs) for runs in plan.choices],
+                "budgets": [] if nothing else [_budget(plan, choices[0].runs) for choices in plan.choices.values()],
                 "why": [] if nothing else [_why(plan, by_name, *names) for names in against.items()],
             }
         )
@@ -123,7 +123,7 @@ def _budget(plan: Plan, runs: int) -> Json:
 def _why(plan: Plan, by_name: Mapping[str, Summary], name: str, rival: str) -> Json:
     """Return why a condition is best: what becomes of a budget, its numbers beside another's, and its log impact."""
     row, other = by_name[name], by_name[rival]
-    runs, choices = next(budget for budget in plan.choices.items() if budget[1][0].name == name)
+    choices = next(choices for choices in plan.choices.values() if choices[0].name == name)
     by_choice = {choice.name: choice for choice in choices}
     best, second = by_choice[name], by_choice[rival]
     subject = row if row.baseline else other  # of a baseline there is nothing to say, but of what it is held against
@@ -135,7 +135,7 @@ def _why(plan: Plan, by_name: Mapping[str, Summary], name: str, rival: str) -> J
             (quantity_words(quantity), with_interval(row.estimates[quantity]), with_interval(other.estimates[quantity]))
             for quantity in WHY
         ],
-        "budget": f"of {_runs(runs)}, an aligned model is accepted in {_against(best, second, 'accepted_aligned')} "
+        "budget": f"of {_runs(choices[0].runs)}, an aligned model is accepted in {_against(best, second, 'accepted_aligned')} "
         f"of cases; none passes, so that the last is accepted in any case, in {_against(best, second, 'forced_fail')}",
         "reading": reading(subject, baseline),
     }
