@@ -28,6 +28,7 @@ from lab.results.store import (
     PathLike,
     Run,
     StoreError,
+    check_vacant,
     inner_folder,
     publish,
     read_regular,
@@ -303,20 +304,33 @@ def write(path: PathLike, manifest: ManifestJson, runs: Runs) -> Run:
     Raises:
         StoreError: there is another run, or the folder cannot be written.
     """
-    folder, text = Path(path), _written(runs)
-    checksum = hashlib.sha256(text).hexdigest()
-    digest = hashlib.sha256(f"{checksum}{json.dumps(manifest, sort_keys=True)}".encode()).hexdigest()[:16]
-    whole = {"format": FORMAT, **manifest, "hash": digest, "table": checksum}
+    folder, text = Path(path), written(runs)
+    own = digest(manifest, text)
+    whole = {"format": FORMAT, **manifest, "hash": own, "table": hashlib.sha256(text).hexdigest()}
     check_vacant(folder)
-    if (folder / "manifest.json").exists() and Run(folder).manifest["hash"] != digest:
+    if (folder / "manifest.json").exists() and Run(folder).manifest["hash"] != own:
         raise StoreError(f"{folder}: holds another run; give --out another folder")
     inner_folder(folder, "figures")
     publish(folder / TABLE, text)
     return Run.create(folder, whole)
 
 
-def _written(runs: Runs) -> bytes:
-    """Return rows as text."""
+def digest(manifest: ManifestJson, text: bytes) -> str:
+    """Return what tells a run from every other: a digest of its rows and of how they are understood.
+
+    Args:
+        manifest: what `describe` returned.
+        text: what `written` returned.
+    """
+    return hashlib.sha256(text + json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def written(runs: Runs) -> bytes:
+    """Return rows as they are stored.
+
+    Args:
+        runs: what `runs_of` returned.
+    """
     labels = {"condition": runs.condition, "run": runs.run, **({} if runs.group is None else {"group": runs.group})}
     numbers = {"checkpoint": runs.checkpoint, **runs.numbers}
     file = io.StringIO()

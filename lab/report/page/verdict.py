@@ -135,8 +135,8 @@ def _why(plan: Plan, by_name: Mapping[str, Summary], name: str, rival: str) -> J
             (quantity_words(quantity), with_interval(row.estimates[quantity]), with_interval(other.estimates[quantity]))
             for quantity in WHY
         ],
-        "budget": f"of {_runs(choices[0].runs)}, an aligned model is accepted in {_against(best, second, 'accepted_aligned')} "
-        f"of cases; none passes, so that the last is accepted in any case, in {_against(best, second, 'forced_fail')}",
+        "budget": f"of {_runs(best.runs)}, an aligned model is accepted in "
+        f"{_against(best, second, 'accepted_aligned')} of cases; none passes, so that the last is accepted in any case, in {_against(best, second, 'forced_fail')}",
         "reading": reading(subject, baseline),
     }
 
