@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from experiments.published.tables import HELD_OUT, ITEMS, TRAINED, Rates, Row, every_table, read_papers
 from lab.claims import CONTRADICTED, SUPPORTED, UNDECIDED
-from lab.statistics import Counts, Estimate, LogImpact, compare
+from lab.statistics import Counts, Estimate, LogImpact, compare, estimate
 from lab.words import Json, estimate_json
 
 FEWEST = 3  # decided nets on one side that contradict "no slogan holds"
@@ -66,9 +66,7 @@ def beside(trained: Row, held_out: Row) -> Comparison:
     only_misaligned = math.isnan(test) and not math.isnan(gaming)
     net = Estimate(base.value + test, *POINT)
     value = -gaming if only_misaligned else test
-    return Comparison(
-        trained, held_out, LogImpact(Estimate(value, *POINT), base, net), False, only_misaligned, missing
-    )
+    return Comparison(trained, held_out, LogImpact(Estimate(value, *POINT), base, net), False, only_misaligned, missing)
 
 
 def base_rate_alone(trained: Row, held_out: Row) -> Estimate:
@@ -86,9 +84,18 @@ def _change(after: float, before: float) -> float:
     return logs[0] - logs[1] if logs[0] != logs[1] or math.isfinite(logs[0]) else math.nan
 
 
-def side(estimate: Estimate) -> int:
+def population(row: Row, quantity: str) -> Estimate:
+    """Return a rate of one line: with limits if it is counted, without if not."""
+    if row.counts is not None:
+        return estimate(row.counts, quantity)
+    if quantity == "base_rate" and row.n is not None and row.aligned is not None:
+        return estimate(Counts(row.aligned, 0, 0, row.n - row.aligned), quantity)
+    return Estimate(getattr(row.rates, quantity), *POINT)
+
+
+def side(value: Estimate) -> int:
     """Return 1 for an interval above 0, -1 for one below, and 0 if it is undecided."""
-    return (estimate.low > 0) - (estimate.high < 0)
+    return (value.low > 0) - (value.high < 0)
 
 
 def verdicts(found: Iterable[Comparison]) -> Json:
@@ -115,7 +122,10 @@ def missing_items() -> Json:
     """Return for each thing that an experiment should report which papers leave it out, have it, or were not read."""
     papers = read_papers()
     return {
-        item: {answer: [paper["authors"] for paper in papers if paper[item] == answer] for answer in ("yes", "no", "unread")}
+        item: {
+            answer: [paper["authors"] for paper in papers if paper[item] == answer]
+            for answer in ("yes", "no", "unread")
+        }
         for item in ITEMS
     }
 
@@ -135,6 +145,10 @@ def study() -> Json:
                 "read": comparison.trained.texts["read"],
                 "source": comparison.trained.texts["source"],
                 "n": [comparison.trained.n, comparison.held_out.n],
+                "populations": {
+                    role: {quantity: estimate_json(population(row, quantity)) for quantity in Rates._fields}
+                    for role, row in ((TRAINED, comparison.trained), (HELD_OUT, comparison.held_out))
+                },
                 "counted": comparison.counted,
                 "only_misaligned": comparison.only_misaligned,
                 "missing": list(comparison.missing),
@@ -143,5 +157,6 @@ def study() -> Json:
             for comparison in found
         ],
         "verdicts": verdicts(found),
+        "papers": read_papers(),
         "missing": missing_items(),
     }
