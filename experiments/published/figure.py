@@ -3,6 +3,7 @@
 import math
 
 from lab.figures.style import (
+    BLACK,
     GREEN,
     GREY,
     WHITE,
@@ -23,19 +24,21 @@ EDGES = (-5.0, 8.5)  # of the axes, in nats
 LINE, HEAD = 0.19, 0.9  # height of a line of the figure and of what stands around the lines, in inches
 SMALLEST = 6  # points of the smallest text
 PANELS = {
-    "base_rate": ("Models: ln o(A)", "fewer aligned", "more aligned"),
-    "likelihood_ratio": ("Test: ln LR", "passing says less", "passing says more"),
-    "net": ("Net: ln o(A|T)", "holding out is better", "training is better"),
+    "base_rate": ("models: Δ ln o(A)", "fewer aligned", "more aligned"),
+    "likelihood_ratio": ("test: Δ ln LR", "passing says less", "passing says more"),
+    "net": ("net: Δ ln o(A|T)", "holding out is better", "training is better"),
 }
-MARK, BARE = Mark(GREEN, "D", 3.0), {"marker": "o", "markersize": 3.5, "color": GREY, "linestyle": "none"}
+DECIDED, OPEN = Mark(GREEN, "D", 3.0), Mark(GREY, "D", 3.0, 0.8)
+PLAIN = {"facecolor": WHITE, "edgecolor": "none", "pad": 0.5}
+BARE = {"marker": "x", "markersize": 3.5, "color": BLACK, "linestyle": "none"}
 CAPTION = (
-    "What training on a detector changed in published experiments, over holding it out, in nats. Green: lines whose "
-    "cells are counted, with 95% intervals of independent groups; hollow where the interval holds 0. An arrow "
-    "goes on without end, because a cell is empty. Grey: printed without n, so without an interval; of the test, it is "
-    "the change of P(T|not A) alone, because P(T|A) is not printed. Nothing is drawn where nothing can be told. Lines "
-    "with one KL share their held-out runs. In the paper of Gupta and Jenner, held out is the model before training, and "
-    "harm is rewarded. Models of Haskins et al. read of their monitor and are not rewarded for passing it. The lab's law "
-    "can be asked about none of these detectors: it needs an early and a late push."
+    "What training on a detector changed in published experiments, over holding it out, in nats. Green: decided at "
+    "95%, from counts of independent groups. Grey and hollow: the interval holds 0. An arrow goes on without end, "
+    "because a cell is empty. Cross: printed without n, so without an interval; of the test, it is the change of "
+    "P(T|not A) alone, because P(T|A) is not printed. Nothing is drawn where nothing can be told. Lines with one KL "
+    "share their held-out runs. In the paper of Gupta and Jenner, harm is rewarded, and held out is the model before "
+    "training. Models of Haskins et al. read of their monitor and are not rewarded for passing it. The lab's law can "
+    "be asked about none of these detectors: it needs an early and a late push."
 )
 
 
@@ -47,29 +50,30 @@ def is_known(value: Estimate) -> bool:
 
 
 def lines_of(data: Json) -> list[tuple[str, Json | None]]:
-    """Return the lines of the figure: the authors of a paper, and below these its comparisons with anything known."""
-    authors = {paper["name"]: f"{paper['authors']}: rows are {{}}s" for paper in data["papers"]}
-    lines, paper = [], None
-    for comparison in sorted(
-        data["comparisons"], key=lambda comparison: not comparison["counted"] and comparison["paper"] != "taufeeque"
-    ):
+    """Return the lines of the figure: heads, and below each the comparisons of which anything is known."""
+    authors = {paper["name"]: paper["authors"] for paper in data["papers"]}
+    lines, last = [], None
+    for comparison in sorted(data["comparisons"], key=lambda comparison: comparison["n"][0] is None):
         if not any(is_known(estimate_from_json(comparison[part])) for part in PANELS):
             continue
-        if comparison["paper"] != paper:
-            paper = comparison["paper"]
-            lines.append((authors[paper].format(comparison["row"]), None))
-        lines.append((f"{comparison['comparison']}: {comparison['trained']}", comparison))
+        task, _, world = comparison["comparison"].partition(", ")
+        head = f"{task}: {comparison['row']}s ({authors[comparison['paper']]})"
+        if head != last:
+            lines.append((head, None))
+        last = head
+        lines.append((f"{world}, {comparison['trained']}", comparison))
     return lines
 
 
-def draw_cell(ax: Axes, place: int, value: Estimate, counted: bool) -> None:
+def draw_cell(ax: Axes, place: int, value: Estimate) -> None:
     """Draw one part of one comparison."""
     if not is_known(value):
         return
-    if math.isinf(value.low) and math.isinf(value.high) and not counted:
-        ax.plot([value.value], [place], markerfacecolor=WHITE, **BARE)
+    if math.isinf(value.low) and math.isinf(value.high):
+        ax.plot([value.value], [place], **BARE)
     else:
-        interval(ax, place, value, MARK, EDGES, hollow=holds(value, 0.0))
+        undecided = holds(value, 0.0)
+        interval(ax, place, value, OPEN if undecided else DECIDED, EDGES, hollow=undecided)
 
 
 def figure_of(data: Json) -> Figure:
@@ -79,24 +83,28 @@ def figure_of(data: Json) -> Figure:
     for ax, (part, (title, left, right)) in zip(axes, PANELS.items(), strict=True):
         ax.axvline(0, color=GREY, linewidth=0.6)
         for place, (_, comparison) in enumerate(lines):
-            if comparison is None:
-                ax.axhline(place, color=GREY, linewidth=0.3, alpha=0.5)
-            else:
-                draw_cell(ax, place, estimate_from_json(comparison[part]), comparison["counted"] or part == "base_rate")
-        ax.set_title(title, loc="left", fontsize="small", fontweight="bold")
+            if comparison is not None:
+                draw_cell(ax, place, estimate_from_json(comparison[part]))
+        ax.set_title(title, loc="left", fontsize="x-small", fontweight="bold")
         ax.set_xlim(*EDGES)
         ax.set_xticks([-4, 0, 4, 8], ["-4", "0", "+4", "+8"], fontsize="x-small")
         ax.set_xlabel(f"← {left}\n{right} →", fontsize=SMALLEST)
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
-    axes[0].set_yticks(range(len(lines)), [label(text) for text, _ in lines], fontsize=SMALLEST)
-    for text, (_, comparison) in zip(axes[0].get_yticklabels(), lines, strict=True):
-        text.set_fontweight("bold" if comparison is None else "normal")
+    names = ["" if comparison is None else label(text) for text, comparison in lines]
+    axes[0].set_yticks(range(len(lines)), names, fontsize=SMALLEST)
+    for place, (text, comparison) in enumerate(lines):
+        if comparison is None:
+            head = {"xycoords": ("figure fraction", "data"), "annotation_clip": False, "va": "center"}
+            text = axes[0].annotate(
+                label(text), (0.005, place), fontsize=SMALLEST, fontweight="bold", bbox=PLAIN, **head
+            )
+            text.set_in_layout(False)
     axes[0].set_ylim(len(lines) - 0.4, -0.6)
     handles = [
         Line([], [], color=GREEN, marker="D", markersize=3, linewidth=1.2, label="decided (95%)"),
-        Line([], [], color=GREEN, marker="D", markersize=3, linewidth=1.2, markerfacecolor=WHITE, label="undecided"),
-        Line([], [], markerfacecolor=WHITE, label="printed without n: no interval", **BARE),
+        Line([], [], color=GREY, marker="D", markersize=3, linewidth=0.8, markerfacecolor=WHITE, label="undecided"),
+        Line([], [], label="printed without n", **BARE),
     ]
     figure.legend(handles=handles, ncols=3, loc="outside upper center", frameon=False, fontsize="x-small")
     return figure

@@ -71,11 +71,18 @@ def beside(trained: Row, held_out: Row) -> Comparison:
 
 def base_rate_alone(trained: Row, held_out: Row) -> Estimate:
     """Return the change of ln o(A): with limits if both are counted, without if both are rates."""
-    if None not in (trained.n, trained.aligned, held_out.n, held_out.aligned):
-        margins = [Counts(row.aligned or 0, 0, 0, (row.n or 0) - (row.aligned or 0)) for row in (trained, held_out)]
-        return compare(*margins).base_rate
+    first, second = margins(trained), margins(held_out)
+    if first is not None and second is not None:
+        return compare(first, second).base_rate
     odds = [rate / (1 - rate) if rate < 1 else math.inf for rate in (trained.rates[0], held_out.rates[0])]
-    return UNKNOWN if any(map(math.isnan, odds)) else Estimate(_change(*odds), *POINT)
+    return UNKNOWN if any(map(math.isnan, odds)) else Estimate(_change(odds[0], odds[1]), *POINT)
+
+
+def margins(row: Row) -> Counts | None:
+    """Return aligned and misaligned rows as counts, all of the aligned passing; None if they are not counted."""
+    if row.n is None or row.aligned is None:
+        return None
+    return Counts(row.aligned, 0, 0, row.n - row.aligned)
 
 
 def _change(after: float, before: float) -> float:
@@ -88,8 +95,8 @@ def population(row: Row, quantity: str) -> Estimate:
     """Return a rate of one line: with limits if it is counted, without if not."""
     if row.counts is not None:
         return estimate(row.counts, quantity)
-    if quantity == "base_rate" and row.n is not None and row.aligned is not None:
-        return estimate(Counts(row.aligned, 0, 0, row.n - row.aligned), quantity)
+    if quantity == "base_rate" and (counted := margins(row)) is not None:
+        return estimate(counted, quantity)
     return Estimate(getattr(row.rates, quantity), *POINT)
 
 
