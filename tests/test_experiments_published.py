@@ -135,7 +135,7 @@ def test_shares_of_a_known_n_are_counts(tmp_path: Path) -> None:
     [
         ({"source": ""}, "`source` is empty"),
         ({"role": "late"}, "`role` is 'late', not one of held out, trained on"),
-        ({"read": "memory"}, "`read` is 'memory', not one of paper, quoted"),
+        ({"read": "memory"}, "`read` is 'memory', not one of paper, quoted, transcribed"),
         ({"aligned": "about 8%"}, "`aligned` is 'about 8%', neither a count nor a rate from 0 to 1 or 0% to 100%"),
         ({"aligned": "108%"}, "`aligned` is '108%', neither a count nor a rate from 0 to 1 or 0% to 100%"),
         ({"n": "3.5"}, "`n` is '3.5', not a whole number"),

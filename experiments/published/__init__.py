@@ -6,7 +6,8 @@ Question.  Does training on a detector (a monitor, a probe) beat holding it out,
 
 Tables.    One CSV per paper, with numbers as printed and where each stands. `papers.csv` says what could be read of
            each paper and what it leaves out. A number that is read off an axis is not a number, and is left out.
-           "paper" means that the text was read, "quoted" that others quote it and say where it stands.
+           "paper" means that the text was read, "quoted" that others quote it word for word with the page, and
+           "transcribed" that others report the number and name the figure.
 
 Rule, written after the tables had been read and before any interval was computed. A comparison is a regimen that was
 trained on the detector beside one that held it out, with all four cells of both counted. Its net log impact is decided

@@ -21,7 +21,7 @@ OF_ALL = ("aligned", "misaligned", "aligned_pass", "aligned_fail", "misaligned_p
 OF_A_KIND = ("pass_given_aligned", "fail_given_aligned", "pass_given_misaligned", "fail_given_misaligned")
 HEADER = (*WORDS, "n", *OF_ALL, *OF_A_KIND, "note")
 HELD_OUT, TRAINED = "held out", "trained on"
-READ = ("paper", "quoted")
+READ = ("paper", "quoted", "transcribed")
 COUNT, RATE = re.compile(r"\d+(\+\d+)*"), re.compile(r"(?P<number>\d*\.?\d+)(?P<percent>%?)")
 
 ANSWERS = ("yes", "no", "unread")
@@ -36,7 +36,7 @@ ITEMS = {  # column of papers.csv -> what the next experiment should report, in 
     "late": "the same push later (the lab's law: at 40%)",
 }
 ABOUT = ("name", "authors", "arxiv", "about", "read")
-READINGS = ("whole text", "quotations", "abstract")
+READINGS = ("whole text", "quotations", "transcriptions", "abstract")
 
 
 class TableError(ValueError):
