@@ -10,7 +10,7 @@ import argparse
 import re
 from collections.abc import Callable
 
-from experiments.blocks import answer, claims, runs, settings, speed, studies
+from experiments.blocks import answer, claims, published, runs, settings, speed, studies
 from experiments.blocks.text import ROOT
 from lab.results.store import publish
 
@@ -24,6 +24,7 @@ PAGES = [
         "experiments/benchmarks/README.md",
         "experiments/benchmarks/SCALE.md",
         "experiments/outside/GUIDE.md",
+        "experiments/published/README.md",
         "figures/README.md",
         "tests/README.md",
     )
@@ -40,6 +41,7 @@ MADE: dict[str, Callable[[], str]] = {
         *(claims.claims, claims.essay, claims.over_worlds, claims.timing),
         *(answer.answer, answer.answer_over_worlds),
         *(claims.unplanted, claims.contradictions, claims.fails, claims.robust),
+        *(published.published_papers, published.published_impacts, published.published_missing),
         *(settings.seeds, settings.configs, settings.styles, settings.outcomes),
     )
 }
