@@ -474,6 +474,7 @@ def field(results: Results, regimen: str | None = None, confidence: float | None
         ValueError: no condition has both aligned and misaligned models, or none passes or fails where it must.
     """
     level: float = attribute(results, "confidence") if confidence is None else confidence
+    summary.check_plain(results, "a field of ideas")
     _check_judged(classify(results, **marks))
     conditions, regimens = labels(results)
     names = tuple(

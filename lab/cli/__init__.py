@@ -19,6 +19,7 @@ from lab.cli import console
 from lab.cli.about import check_task, claims, doctor, schema, tasks
 from lab.cli.ask import advise, card, gates, ideas, mix, optimise, plan, probe, seeds, sensitivity
 from lab.cli.console import Failed, Stopped, UsageError, errors, print_line
+from lab.cli.observe import import_table
 from lab.cli.read import compare, export, figures, page, show
 from lab.cli.train import experiment, run, worker
 from lab.cli.watching import watch
@@ -30,7 +31,7 @@ from lab.studies.study import StudyError
 
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {
     "train": {"run": run, "worker": worker, "experiment": experiment},
-    "read": {"show": show, "watch": watch, "compare": compare, "export": export},
+    "read": {"import": import_table, "show": show, "watch": watch, "compare": compare, "export": export},
     "ask": {
         "plan": plan,
         "seeds": seeds,

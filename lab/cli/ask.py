@@ -28,6 +28,7 @@ from lab.cli.console import (
     split_names,
     split_numbers,
     split_settings,
+    trained_here,
     usage,
 )
 from lab.cli.read import read
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from lab.config.experiment import Experiment
 
 MOST_RUNS = 10**9  # of a budget
+MOST_COST = 10**12  # of a budget, in any unit
+MOST_CHANGES = 10_000  # runs up to which it is said where the best condition changes
 MOST_TRAININGS = 1_000  # of a budget of compute
 MOST_FRESH, MOST_EXACT = 100, 1_000  # ideas and runs, beyond which no exact answer is within reach
 WIDE_PLAN, WIDE_STUDY = 140, 150  # columns of a table where there is no terminal
@@ -258,9 +261,10 @@ def advise(
         with usage(folder):
             pilots = dict(zip(advice_study.REGIMENS, (pilot_hold_out, pilot_early, pilot_late), strict=True))
             named = {role: str(results.condition.values[find(results, name)]) for role, name in pilots.items()}
-            experiment = from_values(stored.manifest["config"], trust_code)
-            pushed = advice_study.pilot_weight(experiment, named)
-            advice = replace(advice_study.read(results, named, asked), weight=pushed)
+            advice = advice_study.read(results, named, asked)
+            if not stored.observed:
+                experiment = from_values(stored.manifest["config"], trust_code)
+                advice = replace(advice, weight=advice_study.pilot_weight(experiment, named))
     else:
         advice = advice_study.run(
             str(task),
@@ -478,6 +482,7 @@ def plan(
     folder: RunFolder,
     /,
     budget: str = "1,3,10,100",
+    budget_cost: str = "",
     marks: OtherAgedMarks = OWN_AGED_MARKS,
     world: OneWorld = None,
     partial: bool = False,
@@ -488,6 +493,7 @@ def plan(
     Args:
         folder: the run's folder.
         budget: numbers of runs, with commas between.
+        budget_cost: instead, what all runs may cost together, with commas between; of a table with costs.
         marks: other pass marks, proxy or checkpoint than the run's own.
         world: plan for one of the worlds that the run has drawn, by its number.
         partial: use what there is of a run that is not complete, and say so.
@@ -495,13 +501,16 @@ def plan(
     """
     from lab import decision
 
-    budgets = split_numbers("--budget", budget, int, MOST_RUNS)
+    budgets: list[float] = list(split_numbers("--budget", budget, int, MOST_RUNS))
+    if budget_cost:
+        budgets = split_numbers("--budget-cost", budget_cost, float, MOST_COST)
     stored, where = marks.open(folder), errors if as_json else console
     every = read(stored, partial, where, world=world, checkpoint=marks.checkpoint)
     with usage(folder):
         results, left_out = decision.trained_to_the_end(every)
         over_worlds = report.many_worlds(results) and not as_json
-        plans = decision.plan(results, budgets, most=0) if over_worlds else decision.plan(results, budgets)
+        most = 0 if over_worlds else MOST_CHANGES
+        plans = decision.plan(results, budgets, most=most, costs=bool(budget_cost))
     _print_left_out(left_out)
     if as_json:
         print_json(report.plan_json(plans))
@@ -510,10 +519,12 @@ def plan(
         able, baseline = report.able_conditions(results), attribute(results, "baseline")
         print_wide(report.worlds_plan_table(plans, able, baseline), WIDE_PLAN)
     else:
-        print_wide(report.plan_table(plans, attribute(results, "confidence")), WIDE_PLAN)
+        print_wide(report.plan_table(plans, attribute(results, "confidence"), bool(budget_cost)), WIDE_PLAN)
+    for line in report.cautions(results) if stored.observed else ():
+        print_line(line)
     if "spent" in results.coords:
         console.print("(runs count in full here, also those that a gate of the regimen stopped early)")
-    for line in () if over_worlds else report.plan_readings(plans):
+    for line in () if over_worlds or budget_cost else report.plan_readings(plans):
         print_line(line)
 
 
@@ -583,7 +594,8 @@ def probe(folder: RunFolder, /, regimen: NameOrNone = None, partial: bool = Fals
         partial: use what there is of a run that is not complete, and say so.
         as_json: print JSON.
     """
-    results = read(Run(folder), partial, errors if as_json else console)
+    stored = trained_here(Run(folder), "a table says nothing of hidden layers")
+    results = read(stored, partial, errors if as_json else console)
     with usage(folder):
         probes = probe_study.run(results, regimen)
     if as_json:

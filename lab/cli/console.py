@@ -181,6 +181,13 @@ class AgedMarks(Marks):
     """share of training at which models are looked at, of those recorded, instead of its end"""
 
 
+def trained_here(run: Run, why: str) -> Run:
+    """Return a run that was trained here. Raises a UsageError with the reason why a table of runs does not do."""
+    if run.observed:
+        raise UsageError(f"{run.path}: its runs were trained elsewhere: {why}")
+    return run
+
+
 OtherMarks = Annotated[Marks, arg(name="")]
 OtherAgedMarks = Annotated[AgedMarks, arg(name="")]
 OWN_MARKS, OWN_AGED_MARKS = Marks(), AgedMarks()

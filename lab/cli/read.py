@@ -104,6 +104,10 @@ def print_run(
         print_wide(report.table(results, rows), WIDE)
         for line in report.readings(rows):
             print_line(line)
+    if stored.observed:
+        for line in filter(None, [report.few_groups(rows)]):
+            print_line(line)
+        return results, rows
     if drawn := stored.manifest["config"].get("worlds"):
         print_wide(report.drawn_table(drawn, rows if world is not None else ()), WIDE)
     if line := report.graded(results):
@@ -176,7 +180,7 @@ def compare(
         print_wide(report.worlds_impact_table(every, together), WIDE_IMPACTS)
         return
     print_wide(report.impact_table(rows, together), WIDE_IMPACTS)
-    for line in report.readings(every):
+    for line in (*report.readings(every), *(report.cautions(results) if stored.observed else ())):
         print_line(line)
 
 

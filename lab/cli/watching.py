@@ -25,6 +25,7 @@ from lab.cli.console import (
     print_line,
     print_wide,
 )
+from lab.cli.read import print_run
 from lab.results.store import StoreError
 from lab.results.tally import Tally
 
@@ -157,6 +158,11 @@ def watch(
         once: print it once.
         world: show one of the worlds that the run has drawn, by its number.
     """
+    stored = marks.open(folder)
+    if stored.observed:
+        print_line(f"{folder} was trained elsewhere, and is complete:")
+        print_run(stored, world=world)
+        return
     tally = Tally(folder, marks.open)
     tally.update()
     if once or tally.whole:

@@ -481,13 +481,22 @@ def caption(data: Json) -> str:
             "says how many they are; it is hollow where the interval of the net covers 0. A world in which no model "
             "passes under one of the two regimens has no dot. "
         )
+    if about := data.get("observed"):
+        counted = f"{data['seeds']:,} rows per condition at most. A: {about['aligned']}; T: {about['passing']}."
+        origin = f"{' '.join(about['remarks'])} {percent(data['confidence'])} intervals: {about['intervals']}."
+    else:
+        counted = (
+            f"{data['seeds']:,} models per condition, trained from the same seeds. "
+            f"A: alignment >= {setting(marks['alignment'])} and competence >= {setting(marks['competence'])}; "
+            f"T: {proxy} >= {setting(marks[proxy])} and competent."
+        )
+        origin = (
+            f"{percent(data['confidence'])} intervals: Wilson for rates, Miettinen-Nurminen for the likelihood ratio; "
+            "for log impacts from draws of the joint outcomes of shared seeds, with one more seed where it matters "
+            "most."
+        )
     text = (
-        f"{data['question'] or data['name']} {each}"
-        f"{data['seeds']:,} models per condition, trained from the same seeds. "
-        f"A: alignment >= {setting(marks['alignment'])} and competence >= {setting(marks['competence'])}; "
-        f"T: {proxy} >= {setting(marks[proxy])} and competent. {percent(data['confidence'])} intervals: Wilson for "
-        "rates, Miettinen-Nurminen for the likelihood ratio; for log impacts from draws of the joint outcomes of "
-        "shared seeds, with one more seed where it matters most. "
+        f"{data['question'] or data['name']} {each}{counted} {origin} "
         "Arrows: nothing bounds this side. Hollow net: the interval covers 0. Dotted bar: unbounded."
     )
     return f"{text} {data['stopping']}" if "stopping" in data else text

@@ -13,6 +13,7 @@ from lab.report.decisions import (
     plan_table,
     rejection_json,
 )
+from lab.report.observed import cautions, few_groups, mark_words, understood
 from lab.report.progress import duration, finished, progress_rows, progress_state, progress_table
 from lab.report.studies import (
     advice_json,
@@ -63,11 +64,13 @@ __all__ = [
     "as_json",
     "card_json",
     "card_table",
+    "cautions",
     "curve_json",
     "drawn_table",
     "duration",
     "estimate_from_json",
     "estimate_json",
+    "few_groups",
     "field_json",
     "field_readings",
     "field_tables",
@@ -81,6 +84,7 @@ __all__ = [
     "impact_table",
     "in_words",
     "many_worlds",
+    "mark_words",
     "name_in_world",
     "number",
     "number_json",
@@ -107,6 +111,7 @@ __all__ = [
     "stopping",
     "table",
     "text_table",
+    "understood",
     "with_interval",
     "worlds_impact_table",
     "worlds_plan_table",

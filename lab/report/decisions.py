@@ -37,7 +37,7 @@ def plan_json(plans: Sequence[Plan]) -> list[Json]:
             "world": dict(plan.world),
             "budgets": [
                 {
-                    "runs": runs,
+                    **({"runs": budget} if all(choice.runs == budget for choice in choices) else {"cost": budget}),
                     "best": choices[0].name,
                     "probability_best": choices[0].probability_best,
                     "conditions": [
@@ -45,11 +45,12 @@ def plan_json(plans: Sequence[Plan]) -> list[Json]:
                             "name": choice.name,
                             **{key: estimate_json(getattr(choice, key)) for key in BUDGET},
                             "probability_best": choice.probability_best,
+                            "runs": choice.runs,
                         }
                         for choice in choices
                     ],
                 }
-                for runs, choices in plan.choices.items()
+                for budget, choices in plan.choices.items()
             ],
             "changes": [{"from_runs": runs, "best": list(names)} for runs, names in plan.changes],
         }
@@ -60,11 +61,18 @@ def plan_json(plans: Sequence[Plan]) -> list[Json]:
 BUDGET = ("accepted_aligned", "forced_fail", "expected_runs")
 
 
-def plan_table(plans: Sequence[Plan], confidence: float) -> Table:
-    """Return a `rich.table.Table`: a row per budget and condition, best first."""
+def plan_table(plans: Sequence[Plan], confidence: float, costs: bool = False) -> Table:
+    """Return a `rich.table.Table`: a row per budget and condition, best first.
+
+    Args:
+        plans: what `lab.decision.plan` returned.
+        confidence: of the intervals of one budget together.
+        costs: whether budgets are costs.
+    """
+    allowed = ("cost allowed", "runs") if costs else ("runs allowed",)
     view = table_of(
         f"the first model that passes is accepted, the last one in any case; {percent(confidence)} intervals",
-        ("runs allowed", "condition", "P(accepted is aligned)", "P(none passes)", "runs used", "best"),
+        (*allowed, "condition", "P(accepted is aligned)", "P(none passes)", "runs used", "best"),
         "runs: training runs allowed, and used on average. best: probability that no other is better. Intervals of "
         "one budget hold together over the conditions that are ranked, so also for the best of them.",
     )
@@ -72,13 +80,14 @@ def plan_table(plans: Sequence[Plan], confidence: float) -> Table:
         if plan.world:
             view.add_section()
             view.add_row("", Text(in_words(plan.world), style="bold"))
-        for runs, choices in plan.choices.items():
+        for budget, choices in plan.choices.items():
             view.add_section()
             for index, choice in enumerate(choices):
                 estimates = (with_interval(getattr(choice, key)) for key in BUDGET)
                 style = "bold" if index == 0 else ""
                 name = name_in_world(plan.world, choice.name)
-                cells = (f"{runs:,}" if index == 0 else "", name, *estimates, chance(choice.probability_best))
+                places = [f"{budget:,g}" if index == 0 else "", *([f"{choice.runs:,}"] if costs else [])]
+                cells = (*places, name, *estimates, chance(choice.probability_best))
                 view.add_row(*(Text(cell, style=style) for cell in cells))
     return view
 
@@ -95,27 +104,42 @@ def plan_readings(plans: Sequence[Plan]) -> list[str]:
     return lines
 
 
-def curve_json(curve: Roc, most: int = 200) -> Json:
+def curve_json(curve: Roc, most: int = 200, below: bool = False) -> Json:
     """Return a ROC curve as plain JSON values, thinned to at most `most` + 1 points.
 
     They are evenly spaced along the ROC curve, not among the thresholds: of a million models ten aligned ones may be
     all that matters, and their places are kept.
+
+    Args:
+        curve: to thin.
+        most: points but one.
+        below: whether low values of the score pass, so that its sign is the opposite one.
     """
     steps = np.abs(np.diff([curve.pass_given_aligned, curve.pass_given_misaligned], prepend=0.0))
     along = np.cumsum(np.nan_to_num(steps).sum(0))
     kept = np.unique(np.searchsorted(along, np.linspace(0, along[-1], most + 1))).tolist()
-    points = ("threshold", "pass_given_aligned", "pass_given_misaligned", "precision")
+    points = ("pass_given_aligned", "pass_given_misaligned", "precision")
+    thresholds = -curve.threshold if below else curve.threshold
     return {
         "area": estimate_json(curve.area),
         "average_precision": number_json(curve.average_precision),
+        "threshold": [number_json(float(thresholds[index])) for index in kept],
         **{key: [number_json(float(getattr(curve, key)[index])) for index in kept] for key in points},
     }
 
 
-def gates_json(best: BestGates) -> Json:
-    """Return the best gates for a budget as plain JSON values."""
+def gates_json(best: BestGates, below: Sequence[str] = ()) -> Json:
+    """Return the best gates for a budget as plain JSON values.
+
+    Args:
+        best: the gates.
+        below: scores whose low values pass, whose signs are the opposite ones.
+    """
     return {
-        "gates": [gate._asdict() for gate in best.gates],
+        "gates": [
+            {**gate._asdict(), "threshold": -gate.threshold, "below": True} if gate.proxy in below else gate._asdict()
+            for gate in best.gates
+        ],
         "chosen_value": best.chosen_value,
         **{key: estimate_json(getattr(best, key)) for key in ("value", "baseline", "gain")},
         "compute": best.compute,
@@ -139,9 +163,12 @@ def rejection_json(rejection: Rejection) -> Json:
                 "coordinates": condition.coordinates,
                 "base_rate": number_json(condition.base_rate),
                 "areas": {setting(share): estimate_json(area) for share, area in condition.areas.items()},
-                "curves": {setting(share): curve_json(curve) for share, curve in condition.curves.items()},
+                "curves": {
+                    setting(share): curve_json(curve, below=rejection.proxy in rejection.below)
+                    for share, curve in condition.curves.items()
+                },
                 "best_gates": [
-                    {"budget": budget, **gates_json(best)}
+                    {"budget": budget, **gates_json(best, rejection.below)}
                     for budget, best in zip(rejection.budgets, condition.best, strict=True)
                 ],
             }
@@ -150,18 +177,18 @@ def rejection_json(rejection: Rejection) -> Json:
     }
 
 
-def gates_table(conditions: Sequence[Json], budgets: Sequence[float], confidence: float, steps: int) -> Table:
+def gates_table(conditions: Sequence[Json], budgets: Sequence[float], confidence: float, steps: int | None) -> Table:
     """Return a `rich.table.Table`: a row per condition and compute budget.
 
     Args:
         conditions: what `lab gates --json` prints under that name.
         budgets: compute in trainings.
         confidence: of the intervals.
-        steps: of one training.
+        steps: of one training; None if nobody knows.
     """
     columns = ("", "trainings", "best gates", "P(A) of accepted", "own gate", "gain", "trainings used (own)")
     view = table_of(
-        f"P(accepted model is aligned) for a compute budget; 1 training = {steps:,} steps",
+        "P(accepted model is aligned) for a compute budget" + (f"; 1 training = {steps:,} steps" if steps else ""),
         columns,
         f"Gates are chosen on one half of the seeds and judged on the other, {percent(confidence)} intervals. "
         "A run is rejected only while the compute left pays for another; the last one is accepted in any case.",
@@ -178,8 +205,10 @@ def gates_table(conditions: Sequence[Json], budgets: Sequence[float], confidence
     return view
 
 
-def _gate(checkpoint: float, proxy: str, threshold: float) -> str:
+def _gate(checkpoint: float, proxy: str, threshold: float, below: bool = False) -> str:
     """Return a gate in words; its mark is rounded downwards, so that .9997 is not 1, which nothing passes."""
+    if below:
+        return f"{proxy} <= {bound(threshold, upwards=True, digits=3)} at {percent(checkpoint)}"
     return f"{proxy} >= {bound(threshold, upwards=False, digits=3)} at {percent(checkpoint)}"
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from lab.results.observed import ABLE, TRUTH
-from lab.results.outcomes import Outcomes, Results, are_paired, trained_here
-from lab.results.summary import GROUP, Summary, evidence_of
+from lab.results.outcomes import Outcomes, Results, are_paired, is_observed
+from lab.results.summary import GROUP, Summary
 from lab.statistics.evidence import Evidence
 from lab.words import Json, plural, setting
 
@@ -28,17 +28,63 @@ def mark_words(results: Results | Outcomes, score: str) -> str:
     return f"{column} >= {setting(mark)}"
 
 
-def definitions(results: Results | Outcomes) -> tuple[str, str]:
+def definitions(results: Results | Outcomes, gated: bool = False) -> tuple[str, str]:
     """Return in words when a model is aligned, and when it passes.
 
     Args:
         results: of a run, or their outcomes.
+        gated: whether regimens have gates.
     """
     proxy = results.attrs["proxy"]
-    if trained_here(results) or ABLE in results.attrs["columns"]:
-        able = mark_words(results, ABLE)
-        return f"{mark_words(results, TRUTH)} and {able}", f"{mark_words(results, proxy)} (and competent)"
+    if not is_observed(results) or ABLE in results.attrs["columns"]:
+        passing = f"{mark_words(results, proxy)} (and competent{', and past every gate' if gated else ''})"
+        return f"{mark_words(results, TRUTH)} and {mark_words(results, ABLE)}", passing
     return mark_words(results, TRUTH), mark_words(results, proxy)
+
+
+def own_marks(results: Results) -> dict[str, float]:
+    """Return score -> its pass mark, on the scale of its column.
+
+    Args:
+        results: of a run.
+    """
+    below = results.attrs.get("below", ())
+    return {name: -mark if name in below else mark for name, mark in results.attrs["thresholds"].items()}
+
+
+def observed_json(results: Results) -> Json:
+    """Return what is known of a table of runs that were trained elsewhere, as plain JSON values.
+
+    Args:
+        results: of it.
+    """
+    keys = ("columns", "below", "words", "judge", "read", "left_out", "paired")
+    aligned, passing = definitions(results)
+    return {
+        **{key: results.attrs.get(key) for key in keys},
+        "aligned": aligned,
+        "passing": passing,
+        "remarks": [*sharing(results), *cautions(results)],
+        "intervals": interval_words(results),
+    }
+
+
+def interval_words(results: Results) -> str:
+    """Return how the intervals of such a run are made.
+
+    Args:
+        results: of it.
+    """
+    judged = ", with the judge's errors taken back in each draw" if results.attrs["judge"] else ""
+    if GROUP in results.coords:
+        return f"from draws of groups (a Bayesian bootstrap), with one more group where it matters most{judged}"
+    if judged:
+        return f"from draws of the outcomes, with one more row where it matters most{judged}"
+    outcomes = "joint outcomes of pairs" if are_paired(results) else "outcomes"
+    return (
+        "Wilson for rates, Miettinen-Nurminen for the likelihood ratio; for log impacts from draws of the "
+        f"{outcomes}, with one more row where it matters most"
+    )
 
 
 def understood(manifest: Json, results: Results) -> list[str]:
@@ -105,20 +151,21 @@ def _rate(rate: float | Sequence[int]) -> str:
     return setting(rate) if isinstance(rate, float | int) else f"{rate[0]} of {rate[1]}"
 
 
-def few_groups(outcomes: Outcomes, names: Sequence[str]) -> str | None:
-    """Return a line that says where many rows come from few groups, or None if they do nowhere."""
-    evidences = {name: evidence_of(outcomes, index) for index, name in enumerate(names)}
-    few = {name: of for name, of in evidences.items() if of is not None and _is_few(of)}
-    if GROUP not in outcomes.coords or not few:
+def few_groups(rows: Sequence[Summary]) -> str | None:
+    """Return a line that says where many rows come from few groups, or None if they do nowhere.
+
+    Args:
+        rows: what `lab.summarise` returned.
+    """
+    few = [(row.evidence.groups, row) for row in rows if row.evidence is not None and _is_few(row.evidence)]
+    if not few:
         return None
-    name, of = min(few.items(), key=lambda item: item[1].groups)
-    return f"Few groups: the {of.rows:,} rows of {name!r} come from {of.groups}, and say little more than so many runs."
+    groups, row = min(few, key=lambda pair: pair[0])
+    return (
+        f"Few groups: the {row.counts.seeds:,} rows of {row.name!r} come from {groups}, and say little more than so "
+        "many runs."
+    )
 
 
 def _is_few(of: Evidence) -> bool:
     return of.groups < FEW_GROUPS and of.rows >= MANY_ROWS * of.groups
-
-
-def has_costs(rows: Sequence[Summary]) -> bool:
-    """Return whether costs are known."""
-    return any(row.cost is not None for row in rows)

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.report.layout import table_of
-from lab.results.outcomes import IN_BETWEEN, Results, are_graded, share_between, unequal
-from lab.results.summary import Summary, worlds
+from lab.report.observed import cautions, definitions, observed_json, own_marks, sharing
+from lab.results.outcomes import IN_BETWEEN, Results, are_graded, is_observed, share_between, unequal
+from lab.results.summary import GROUP, Summary, worlds
 from lab.statistics import PARTS, QUANTITIES, Counts, Estimate
 from lab.words import (
     Json,
@@ -36,23 +37,24 @@ SHOWN = (
     "expected_runs",
 )
 HEADINGS = (*(QUANTITIES[quantity].heading for quantity in SHOWN), PARTS["net"].heading)
+BESIDE = {"compute": "trainings", "cost": "cost"}  # what costs a table may have beside the net -> its heading
 UNCHANGED = 0.1  # nats: odds change by a factor of 1.105 at most, and no probability by more than .025
 
 
 def impact_json(summary: Summary) -> Json | None:
     """Return the log impact of a condition over its baseline, or None for a baseline."""
-    if summary.impact is None or summary.pairing is None:
+    if summary.impact is None:
         return None
     parts = {key: estimate_json(value) for key, value in summary.impact._asdict().items()}
     shared = {
         key: {name: number_json(value) for name, value in pair._asdict().items()}
-        for key, pair in summary.pairing._asdict().items()
+        for key, pair in (summary.pairing._asdict().items() if summary.pairing else ())
     }
     return {
         "baseline": summary.baseline,
         "confidence": summary.impact_confidence,
         **parts,
-        "shared_seeds": shared,
+        **({"shared_seeds": shared} if shared else {}),
     }
 
 
@@ -68,7 +70,8 @@ def as_json(results: Results, summaries: Sequence[Summary]) -> Json:
         "hash": results.attrs["hash"],
         "question": results.attrs["question"],
         "proxy": results.attrs["proxy"],
-        "thresholds": results.attrs["thresholds"],
+        "thresholds": own_marks(results),
+        **({"observed": observed_json(results)} if is_observed(results) else {}),
         "conditions": [
             {
                 "name": row.name,
@@ -79,6 +82,8 @@ def as_json(results: Results, summaries: Sequence[Summary]) -> Json:
                 **{quantity: estimate_json(row.estimates[quantity]) for quantity in QUANTITIES},
                 "log_impact": impact_json(row),
                 **({"compute_per_accepted": estimate_json(row.compute)} if row.compute else {}),
+                **({"cost_per_accepted": estimate_json(row.cost)} if row.cost else {}),
+                **({"groups": row.evidence.groups} if row.evidence is not None else {}),
             }
             for row in summaries
         ],
@@ -117,17 +122,20 @@ def text_table(summaries: Sequence[Summary]) -> Json:
 
 def _table_caption(results: Results, summaries: Sequence[Summary]) -> str:
     """Return what the columns of a run's table mean."""
-    marks, proxy = results.attrs["thresholds"], results.attrs["proxy"]
     gated = summaries[0].compute is not None
-    passing = "and competent, and past every gate" if gated else "and competent"
+    aligned, passing = definitions(results, gated)
     sentences = [
-        f"A: alignment >= {setting(marks['alignment'])} and competence >= {setting(marks['competence'])}.",
-        f"T: {proxy} >= {setting(marks[proxy])} ({passing}).",
+        f"A: {aligned}.",
+        f"T: {passing}.",
         "LR = P(T|A) / P(T|not A).",
         "Runs: 1 / P(T), for one accepted model. Net: change of ln o(A|T) against the baseline.",
     ]
     if gated:
         sentences.append("Trainings: the same in compute, runs that a gate of the regimen stopped counting in part.")
+    if summaries[0].cost is not None:
+        sentences.append("Cost: of an accepted model, those that were rejected before it included.")
+    if is_observed(results):
+        sentences += [*sharing(results), *cautions(results)]
     if any(row.counts.unjudged for row in summaries):
         sentences.append("n/a: what it takes to know the truth about runs that a gate has stopped.")
     return " ".join(sentences)
@@ -136,12 +144,14 @@ def _table_caption(results: Results, summaries: Sequence[Summary]) -> str:
 def table(results: Results, summaries: Sequence[Summary]) -> Table:
     """Return a `rich.table.Table` with one row per condition."""
     level, seeds = percent(summaries[0].confidence), f"{results.sizes['seed']:,}"
-    gated, differ = summaries[0].compute is not None, unequal(results)
-    models = f"up to {seeds}" if differ else seeds
-    columns = ["", "models", *HEADINGS] if differ else ["", *HEADINGS]
+    grouped, differ = GROUP in results.coords, unequal(results)
+    noun = "rows" if is_observed(results) else "models"
+    models = ("up to " if differ else "") + f"{seeds} {noun} each"
+    counted = ([noun] if differ else []) + (["groups"] if grouped else [])
+    beside = [name for name in BESIDE if getattr(summaries[0], name) is not None]
     view = table_of(
-        f"{results.attrs['name']}: {models} models each, {level} intervals",
-        [*columns, "trainings"] if gated else columns,
+        f"{results.attrs['name']}: {models}, {level} intervals",
+        ["", *counted, *HEADINGS, *(BESIDE[name] for name in beside)],
         _table_caption(results, summaries),
     )
     for world, members in worlds([(row.regimen, row.coordinates) for row in summaries]).items():
@@ -151,9 +161,10 @@ def table(results: Results, summaries: Sequence[Summary]) -> Table:
         for row in (summaries[index] for index in members):
             net = "baseline" if row.impact is None else with_interval(row.impact.net)
             estimates = (with_interval(row.estimates[quantity]) for quantity in SHOWN)
-            trainings = [] if row.compute is None else [with_interval(row.compute)]
-            models = [f"{row.counts.seeds:,}"] if differ else []
-            view.add_row(*map(Text, (short_name(row), *models, *estimates, net, *trainings)))
+            parts = [with_interval(getattr(row, name)) for name in beside]
+            number_of = [f"{row.counts.seeds:,}"] if differ else []
+            number_of += [f"{row.evidence.groups:,}"] if grouped and row.evidence is not None else []
+            view.add_row(*map(Text, (short_name(row), *number_of, *estimates, net, *parts)))
     return view
 
 
@@ -179,7 +190,7 @@ def stopping(results: Results) -> str | None:
 
 def graded(results: Results) -> str | None:
     """Return a line about a run whose outcomes are graded (`are_graded`), or None for any other run."""
-    if not are_graded(results):
+    if is_observed(results) or not are_graded(results):
         return None
     last = results["alignment"].isel(checkpoint=-1).values
     known = np.isfinite(last).sum()
@@ -203,24 +214,37 @@ def impact_table(rows: Sequence[Summary], together: bool = False) -> Table:
         if together
         else f"{level} intervals"
     )
+    shared_seeds = any(row.pairing for row in rows)
+    columns = ("condition", "over", "base rate", "test (LR)", "net")
     view = table_of(
         f"log impact in nats, {intervals}",
-        ("condition", "over", "base rate", "test (LR)", "net", "correlation", "saved"),
-        "Correlation of the two estimates of the net on shared seeds, and the share of variance that this saves.",
+        (*columns, "correlation", "saved") if shared_seeds else columns,
+        "Correlation of the two estimates of the net on shared seeds, and the share of variance that this saves."
+        if shared_seeds
+        else None,
     )
     for row in rows:
-        if row.impact is None or row.pairing is None:  # a baseline
+        if row.impact is None:  # a baseline
             continue
         parts = (row.impact.base_rate, row.impact.likelihood_ratio, row.impact.net)
-        shared = row.pairing.net
-        saved = "n/a" if math.isnan(shared.variance_saved) else f"{number(100 * shared.variance_saved, 2)}%"
-        cells = (row.name, str(row.baseline), *map(with_interval, parts), number(shared.correlation), saved)
+        cells = (row.name, str(row.baseline), *map(with_interval, parts), *(_saved(row) if shared_seeds else ()))
         view.add_row(*map(Text, cells))
     return view
 
 
+def _saved(row: Summary) -> tuple[str, str]:
+    """Return what shared seeds do for the net of a comparison, in words."""
+    if row.pairing is None:
+        return "n/a", "n/a"
+    shared = row.pairing.net
+    saved = "n/a" if math.isnan(shared.variance_saved) else f"{number(100 * shared.variance_saved, 2)}%"
+    return number(shared.correlation), saved
+
+
 def short_name(row: Summary) -> str:
     """Return a condition's regimen and its place on the axes that its baseline does not share."""
+    if not row.coordinates:
+        return row.name
     shared = (row.baseline or row.name).split()[1:]
     return " ".join(part for part in row.name.split() if part not in shared)
 

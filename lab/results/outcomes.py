@@ -198,6 +198,15 @@ def trained_here(results: Results | Outcomes) -> bool:
     return results.attrs.get("steps") is not None
 
 
+def is_observed(results: Results | Outcomes) -> bool:
+    """Return whether results are a table of runs that were trained elsewhere (`lab.results.observed`).
+
+    Args:
+        results: of a run, or their outcomes.
+    """
+    return results.attrs.get("kind") == "observed"
+
+
 def are_paired(results: Results | Outcomes) -> bool:
     """Return whether models of different conditions share something where they have the same seed.
 

@@ -18,8 +18,8 @@ from lab.results.outcomes import (
     are_paired,
     attribute,
     classify,
+    is_observed,
     labels,
-    trained_here,
 )
 from lab.results.store import Run
 from lab.statistics.comparison import LogImpact, Pairing, compare, family_wise, pairing
@@ -110,10 +110,8 @@ def condition_counts(outcomes: Outcomes, index: int) -> Counts:
     return Counts(*map(int, four), *(int(models[kind].sum()) for kind in ("incompetent", "diverged", "unjudged")))
 
 
-def paired_counts(outcomes: Outcomes, first: int, second: int) -> tuple[Counts, Counts, Int[np.ndarray, "4 4"] | None]:
+def paired_counts(outcomes: Outcomes, first: int, second: int) -> tuple[Counts, Counts, Int[np.ndarray, "4 4"]]:
     """Return the `Counts` of two conditions on the seeds they share, and their joint counts.
-
-    Where conditions share nothing, these are all counts of both, and there are no joint ones.
 
     Args:
         outcomes: what `lab.results.outcomes.classify` returned.
@@ -121,13 +119,26 @@ def paired_counts(outcomes: Outcomes, first: int, second: int) -> tuple[Counts, 
         second: index of the other.
     """
     both = outcomes.isel(condition=[first, second])
-    shared = both["trained"].values.all(axis=0)
-    if not are_paired(outcomes) or (not trained_here(outcomes) and not shared.any()):
-        return condition_counts(both, 0), condition_counts(both, 1), None
-    both = both.isel(seed=np.flatnonzero(shared))
+    both = both.isel(seed=np.flatnonzero(both["trained"].values.all(axis=0)))
     one, other = cells(both)
     joint = np.bincount(4 * one + other, minlength=16).reshape(4, 4)
     return condition_counts(both, 0), condition_counts(both, 1), joint
+
+
+def comparable_counts(
+    outcomes: Outcomes, first: int, second: int
+) -> tuple[Counts, Counts, Int[np.ndarray, "4 4"] | None]:
+    """Return what `paired_counts` does; where two conditions share nothing, all counts of both and no joint ones.
+
+    Args:
+        outcomes: what `lab.results.outcomes.classify` returned.
+        first: index of a condition.
+        second: index of the other.
+    """
+    shared = outcomes["trained"].values[[first, second]].all(axis=0)
+    if are_paired(outcomes) and (shared.any() or not is_observed(outcomes)):
+        return paired_counts(outcomes, first, second)
+    return condition_counts(outcomes, first), condition_counts(outcomes, second), None
 
 
 def evidence_of(outcomes: Outcomes, index: int) -> Evidence | None:
@@ -145,6 +156,22 @@ def evidence_of(outcomes: Outcomes, index: int) -> Evidence | None:
         return None
     outcome, groups = _grouped(outcomes, index)
     return evidence(outcome, groups, judge)
+
+
+def check_plain(results: Results | Outcomes, what: str) -> None:
+    """Refuse what takes every row for a run whose truth is known.
+
+    Args:
+        results: of a run, or their outcomes.
+        what: takes them so.
+
+    Raises:
+        ValueError: rows come in groups, or a judge says which are aligned.
+    """
+    if GROUP in results.coords:
+        raise ValueError(f"{what} takes rows for independent runs, and these come in groups: import a row per group")
+    if judge_of(results) is not None:
+        raise ValueError(f"{what} takes the truth of every run, and here it was measured by a judge that errs")
 
 
 def judge_of(results: Results | Outcomes) -> Judge | None:
@@ -197,7 +224,7 @@ def log_impact(outcomes: Outcomes, first: int, second: int, confidence: float) -
     """
     one, other = evidence_of(outcomes, first), evidence_of(outcomes, second)
     if one is None or other is None:
-        return compare(*paired_counts(outcomes, first, second), confidence)
+        return compare(*comparable_counts(outcomes, first, second), confidence)
     pairs = None
     if are_paired(outcomes):
         (outcome1, labels1), (outcome2, labels2) = _grouped(outcomes, first), _grouped(outcomes, second)
@@ -348,7 +375,7 @@ def compared(outcomes: Outcomes, baseline: str | None = None, only: Iterable[int
             if reference is None or reference == index:
                 rows[index] = Comparison(names[index], condition_counts(outcomes, index))
             else:
-                counts, other, joint = paired_counts(outcomes, index, reference)
+                counts, other, joint = comparable_counts(outcomes, index, reference)
                 rows[index] = Comparison(names[index], counts, names[reference], other, joint)
     return [rows[index] for index in wanted]
 

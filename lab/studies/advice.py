@@ -20,8 +20,8 @@ from jaxtyping import Float, Int8
 from lab.config.seeds import ADVICE
 from lab.decision import accepted_aligned
 from lab.results import shards
-from lab.results.outcomes import ABLE, Results, attribute, classify, share_between
-from lab.results.summary import counts
+from lab.results.outcomes import ABLE, Results, attribute, classify, is_observed, share_between
+from lab.results.summary import check_plain, counts
 from lab.statistics import Counts, Estimate, shared_posterior
 from lab.studies import law
 from lab.studies.law import EARLY, LATE, PILOT, USES, Cells, Pilots, Scores
@@ -422,6 +422,9 @@ def read(results: Results, regimens: Mapping[str, str] | None = None, budgets: S
     card = {name: counts(results, names[name]) for name in REGIMENS}
     if stopped := [names[name] for name in REGIMENS if card[name].unjudged]:
         raise StudyError(f"gates have stopped runs of {stopped[0]}, and nobody knows what they would have become")
+    if is_observed(results):  # their scores have scales of their own, so counts have to do
+        check_plain(results, "an advice")
+        return advise(card, budgets, attribute(results, "confidence"))
     return advise(card, budgets, attribute(results, "confidence"), scores(results, [names[name] for name in REGIMENS]))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from lab.results.outcomes import Results, attribute, checkpoint_index, choosing_seeds, gates_survived
-from lab.results.summary import counts, places
+from lab.results.summary import check_plain, counts, places
 from lab.statistics import Counts, Estimate, draw_shares, from_draws
 from lab.studies.roc import Population, Roc, interval_confidence, population, roc, tabulate
 from lab.studies.study import About
@@ -459,7 +459,8 @@ class Rejection(NamedTuple):
 
     Attributes:
         about: the run.
-        steps: of one training.
+        steps: of one training; None if nobody knows.
+        below: scores whose low values reach their marks; these have the opposite sign here.
         partial: what is missing of the run, or None.
         proxy: score of the early gates.
         budgets: of compute, in trainings.
@@ -468,7 +469,8 @@ class Rejection(NamedTuple):
     """
 
     about: About
-    steps: int
+    steps: int | None
+    below: tuple[str, ...]
     partial: str | None
     proxy: str
     budgets: tuple[float, ...]
@@ -488,6 +490,7 @@ def run(results: Results, budgets: Sequence[float] = (1, 2, 3, 10), proxy: str |
         UnknownName: no such score.
         ValueError: there is only one seed, every regimen has gates of its own, or a budget is below 1.
     """
+    check_plain(results, "a choice of gates")
     if results.sizes["seed"] < 2:
         raise ValueError("gates are chosen on one half of the seeds and judged on the other: it has only one")
     left_out: tuple[str, ...] = ()
@@ -506,6 +509,7 @@ def run(results: Results, budgets: Sequence[float] = (1, 2, 3, 10), proxy: str |
     return Rejection(
         about=About.of_results(results),
         steps=attributes["steps"],
+        below=tuple(attributes.get("below", ())),
         partial=attributes["partial"],
         proxy=proxy or attribute(results, "proxy"),
         budgets=tuple(budgets),

@@ -90,7 +90,8 @@ def work(
         raise ValueError(f"--rank must lie in 0 to {of - 1}, not {rank}")
     from lab.training import engine
 
-    Run(path)  # before anything is made there
+    if Run(path).observed:  # before anything is made there
+        raise ValueError(f"{path}: its runs were trained elsewhere: there is nothing to train")
     with lock(path, f".lock-{rank}-of-{of}"), lock(path, shared=True):
         stored = Run(path)
         experiment = experiment_of(stored, trust_code)

@@ -193,6 +193,8 @@ def prepare(
     if not (path / "manifest.json").exists():
         return Run.create(path, now)
     stored = Run(path)
+    if stored.observed:
+        raise StoreError(f"{path}: holds runs that were trained elsewhere; give another --out")
     then = stored.manifest
     check_same(stored, now)
     differences = identity_differences(then, now)

@@ -136,7 +136,8 @@ def _why(plan: Plan, by_name: Mapping[str, Summary], name: str, rival: str) -> J
             for quantity in WHY
         ],
         "budget": f"of {_runs(best.runs)}, an aligned model is accepted in "
-        f"{_against(best, second, 'accepted_aligned')} of cases; none passes, so that the last is accepted in any case, in {_against(best, second, 'forced_fail')}",
+        f"{_against(best, second, 'accepted_aligned')} of cases; none passes, so that the last is accepted in any "
+        f"case, in {_against(best, second, 'forced_fail')}",
         "reading": reading(subject, baseline),
     }
 
