@@ -21,11 +21,12 @@ from itables.javascript import generate_init_offline_itables_html
 from markupsafe import Markup
 
 from lab import decision
+from lab.report.observed import few_groups, observed_json
 from lab.report.page import charts, courses, explorer, verdict
 from lab.report.page.grid import Grid, grid
 from lab.report.tables import graded, readings, stopping
 from lab.results import summary
-from lab.results.outcomes import unequal
+from lab.results.outcomes import is_observed, unequal
 from lab.results.store import StoreError
 from lab.results.summary import Summary
 from lab.statistics import PARTS, QUANTITIES, Estimate
@@ -54,7 +55,9 @@ def page(results: xr.Dataset, manifest: Json) -> str:
     last = results.isel(checkpoint=slice(-1, None))
     rows = summary.summarise(last)
     verdicts, unplanned = _verdicts(last, rows)
-    table = grid(results, rows)
+    about = observed_json(results) if is_observed(results) else None
+    # the explorer moves marks from 0 to 1 and counts every row as a run; tables have scales of their own
+    table = Grid((), (), (), (), ()) if about else grid(results, rows)
     specifications = {"outcomes": charts.outcomes_chart(rows)}
     if impacts := charts.impacts(rows):
         specifications["impacts"] = charts.impact_chart(impacts, results.sizes["seed"])
@@ -67,8 +70,11 @@ def page(results: xr.Dataset, manifest: Json) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    config = manifest["config"]
+    origin = {"manifest": manifest} if about else _origin(manifest)
     return environment.get_template("page.html").render(
+        **origin,
+        about=about,
+        few=few_groups(rows),
         run=results.attrs,
         checkpoints=results.sizes["checkpoint"],
         seeds=results.sizes["seed"],
@@ -88,14 +94,21 @@ def page(results: xr.Dataset, manifest: Json) -> str:
         vega=Markup(_vega()),
         datatables=Markup(generate_init_offline_itables_html(itables.options.dt_bundle)),
         table=Markup(_table(rows)),
-        source=manifest["source"],
-        config=json.dumps(config, indent=1, ensure_ascii=False),
-        identity=manifest["identity"],
-        block_width=manifest["block_width"],
-        first_seed=manifest["seeds"]["first"],
-        changes=manifest["changes"],
-        trusts_code="file" in config["task"] if isinstance(config["task"], dict) else False,
+        changes=manifest.get("changes", []),
     )
+
+
+def _origin(manifest: Json) -> Json:
+    """Return what the page says of how a run was trained here."""
+    config = manifest["config"]
+    return {
+        "source": manifest["source"],
+        "config": json.dumps(config, indent=1, ensure_ascii=False),
+        "identity": manifest["identity"],
+        "block_width": manifest["block_width"],
+        "first_seed": manifest["seeds"]["first"],
+        "trusts_code": "file" in config["task"] if isinstance(config["task"], dict) else False,
+    }
 
 
 def _verdicts(last: xr.Dataset, rows: Sequence[Summary]) -> tuple[list[Json], str]:
@@ -152,6 +165,8 @@ def _estimates(rows: Sequence[Summary]) -> dict[str, list[Estimate | None]]:
         columns |= {PARTS[part].heading: [row.impact and getattr(row.impact, part) for row in rows] for part in IMPACTS}
     if any(row.compute for row in rows):
         columns["trainings"] = [row.compute for row in rows]
+    if any(row.cost for row in rows):
+        columns["cost"] = [row.cost for row in rows]
     return columns
 
 
