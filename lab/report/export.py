@@ -82,7 +82,7 @@ NO_TRUTH = "a gate stopped the model, so nobody knows"
 ALONE = "this is a baseline itself"
 
 
-def _estimate_columns(value: Column, level: str, interval_null: str = "never null") -> list[Column]:
+def estimate_columns(value: Column, level: str, interval_null: str = "never null") -> list[Column]:
     """Return the columns of an estimate.
 
     Args:
@@ -186,21 +186,33 @@ def _condition_columns(manifest: Json, about: Json) -> list[Column]:
         else:
             described = Column(f"knob_{name}", f"Knob {name}.", "float64")
         conditions.append(described)
-    conditions.append(Column("seeds", "Number of models.", "int64", "models", 0, seeds))
+    gated = any(condition["gates"] for condition in manifest["conditions"])
+    return conditions + outcome_columns(level, seeds, gated)
+
+
+def outcome_columns(level: str, seeds: int, gated: bool = False) -> list[Column]:
+    """Return the columns of what became of a condition: its counts, every quantity and its log impact.
+
+    Args:
+        level: confidence of intervals.
+        seeds: most models of a condition.
+        gated: whether regimens have gates.
+    """
+    conditions = [Column("seeds", "Number of models.", "int64", "models", 0, seeds)]
     conditions += [Column(name, meaning, "int64", "models", 0, seeds) for name, meaning in COUNTED.items()]
     for quantity in QUANTITIES.values():
         limits = _whole(quantity.low), _whole(quantity.high)
         value = Column(quantity.name, quantity.meaning, "float64", quantity.unit, *limits, quantity.null)
-        conditions += _estimate_columns(value, level)
-    if any(condition["gates"] for condition in manifest["conditions"]):
+        conditions += estimate_columns(value, level)
+    if gated:
         meaning = "Trainings spent per accepted model; runs that a gate stopped count in part."
         value = Column("compute_per_accepted", meaning, "float64", "trainings", 1, math.inf)
-        conditions += _estimate_columns(value, level)
+        conditions += estimate_columns(value, level)
     conditions.append(Column("baseline", "The condition that log impacts are against.", "string", null=ALONE))
     for part in PARTS.values():
         null = f"{ALONE}, or {part.null}"
         value = Column(f"impact_{part.name}", part.meaning, "float64", part.unit, part.low, part.high, null)
-        conditions += _estimate_columns(value, level, ALONE)
+        conditions += estimate_columns(value, level, ALONE)
     return conditions
 
 
@@ -247,13 +259,13 @@ def dictionary(manifest: Json, rows: Mapping[str, int], about: Json | None = Non
         "run": {key: manifest[key] for key in keys} | {"changes": manifest["changes"], "partial": partial},
         "definitions": definitions(manifest),
         "tables": {
-            name: {"about": TABLES[name], "rows": rows[name], "columns": [_entry(column) for column in described]}
+            name: {"about": TABLES[name], "rows": rows[name], "columns": [entry(column) for column in described]}
             for name, described in columns(manifest, about).items()
         },
     }
 
 
-def _entry(column: Column) -> Json:
+def entry(column: Column) -> Json:
     """Return a column as JSON can hold it."""
     return {key: str(value) if value in (math.inf, -math.inf) else value for key, value in asdict(column).items()}
 
@@ -270,10 +282,11 @@ def page(data: Json) -> str:
     }
     lines = [f"# {run['name']}", "", *([run["question"], ""] if run["question"] else [])]
     lines += [f"Run {run['hash']}" + (f", NOT COMPLETE: {run['partial']}" if run["partial"] else ""), ""]
-    seeds = run["seeds"]
-    identity = ", ".join(f"{key} {value}" for key, value in run["identity"].items() if value)
-    lines.append(f"* seeds: {seeds['count']:,} per condition at most, from {seeds['first']} on")
-    lines.append(f"* trained with: {markdown(identity)}")
+    if "seeds" in run:
+        seeds = run["seeds"]
+        identity = ", ".join(f"{key} {value}" for key, value in run["identity"].items() if value)
+        lines.append(f"* seeds: {seeds['count']:,} per condition at most, from {seeds['first']} on")
+        lines.append(f"* trained with: {markdown(identity)}")
     lines += [f"* continued with something else: {markdown('; '.join(changes))}" for changes in run["changes"]]
     lines += [f"* {name}: {markdown(text)}" for name, text in data["definitions"].items()]
     for name, table in data["tables"].items():
@@ -283,6 +296,8 @@ def page(data: Json) -> str:
             limits = "" if column["low"] is None else f"{column['low']} to {column['high']}"
             others = (column["meaning"], column["type"], column["unit"], limits, column["null"])
             lines.append("| " + " | ".join([code(column["name"]), *map(markdown, others)]) + " |")
+    if "config" not in run:
+        return "\n".join([*lines, ""])
     source = printable(run["source"].rstrip("\n"), keep="\n\t")
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", source)), default=0))
     lines += ["", "## The config", "", f"{fence}yaml", source, fence, ""]
@@ -297,6 +312,8 @@ def meanings(stored: Run) -> Json:
     """
     from lab.tasks import TASKS
 
+    if stored.observed:
+        return {}
     named = stored.manifest["config"]["task"]
     if "file" in named or named["name"] not in TASKS:
         return {}
@@ -319,6 +336,10 @@ def write(stored: Run, results: Results, folder: Path | str | None = None, about
         StoreError: the run is not complete or damaged, or the folder cannot be written.
     """
     pyarrow = _pyarrow()
+    if stored.observed:
+        from lab.report.export_observed import write_observed
+
+        return write_observed(stored, results, folder)
     manifest, partial = stored.manifest, results.attrs["partial"]
     folder = Path(folder) if folder else inner_folder(stored.path, "export")
     described, rows = columns(manifest, about), dict.fromkeys(TABLES, 0)
@@ -326,7 +347,7 @@ def write(stored: Run, results: Results, folder: Path | str | None = None, about
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             put = {
-                name: stack.enter_context(_table(folder / name, of_table, manifest, partial))
+                name: stack.enter_context(open_table(folder / name, of_table, manifest, definitions(manifest), partial))
                 for name, of_table in described.items()
             }
             for name, values, count in _row_groups(stored, results):
@@ -352,14 +373,23 @@ def _pyarrow() -> ModuleType:
 
 
 @contextlib.contextmanager
-def _table(path: Path, described: Sequence[Column], manifest: Json, partial: str | None) -> Iterator[Put]:
+def open_table(
+    path: Path, described: Sequence[Column], manifest: Json, meant: Mapping[str, str], partial: str | None = None
+) -> Iterator[Put]:
     """Give a function of (values, count) that appends a row group; the file is there once all is well, or not at all.
 
     A value is an array, or one number or word that all rows share; None and numbers that are nan are null.
+
+    Args:
+        path: of the file.
+        described: its columns.
+        manifest: of the run.
+        meant: what `definitions` returned.
+        partial: what is missing of the run, or None.
     """
     pyarrow = _pyarrow()
     metadata = {key: manifest[key] for key in ("name", "hash", "question")} | {"partial": partial or ""}
-    metadata |= {"definitions": json.dumps(definitions(manifest))}
+    metadata |= {"definitions": json.dumps(meant)}
     metadata |= {"columns": json.dumps({column.name: column.meaning for column in described})}
     fields = [(column.name, getattr(pyarrow, ARROW[column.type])()) for column in described]
     schema = pyarrow.schema(fields, {f"proxy_lab.{key}": value for key, value in metadata.items()})
@@ -389,7 +419,7 @@ def _row_groups(stored: Run, results: Results) -> Iterator[tuple[str, Values, in
         {"condition": row.name, "regimen": row.regimen} | {f"axis_{axis}": row.coordinates.get(axis) for axis in axes}
         for row in rows
     ]
-    conditions = [{**place, **_condition_values(row)} for place, row in zip(places, rows, strict=True)]
+    conditions = [{**place, **condition_values(row)} for place, row in zip(places, rows, strict=True)]
     by_column = {name: [condition[name] for condition in conditions] for name in conditions[0]}
     yield "conditions.parquet", by_column, len(conditions)
     # conditions of few models are read many at a time, since every reading looks for all files of the run
@@ -416,7 +446,7 @@ def _stretches(manifest: Json) -> Iterator[range]:
         yield seeds[start : start + size]
 
 
-def _condition_values(row: Summary) -> Json:
+def condition_values(row: Summary) -> Json:
     """Return the values of a condition."""
     values = {f"knob_{name}": float(value) for name, value in row.knobs.items()}
     values |= {"seeds": row.counts.seeds, **asdict(row.counts), "baseline": row.baseline}
