@@ -239,11 +239,11 @@ def experiment(
     """
     from lab import claims as book
 
-    claims = book.names() if name == "all" else [name]
     look = seeds is not None or first is not None
     folder = out or (Path("runs/look") if look else None)
     folders = book.Folders(folder / "runs", folder / "figures") if folder else book.Folders()
     try:
+        claims = book.names() if name == "all" else [name]
         for claim in claims:
             book.module(claim)  # all are there before the first is trained
         for claim in claims:

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from lab.config.problems import MAX_LISTED, Problems, explained, shown, suggestion, unknown
 from lab.config.schema import MAX_BYTES, MAX_LANES, MAX_SEED, RESERVED, Config, Seeds, Stop
-from lab.config.source import ConfigError, Raw, Written, dotted, is_number, read_file, read_yaml, select
+from lab.config.source import ConfigError, Raw, Written, dotted, is_number, read_file, read_yaml, select, shortened
 from lab.config.sweep import Axis, Condition, Filled, Segment, conditions, phase_ends, read_axes, segment_ends
 from lab.statistics.quantities import OF_ACCEPTED
 from lab.tasks import TASKS
@@ -238,8 +238,9 @@ def _file(named: str | Path) -> Path:
     if isinstance(named, str) and named in built_in:
         return built_in[named]
     path = Path(os.path.expanduser(named))
-    if str(named) == path.stem and not os.path.lexists(path):
-        raise ConfigError([f"{shown(named)}: no such file, and no such built-in config; {suggestion(named, built_in)}"])
+    if not os.path.lexists(path) and (str(named) == path.stem or path.stem in built_in):
+        meant = suggestion(path.stem, built_in)
+        raise ConfigError([f"{shortened(str(named))}: no such file, and no such built-in config; {meant}"])
     return path
 
 
