@@ -238,7 +238,8 @@ def _file(named: str | Path) -> Path:
     if isinstance(named, str) and named in built_in:
         return built_in[named]
     path = Path(os.path.expanduser(named))
-    if not os.path.lexists(path) and (str(named) == path.stem or path.stem in built_in):
+    is_word = str(named) == path.stem and path.stem.isprintable()
+    if not os.path.lexists(path) and (is_word or path.stem in built_in):
         meant = suggestion(path.stem, built_in)
         raise ConfigError([f"{shortened(str(named))}: no such file, and no such built-in config; {meant}"])
     return path
