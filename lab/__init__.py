@@ -4,7 +4,7 @@ From Python:
 
     import lab
 
-    experiment = lab.load("configs/quickstart.yaml")
+    experiment = lab.load("quickstart")               # or a file of your own
     results = lab.run(experiment)                     # xarray.Dataset, dims (condition, seed, checkpoint)
     summary = lab.summarise(results)                  # one row per condition
     impact = lab.compare(results, "train_early", "hold_out")
@@ -26,7 +26,7 @@ def load(path: "str | Path", **options: Any) -> "Experiment":
     """Read an experiment from a YAML file; see `lab.config.experiment.load`.
 
     Args:
-        path: of the file.
+        path: of the file, or the name of a config that comes with the lab, such as "quickstart".
         options: those of `lab.config.experiment.load`.
     """
     from lab.config import experiment as config

@@ -284,6 +284,19 @@ def test_exit_codes(arguments, code, tmp_path, monkeypatch, capsys):
         assert json.loads(capsys.readouterr().out)["title"] == "Config"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rum", "x.yaml"], "no command 'rum'; did you mean 'run'?"),
+        (["check_tasks", "x.py"], "no command 'check_tasks'; did you mean 'check-task'?"),
+        (["fly"], "no command 'fly'; known: advise, card, check-task, claims,"),
+    ],
+)
+def test_a_command_that_there_is_not_gets_the_nearest(words, said, capsys):
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err.startswith(said)
+
+
 def test_a_wrong_config_trains_nothing(tmp_path, capsys):
     (tmp_path / "bad.yaml").write_text(CONFIG.replace("test: 1", "tset: 1"))
     assert cli.main(["run", str(tmp_path / "bad.yaml"), "--out", str(tmp_path / "run")]) == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.config import experiment as config
-from lab.config.experiment import ConfigError, parse
+from lab.config.experiment import ConfigError, load, parse
 from lab.config.source import read_yaml, tasks_in
 from lab.tasks import TASKS
 from tests.config_text import GOOD, RICH, problems
@@ -354,3 +354,25 @@ def test_every_quantity_with_an_interval_can_stop_a_run():
     from lab.statistics import QUANTITIES
 
     assert set(Stop.model_fields["of"].annotation.__args__) == {"net", *QUANTITIES}
+
+
+@pytest.mark.parametrize("name", ["quickstart", "./quickstart", Path("quickstart")])
+def test_a_built_in_config_is_meant_by_its_name_and_a_file_by_its_path(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").write_text(GOOD)
+    assert load(name).name == ("quickstart" if name == "quickstart" else "good")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("quickstrat", "did you mean 'quickstart'?"),
+        ("configs/quickstart.yaml", "did you mean 'quickstart'?"),
+        ("mine", "known: quickstart"),
+    ],
+)
+def test_a_config_that_is_not_there_gets_the_nearest_built_in_one(name, meant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        load(name)
+    assert caught.value.problems == [f"{name}: no such file, and no such built-in config; {meant}"]

@@ -21,8 +21,9 @@ from lab.cli.ask import advise, card, gates, ideas, mix, optimise, plan, probe, 
 from lab.cli.console import Failed, Stopped, UsageError, errors, print_line
 from lab.cli.observe import import_table
 from lab.cli.read import compare, export, figures, page, show
-from lab.cli.train import experiment, run, worker
+from lab.cli.train import experiment, new, run, worker
 from lab.cli.watching import watch
+from lab.config.problems import shown, suggestion
 from lab.config.source import ConfigError
 from lab.machine import surroundings
 from lab.results.outcomes import UnknownName
@@ -30,7 +31,7 @@ from lab.results.store import StoreError
 from lab.studies.study import StudyError
 
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {
-    "train": {"run": run, "worker": worker, "experiment": experiment},
+    "train": {"new": new, "run": run, "worker": worker, "experiment": experiment},
     "read": {"import": import_table, "show": show, "watch": watch, "compare": compare, "export": export},
     "ask": {
         "plan": plan,
@@ -55,6 +56,7 @@ def main(args: Sequence[str] | None = None) -> int:
     args = [_at_home(arg) for arg in (sys.argv[1:] if args is None else args)]
     try:
         _check_places(args)
+        _check_command(args)
         if args in (["--help"], ["-h"]):
             print_help()
         else:
@@ -115,6 +117,12 @@ def _check_places(args: list[str]) -> None:
         os.getcwd()
     except FileNotFoundError:
         raise Failed("the current folder is gone: go to another") from None
+
+
+def _check_command(args: list[str]) -> None:
+    """Refuse a command that there is not, and name the nearest one."""
+    if args and not args[0].startswith("-") and args[0].replace("_", "-") not in COMMANDS:
+        raise UsageError(f"no command {shown(args[0])}; {suggestion(args[0], COMMANDS)}; lab --help lists them")
 
 
 def entry() -> None:

@@ -10,6 +10,7 @@ from lab import report
 from lab.cli.console import (
     OWN_AGED_MARKS,
     AsJson,
+    ConfigFile,
     Failed,
     Marks,
     NameOrNone,
@@ -61,7 +62,7 @@ WIDE_PLAN, WIDE_STUDY = 140, 150  # columns of a table where there is no termina
 # --- questions that take a run of their own -----------------------------------------------------------------------
 
 
-def _load(config: Path, trust_code: bool, task: str | None, seeds: int | None = None) -> "Experiment":
+def _load(config: str, trust_code: bool, task: str | None, seeds: int | None = None) -> "Experiment":
     """Return the experiment of a config, with other seeds if somebody asked for some."""
     from lab.config.experiment import load
 
@@ -79,7 +80,7 @@ def _train_for(as_json: bool) -> Train:
 
 
 def seeds(
-    config: Positional[Path],
+    config: ConfigFile,
     /,
     width: float,
     task: NameOrNone = None,
@@ -90,7 +91,7 @@ def seeds(
     """Estimate how many seeds and how much time an interval of a width needs, from a pilot on seeds of its own.
 
     Args:
-        config: a YAML file.
+        config: a YAML file, or `quickstart`.
         task: which task's config to take from a file with several (below `tasks`).
         width: of the widest interval (rates as they are, everything else in nats).
         of: the quantity: net, or a rate, odds, cost or likelihood ratio of `lab show --json`.
@@ -289,7 +290,7 @@ def advise(
 
 
 def sensitivity(
-    config: Positional[Path],
+    config: ConfigFile,
     /,
     task: NameOrNone = None,
     condition: NameOrNone = None,
@@ -305,7 +306,7 @@ def sensitivity(
     """Say what the weight of a loss term does to outcomes at every moment of training: derivatives with intervals.
 
     Args:
-        config: a YAML file; its segments are the moments.
+        config: a YAML file, or `quickstart`; its segments are the moments.
         task: which task's config to take from a file with several (below `tasks`).
         condition: which of its conditions to look at; the first of the baseline by default.
         terms: loss terms or knobs, with commas between, or all loss terms; by default the one that trains on the
@@ -345,7 +346,7 @@ def sensitivity(
 
 
 def optimise(
-    config: Positional[Path],
+    config: ConfigFile,
     /,
     task: NameOrNone = None,
     condition: NameOrNone = None,
@@ -366,7 +367,7 @@ def optimise(
     """Find the schedule of weights that serves a goal best, and compare it with hand-made ones on fresh seeds.
 
     Args:
-        config: a YAML file; its segments are those of the schedule, its seeds are those of the comparison.
+        config: a YAML file, or `quickstart`; its segments are those of the schedule, its seeds those of the comparison.
         task: which task's config to take from a file with several (below `tasks`).
         condition: which of its conditions to start from; the first of the baseline by default.
         terms: loss terms to weigh, with commas between, or all: the bounded one of every proxy; by default that of the

@@ -140,6 +140,7 @@ NameOrNone = Annotated[
     ),
 ]
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN")]
+ConfigFile = Annotated[Positional[str], arg(metavar="CONFIG")]
 
 
 @dataclass(frozen=True)

@@ -211,7 +211,9 @@ def figures(
     if claims and marks != OWN_AGED_MARKS:
         raise UsageError(f"{which}: --mark, --proxy and --checkpoint are for runs: claims have marks of their own")
     if not folders and not claims:
-        raise UsageError(f"{which}: neither a run's folder nor the name of a claim or of a run under runs/")
+        raise UsageError(
+            f"{which}: neither a run's folder nor the name of a run under runs/ or, in a clone, of a claim"
+        )
     for name in claims:
         book.redraw(name, to=out)
         print_line(f"{(out or book.FIGURES) / name}.png, .pdf, .json, .tex, .txt")

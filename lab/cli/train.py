@@ -1,16 +1,17 @@
-"""Commands that train: an experiment, one share of it, and the experiments of claims."""
+"""Commands that train: a config to start from, an experiment, one share of it, and the experiments of claims."""
 
 import contextlib
 import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from lab import report
 from lab.cli.console import (
+    ConfigFile,
     Console,
     NameOrNone,
     RunFolder,
@@ -31,6 +32,30 @@ from lab.results.store import Run, check_vacant, inner_folder, lock
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment
     from lab.report.trackers import Mirror
+
+
+def new(
+    file: Annotated[Positional[Path], arg(metavar="NAME.yaml")], /, task: str = "scratchpad", trust_code: bool = False
+) -> None:
+    """Write a config to start from: four regimens of a task, with what its marks and knobs mean.
+
+    Args:
+        file: where it goes; no file is overwritten.
+        task: a task (`lab tasks` lists them), or a Python file that defines one.
+        trust_code: run that file.
+    """
+    from lab.studies import template
+
+    experiment = template.make(file, task, trust_code)
+    try:
+        with open(file, "x", encoding="utf-8") as out:
+            out.write(experiment.source)
+    except FileExistsError:
+        raise UsageError(f"{file}: is there already, and no file is overwritten: choose another name") from None
+    regimens, models = len(experiment.conditions), len(experiment.seeds)
+    trust = " --trust-code" if trust_code else ""
+    print_line(f"{file}: {regimens} regimens of {experiment.task.name}, {models} models each")
+    print_line(f"next:    lab run {shlex.quote(str(file))}{trust}")
 
 
 def train(
@@ -76,7 +101,7 @@ def train(
 
 
 def run(
-    config: Positional[Path],
+    config: ConfigFile,
     /,
     task: NameOrNone = None,
     out: Path | None = None,
@@ -92,7 +117,7 @@ def run(
     """Train an experiment, or what is missing of it, and print its table.
 
     Args:
-        config: a YAML file.
+        config: a YAML file, or `quickstart`, which comes with the lab.
         task: which task's config to take from a file with several (below `tasks`).
         out: the run's folder; runs/NAME-DIGEST by default, the digest being of what is trained.
         seeds: number of seeds instead of the config's; with --width, at most so many.
@@ -214,11 +239,11 @@ def experiment(
     """
     from lab import claims as book
 
-    claims = book.names() if name == "all" else [name]
     look = seeds is not None or first is not None
     folder = out or (Path("runs/look") if look else None)
     folders = book.Folders(folder / "runs", folder / "figures") if folder else book.Folders()
     try:
+        claims = book.names() if name == "all" else [name]
         for claim in claims:
             book.module(claim)  # all are there before the first is trained
         for claim in claims:

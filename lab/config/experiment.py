@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from lab.config.problems import MAX_LISTED, Problems, explained, shown, suggestion, unknown
 from lab.config.schema import MAX_BYTES, MAX_LANES, MAX_SEED, RESERVED, Config, Seeds, Stop
-from lab.config.source import ConfigError, Raw, Written, dotted, is_number, read_file, read_yaml, select
+from lab.config.source import ConfigError, Raw, Written, dotted, is_number, read_file, read_yaml, select, shortened
 from lab.config.sweep import Axis, Condition, Filled, Segment, conditions, phase_ends, read_axes, segment_ends
 from lab.statistics.quantities import OF_ACCEPTED
 from lab.tasks import TASKS
@@ -33,6 +33,7 @@ from lab.tasks.settings import parts
 __all__ = ["MAX_LISTED", "Condition", "Config", "ConfigError", "Experiment", "Stop", "from_values", "load", "parse"]
 
 LATER_KNOBS = {"capability"}  # that tasks got after claims had been counted; left alone they change nothing
+BUILT_IN = Path(__file__).parent  # where the configs lie that come with the lab
 EQUAL_SEGMENTS = 20  # unless a config says otherwise: scores are recorded at every twentieth of training
 # keys whose values are words; those of `sweep.AXIS.key` are as well
 WORDS = {("name",), ("question",), ("task",), ("task", "name"), ("task", "file"), ("proxy",), ("baseline",)}
@@ -219,15 +220,29 @@ def load(path: str | Path, trust_code: bool = False, task: str | None = None) ->
     """Read an experiment from a YAML file.
 
     Args:
-        path: of the file.
+        path: of the file, or the name of a config that comes with the lab, such as "quickstart". What is a path,
+            such as "./quickstart", is never such a name, and neither is a `Path`.
         trust_code: run the Python file that the config names as its task, if it names one.
         task: which task's config to take from a file that holds several below `tasks`.
 
     Raises:
         ConfigError: the file cannot be used; every problem is listed.
     """
-    path = Path(os.path.expanduser(path))
+    path = _file(path)
     return parse(read_file(path), str(path), trust_code, task)
+
+
+def _file(named: str | Path) -> Path:
+    """Return the file of a config by its path or, for one that comes with the lab, by its name."""
+    built_in = {file.stem: file for file in BUILT_IN.glob("*.yaml")}
+    if isinstance(named, str) and named in built_in:
+        return built_in[named]
+    path = Path(os.path.expanduser(named))
+    is_word = str(named) == path.stem and path.stem.isprintable()
+    if not os.path.lexists(path) and (is_word or path.stem in built_in):
+        meant = suggestion(path.stem, built_in)
+        raise ConfigError([f"{shortened(str(named))}: no such file, and no such built-in config; {meant}"])
+    return path
 
 
 def parse(text: str, file: str = "config", trust_code: bool = False, task: str | None = None) -> Experiment:

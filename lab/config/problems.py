@@ -80,11 +80,18 @@ def shown(value: object) -> str:
     return shortened(repr(value), 60)
 
 
-def suggestion(name: object, allowed: Iterable[object]) -> str:
-    """Return the allowed name that somebody may have meant, or all of them."""
+def nearest(name: object, allowed: Iterable[object]) -> str | None:
+    """Return the allowed name that somebody may have meant, or None if none is near."""
     names, wrong = [str(item) for item in allowed], str(name)
     near = difflib.get_close_matches(wrong, names, n=1, cutoff=SIMILAR) if len(wrong) <= MAX_NAME else []
-    return f"did you mean {near[0]!r}?" if near else f"known: {shortened(', '.join(sorted(names)), 1_000)}"
+    return near[0] if near else None
+
+
+def suggestion(name: object, allowed: Iterable[object]) -> str:
+    """Return the allowed name that somebody may have meant, or all of them, in words."""
+    names = [str(item) for item in allowed]
+    near = nearest(name, names)
+    return f"did you mean {near!r}?" if near else f"known: {shortened(', '.join(sorted(names)), 1_000)}"
 
 
 def unknown(owner: str, what: str, name: str, allowed: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ below them. A study that trains makes a config (`config`), trains it and reads i
     answered.answers[0].verdict, answered.curves           # numbers with intervals
     lab.report.drawing.draw_card(answered, ax)             # into axes of one's own
 
-`regimens` and `study` are what they share; `estimators` has other ways to the derivatives of `sensitivity`. What trains
-imports `training` only when it is called; figures, reports, claims and commands import the studies.
+`regimens` and `study` are what they share; `estimators` has other ways to the derivatives of `sensitivity`. `template`
+makes a config to start from, with the pushes of `card` and `advice`. What trains imports `training` only when it is
+called; figures, reports, claims and commands import the studies.
 """

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from lab.config.problems import nearest, shown
 from lab.config.source import ConfigError
 from lab.results.outcomes import Results, attribute
 from lab.results.store import Run
@@ -101,8 +102,13 @@ def task_named(
     Raises:
         StudyError: no such task, or a file that does not define one.
     """
+    from lab.tasks import TASKS
     from lab.tasks.outside import TaskFileError, find_task
 
+    if not task.endswith(".py") and task not in TASKS:
+        near = nearest(task, TASKS)
+        meant = f"did you mean {near!r}? " if near else ""
+        raise StudyError(f"unknown task {shown(task)}; {meant}known: {', '.join(TASKS)}")
     try:
         kind = find_task(task, trust_code)
     except TaskFileError as error:
