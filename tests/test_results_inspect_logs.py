@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -165,8 +166,6 @@ def test_a_copy_of_a_log_is_not_counted_twice(logs, tmp_path):
 
 @pytest.mark.parametrize("name", ["empty.eval", "text.eval", "archive.eval", "other.json", "table.csv"])
 def test_a_file_that_is_no_log_is_named(logs, tmp_path, name):
-    import zipfile
-
     (tmp_path / name).write_text("" if name == "empty.eval" else '{"a": 1}')
     if name == "archive.eval":
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
@@ -176,7 +175,7 @@ def test_a_file_that_is_no_log_is_named(logs, tmp_path, name):
 
 
 def test_a_file_that_is_not_there_is_named(logs, tmp_path):
-    with pytest.raises(LogError, match=r"none\.eval: there is no such file"):
+    with pytest.raises(LogError, match=r"none\.eval is not a file"):
         read_logs([tmp_path / "none.eval"])
 
 

@@ -2,7 +2,7 @@
 
 Inspect itself reads them: the header of a log, and the summaries that it keeps beside the samples, so that gigabytes of
 messages are never read. A summary has every score as it is, and every number and boolean of the metadata. Text of the
-metadata it keeps up to 1,024 characters, with single spaces.
+metadata it shortens to 1,024 characters, with single spaces, and of a longer list it only says that there is one.
 """
 
 import json
@@ -66,12 +66,13 @@ def _read(path: Path) -> "tuple[EvalLog, list[EvalSampleSummary]]":
     except ImportError:
         raise MissingExtra("Logs of Inspect need inspect-ai: pip install 'proxy-lab[inspect]'") from None
     if not path.is_file():
-        raise LogError(f"{path}: there is no such file")
+        raise LogError(f"{path} is not a file")
     place = str(path.absolute())  # never an address, from which Inspect would fetch it
     try:
         return read_eval_log(place, header_only=True), read_eval_log_sample_summaries(place)
     except Exception as error:  # which one depends on the format and on the version of Inspect
-        raise LogError(f"{path}: Inspect cannot read it as a log ({error})") from None
+        reason = str(error).partition("\n")[0]
+        raise LogError(f"{path}: Inspect cannot read it as a log ({reason})") from None
 
 
 def _fault(log: "EvalLog") -> str | None:
