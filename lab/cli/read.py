@@ -239,6 +239,7 @@ def export(
         out: where to write; the folder "export" of the run by default.
         partial: use what there is of a run that is not complete, and say so.
     """
+    from lab.machine.extras import MissingExtra
     from lab.report import export as tables
 
     marks.check_place(out)
@@ -246,7 +247,7 @@ def export(
     results = read(stored, partial)
     try:
         files = tables.write(stored, results, out, tables.meanings(stored))
-    except tables.MissingExtra as error:
+    except MissingExtra as error:
         raise UsageError(str(error)) from None
     for file in files:
         print_line(str(file))

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from lab.machine.extras import MissingExtra
 from lab.results import shards, summary
 from lab.results.outcomes import Results, classify
 from lab.results.store import Run, StoreError, inner_folder, publish, publishing
@@ -40,10 +41,6 @@ TABLES = {
     "models.parquet": "one row per trained model: condition, then seed",
     "curves.parquet": "one row per trained model and checkpoint: condition, then seed, then checkpoint",
 }
-
-
-class MissingExtra(Exception):
-    """What is asked for needs an optional package; the message says how to install it."""
 
 
 @dataclass(frozen=True)
