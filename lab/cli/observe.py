@@ -9,12 +9,17 @@ from tyro.conf import Positional, UseAppendAction, arg
 from lab import report
 from lab.cli.console import AsJson, NameOrNone, UsageError, print_json, print_line, print_wide
 from lab.cli.read import WIDE
+from lab.machine.extras import MissingExtra
 from lab.results import observed, summary
 from lab.results.observed import TRUTH
 from lab.results.table import DIRECTIONS, Columns, Table, TableError, guess, read_table, understand
 from lab.statistics.judge import Rate, checked_judge
 
 LOG = ".eval"  # how a log of Inspect ends
+ONE_MODEL = (
+    "A log of Inspect has many samples of one model: without --group log, intervals are about other samples of the "
+    "same models, not about other models."
+)
 Pairs = UseAppendAction[tuple[str, ...]]  # an option that may be given several times
 
 
@@ -176,9 +181,17 @@ def _rate(option: str, text: str) -> Rate:
 def _read(paths: tuple[Path, ...]) -> tuple[Table, list[str]]:
     """Return the table in a file, or in logs of Inspect, and what is to be said of it."""
     if paths and all(path.suffix == LOG for path in paths):
-        from lab.results import inspect_logs
+        from lab.results.inspect_logs import LogError, read_logs
 
-        return inspect_logs.read_logs(paths)
+        try:
+            columns, notes = read_logs(paths)
+        except (LogError, MissingExtra) as error:
+            raise UsageError(str(error)) from None
+        if not columns:
+            raise UsageError("; ".join([*notes, "nothing is left"]))
+        if len(columns["log"]) > len(paths):
+            notes.append(ONE_MODEL)
+        return columns, notes
     if len(paths) != 1:
         raise UsageError("give one table; several files may be logs of Inspect, which end in " + LOG)
     return read_table(paths[0]), []
