@@ -24,6 +24,7 @@ PAGES = [
         "experiments/benchmarks/README.md",
         "experiments/benchmarks/SCALE.md",
         "experiments/outside/GUIDE.md",
+        "experiments/outside/YOUR_RUNS.md",
         "experiments/published/README.md",
         "figures/README.md",
         "tests/README.md",
@@ -33,7 +34,7 @@ BLOCK = re.compile(r"(<!-- (?P<name>\w+): made by experiments/pages.py -->\n).*?
 MADE: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (
-        *(runs.plan, runs.headline),
+        *(runs.plan, runs.headline, runs.your_runs),
         *(speed.memory, speed.throughput, speed.sweeps, speed.pages, speed.trainers),
         *(speed.native, speed.scale, speed.bookkeeping),
         *(studies.calibration, studies.explore, studies.tasks, studies.take_off, studies.several_tokens),

@@ -8,6 +8,7 @@ From Python:
     results = lab.run(experiment)                     # xarray.Dataset, dims (condition, seed, checkpoint)
     summary = lab.summarise(results)                  # one row per condition
     impact = lab.compare(results, "train_early", "hold_out")
+    results = lab.observe("my_runs.csv")              # the same of runs that were trained elsewhere
 """
 
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,18 @@ def run(experiment: "Experiment", out: "PathLike | None" = None, **options: Any)
     from lab.training import engine
 
     return shards.results(engine.run(experiment, out, **{"still_open": summary.still_open(), **options}))
+
+
+def observe(table: Any, **options: Any) -> "Results":
+    """Return a table of runs that were trained elsewhere as results; see `lab.results.observed.observe`.
+
+    Args:
+        table: a path, a frame of pandas or polars, or a dict of columns.
+        options: those of `lab.results.observed.observe`, such as marks={"monitor": 0.9}.
+    """
+    from lab.results import observed
+
+    return observed.observe(table, **options)
 
 
 def summarise(results: "Results", **options: Any) -> "tuple[Summary, ...]":

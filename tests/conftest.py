@@ -1,4 +1,8 @@
 import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import pytest
@@ -48,3 +52,16 @@ def quick_to_compile(monkeypatch):
 def quick_to_train(monkeypatch):
     """For tests that train for longer, and ask what is true whatever the last digits are."""
     compiled(monkeypatch, 1)
+
+
+@pytest.fixture(scope="session")
+def inspect_logs(tmp_path_factory):
+    """Logs of 30 samples: of `hold_out` in one epoch, and of `train` in two."""
+    pytest.importorskip("inspect_ai", reason="the extra `inspect` is not installed")
+    folder = tmp_path_factory.mktemp("logs")
+    program = [sys.executable, "-m", "tests.inspect_examples", str(folder)]
+    root = Path(__file__).parents[1]
+    surroundings = {**os.environ, "HOME": str(folder / "home"), "XDG_DATA_HOME": str(folder / "home")}
+    ended = subprocess.run(program, cwd=root, env=surroundings, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return [Path(line) for line in ended.stdout.split()]

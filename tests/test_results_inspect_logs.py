@@ -7,25 +7,11 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from lab.machine.extras import MissingExtra
 from lab.results.inspect_logs import LogError, read_logs
-
-
-@pytest.fixture(scope="module")
-def logs(tmp_path_factory):
-    """Logs of 30 samples: of `hold_out` in one epoch, and of `train` in two."""
-    pytest.importorskip("inspect_ai", reason="the extra `inspect` is not installed")
-    folder = tmp_path_factory.mktemp("logs")
-    program = [sys.executable, "-m", "tests.inspect_examples", str(folder)]
-    root = Path(__file__).parents[1]
-    surroundings = {**os.environ, "HOME": str(folder / "home"), "XDG_DATA_HOME": str(folder / "home")}
-    ended = subprocess.run(program, cwd=root, env=surroundings, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    return [Path(line) for line in ended.stdout.split()]
 
 
 def changed(log, folder, change):
@@ -40,8 +26,8 @@ def changed(log, folder, change):
     return folder / "changed.eval"
 
 
-def test_every_sample_of_every_epoch_has_the_scores_that_its_answer_implies(logs):
-    columns, notes = read_logs(logs)
+def test_every_sample_of_every_epoch_has_the_scores_that_its_answer_implies(inspect_logs):
+    columns, notes = read_logs(inspect_logs)
     assert notes == []
     rows = zip(*(columns[name] for name in ("metadata.regimen", "score.aligned", "score.monitor")), strict=True)
     assert Counter(rows) == {
@@ -54,7 +40,7 @@ def test_every_sample_of_every_epoch_has_the_scores_that_its_answer_implies(logs
         ("train", "I", 0.25): 5 * 2,
     }
     places = list(zip(columns["log"], columns["sample"], columns["epoch"], strict=True))
-    hold_out, train = (log.stem for log in logs)
+    hold_out, train = (log.stem for log in inspect_logs)
     assert len(places) == 90
     assert set(places) == {
         *((hold_out, sample, 1) for sample in range(30)),
@@ -65,11 +51,14 @@ def test_every_sample_of_every_epoch_has_the_scores_that_its_answer_implies(logs
     assert first == [0.75] * 9 + [0.25] * 3 + [0.75] * 6
 
 
-def test_inspect_itself_counts_the_same(logs):
+def test_inspect_itself_counts_the_same(inspect_logs):
     """Its accuracy is the share of C, and its mean that of the monitor."""
     from inspect_ai.log import read_eval_log
 
-    for log, aligned, monitored in ((logs[0], 12 / 30, 15 / 30), (logs[1], 15 / 30, (25 * 0.75 + 5 * 0.25) / 30)):
+    for log, aligned, monitored in (
+        (inspect_logs[0], 12 / 30, 15 / 30),
+        (inspect_logs[1], 15 / 30, (25 * 0.75 + 5 * 0.25) / 30),
+    ):
         columns, _ = read_logs([log])
         metrics = {score.name: score.metrics for score in read_eval_log(str(log), header_only=True).results.scores}
         assert columns["score.aligned"].count("C") / len(columns["log"]) == aligned
@@ -78,8 +67,8 @@ def test_inspect_itself_counts_the_same(logs):
         assert metrics["monitor"]["mean"].value == pytest.approx(monitored)
 
 
-def test_what_a_log_says_of_itself_stands_in_each_of_its_rows(logs):
-    columns, _ = read_logs(logs)
+def test_what_a_log_says_of_itself_stands_in_each_of_its_rows(inspect_logs):
+    columns, _ = read_logs(inspect_logs)
     assert list(columns) == [
         *("log", "task", "model", "run", "arg.regimen", "eval.round", "sample", "epoch", "metadata.regimen"),
         *("score.aligned", "score.monitor"),
@@ -92,7 +81,7 @@ def test_what_a_log_says_of_itself_stands_in_each_of_its_rows(logs):
     assert columns["run"][0] != columns["run"][-1]
 
 
-def test_values_are_those_that_inspect_holds_and_none_where_there_is_none(logs, tmp_path):
+def test_values_are_those_that_inspect_holds_and_none_where_there_is_none(inspect_logs, tmp_path):
     from inspect_ai.scorer import Score
 
     def change(log):
@@ -104,7 +93,7 @@ def test_values_are_those_that_inspect_holds_and_none_where_there_is_none(logs, 
         first.metadata |= {"seed": 2**60 + 1, "rate": 0.1 + 0.2, "tested": False}
         second.metadata["words"] = "many " * 1000
 
-    columns, notes = read_logs([changed(logs[0], tmp_path, change), logs[0]])
+    columns, notes = read_logs([changed(inspect_logs[0], tmp_path, change), inspect_logs[0]])
     assert notes == []
     assert {name: values[:3] for name, values in columns.items() if name.startswith(("score.monitor", "score.j"))} == {
         "score.monitor": [None, None, 0.75],
@@ -118,7 +107,7 @@ def test_values_are_those_that_inspect_holds_and_none_where_there_is_none(logs, 
     assert 1000 < len(columns["metadata.words"][1]) <= 1024
 
 
-def test_samples_that_ended_in_an_error_or_have_no_score_are_left_out_and_counted(logs, tmp_path):
+def test_samples_that_ended_in_an_error_or_have_no_score_are_left_out_and_counted(inspect_logs, tmp_path):
     from inspect_ai.log import EvalError
 
     def change(log):
@@ -126,7 +115,7 @@ def test_samples_that_ended_in_an_error_or_have_no_score_are_left_out_and_counte
             sample.error = EvalError(message="no answer", traceback="", traceback_ansi="")
         log.samples[3].scores = None
 
-    columns, notes = read_logs([changed(logs[0], tmp_path, change)])
+    columns, notes = read_logs([changed(inspect_logs[0], tmp_path, change)])
     assert columns["sample"] == list(range(4, 30))
     assert notes == [
         "3 samples of changed.eval ended in an error and are left out",
@@ -142,39 +131,39 @@ def test_samples_that_ended_in_an_error_or_have_no_score_are_left_out_and_counte
         ("invalidated", True, "samples of it were declared invalid"),
     ],
 )
-def test_a_log_that_did_not_end_well_is_left_out_and_named(logs, tmp_path, key, value, reason):
-    log = changed(logs[0], tmp_path, lambda content: setattr(content, key, value))
-    columns, notes = read_logs([log, logs[0]])
+def test_a_log_that_did_not_end_well_is_left_out_and_named(inspect_logs, tmp_path, key, value, reason):
+    log = changed(inspect_logs[0], tmp_path, lambda content: setattr(content, key, value))
+    columns, notes = read_logs([log, inspect_logs[0]])
     assert len(columns["log"]) == 30
     assert notes == [f"changed.eval is left out: {reason}"]
 
 
-def test_inspects_other_format_says_the_same(logs, tmp_path):
+def test_inspects_other_format_says_the_same(inspect_logs, tmp_path):
     from inspect_ai.log import read_eval_log, write_eval_log
 
-    other = tmp_path / f"{logs[1].stem}.json"
-    write_eval_log(read_eval_log(str(logs[1])), str(other))
-    rows = [Counter(zip(*read_logs([log])[0].values(), strict=True)) for log in (logs[1], other)]
+    other = tmp_path / f"{inspect_logs[1].stem}.json"
+    write_eval_log(read_eval_log(str(inspect_logs[1])), str(other))
+    rows = [Counter(zip(*read_logs([log])[0].values(), strict=True)) for log in (inspect_logs[1], other)]
     assert rows[0] == rows[1]
 
 
-def test_a_copy_of_a_log_is_not_counted_twice(logs, tmp_path):
-    copy = shutil.copy(logs[0], tmp_path / "copy.eval")
+def test_a_copy_of_a_log_is_not_counted_twice(inspect_logs, tmp_path):
+    copy = shutil.copy(inspect_logs[0], tmp_path / "copy.eval")
     with pytest.raises(LogError, match=r"copy\.eval and .*interview.* have the same sample 0: give one of them alone"):
-        read_logs([logs[0], copy])
+        read_logs([inspect_logs[0], copy])
 
 
 @pytest.mark.parametrize("name", ["empty.eval", "text.eval", "archive.eval", "other.json", "table.csv"])
-def test_a_file_that_is_no_log_is_named(logs, tmp_path, name):
+def test_a_file_that_is_no_log_is_named(inspect_logs, tmp_path, name):
     (tmp_path / name).write_text("" if name == "empty.eval" else '{"a": 1}')
     if name == "archive.eval":
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             archive.writestr("readme", "nothing here")
     with pytest.raises(LogError, match=rf"{name}: Inspect cannot read it as a log"):
-        read_logs([logs[0], tmp_path / name])
+        read_logs([inspect_logs[0], tmp_path / name])
 
 
-def test_a_file_that_is_not_there_is_named(logs, tmp_path):
+def test_a_file_that_is_not_there_is_named(inspect_logs, tmp_path):
     with pytest.raises(LogError, match=r"none\.eval is not a file"):
         read_logs([tmp_path / "none.eval"])
 
@@ -185,7 +174,7 @@ def test_without_the_package_the_error_says_how_to_install_it(monkeypatch, tmp_p
         read_logs([tmp_path / "any.eval"])
 
 
-def test_reading_imports_inspect_late_asks_no_network_and_writes_nothing(logs, tmp_path):
+def test_reading_imports_inspect_late_asks_no_network_and_writes_nothing(inspect_logs, tmp_path):
     code = (
         "import sys\n"
         "from pathlib import Path\n"
@@ -199,7 +188,7 @@ def test_reading_imports_inspect_late_asks_no_network_and_writes_nothing(logs, t
     )
     home = tmp_path / "home"
     home.mkdir()
-    program = [sys.executable, "-c", code, *map(str, logs)]
+    program = [sys.executable, "-c", code, *map(str, inspect_logs)]
     surroundings = {**os.environ, "HOME": str(home), "XDG_DATA_HOME": str(home)}
     ended = subprocess.run(program, cwd=home, env=surroundings, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, "90\n"), ended.stderr

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.blocks.text import cell, markdown, stored, wrapped_prose
+import lab
+from experiments.blocks.text import ROOT, cell, markdown, stored, wrapped_prose
 from lab.decision import best_by_runs
 from lab.report import SHOWN
 from lab.results.summary import worlds
@@ -38,6 +39,26 @@ def regimens(name: str) -> str:
         text += markdown(header, rows) + "\n"
     level, seeds = percent(data["confidence"]), f"{data['seeds']:,}"
     return text + f"{seeds} models per row, {level} intervals, seeds shared between rows.\n"
+
+
+def your_runs() -> str:
+    """Return the table of the runs that ship with the guide for runs of one's own."""
+    results = lab.observe(
+        ROOT / "experiments/outside/your_runs.csv",
+        scores={"monitor": "suspicion"}, marks={"monitor": 50}, directions={"monitor": "below"}, cost="gpu_hours",
+    )  # fmt: skip
+    quantities = ("base_rate", "likelihood_ratio", "aligned_given_pass", "expected_runs")
+    rows = [
+        [
+            row.name,
+            *(with_interval(row.estimates[quantity]) for quantity in quantities),
+            with_interval(row.cost) if row.cost else "n/a",
+            with_interval(row.impact.net) if row.impact else "baseline",
+        ]
+        for row in lab.summarise(results)
+    ]
+    header = ["regimen", "P(A)", "LR", "P(A\\|T)", "runs", "cost of an accepted model", "net (nats)"]
+    return markdown(header, rows) + f"\n{results.sizes['seed']} runs per row, 95% intervals, regimens independent.\n"
 
 
 def plan() -> str:

@@ -7,8 +7,8 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from lab import report
-from lab.cli.console import AsJson, NameOrNone, UsageError, print_json, print_line, print_wide
-from lab.cli.read import WIDE
+from lab.cli.console import AsJson, NameOrNone, UsageError, print_json, print_line
+from lab.cli.read import print_table
 from lab.machine.extras import MissingExtra
 from lab.results import observed, summary
 from lab.results.observed import TRUTH
@@ -17,8 +17,8 @@ from lab.statistics.judge import Rate, checked_judge
 
 LOG = ".eval"  # how a log of Inspect ends
 ONE_MODEL = (
-    "A log of Inspect has many samples of one model: without --group log, intervals are about other samples of the "
-    "same models, not about other models."
+    "A log of Inspect has many samples of one model. Intervals say what other models would do, a log being one, unless "
+    "--group sample asks about other samples of the same models."
 )
 Pairs = UseAppendAction[tuple[str, ...]]  # an option that may be given several times
 
@@ -146,7 +146,7 @@ def import_table(
     else:
         for line in (*notes, *report.understood(manifest, results)):
             print_line(line)
-        print_wide(report.table(results, summaries), WIDE)
+        print_table(results, summaries)
     if preview:
         return
     digest = observed.digest(manifest, observed.written(runs))

@@ -1,5 +1,6 @@
 """Commands that read stored runs: tables, comparisons, figures, Parquet and a page."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,7 @@ from lab.results.summary import Summary
 
 WIDE = 170  # columns of the table of a run where there is no terminal
 WIDE_IMPACTS = 140
+USUAL, WIDER = 8, 16  # columns of a table that fit there, and what each further one takes
 
 
 def read(
@@ -101,7 +103,7 @@ def print_run(
     if report.many_worlds(results):
         print_wide(report.worlds_table(results, rows), WIDE)
     else:
-        print_wide(report.table(results, rows), WIDE)
+        print_table(results, rows)
         for line in report.readings(rows):
             print_line(line)
     if stored.observed:
@@ -118,6 +120,12 @@ def print_run(
     for changes in stored.manifest["changes"]:
         console.print(Text(f"Mixed run, continued with something else: {'; '.join(changes)}", style="bold red"))
     return results, rows
+
+
+def print_table(results: Results, rows: Sequence[Summary]) -> None:
+    """Print the table of a run, a little wider for every column beside the usual ones."""
+    view = report.table(results, rows)
+    print_wide(view, WIDE + WIDER * max(0, len(view.columns) - USUAL))
 
 
 def show(

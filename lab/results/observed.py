@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from lab.results.store import (
     read_regular,
 )
 from lab.results.table import ABLE, TRUTH, Columns, Rows, TableError, columns_of, read_table, understand
+from lab.statistics.judge import Rate, checked_judge
 
 TABLE = "observed.csv"
 MOST_TABLE = 2**32  # bytes
@@ -264,30 +265,53 @@ def _attributes(manifest: ManifestJson, paired: bool) -> dict[str, Any]:
 def observe(
     table: Any,
     *,
-    columns: Columns | None = None,
+    scores: Mapping[str, str] | None = None,
     marks: Mapping[str, str | float] | None = None,
     directions: Mapping[str, str] | None = None,
     leave_out_missing: bool = False,
     name: str = OBSERVED,
-    **options: Any,
+    judge: tuple[Rate, Rate] | None = None,
+    baseline: str | None = None,
+    proxy: str | None = None,
+    confidence: float = 0.95,
+    question: str = "",
+    **columns: str,
 ) -> Results:
     """Return a table of runs that were trained elsewhere as results, to be read as those of `lab.run` are.
 
     Args:
-        table: a path, a frame of pandas or polars, or a dict of columns.
-        columns: which column says what; the rest is guessed from the names.
-        marks: as for `lab.results.table.understand`.
-        directions: as there.
-        leave_out_missing: as there.
+        table: a path, a frame of pandas or polars, or a dict of columns; a row per run, or per sample of one.
+        scores: name of a test, monitor or detector -> its column.
+        marks: score, or alignment or competence -> the number that reaches it, or the word.
+        directions: score -> above or below: which values reach its mark; above by default.
+        leave_out_missing: leave rows out that lack a value, instead of refusing them.
         name: of the run.
-        options: question, baseline, proxy, confidence, and judge.
+        judge: sensitivity and specificity of who measured the truth, each a share, or how many were right of how many.
+        baseline: the condition that others are compared with.
+        proxy: the score that decides who passes; the first one by default.
+        confidence: of intervals.
+        question: that the table answers.
+        columns: condition, truth, competence, pair, group, run, checkpoint, cost or weight = name of the column that
+            says it, as in `lab.results.table.Columns`; what is not named is guessed.
 
     Raises:
-        TableError: it cannot be understood.
+        TableError: the table cannot be understood.
+
+    Example:
+        Three of four held-out runs are aligned, and two of these pass.
+
+        >>> table = {"regimen": ["held out"] * 4, "aligned": [1, 1, 1, 0], "monitor": [0.9, 0.8, 0.2, 0.1]}
+        >>> results = observe(table, marks={"monitor": 0.5})
+        >>> results["alignment"].values[0, :, -1].tolist(), results.attrs["thresholds"]["monitor"]
+        ([1.0, 1.0, 1.0, 0.0], 0.5)
     """
+    if unknown := sorted(columns.keys() - {role.name for role in fields(Columns)}):
+        raise TypeError(f"observe() has no option {unknown[0]!r}")
     read = read_table(Path(table)) if isinstance(table, str | Path) else columns_of(table)
-    rows = understand(read, columns, marks, directions, leave_out_missing)
-    return assemble(describe(rows, name, options), runs_of(rows))
+    rows = understand(read, Columns(scores=scores or {}, **columns), marks, directions, leave_out_missing)
+    options = {"baseline": baseline, "proxy": proxy, "confidence": confidence, "question": question}
+    known = None if judge is None else checked_judge(*judge)._asdict()
+    return assemble(describe(rows, name, {**options, "judge": known}), runs_of(rows))
 
 
 # --- on disk ------------------------------------------------------------------------------------------------------

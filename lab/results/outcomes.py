@@ -113,15 +113,18 @@ def survivors(
     return gates_survived(scores, gates) == len(gates)
 
 
-def choosing_seeds(seeds: int) -> Bool[np.ndarray, " seed"]:
+def choosing_seeds(seeds: int, mixed: bool = False) -> Bool[np.ndarray, " seed"]:
     """Return which seeds of a run choose a mark, gates, a probe or a winner; the others judge what was chosen.
 
-    Every second seed chooses, from the first one on.
+    Every second seed chooses, from the first one on. Rows of somebody else's table may alternate, or be sorted: of
+    these it is a half drawn at random, always the same one.
 
     Args:
         seeds: how many there are.
+        mixed: draw the half at random.
     """
-    return np.arange(seeds) % 2 == 0
+    order = np.random.default_rng(0).permutation(seeds) if mixed else np.arange(seeds)
+    return order % 2 == 0
 
 
 # --- datasets of results ----------------------------------------------------------------------------------------------

@@ -397,6 +397,7 @@ def _measured(
             )
         reached = [known[text] for text in texts]
         word = next((text for text in texts if known[text]), "true")
+    word = next((_label(value) for value, text in zip(parsed, texts, strict=True) if text == word), word)
     if direction == "below":
         raise TableError(
             f"--pass {name}=below: column {column!r} holds words; say which one reaches it (--mark {name}=WORD)"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from lab.results.outcomes import Results, attribute, checkpoint_index, choosing_seeds, gates_survived
+from lab.results.outcomes import Results, attribute, checkpoint_index, choosing_seeds, gates_survived, is_observed
 from lab.results.summary import check_plain, counts, places
 from lab.statistics import Counts, Estimate, draw_shares, from_draws
 from lab.studies.roc import Population, Roc, interval_confidence, population, roc, tabulate
@@ -313,7 +313,7 @@ def best_gates(
     usual = (Gate(1.0, attribute(results, "thresholds")[models.proxy], models.proxy),)
     if len(models.aligned) < 2:
         raise ValueError("results must have at least 2 seeds, to choose gates on one and judge them on the other")
-    chooses = choosing_seeds(models.scores.sizes["seed"])
+    chooses = choosing_seeds(models.scores.sizes["seed"], is_observed(results))
     choosing, judging = models.only(chooses), models.only(~chooses)
     if candidates is None:
         candidates = _candidates(choosing, proxy or models.proxy, usual, quantiles)
