@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from lab import summarise
+from lab import report, summarise
 from lab.results.outcomes import UnknownName, checkpoint_index, classify, reaches
 from lab.results.summary import compare_conditions, counts
 
@@ -199,3 +199,12 @@ def test_what_a_join_of_two_runs_fills_in_is_no_diverged_model(results):
     )  # fmt: skip
     with pytest.raises(ValueError, match="8 models lack a score, the first of them 4 of 'hold_out'"):
         summarise(apart)
+
+
+@pytest.mark.parametrize("lost", ["name", "hash", "question", "proxy"])
+def test_what_a_table_needs_of_a_dataset_is_named(results, lost):
+    rows = summarise(results)
+    results.attrs.update(hash="", question="")
+    del results.attrs[lost]
+    with pytest.raises(ValueError, match=f"results lack the attribute '{lost}': "):
+        report.as_json(results, rows)

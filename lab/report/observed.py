@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lab.results.observed import ABLE, TRUTH
-from lab.results.outcomes import Outcomes, Results, are_paired, is_observed
+from lab.results.outcomes import Outcomes, Results, are_paired, attribute, is_observed
 from lab.results.summary import GROUP, Summary
 from lab.statistics.evidence import Evidence
 from lab.words import Json, plural, setting
@@ -19,7 +19,7 @@ def mark_words(results: Results | Outcomes, score: str) -> str:
         results: of a run, or their outcomes.
         score: its name.
     """
-    mark, attributes = results.attrs["thresholds"][score], results.attrs
+    mark, attributes = attribute(results, "thresholds")[score], results.attrs
     column = attributes.get("columns", {}).get(score, score)
     if word := attributes.get("words", {}).get(score):
         return f"{column} is {word}"
@@ -35,7 +35,7 @@ def definitions(results: Results | Outcomes, gated: bool = False) -> tuple[str, 
         results: of a run, or their outcomes.
         gated: whether regimens have gates.
     """
-    proxy = results.attrs["proxy"]
+    proxy = attribute(results, "proxy")
     if not is_observed(results) or ABLE in results.attrs["columns"]:
         passing = f"{mark_words(results, proxy)} (and competent{', and past every gate' if gated else ''})"
         return f"{mark_words(results, TRUTH)} and {mark_words(results, ABLE)}", passing
@@ -49,7 +49,7 @@ def own_marks(results: Results) -> dict[str, float]:
         results: of a run.
     """
     below = results.attrs.get("below", ())
-    return {name: -mark if name in below else mark for name, mark in results.attrs["thresholds"].items()}
+    return {name: -mark if name in below else mark for name, mark in attribute(results, "thresholds").items()}
 
 
 def observed_json(results: Results) -> Json:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from lab.report.layout import table_of
 from lab.report.observed import cautions, definitions, observed_json, own_marks, sharing
-from lab.results.outcomes import IN_BETWEEN, Results, are_graded, is_observed, share_between, unequal
+from lab.results.outcomes import IN_BETWEEN, Results, are_graded, attribute, is_observed, share_between, unequal
 from lab.results.summary import GROUP, Summary, worlds
 from lab.statistics import PARTS, QUANTITIES, Counts, Estimate
 from lab.words import (
@@ -66,10 +66,10 @@ def as_json(results: Results, summaries: Sequence[Summary]) -> Json:
         summaries: what `lab.summarise` returned.
     """
     return {
-        "name": results.attrs["name"],
-        "hash": results.attrs["hash"],
-        "question": results.attrs["question"],
-        "proxy": results.attrs["proxy"],
+        "name": attribute(results, "name"),
+        "hash": attribute(results, "hash"),
+        "question": attribute(results, "question"),
+        "proxy": attribute(results, "proxy"),
         "thresholds": own_marks(results),
         **({"observed": observed_json(results)} if is_observed(results) else {}),
         "conditions": [
@@ -89,7 +89,7 @@ def as_json(results: Results, summaries: Sequence[Summary]) -> Json:
         ],
         "confidence": summaries[0].confidence,
         "seeds": results.sizes["seed"],
-        **({"stopping": stopping(results)} if results.attrs["stop"] else {}),
+        **({"stopping": stopping(results)} if results.attrs.get("stop") else {}),
         **({"partial": results.attrs["partial"]} if results.attrs.get("partial") else {}),
     }
 
@@ -170,9 +170,10 @@ def table(results: Results, summaries: Sequence[Summary]) -> Table:
 
 def stopping(results: Results) -> str | None:
     """Return what ended a run whose config says when to stop, or None for any other run."""
-    stop, looks, seeds = results.attrs["stop"], results.attrs["looks"], results.sizes["seed"]
+    stop, seeds = results.attrs.get("stop"), results.sizes["seed"]
     if stop is None:
         return None
+    looks = results.attrs["looks"]
     if stop["decided"] is None:
         goal = f"{stop['of']} at most {setting(stop['width'])} wide"
     else:

@@ -23,6 +23,9 @@ ATTRIBUTES = {
     "baseline": (str, "the regimen that others are compared with"),
     "confidence": (Real, "the confidence of intervals, a number between 0 and 1"),
     "knobs": (dict, "the name of each condition -> a dict of knob -> value"),
+    "name": (str, "what the run is called"),
+    "hash": (str, "a digest of what the run is, or an empty text"),
+    "question": (str, "the question that the run answers, or an empty text"),
 }
 
 IN_BETWEEN = (0.2, 0.8)  # alignment of a model that is neither clearly aligned nor clearly misaligned

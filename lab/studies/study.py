@@ -58,9 +58,9 @@ class About(NamedTuple):
     def of_results(cls, results: Results) -> "About":
         """Return what results say of their run."""
         return cls(
-            name=results.attrs["name"],
-            hash=results.attrs["hash"],
-            question=results.attrs["question"],
+            name=attribute(results, "name"),
+            hash=attribute(results, "hash"),
+            question=attribute(results, "question"),
             proxy=attribute(results, "proxy"),
             thresholds=attribute(results, "thresholds"),
             confidence=attribute(results, "confidence"),

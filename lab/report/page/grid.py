@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from lab.results.outcomes import classify, reaches
+from lab.results.outcomes import attribute, classify, reaches
 from lab.results.summary import Summary
 from lab.statistics import CELLS, Counts, Estimate, estimate, ratio_interval
 from lab.words import Json
@@ -81,10 +81,10 @@ def grid(results: xr.Dataset, rows: Sequence[Summary]) -> Grid:
     left_out = tuple(row.name for row, without_gates in zip(rows, ungated, strict=True) if not without_gates)
     most_rows = ROWS // max(1, len(kept))  # of a condition
     number = next((most for most in MARKS if most**2 <= 2 * most_rows), MARKS[-1])
-    proxy, confidence = results.attrs["proxy"], results.attrs["confidence"]
+    proxy, confidence = attribute(results, "proxy"), attribute(results, "confidence")
     shares = [float(share) for share in results.checkpoint.values]
     places = evenly(range(len(shares)), min(MOST, max(2, most_rows // number)))
-    marks = marks_around(results.attrs["thresholds"][proxy], number)
+    marks = marks_around(attribute(results, "thresholds")[proxy], number)
     ends = classify(results)
     tables = {
         rows[index].name: _count(results[proxy].values[index][:, places], ends.isel(condition=index), marks)
