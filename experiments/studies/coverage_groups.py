@@ -1,6 +1,6 @@
 """Which interval holds what it says where rows come in groups, and where a judge errs?
 
-Command:   python -m experiments.studies.coverage_groups [--repeats 200] [--seed 1]
+Command:   python -m experiments.studies.coverage_groups [--repeats 200] [--seed 2]
 Expected:  with 10 groups or more the intervals of `lab.statistics.evidence` cover in at least 90% of every setting and
            93% in the mean; rows taken for independent do not once rows of a group are alike; nor do verdicts of a
            judge taken for the truth
@@ -8,7 +8,8 @@ Cost:      about 15 minutes on one core
 
 Rule, written before the numbers: a method holds for a quantity if with 10 groups or more its coverage at a nominal 95%
 is at least .9 in every setting and .93 in the mean; of those that hold, the narrowest in the median is the best one. No
-answer is no cover. With 5 groups the same is shown apart and decides nothing.
+answer is no cover. With 5 groups the same is shown apart and decides nothing. Seed 1 was a first look: draws that left
+out Student's t covered P(A) in .895 with 10 groups of 20 independent rows, which is why they have it.
 
 Groups have shares of outcomes from a Dirichlet distribution about those of their condition, so that every two rows of a
 group have the intraclass correlation that a setting names. Four methods are compared: that of the lab, rows taken for
@@ -185,7 +186,8 @@ def coverage_rows(about: Row, limits: dict[tuple[str, str], list[tuple[float, fl
     """Give a row of the JSON for each quantity and method."""
     for (quantity, method), of_repeats in limits.items():
         low, high = np.transpose(of_repeats)
-        width = np.where(np.isnan(high - low), math.inf, high - low)
+        with np.errstate(invalid="ignore"):  # both infinite on one side
+            width = np.where(np.isnan(high - low), math.inf, high - low)
         median = float(np.median(width))
         inside = float(((low <= true[quantity]) & (true[quantity] <= high)).mean())
         yield {
@@ -309,7 +311,7 @@ def main() -> None:
     """Measure the coverage of every method and store it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=2)
     options = parser.parse_args()
     groups, verdicts = [], []
     for count, (rows, correlation) in itertools.product(GROUPS, SETTINGS):

@@ -32,6 +32,9 @@ from lab.statistics.score import Estimate, odds_ratio_interval, whole
 
 OUTCOMES = (*CELLS, "unable")  # the last cannot do the job: misaligned and failing, whatever a judge says
 PRIOR = 0.5  # rows' worth in each cell of a posterior, as in `shared_posterior`
+# draws of G groups vary as 1 / (G + 1) where an estimate of the spread divides by G - 1, and Student's t at 95% is
+# (1 + (1.96^2 + 1) / 4 (G - 1)) times the normal 1.96 (Fisher, Metron 5:109, 1925): 2 and 2.4
+UNKNOWN_SPREAD = 4.4
 
 Patterns = Int[np.ndarray, "pattern 5"]
 Times = Int[np.ndarray, " pattern"]
@@ -267,8 +270,8 @@ def _with_one_more(patterns: Int[np.ndarray, "pattern condition outcome"], times
 def _weigh(patterns: Int[np.ndarray, "pattern outcome"], times: Times) -> tuple[float, float]:
     """Return how many rows of a group say what one independent row would, and what a group is worth in draws.
 
-    Where rows of a group are alike, groups are seeds and worth 1. Where they are not, what is known of the spread is
-    the spread between groups: its estimate from G of them divides by G - 1, draws by G + 1, and a group is worth less.
+    Where rows of a group are alike, groups are seeds and worth 1. Where they are not, all that is known of the spread
+    is how G groups differ, and a group is worth less by `UNKNOWN_SPREAD` / (G - 1).
     """
     rows = patterns.sum(1)
     groups = int(times @ (rows > 0))
@@ -278,7 +281,7 @@ def _weigh(patterns: Int[np.ndarray, "pattern outcome"], times: Times) -> tuple[
     size = min(mean, max(1.0, design_effect(patterns, times)))
     if size == mean:
         return size, 1.0
-    return size, 1 / (1 + 2 / (groups - 1) * (mean - size) / (mean - 1))
+    return size, 1 / (1 + UNKNOWN_SPREAD / (groups - 1) * (mean - size) / (mean - 1))
 
 
 def design_effect(patterns: Int[np.ndarray, "pattern outcome"], times: Times) -> float:
