@@ -55,7 +55,8 @@ def groups_and_judges() -> str:
     return (
         markdown([name.replace("|", "\\|") for name in header], [[c.replace("|", "\\|") for c in row] for row in rows])
         + f"\nTables of 10 to 50 groups, and of 5; {len(enough) // len(rows)} and {len(few) // len(rows)} settings. "
-        "The width is that of the interval over that of the lab's, in the median over settings.\n\n"
+        "The width is that of the interval over that of the lab's, in the median over settings. A method that has no "
+        "answer, because an outcome is missing, does not cover.\n\n"
         + markdown(["", "with a judge", "settings", "lowest", "mean", "width"], verdicts)
         + f"\nEach setting has {repeats} tables, a standard error of {number(math.sqrt(0.95 * 0.05 / repeats), 1)}.\n"
     )
