@@ -12,8 +12,8 @@ interval (Lang and Reiczigel, Prev. Vet. Med. 113:13, 2014, do so for one rate).
 
 `experiments/studies/coverage_groups.py` measures the coverage. With 10 groups or more these intervals cover all
 quantities; a bootstrap over groups, and their variance with Student's t, have no answer where an outcome is missing
-from all groups. Where they have one the variance does as well, and for P(A) of five groups a little better. Rows taken
-for independent cover less the more rows of a group are alike, down to 4 in 10.
+from all groups. Where none is missing the variance does about as well, and for P(A) of five groups a little better.
+Rows taken for independent cover less the more rows of a group are alike, down to 4 in 10.
 """
 
 import itertools
