@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from experiments.blocks.text import ROOT, cell, is_stored, markdown, stored, wrapped_prose
-from experiments.studies import response
+from experiments.studies import coverage_groups, response
 from experiments.studies.coverage import summary
 from experiments.studies.law import SIMPLE
 from experiments.studies.several_tokens import table as table_of_tokens
@@ -34,6 +34,40 @@ def calibration() -> str:
         f"log impacts and budgets rest on {repeats} experiments per setting, a standard error of "
         f"{number(math.sqrt(0.95 * 0.05 / repeats), 1)}.\n"
     )
+
+
+def groups_and_judges() -> str:
+    """Coverage where rows come in groups, and where a judge errs."""
+    data = stored("coverage_groups.json")
+    few = [row for row in data["groups"] if row["groups"] < coverage_groups.ENOUGH]
+    enough = [row for row in data["groups"] if row["groups"] >= coverage_groups.ENOUGH]
+    of_few, of_enough = (coverage_groups.summary(rows, coverage_groups.QUANTITY_NAMES) for rows in (few, enough))
+    rows = [
+        [many["quantity"], many["method"], *_lowest_and_mean(many), _width(many), *_lowest_and_mean(handful)]
+        for handful, many in zip(of_few, of_enough, strict=True)
+    ]
+    header = ["", "nominal 95%", "lowest", "mean", "width", "lowest, 5 groups", "mean, 5 groups"]
+    verdicts = [
+        [row["quantity"], row["method"], str(row["settings"]), *_lowest_and_mean(row), _width(row)]
+        for row in coverage_groups.summary(data["judge"], ("P(A)", "ln LR"))
+    ]
+    repeats = data["groups"][0]["repeats"]
+    return (
+        markdown([name.replace("|", "\\|") for name in header], [[c.replace("|", "\\|") for c in row] for row in rows])
+        + f"\nTables of 10 to 50 groups, and of 5; {len(enough) // len(rows)} and {len(few) // len(rows)} settings. "
+        "The width is that of the interval over that of the lab's, in the median over settings. A method that has no "
+        "answer, because an outcome is missing, does not cover.\n\n"
+        + markdown(["", "with a judge", "settings", "lowest", "mean", "width"], verdicts)
+        + f"\nEach setting has {repeats} tables, a standard error of {number(math.sqrt(0.95 * 0.05 / repeats), 1)}.\n"
+    )
+
+
+def _lowest_and_mean(row: dict[str, Any]) -> tuple[str, str]:
+    return bound(row["lowest"], upwards=False, digits=3), number(row["mean"])
+
+
+def _width(row: dict[str, Any]) -> str:
+    return "" if row["width"] is None else number(row["width"], 2)
 
 
 def explore() -> str:

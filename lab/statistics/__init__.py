@@ -13,6 +13,8 @@ Which interval a quantity has:
 * Log impacts, derivatives and gains: limits from draws of the joint outcomes of shared seeds
   (`lab.statistics.draws`). There is no prior weight, but one more seed where it moves the limit most, between the
   rules of Clopper and Pearson and mid-P.
+* Rows in groups, and outcomes by a judge that errs: limits from draws of groups and of what validated the judge
+  (`lab.statistics.evidence`).
 
 The values of the two parts of a log impact add up to the net; their limits need not. Correlation and the variance
 that sharing seeds saves come from influence values of each seed. Intervals that hold together are wider by
@@ -22,8 +24,8 @@ An empty cell gives 0, inf or nan, never a corrected number. Its interval is ope
 that of the table to within a twelfth. Models that cannot do the job count as misaligned and failing, because nobody
 ships them, and are reported apart; so are diverged ones.
 
-`python -m experiments.studies.coverage` measures the coverage of all of these, and experiments/README.md has the
-table.
+`python -m experiments.studies.coverage` and `coverage_groups` measure the coverage of all of these, and
+experiments/README.md has the tables.
 """
 
 from lab.statistics.comparison import (

@@ -38,7 +38,7 @@ class Draws(NamedTuple):
     """Draws of the shares of tables of counts, up to a factor and without the one more seed.
 
     Attributes:
-        counts: of all cells of all tables.
+        counts: of all cells of all tables, times what one is worth.
         possible: whether a cell may get the one more seed.
         shapes: of the tables.
         patterns: what each cell of a table stands for, if for more than itself.
@@ -73,6 +73,7 @@ def draw_shares(
     *tables: ArrayLike,
     possible: Sequence[ArrayLike] | None = None,
     patterns: Sequence[Patterns | None] | None = None,
+    worth: Sequence[float] | None = None,
     number: int = NUMBER,
 ) -> Draws:
     """Return `Draws` for `from_draws`; several intervals may rest on the same.
@@ -83,6 +84,7 @@ def draw_shares(
         patterns: for each table None, or what each of its cells stands for: the table then counts groups of a kind,
             and functions get the sums of their patterns (a Bayesian bootstrap over groups: Rubin, Ann. Stat. 9:130,
             1981).
+        worth: for each table the shape that one count adds to its Gamma; 1 by default, as for seeds.
         number: of draws to begin with.
 
     Raises:
@@ -90,6 +92,8 @@ def draw_shares(
     """
     arrays = [np.asarray(table) for table in tables]
     counts = np.array([whole("a count", count) for array in arrays for count in array.ravel().tolist()], float)
+    if worth is not None:
+        counts *= np.repeat(worth, [array.size for array in arrays])
     allowed = [np.ones(array.shape, bool) for array in arrays] if possible is None else possible
     all_allowed = np.concatenate([np.ravel(table) for table in allowed])
     shapes = tuple(array.shape for array in arrays)

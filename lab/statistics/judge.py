@@ -76,7 +76,7 @@ def true_cells(outcomes: Outcomes, rates: Rates | None, soft: bool = False) -> C
     Args:
         outcomes: as judged, all of `OUTCOMES`; without a judge the four cells do.
         rates: of the judge; None if there is none. Where they add up to at most 1 verdicts say nothing: cells are nan.
-        soft: round off the ends of [0, 1], so that a share below 0 still tells more from less.
+        soft: round off the ends of [0, 1], so that a share below 0 still tells more from less; for totals above 0.
 
     Example:
         Of 100 rows that pass 66 are judged aligned: 80 a + 20 (1 - a) per cent of them, with a = 46 / 60.
