@@ -64,7 +64,7 @@ def test_regimens_spread_over_worlds_and_worlds_that_cannot_do_the_job_stand_apa
 
 
 def choice(name, accepted, best):
-    return Choice(name, Estimate(accepted, 0, 1), Estimate(accepted / 2, 0, 1), Estimate(1 + accepted, 1, 2), best)
+    return Choice(name, Estimate(accepted, 0, 1), Estimate(accepted / 2, 0, 1), Estimate(1 + accepted, 1, 2), best, 7)
 
 
 def plans():

@@ -263,7 +263,11 @@ def dictionary(manifest: Json, rows: Mapping[str, int], about: Json | None = Non
 
 
 def entry(column: Column) -> Json:
-    """Return a column as JSON can hold it."""
+    """Return a column as JSON can hold it.
+
+    Args:
+        column: what is described.
+    """
     return {key: str(value) if value in (math.inf, -math.inf) else value for key, value in asdict(column).items()}
 
 
@@ -444,7 +448,11 @@ def _stretches(manifest: Json) -> Iterator[range]:
 
 
 def condition_values(row: Summary) -> Json:
-    """Return the values of a condition."""
+    """Return the values of a condition, by column.
+
+    Args:
+        row: what `lab.summarise` returned of it.
+    """
     values = {f"knob_{name}": float(value) for name, value in row.knobs.items()}
     values |= {"seeds": row.counts.seeds, **asdict(row.counts), "baseline": row.baseline}
     estimates: dict[str, Any] = dict(row.estimates)

@@ -77,7 +77,7 @@ def interval_words(results: Results) -> str:
     """
     judged = ", with the judge's errors taken back in each draw" if results.attrs["judge"] else ""
     if GROUP in results.coords:
-        return f"from draws of groups (a Bayesian bootstrap), with one more group where it matters most{judged}"
+        return f"from draws of groups (a Bayesian bootstrap), with one more row's worth where it matters most{judged}"
     if judged:
         return f"from draws of the outcomes, with one more row where it matters most{judged}"
     outcomes = "joint outcomes of pairs" if are_paired(results) else "outcomes"
