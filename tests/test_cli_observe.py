@@ -189,6 +189,15 @@ def test_a_measured_truth_is_said_where_it_counts(tmp_path, lab_says):
     assert "takes the truth of every run" in lab_says("ideas", tmp_path / "run", code=2)
 
 
+def test_a_judge_that_few_have_validated_is_warned_of(tmp_path, lab_says):
+    few = ["--sensitivity", "9/10", "--specificity", "9/10"]
+    lab_says("import", TABLE, *OPTIONS, *few, "--out", tmp_path / "few")
+    assert "times as wide as a judge would whose rates are known" in one_line(lab_says("show", tmp_path / "few"))
+    many = ["--sensitivity", "90000/100000", "--specificity", "90000/100000"]
+    lab_says("import", TABLE, *OPTIONS, *many, "--out", tmp_path / "many")
+    assert "times as wide" not in lab_says("show", tmp_path / "many")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

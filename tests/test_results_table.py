@@ -142,3 +142,8 @@ def test_numbers_of_any_type_are_labels_and_values():
     rows = understand(table)
     assert rows.labels["condition"] == ["1", "1", "2"]
     assert rows.numbers["monitor"] == [1, 0, 1]
+
+
+def test_another_separator_is_named():
+    with pytest.raises(TableError, match="the table is separated by ';', not by commas"):
+        understand({"regimen;aligned;monitor": ["a;1;1"]})

@@ -107,7 +107,7 @@ def print_run(
         for line in report.readings(rows):
             print_line(line)
     if stored.observed:
-        for line in filter(None, [report.few_groups(rows)]):
+        for line in filter(None, [report.few_groups(rows), report.wide_validation(rows)]):
             print_line(line)
         return results, rows
     if drawn := stored.manifest["config"].get("worlds"):

@@ -13,7 +13,7 @@ from lab.report.decisions import (
     plan_table,
     rejection_json,
 )
-from lab.report.observed import cautions, few_groups, mark_words, understood
+from lab.report.observed import cautions, few_groups, mark_words, understood, wide_validation
 from lab.report.progress import duration, finished, progress_rows, progress_state, progress_table
 from lab.report.studies import (
     advice_json,
@@ -112,6 +112,7 @@ __all__ = [
     "table",
     "text_table",
     "understood",
+    "wide_validation",
     "with_interval",
     "worlds_impact_table",
     "worlds_plan_table",

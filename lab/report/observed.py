@@ -1,13 +1,17 @@
 """What is said of runs that were trained elsewhere: how their table was understood, and what it cannot tell."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lab.results.observed import ABLE, TRUTH
 from lab.results.outcomes import Outcomes, Results, are_paired, attribute, is_observed
 from lab.results.summary import GROUP, Summary
-from lab.statistics.evidence import Evidence
-from lab.words import Json, plural, setting
+from lab.statistics.evidence import Evidence, estimate_of
+from lab.statistics.judge import checked_judge, validated_tables
+from lab.words import Json, number, plural, setting
 
+MUCH_WIDER = 1.5  # times as wide as with known rates: a line says so
 FEW_GROUPS = 20  # per condition, below which a line says that there are few
 MANY_ROWS = 5  # rows per group from which on the same line says so
 
@@ -99,7 +103,7 @@ def understood(manifest: Json, results: Results) -> list[str]:
     rows = int(results["trained"].sum())
     conditions = f"{len(manifest['conditions']):,} {plural('condition', len(manifest['conditions']))}"
     lines = [
-        f"{rows:,} rows in {conditions} by column {columns['condition']!r}; others are compared with "
+        f"{rows:,} {plural('row', rows)} in {conditions} by column {columns['condition']!r}; others are compared with "
         f"{manifest['baseline']!r}.",
         f"A, aligned: {aligned}.   T, passes: {passing}.",
     ]
@@ -149,6 +153,35 @@ def cautions(results: Results) -> list[str]:
 def _rate(rate: float | Sequence[int]) -> str:
     """Return a rate of a judge in words."""
     return setting(rate) if isinstance(rate, float | int) else f"{rate[0]} of {rate[1]}"
+
+
+def wide_validation(rows: Sequence[Summary]) -> str | None:
+    """Return a line that says where the validation of a judge leaves much open, or None if it does nowhere.
+
+    Args:
+        rows: what `lab.summarise` returned.
+    """
+    widths = [(_wider(row), row) for row in rows]
+    times, row = max(widths, key=lambda pair: pair[0])
+    if times < MUCH_WIDER:
+        return None
+    return (
+        f"Of the validation: it makes the interval of P(A) of {row.name!r} {number(times, 2)} times as wide as a judge "
+        "would whose rates are known. Validate more."
+    )
+
+
+def _wider(row: Summary) -> float:
+    """Return how much wider the interval of P(A) is than with a judge whose rates are known to be the validated ones."""
+    of = row.evidence
+    if of is None or of.judge is None or not validated_tables(of.judge):
+        return 1.0
+    rates = [rate[0] / rate[1] if isinstance(rate, tuple) else rate for rate in of.judge]
+    if sum(rates) <= 1:
+        return math.inf
+    known = estimate_of(replace(of, judge=checked_judge(*rates)), "base_rate", row.confidence)
+    validated = row.estimates["base_rate"]
+    return (validated.high - validated.low) / (known.high - known.low)
 
 
 def few_groups(rows: Sequence[Summary]) -> str | None:

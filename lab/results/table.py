@@ -249,6 +249,10 @@ def guess(table: Table, named: Columns) -> Columns:
         guessed["checkpoint"] = None  # nothing says which rows are one run
     scores = dict(named.scores) or {name: lower[name] for name in SCORE_GUESSES if name in lower}
     columns = replace(named, **guessed, scores=scores)
+    if len(table) == 1 and (odd := next((mark for mark in ";\t|" if mark in next(iter(table))), None)):
+        raise TableError(
+            f"there is one column, {next(iter(table))!r}: the table is separated by {odd!r}, not by commas"
+        )
     for role, option in (("condition", "--condition"), ("truth", "--truth"), ("scores", "--score NAME")):
         if not getattr(columns, role):
             raise TableError(
