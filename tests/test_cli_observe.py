@@ -203,6 +203,7 @@ def test_a_judge_that_few_have_validated_is_warned_of(tmp_path, lab_says):
     [
         (["--score", "suspicion", "--mark", "suspicion"], "--mark: name=value, not 'suspicion'"),
         (["--score", "monitor=wrong"], "no column 'wrong'; there are 'regimen', 'name', 'aligned'"),
+        ([*OPTIONS, "--mark", "monitor=40"], "--mark: monitor is given twice"),
         ([*OPTIONS, "--sensitivity", ".9"], "--sensitivity and --specificity belong together"),
         ([*OPTIONS, "--sensitivity", "many", "--specificity", "1"], "--sensitivity: a share such as .9"),
         ([*OPTIONS, "--sensitivity", ".5", "--specificity", ".4"], "such a judge tells nothing"),

@@ -50,7 +50,7 @@ class Named:
 
     def columns(self) -> Columns:
         """Return these names as `Columns`."""
-        scores = dict(_named(text) for text in self.score)
+        scores = _each_once("--score", [_named(text) for text in self.score])
         rest = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "score"}
         return Columns(scores=scores, **rest)
 
@@ -70,7 +70,7 @@ class Reached:
 
     def marks(self) -> dict[str, str]:
         """Return name -> what reaches it."""
-        return dict(_assigned(text, "--mark") for text in self.mark)
+        return _each_once("--mark", [_assigned(text, "--mark") for text in self.mark])
 
     def directions(self, columns: Columns) -> dict[str, str]:
         """Return score -> direction; a direction alone is that of every score but the truth and competence."""
@@ -159,6 +159,14 @@ def _named(text: str) -> tuple[str, str]:
     """Return a name and a column; a column alone is its own name."""
     name, equals, column = text.partition("=")
     return (name, column) if equals else (text, text)
+
+
+def _each_once(option: str, pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Return name -> value. Raises a UsageError if a name is given twice."""
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"{option}: {twice[0]} is given twice")
+    return dict(pairs)
 
 
 def _assigned(text: str, option: str) -> tuple[str, str]:

@@ -172,7 +172,7 @@ def wide_validation(rows: Sequence[Summary]) -> str | None:
 
 
 def _wider(row: Summary) -> float:
-    """Return how much wider the interval of P(A) is than with a judge whose rates are known to be the validated ones."""
+    """Return how much wider the interval of P(A) is than with a judge whose rates are known to be these."""
     of = row.evidence
     if of is None or of.judge is None or not validated_tables(of.judge):
         return 1.0

@@ -215,8 +215,10 @@ def columns_of(frame: Any) -> Table:
         convert = getattr(column, "to_list", None) or getattr(column, "tolist", None)
         table[str(name)] = list(convert() if convert else column)
     lengths = {len(column) for column in table.values()}
-    if len(lengths) != 1 or not lengths.pop():
-        raise TableError("has no rows" if len(lengths) == 0 else "its columns differ in length")
+    if len(lengths) > 1:
+        raise TableError("its columns differ in length")
+    if lengths <= {0}:
+        raise TableError("has no rows")
     return table
 
 
@@ -249,10 +251,9 @@ def guess(table: Table, named: Columns) -> Columns:
         guessed["checkpoint"] = None  # nothing says which rows are one run
     scores = dict(named.scores) or {name: lower[name] for name in SCORE_GUESSES if name in lower}
     columns = replace(named, **guessed, scores=scores)
-    if len(table) == 1 and (odd := next((mark for mark in ";\t|" if mark in next(iter(table))), None)):
-        raise TableError(
-            f"there is one column, {next(iter(table))!r}: the table is separated by {odd!r}, not by commas"
-        )
+    only = next(iter(table)) if len(table) == 1 else ""
+    if odd := [mark for mark in ";\t|" if mark in only]:
+        raise TableError(f"there is one column, {only!r}: the table is separated by {odd[0]!r}, not by commas")
     for role, option in (("condition", "--condition"), ("truth", "--truth"), ("scores", "--score NAME")):
         if not getattr(columns, role):
             raise TableError(
