@@ -16,7 +16,18 @@ from lab import statistics
 from lab.ideas import POLICIES, Beta, Discrete, FieldFit, PolicyOutcome, fit_field, policy_outcome
 from lab.ideas.beliefs import Prior, checked_rates
 from lab.results import summary
-from lab.results.outcomes import Outcomes, Results, UnknownName, are_paired, attribute, classify, common, labels
+from lab.results.outcomes import (
+    Outcomes,
+    Results,
+    UnknownName,
+    are_paired,
+    attribute,
+    classify,
+    common,
+    is_observed,
+    labels,
+    unequal,
+)
 from lab.statistics import Counts, Estimate, Interval, draw_shares, family_wise, from_draws, wilson_interval
 from lab.statistics.draws import Draws
 from lab.statistics.evidence import Evidence, estimate_of, evidence, evidence_posterior, on_cells, point_shares
@@ -254,7 +265,7 @@ def plan(
         ValueError: a budget is not a whole number of at least 1, or pays for no run; or costs are not known.
     """
     level: float = attribute(results, "confidence") if confidence is None else confidence
-    shared = common(results) if are_paired(results) else results
+    shared = common(results) if _share_all(results) else results
     if not shared.sizes["seed"]:
         raise ValueError("no seed was trained in every condition")
     outcomes = classify(shared, **marks)
@@ -270,6 +281,11 @@ def plan(
         changes = best_by_runs(names, shares, 0 if costs else most)
         plans.append(Plan(world, choices, changes, (1 + checked_confidence(level)) / 2))
     return plans
+
+
+def _share_all(results: Results | Outcomes) -> bool:
+    """Return whether conditions are judged on common seeds; of a table whose pairs have gaps every run counts."""
+    return are_paired(results) and not (is_observed(results) and unequal(results))
 
 
 @dataclass(frozen=True)
@@ -303,7 +319,7 @@ def _posterior(
 ) -> Float[np.ndarray, "draw condition 4"]:
     """Return draws of the shares of outcomes of the conditions of a world."""
     plain = all(population.evidence is None for population in populations)
-    if plain and are_paired(outcomes):
+    if plain and _share_all(outcomes):
         return statistics.shared_posterior(summary.cells(outcomes)[members])
     cells = summary.cells(outcomes)
     trained = outcomes["trained"].values

@@ -70,6 +70,22 @@ def test_pairs_are_matched_by_their_label_whatever_the_order_of_rows():
     )
 
 
+def test_runs_without_a_partner_count_as_well():
+    """Of a, 3 of 5 runs pass and 2 of these are aligned; of b, 4 of 5 and 3; only pairs 4 and 5 are in both."""
+    part = {
+        "arm": ["a"] * 5 + ["b"] * 5,
+        "pair": [1, 2, 3, 4, 5, 4, 5, 6, 7, 8],
+        "aligned": [1, 0, 1, 1, 0, 1, 0, 1, 1, 0],
+        "monitor": [1, 1, 1, 0, 0, 1, 1, 1, 1, 0],
+    }
+    results = lab.observe(part)
+    net = lab.compare(results, "b", "a").net
+    assert net.value == pytest.approx(math.log(3) - math.log(2))
+    assert lab.summarise(results)[1].impact.net == net
+    choices = decision.plan(results, [1])[0].choices[1]
+    assert {choice.name: choice.accepted_aligned.value for choice in choices} == pytest.approx({"a": 0.6, "b": 0.6})
+
+
 def test_regimens_that_look_alike_share_nothing():
     """Two regimens with the same rows are two samples, and the net of one over the other is not known to be 0."""
     net = lab.compare(lab.observe(table(a=HELD_OUT, b=HELD_OUT)), "a", "b").net

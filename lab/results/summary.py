@@ -128,15 +128,17 @@ def paired_counts(outcomes: Outcomes, first: int, second: int) -> tuple[Counts, 
 def comparable_counts(
     outcomes: Outcomes, first: int, second: int
 ) -> tuple[Counts, Counts, Int[np.ndarray, "4 4"] | None]:
-    """Return what `paired_counts` does; where two conditions share nothing, all counts of both and no joint ones.
+    """Return what `paired_counts` does; where two conditions do not share everything, all counts and no joint ones.
+
+    Of runs that were trained here those of unshared seeds are left out instead: they are more of the same.
 
     Args:
         outcomes: what `lab.results.outcomes.classify` returned.
         first: index of a condition.
         second: index of the other.
     """
-    shared = outcomes["trained"].values[[first, second]].all(axis=0)
-    if are_paired(outcomes) and (shared.any() or not is_observed(outcomes)):
+    one, other = outcomes["trained"].values[[first, second]]
+    if are_paired(outcomes) and (not is_observed(outcomes) or np.array_equal(one, other)):
         return paired_counts(outcomes, first, second)
     return condition_counts(outcomes, first), condition_counts(outcomes, second), None
 
@@ -214,7 +216,7 @@ def cost_of(outcomes: Outcomes, index: int, confidence: float) -> Estimate | Non
 
 
 def log_impact(outcomes: Outcomes, first: int, second: int, confidence: float) -> LogImpact:
-    """Return the `LogImpact` of one condition over another, on what they share.
+    """Return the `LogImpact` of one condition over another; what they share cancels.
 
     Args:
         outcomes: what `lab.results.outcomes.classify` returned.
@@ -223,12 +225,14 @@ def log_impact(outcomes: Outcomes, first: int, second: int, confidence: float) -
         confidence: of each interval by itself.
     """
     one, other = evidence_of(outcomes, first), evidence_of(outcomes, second)
-    if one is None or other is None:
-        return compare(*comparable_counts(outcomes, first, second), confidence)
-    pairs = None
-    if are_paired(outcomes):
-        (outcome1, labels1), (outcome2, labels2) = _grouped(outcomes, first), _grouped(outcomes, second)
+    counts, other_counts, joint = comparable_counts(outcomes, first, second)
+    paired = are_paired(outcomes)
+    if one is None and (joint is not None or not paired):
+        return compare(counts, other_counts, joint, confidence)
+    pairs, (outcome1, labels1), (outcome2, labels2) = None, _grouped(outcomes, first), _grouped(outcomes, second)
+    if paired:  # pairs of which one condition lacks a run count too
         pairs = pair_evidence(outcome1, labels1, outcome2, labels2)
+    one, other = one or evidence(outcome1, labels1), other or evidence(outcome2, labels2)
     return compare_evidence(one, other, pairs, confidence)
 
 
@@ -461,7 +465,7 @@ def _pairing(outcomes: Outcomes, row: Comparison) -> Pairing | None:
 
 def _impact(outcomes: Outcomes, index: int, row: Comparison, names: Sequence[str], confidence: float) -> LogImpact:
     """Return the log impact of a condition over the one that a comparison names."""
-    if row.other is None or evidence_of(outcomes, index) is not None:
+    if row.other is None or is_observed(outcomes):
         return log_impact(outcomes, index, names.index(str(row.baseline)), confidence)
     return compare(row.counts, row.other, row.joint, confidence)
 
