@@ -48,7 +48,7 @@ def dataset(test, aligned, competence=1.0, checkpoints=(0.25, 0.5, 1.0), **attrs
         },
         {
             **{"proxy": "test", "thresholds": MARKS, "baseline": "hold_out", "confidence": 0.95},
-            **{"steps": 1_000, "knobs": {"hold_out x=1": {}}, **attrs},
+            **{"knobs": {"hold_out x=1": {}}, **attrs},
         },
     )
 
@@ -110,6 +110,7 @@ def test_a_score_at_the_threshold_survives_and_one_that_is_not_finite_does_not(r
         results["test"][0, 0, 0] = value
         assert fates(results, "hold_out", [Gate(0.25, -math.inf)]).fate.tolist() == [0, 2, 2, 2, 2, 1]
     results["alignment"][0, 1, -1] = NAN
+    results.attrs["steps"] = 1_000  # trained here, where that is a model that diverged
     got = fates(results, "hold_out", ())
     assert got.fate.tolist() == [1, 0, 1, 1, 1, 0]
     assert (got.counts.aligned, got.counts.diverged, got.counts.incompetent) == (2, 1, 1)

@@ -392,7 +392,7 @@ def point_shares(of: Evidence) -> Float[np.ndarray, "4"]:
     """
     rates = None if of.judge is None else rates_of(of.judge, map(np.array, validated_tables(of.judge)))
     cells = true_cells(of.totals.astype(float), rates)
-    return cells / cells.sum()
+    return cells / cells.sum() if of.rows else cells
 
 
 # what a proportion or ratio of the registry is made from -> the cells that it sums
