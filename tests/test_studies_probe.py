@@ -10,7 +10,7 @@ import xarray as xr
 from scipy.optimize import brentq
 
 from lab import cli
-from lab.cli import ask
+from lab.cli import decide
 from lab.studies import probe
 from lab.studies.probe import PENALTY, logistic, refit
 from lab.tasks.base import explained

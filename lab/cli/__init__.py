@@ -17,8 +17,9 @@ from rich.text import Text
 
 from lab.cli import console
 from lab.cli.about import check_task, claims, doctor, schema, tasks
-from lab.cli.ask import advise, card, gates, ideas, mix, optimise, plan, probe, seeds, sensitivity
+from lab.cli.ask import advise, card, mix, optimise, seeds, sensitivity
 from lab.cli.console import Failed, Stopped, UsageError, errors, print_line
+from lab.cli.decide import gates, ideas, plan, probe
 from lab.cli.observe import import_table
 from lab.cli.read import compare, export, figures, page, show
 from lab.cli.train import experiment, new, run, worker

@@ -182,7 +182,7 @@ class AgedMarks(Marks):
     """share of training at which models are looked at, of those recorded, instead of its end"""
 
 
-def trained_here(run: Run, why: str) -> Run:
+def refuse_observed(run: Run, why: str) -> Run:
     """Return a run that was trained here. Raises a UsageError with the reason why a table of runs does not do."""
     if run.observed:
         raise UsageError(f"{run.path}: its runs were trained elsewhere: {why}")
@@ -196,6 +196,8 @@ OneWorld = Annotated[int | None, arg(metavar="N")]
 AsJson = Annotated[bool, arg(name="json")]
 Number = TypeVar("Number", int, float)
 MOST_NUMBERS = 100  # that an option takes
+MOST_RUNS = 10**9  # of a budget
+WIDE_STUDY = 150  # columns of the table of a study where there is no terminal
 LONGEST_KEY = 64  # characters of a knob's name
 
 
@@ -204,7 +206,7 @@ def split_names(text: str | None) -> list[str] | None:
     return None if text is None else list(dict.fromkeys(name.strip() for name in text.split(",")))
 
 
-def split_numbers(option: str, text: str, kind: type[Number], most: int) -> list[Number]:
+def split_numbers(option: str, text: str, kind: type[Number], most: float, least: float = 1) -> list[Number]:
     """Return numbers that have commas between them.
 
     Args:
@@ -212,15 +214,16 @@ def split_numbers(option: str, text: str, kind: type[Number], most: int) -> list
         text: of the numbers.
         kind: whole numbers, or any.
         most: the largest.
+        least: the smallest.
     """
     try:
         numbers = [kind(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if not 1 <= len(numbers) <= MOST_NUMBERS or not all(1 <= number <= most for number in numbers):
+    if not 1 <= len(numbers) <= MOST_NUMBERS or not all(least <= number <= most for number in numbers):
         words = "whole numbers" if kind is int else "numbers"
         raise UsageError(
-            f"{option}: {words} from 1 to {most:,} with commas between, at most {MOST_NUMBERS} of them, "
+            f"{option}: {words} from {least:g} to {most:,} with commas between, at most {MOST_NUMBERS} of them, "
             f"not {shortened(repr(text))}"
         )
     return numbers
