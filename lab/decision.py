@@ -26,7 +26,6 @@ from lab.results.outcomes import (
     common,
     is_observed,
     labels,
-    unequal,
 )
 from lab.statistics import Counts, Estimate, Interval, draw_shares, family_wise, from_draws, wilson_interval
 from lab.statistics.draws import Draws
@@ -34,7 +33,7 @@ from lab.statistics.evidence import Evidence, estimate_of, evidence, evidence_po
 from lab.statistics.score import checked_confidence, whole
 
 TIE = 1e-12  # values closer than this are equal, so that rounding decides nothing
-MOST_RUNS = 10**6  # that a budget of costs allows
+MOST_RUNS = 10**9  # that a budget of costs allows
 MOST_SHARED = 10_000  # runs that share a propensity: the Gauss rule of so many takes about a second
 
 
@@ -285,7 +284,7 @@ def plan(
 
 def _share_all(results: Results | Outcomes) -> bool:
     """Return whether conditions are judged on common seeds; of a table whose pairs have gaps every run counts."""
-    return are_paired(results) and not (is_observed(results) and unequal(results))
+    return are_paired(results) and not (is_observed(results) and not results["trained"].values.all())
 
 
 @dataclass(frozen=True)
@@ -420,7 +419,7 @@ def _estimates(population: _Population, runs: int, confidence: float) -> tuple[E
     return (
         accepted,
         Estimate(*falling.forced_fail.tolist()),
-        Estimate(*falling.expected_runs.clip(1).tolist()),  # one run takes place for sure, whatever rounding says
+        Estimate(*falling.expected_runs.clip(1, runs).tolist()),  # whatever rounding says
     )
 
 

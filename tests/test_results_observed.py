@@ -10,6 +10,7 @@ import pytest
 import lab
 from lab import decision
 from lab.results import observed, shards, summary
+from lab.results.outcomes import until
 from lab.results.store import Run, StoreError
 from lab.results.table import TableError, understand
 from lab.statistics import Counts, compare, estimate
@@ -86,6 +87,27 @@ def test_runs_without_a_partner_count_as_well():
     assert {choice.name: choice.accepted_aligned.value for choice in choices} == pytest.approx({"a": 0.6, "b": 0.6})
 
 
+def test_pairs_that_nothing_shares_are_refused():
+    with pytest.raises(TableError, match="no 'pair' has rows of two conditions: leave --pair out"):
+        lab.observe({**BOTH, "pair": range(200)})
+
+
+def test_a_cost_is_that_of_the_checkpoint_that_is_looked_at():
+    """All pass at step 1, for 10 each; at step 4 half of them do, for 40."""
+    table = {
+        **{"arm": ["a"] * 4, "run_id": ["x", "x", "y", "y"], "step": [1, 4, 1, 4], "cost": [10, 40, 10, 40]},
+        **{"aligned": [1, 1, 0, 0], "monitor": [1, 1, 1, 0]},
+    }
+    results = lab.observe(table)
+    (end,), (early,) = lab.summarise(results), lab.summarise(until(results, 1.0 * 0.25))
+    assert (end.cost.value, early.cost.value) == (80, 10)
+
+
+def test_a_checkpoint_may_be_said_in_the_unit_of_the_table():
+    results = lab.observe(CURVES, run="name", checkpoint="step", marks={"monitor": 0.75})
+    assert until(results, 500).identical(until(results, 0.5))
+
+
 def test_regimens_that_look_alike_share_nothing():
     """Two regimens with the same rows are two samples, and the net of one over the other is not known to be 0."""
     net = lab.compare(lab.observe(table(a=HELD_OUT, b=HELD_OUT)), "a", "b").net
@@ -104,7 +126,7 @@ def test_low_values_can_pass_and_other_marks_are_decided_later(tmp_path):
     suspicion = [10 if passes else 60 for passes in BOTH["monitor"]]
     suspicion[0] = 30  # an aligned pass of the held-out runs
     rows = understand({**BOTH, "monitor": suspicion}, marks={"monitor": "50"}, directions={"monitor": "below"})
-    stored = observed.write(tmp_path / "run", observed.describe(rows, "mine", {}), observed.runs_of(rows))
+    stored = observed.write(tmp_path / "run", observed.describe(rows, "mine"), observed.runs_of(rows))
     assert summary.counts(shards.results(stored), "held_out") == HELD_OUT
     strict = shards.results(Run(tmp_path / "run", {"monitor": 20}))
     assert summary.counts(strict, "held_out").cells == (8, 2, 9, 81)
@@ -168,6 +190,8 @@ def test_a_budget_of_costs_allows_as_many_runs_as_it_pays_for():
     of_runs = {choice.name: choice.accepted_aligned for choice in decision.plan(results, [3])[0].choices[3]}
     of_costs = {choice.name: choice.accepted_aligned for choice in plan.choices[7]}
     assert of_costs["held_out"] == of_runs["held_out"]
+    (large,) = decision.plan(results, [1e7], costs=True)
+    assert {choice.name: choice.runs for choice in large.choices[1e7]} == {"held_out": 5_000_000, "trained": 3_333_333}
     with pytest.raises(ValueError, match="a budget of 1 pays for no run: one costs 2 or more"):
         decision.plan(results, [1], costs=True)
     with pytest.raises(ValueError, match="no costs are known"):
@@ -214,7 +238,10 @@ def test_checkpoints_are_shares_of_the_last_one():
 def test_what_cannot_be_tracked_is_an_error(change, options, words):
     with pytest.raises(TableError, match=words):
         lab.observe({**CURVES, **change}, marks={"monitor": 0.5}, **options)
-    with pytest.raises(TypeError, match="has no option 'outcome'"):
+
+
+def test_an_unknown_option_is_named_with_those_that_name_columns():
+    with pytest.raises(TypeError, match="has no option 'outcome'; columns are condition, truth, competence"):
         lab.observe(CURVES, outcome="aligned")
 
 
@@ -237,7 +264,7 @@ def test_a_frame_of_polars_is_a_table():
 
 def stored(path, table=BOTH, columns=None, **options):
     rows = understand(table, columns)
-    return observed.write(path, observed.describe(rows, "mine", options), observed.runs_of(rows))
+    return observed.write(path, observed.describe(rows, "mine", **options), observed.runs_of(rows))
 
 
 def test_what_is_stored_is_what_was_observed(tmp_path):

@@ -50,17 +50,31 @@ def test_scores_keep_their_own_scale():
 @pytest.mark.parametrize(
     ("change", "options", "words"),
     [
-        ({"monitor": ["0.2", "", "0.5"]}, {}, r"1 of 3 rows: row 2 in column 'monitor'; fill it in"),
-        ({"monitor": [0.2, None, float("nan")]}, {}, r"2 of 3 rows: row 2 in column 'monitor', row 3 in"),
+        ({"monitor": ["0.2", "", "0.5"]}, {}, r"1 of 3 rows: data row 2 in column 'monitor'; fill it in"),
+        ({"monitor": [0.2, None, float("nan")]}, {}, r"2 of 3 rows: data row 2 in column 'monitor', data row 3 in"),
         ({"aligned": ["yes", "NA", "no"]}, {}, r"row 2 in column 'aligned'"),
-        ({"aligned": ["yes", "perhaps", "no"]}, {}, r"column 'aligned' holds 'perhaps': say which word"),
-        ({"aligned": ["red", "blue", "red"]}, {"marks": {"monitor": 1, "alignment": "green"}}, "holds no 'green', but"),
+        (
+            {"aligned": ["yes", "perhaps", "no"]},
+            {},
+            r"data row 2: column 'aligned' holds 'perhaps' beside words: say which word",
+        ),
+        (
+            {"aligned": ["red", "blue", "red"]},
+            {"marks": {"monitor": 1, "alignment": "green"}},
+            "--mark alignment=green: column 'aligned' holds no such word, but 'blue', 'red'",
+        ),
         ({}, {"marks": {}}, r"column 'monitor' holds numbers from 0.2 to 0.9: say which reach it"),
         ({}, {"marks": {"monitor": "high"}}, "the mark must be one, not 'high'"),
-        ({}, {"marks": {"probe": "1"}}, "--mark probe: no such score; there are alignment, monitor"),
+        (
+            {},
+            {"marks": {"probe": "1"}},
+            r"--mark probe: no such score; there are alignment \(column 'aligned'\), mon",
+        ),
         ({}, {"directions": {"monitor": "down"}}, "must be above or below, not 'down'"),
         ({"monitor": ["0.2", "inf", "1"]}, {}, "every number must be finite"),
-        ({"cost": ["1", "-2", "3"]}, {}, "row 2: 'cost' must be a number of at least 0, not -2.0"),
+        ({"cost": ["1", "-2", "3"]}, {}, "data row 2: 'cost' must be a number of at least 0, not -2.0"),
+        ({"monitor": ["0.2", "high", "1"]}, {}, "column 'monitor' holds no such word, but 'high', first in data row 2"),
+        ({"weight": ["1", "0", "0"]}, {}, "every row of 'late' has the weight 0 in column 'weight'"),
         ({"weight": ["1", "2.5", "3"]}, {}, "a weight says how many equal rows there are, not 2.5"),
         ({"regimen": ["a", "b", "c"]}, {}, "has 3 values in 3 rows: it names rows, not conditions"),
     ],
@@ -119,6 +133,7 @@ def test_all_formats_say_the_same(tmp_path, suffix):
         ("a.csv", "x,y\n1,2,3\n", "Length of header"),
         ("a.csv", "", "cannot be read"),
         ("a.csv", "x,y\n", "has no rows"),
+        ("a.csv", "x;y\n1,5;2\n", "its columns are separated by ';', not by ','"),
         ("a.jsonl", '{"x": 1}\n{"x": \n', "line 2: "),
         ("a.jsonl", "[1]\n", "line 1: an object is needed"),
         ("a.xlsx", "x", "a table must be one of .csv, .tsv"),
@@ -144,6 +159,29 @@ def test_numbers_of_any_type_are_labels_and_values():
     assert rows.numbers["monitor"] == [1, 0, 1]
 
 
-def test_another_separator_is_named():
-    with pytest.raises(TableError, match="the table is separated by ';', not by commas"):
-        understand({"regimen;aligned;monitor": ["a;1;1"]})
+def test_all_words_that_reach_a_mark_are_told():
+    """Three of four are aligned, whatever they are called."""
+    rows = understand({"arm": ["a"] * 4, "aligned": ["1", "True", "yes", "no"], "monitor": [1, 0, 1, 0]})
+    assert (rows.numbers["alignment"], rows.meanings["alignment"].words) == ([1, 1, 1, 0], ("1", "True", "yes"))
+
+
+def test_columns_that_say_nothing_are_told_with_the_number_of_their_values():
+    rows = read({**PLAIN, "model_name": ["x", "x", "y"], "note": ["", "", ""]})
+    assert rows.unused == {"model_name": 2, "note": 1}
+
+
+def test_the_truth_is_needed_at_the_last_checkpoint_alone():
+    table = {
+        **{"arm": ["a"] * 4, "run_id": ["x", "x", "y", "y"], "step": [1, 2, 1, 2]},
+        **{"aligned": ["", "yes", None, "no"], "monitor": [1, 0, 1, 0]},
+    }
+    numbers = understand(table).numbers["alignment"]
+    assert (numbers[1], numbers[3], [number != number for number in numbers]) == (1, 0, [True, False, True, False])
+    with pytest.raises(TableError, match="data row 2 in column 'aligned'"):
+        understand({**table, "aligned": ["yes", "", "no", "no"]})
+
+
+def test_a_file_that_is_not_in_utf_8_is_named(tmp_path):
+    (tmp_path / "a.csv").write_bytes("arm,aligned\né,1\n".encode("latin-1"))
+    with pytest.raises(TableError, match=r"a\.csv: is not in UTF-8"):
+        read_table(tmp_path / "a.csv")

@@ -83,7 +83,7 @@ def test_the_command_says_what_the_study_finds(tmp_path, monkeypatch, capsys):
     random = np.random.default_rng(2)
     aligned = random.random(200) < 0.4
     models = population(np.where(aligned, 0.6, 0.2) + 0.5 * random.random(200), aligned)
-    monkeypatch.setattr(ask, "read", lambda *_: models)
+    monkeypatch.setattr(decide, "read", lambda *_: models)
     made(tmp_path)
     assert cli.main(["probe", str(tmp_path), "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)

@@ -73,8 +73,15 @@ def _in_words(verdicts: Json) -> str:
         f"{words} {above[part]} up and {below[part]} down"
         for part, words in (("base_rate", "ln o(A)"), ("likelihood_ratio", "ln LR"), ("net", "the net"))
     )
+    others = verdicts["other_base_rates"]
+    more = (
+        f" In {others} more, of which passing is not counted, ln o(A) is decided: in the figure, not in the rule."
+        if others
+        else ""
+    )
     return (
-        f"Of {verdicts['counted']} comparisons whose cells are counted, these are decided at 95%: {sides}. "
+        f"Of {verdicts['counted']} comparisons whose cells are counted, these are decided at 95%, each by itself: "
+        f"{sides}.{more} "
         f'"No slogan holds" is {verdicts["no slogan holds"]}; "training on a detector moves models and spoils the '
         f'test" is {verdicts["training moves models and spoils the test"]}.'
     )

@@ -102,9 +102,9 @@ def figure_of(data: Json) -> Figure:
             text.set_in_layout(False)
     axes[0].set_ylim(len(lines) - 0.4, -0.6)
     handles = [
-        Line([], [], color=GREEN, marker="D", markersize=3, linewidth=1.2, label="decided (95%)"),
+        Line([], [], color=GREEN, marker="D", markersize=3, linewidth=1.2, label="decided (95%); arrow: no end"),
         Line([], [], color=GREY, marker="D", markersize=3, linewidth=0.8, markerfacecolor=WHITE, label="undecided"),
-        Line([], [], label="printed without n", **BARE),
+        Line([], [], label="printed without n (test: P(T|not A) alone)", **BARE),
     ]
     figure.legend(handles=handles, ncols=3, loc="outside upper center", frameon=False, fontsize="x-small")
     return figure

@@ -107,7 +107,9 @@ def side(value: Estimate) -> int:
 
 def verdicts(found: Iterable[Comparison]) -> Json:
     """Return both verdicts by the rule of the package, with how many comparisons are decided, and on which side."""
+    found = list(found)
     counted = [comparison.impact for comparison in found if comparison.counted]
+    others = [comparison.impact.base_rate for comparison in found if not comparison.counted]
     sides = {part: Counter(side(getattr(impact, part)) for impact in counted) for part in LogImpact._fields}
     up, down = ({part: tally[sign] for part, tally in sides.items()} for sign in (1, -1))
     if up["net"] and down["net"]:
@@ -122,6 +124,7 @@ def verdicts(found: Iterable[Comparison]) -> Json:
         "counted": len(counted),
         "above": up,
         "below": down,
+        "other_base_rates": sum(side(base_rate) != 0 for base_rate in others),
     }
 
 

@@ -46,6 +46,12 @@ from lab.words import setting
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment
 
+ADVICE_OF_TABLE = (
+    "This law was learnt on the lab's toy tasks, and nobody has measured it on runs like these. It takes the early "
+    "push for the first tenth of training and the late one for the tenth from 40% on. What it says of other schedules "
+    "is foreseen, not counted."
+)
+
 
 def _load(config: str, trust_code: bool, task: str | None, seeds: int | None = None) -> "Experiment":
     """Return the experiment of a config, with other seeds if somebody asked for some."""
@@ -237,7 +243,7 @@ def advise(
 
     if (task is None) == (folder is None):
         raise UsageError("lab advise takes a TASK to train a card of, or --from RUN: give one of them")
-    asked = split_numbers("--budgets", budgets, int, MOST_RUNS)
+    asked, of_table = split_numbers("--budgets", budgets, int, MOST_RUNS), []
     if folder is not None:
         trains = {"--seeds": seeds, "--weight": weight, "--set": settings or None, "--out": out}
         if given := [option for option, value in trains.items() if value is not None]:
@@ -248,7 +254,9 @@ def advise(
             pilots = dict(zip(advice_study.REGIMENS, (pilot_hold_out, pilot_early, pilot_late), strict=True))
             named = {role: str(results.condition.values[find(results, name)]) for role, name in pilots.items()}
             advice = advice_study.read(results, named, asked)
-            if not stored.observed:
+            if stored.observed:
+                of_table = [ADVICE_OF_TABLE, *report.cautions(results)]
+            else:
                 experiment = from_values(stored.manifest["config"], trust_code)
                 advice = replace(advice, weight=advice_study.pilot_weight(experiment, named))
     else:
@@ -267,7 +275,7 @@ def advise(
     if as_json:
         print_json(data)
         return
-    for line in report.advice_warnings(data):
+    for line in (*report.advice_warnings(data), *of_table):
         print_line(line)
     print_wide(report.advice_table(data), WIDE_STUDY)
     for line in report.advice_readings(data):

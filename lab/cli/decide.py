@@ -25,12 +25,13 @@ from lab.cli.console import (
     usage,
 )
 from lab.cli.read import read
-from lab.results.outcomes import attribute
+from lab.results.outcomes import attribute, labels
 from lab.results.store import Run, StoreError, inner_folder
 from lab.studies import probe as probe_study
 from lab.studies import rejection
 
 MOST_TRAININGS = 1_000  # of a budget of compute
+BUDGETS = "1,3,10,100"  # numbers of runs
 LEAST_COST, MOST_COST = 1e-12, 1e30  # of a budget, in any unit
 MOST_CHANGES = 10_000  # runs up to which it is said where the best condition changes
 MOST_FRESH, MOST_EXACT = 100, 1_000  # ideas and runs, beyond which no exact answer is within reach
@@ -88,8 +89,8 @@ def gates(
 def plan(
     folder: RunFolder,
     /,
-    budget: str = "1,3,10,100",
-    budget_cost: str = "",
+    budget: str | None = None,
+    budget_cost: str | None = None,
     marks: OtherAgedMarks = OWN_AGED_MARKS,
     world: OneWorld = None,
     partial: bool = False,
@@ -99,7 +100,7 @@ def plan(
 
     Args:
         folder: the run's folder.
-        budget: numbers of runs, with commas between.
+        budget: numbers of runs, with commas between; 1,3,10,100 by default.
         budget_cost: instead, what all runs may cost together, with commas between; of a table with costs.
         marks: other pass marks, proxy or checkpoint than the run's own.
         world: plan for one of the worlds that the run has drawn, by its number.
@@ -108,16 +109,19 @@ def plan(
     """
     from lab import decision
 
-    budgets: list[float] = list(split_numbers("--budget", budget, int, MOST_RUNS))
-    if budget_cost:
-        budgets = split_numbers("--budget-cost", budget_cost, float, MOST_COST)
+    if budget is not None and budget_cost is not None:
+        raise UsageError("--budget and --budget-cost: give one of them")
+    costs = budget_cost is not None
+    budgets: list[float] = list(split_numbers("--budget", budget or BUDGETS, int, MOST_RUNS))
+    if costs:
+        budgets = split_numbers("--budget-cost", budget_cost, float, MOST_COST, LEAST_COST)
     stored, where = marks.open(folder), errors if as_json else console
     every = read(stored, partial, where, world=world, checkpoint=marks.checkpoint)
     with usage(folder):
         results, left_out = decision.trained_to_the_end(every)
         over_worlds = report.many_worlds(results) and not as_json
         most = 0 if over_worlds else MOST_CHANGES
-        plans = decision.plan(results, budgets, most=most, costs=bool(budget_cost))
+        plans = decision.plan(results, budgets, most=most, costs=costs)
     _print_left_out(left_out)
     if as_json:
         print_json(report.plan_json(plans))
@@ -126,12 +130,14 @@ def plan(
         able, baseline = report.able_conditions(results), attribute(results, "baseline")
         print_wide(report.worlds_plan_table(plans, able, baseline), WIDE_PLAN)
     else:
-        print_wide(report.plan_table(plans, attribute(results, "confidence"), bool(budget_cost)), WIDE_PLAN)
+        print_wide(report.plan_table(plans, attribute(results, "confidence"), costs), WIDE_PLAN)
+    for line in report.unaffordable(plans, labels(results)[0]) if costs else ():
+        print_line(line)
     for line in report.cautions(results) if stored.observed else ():
         print_line(line)
     if "spent" in results.coords:
         console.print("(runs count in full here, also those that a gate of the regimen stopped early)")
-    for line in () if over_worlds or budget_cost else report.plan_readings(plans):
+    for line in () if over_worlds or costs else report.plan_readings(plans):
         print_line(line)
 
 

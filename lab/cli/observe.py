@@ -12,6 +12,7 @@ from lab.cli.read import print_table
 from lab.machine.extras import MissingExtra
 from lab.results import observed, summary
 from lab.results.observed import TRUTH
+from lab.results.store import check_vacant
 from lab.results.table import DIRECTIONS, Columns, Table, TableError, guess, read_table, understand
 from lab.statistics.judge import Rate, checked_judge
 
@@ -128,15 +129,23 @@ def import_table(
     """
     if not 0.5 <= confidence <= 0.9999:
         raise UsageError(f"--confidence: from 0.5 to 0.9999, not {confidence}")
-    options = {
-        **{"baseline": baseline, "proxy": proxy, "confidence": confidence, "question": question},
-        **{"source": ", ".join(table.name for table in tables), "judge": reached.judge()},
-    }
+    if out is not None:
+        check_vacant(out)
     try:
         table, notes = _read(tables)
         columns = guess(table, named.columns())
         rows = understand(table, columns, reached.marks(), reached.directions(columns), leave_out_missing)
-        manifest, runs = observed.describe(rows, _name(tables[0]), options), observed.runs_of(rows)
+        manifest = observed.describe(
+            rows,
+            _name(tables[0]),
+            source=", ".join(table.name for table in tables),
+            question=question,
+            baseline=baseline,
+            proxy=proxy,
+            confidence=confidence,
+            judge=reached.judge(),
+        )
+        runs = observed.runs_of(rows)
     except TableError as error:
         raise UsageError(f"{tables[0]}: {error}" if str(tables[0]) not in str(error) else str(error)) from None
     results = observed.assemble(manifest, runs)
@@ -144,9 +153,11 @@ def import_table(
     if as_json:
         print_json(report.as_json(results, summaries))
     else:
-        for line in (*notes, *report.understood(manifest, results)):
+        for line in (*notes, *report.understood(manifest, results, rows.unused)):
             print_line(line)
         print_table(results, summaries)
+        for line in report.warnings(summaries):
+            print_line(line)
     if preview:
         return
     digest = observed.digest(manifest, observed.written(runs))
@@ -181,6 +192,8 @@ def _rate(option: str, text: str) -> Rate:
     """Return a share that is known, or how many were right and of how many."""
     right, slash, of = text.partition("/")
     try:
+        if text.endswith("%"):
+            return float(text[:-1]) / 100
         return (int(right), int(of)) if slash else float(text)
     except ValueError:
         raise UsageError(f"{option}: a share such as .9, or how many were right such as 45/50, not {text!r}") from None

@@ -33,6 +33,7 @@ from lab.results import shards, summary
 from lab.results.outcomes import Results, until
 from lab.results.store import Run, StoreError, inner_folder, publish
 from lab.results.summary import Summary
+from lab.words import percent
 
 WIDE = 170  # columns of the table of a run where there is no terminal
 WIDE_IMPACTS = 140
@@ -99,7 +100,8 @@ def print_run(
     if results.attrs["question"]:
         console.print(Text(results.attrs["question"], style="bold"))
     if checkpoint is not None:
-        print_line(f"Models are looked at when {checkpoint:.0%} of their training is done.")
+        share = float(results["checkpoint"].values[-1])
+        print_line(f"Models are looked at when {percent(share)} of their training is done.")
     if report.many_worlds(results):
         print_wide(report.worlds_table(results, rows), WIDE)
     else:
@@ -107,7 +109,7 @@ def print_run(
         for line in report.readings(rows):
             print_line(line)
     if stored.observed:
-        for line in filter(None, [report.few_groups(rows), report.wide_validation(rows)]):
+        for line in report.warnings(rows):
             print_line(line)
         return results, rows
     if drawn := stored.manifest["config"].get("worlds"):
@@ -188,7 +190,8 @@ def compare(
         print_wide(report.worlds_impact_table(every, together), WIDE_IMPACTS)
         return
     print_wide(report.impact_table(rows, together), WIDE_IMPACTS)
-    for line in (*report.readings(every), *(report.cautions(results) if stored.observed else ())):
+    of_table = [*report.cautions(results), *report.warnings(every)] if stored.observed else []
+    for line in (*report.readings(every), *of_table):
         print_line(line)
 
 

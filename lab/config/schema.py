@@ -341,7 +341,7 @@ class ObservedManifest(Strict):
     thresholds: dict[Text, float]
     below: list[Text]
     columns: dict[Text, Text]
-    words: dict[Text, Text]
+    words: dict[Text, list[Text]]
     baseline: Text
     confidence: Annotated[float, Field(ge=0.5, le=0.9999)]
     conditions: Annotated[list[Text], Field(min_length=1, max_length=MAX_CONDITIONS)]

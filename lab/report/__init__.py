@@ -12,8 +12,9 @@ from lab.report.decisions import (
     plan_readings,
     plan_table,
     rejection_json,
+    unaffordable,
 )
-from lab.report.observed import cautions, few_groups, mark_words, understood, wide_validation
+from lab.report.observed import cautions, understood, warnings
 from lab.report.progress import duration, finished, progress_rows, progress_state, progress_table
 from lab.report.studies import (
     advice_json,
@@ -70,7 +71,6 @@ __all__ = [
     "duration",
     "estimate_from_json",
     "estimate_json",
-    "few_groups",
     "field_json",
     "field_readings",
     "field_tables",
@@ -84,7 +84,6 @@ __all__ = [
     "impact_table",
     "in_words",
     "many_worlds",
-    "mark_words",
     "name_in_world",
     "number",
     "number_json",
@@ -111,8 +110,9 @@ __all__ = [
     "stopping",
     "table",
     "text_table",
+    "unaffordable",
     "understood",
-    "wide_validation",
+    "warnings",
     "with_interval",
     "worlds_impact_table",
     "worlds_plan_table",

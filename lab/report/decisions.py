@@ -7,7 +7,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from lab.decision import Field, Plan
+from lab.decision import Choice, Field, Plan
 from lab.ideas import PolicyOutcome
 from lab.report.layout import table_of
 from lab.statistics import Estimate
@@ -87,20 +87,66 @@ def plan_table(plans: Sequence[Plan], confidence: float, costs: bool = False) ->
                 style = "bold" if index == 0 else ""
                 name = name_in_world(plan.world, choice.name)
                 places = [f"{budget:,g}" if index == 0 else "", *([f"{choice.runs:,}"] if costs else [])]
-                cells = (*places, name, *estimates, chance(choice.probability_best))
+                best = chance(choice.probability_best) if len(choices) > 1 else "alone"
+                cells = (*places, name, *estimates, best)
                 view.add_row(*(Text(cell, style=style) for cell in cells))
     return view
+
+
+def equal_choices(choices: Sequence[Choice]) -> list[Choice]:
+    """Return the best of several choices and those that come to the very same.
+
+    Args:
+        choices: with one budget, best first.
+    """
+    return [choice for choice in choices if choice.accepted_aligned.value == choices[0].accepted_aligned.value]
+
+
+def why_nothing(plan: Plan) -> str:
+    """Return why nothing can be ranked, or an empty string.
+
+    Args:
+        plan: what `lab.decision.plan` returned of a world.
+    """
+    budgets = plan.choices.values()
+    if not budgets:
+        return ""
+    if all(len(choices) == 1 for choices in budgets):
+        return f"{name_in_world(plan.world, next(iter(budgets))[0].name)} alone: nothing to compare it with"
+    if all(choice.accepted_aligned.value == 0 for choices in budgets for choice in choices):
+        return "No regimen gave an aligned model that was accepted: nothing can be ranked"
+    if all(len(equal_choices(choices)) == len(choices) for choices in budgets):
+        return "All regimens came to the very same: nothing can be ranked"
+    return ""
 
 
 def plan_readings(plans: Sequence[Plan]) -> list[str]:
     """Return which condition is best from which number of runs on, a line per world."""
     lines = []
     for plan in plans:
+        if nothing := why_nothing(plan):
+            lines.append((f"{in_words(plan.world)}: " if plan.world else "") + nothing)
+            continue
         spans = [
             f"{' or '.join(name_in_world(plan.world, name) for name in names)} from {runs:,} {plural('run', runs)} on"
             for runs, names in plan.changes
         ]
         lines.append((f"{in_words(plan.world)}: " if plan.world else "") + "best by its estimate: " + ", ".join(spans))
+    return lines
+
+
+def unaffordable(plans: Sequence[Plan], names: Sequence[str]) -> list[str]:
+    """Return which conditions a budget of costs pays for no run of, a line per budget.
+
+    Args:
+        plans: what `lab.decision.plan` returned for such budgets.
+        names: of all conditions.
+    """
+    lines = []
+    for budget in plans[0].choices:
+        paid = {choice.name for plan in plans for choice in plan.choices[budget]}
+        if lost := [name for name in names if name not in paid]:
+            lines.append(f"A budget of {setting(budget)} pays for no run of {', '.join(lost)}: left out.")
     return lines
 
 
@@ -190,7 +236,7 @@ def gates_table(conditions: Sequence[Json], budgets: Sequence[float], confidence
     view = table_of(
         "P(accepted model is aligned) for a compute budget" + (f"; 1 training = {steps:,} steps" if steps else ""),
         columns,
-        f"Gates are chosen on one half of the seeds and judged on the other, {percent(confidence)} intervals. "
+        f"Gates are chosen on one half of the runs and judged on the other, {percent(confidence)} intervals. "
         "A run is rejected only while the compute left pays for another; the last one is accepted in any case.",
     )
     for condition in conditions:

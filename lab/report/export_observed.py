@@ -23,7 +23,7 @@ from lab.report.export import (
 )
 from lab.report.observed import interval_words, mark_words, observed_json, own_marks
 from lab.results import summary
-from lab.results.outcomes import Results, are_paired, classify
+from lab.results.outcomes import Results, are_paired, classify, models_each
 from lab.results.store import Run, inner_folder, publish
 from lab.results.summary import COST, GROUP, cells
 from lab.statistics import CELLS
@@ -41,7 +41,7 @@ def columns(results: Results) -> dict[str, list[Column]]:
     Args:
         results: of the run.
     """
-    level, rows = setting(results.attrs["confidence"]), results.sizes["seed"]
+    level, rows = setting(results.attrs["confidence"]), models_each(results)[0]
     condition = Column("condition", "Name of the condition.", "string")
     outcomes = outcome_columns(level, rows)
     if COST in results.coords:
@@ -51,7 +51,7 @@ def columns(results: Results) -> dict[str, list[Column]]:
     if are_paired(results):
         models.append(Column("run", "What runs of different conditions share.", "string"))
     if GROUP in results.coords:
-        models.append(Column("group", "Rows with the same number in a condition are not independent.", "int64"))
+        models.append(Column("group", "Rows of a condition with the same label are not independent.", "string"))
     if COST in results.coords:
         models.append(Column("cost", "Cost of the run, in the unit of the table.", "float64"))
     models += [
@@ -85,7 +85,9 @@ def _models(results: Results, index: int) -> tuple[Values, int]:
     part = results.isel(condition=[index], checkpoint=[-1])
     part = part.isel(seed=np.flatnonzero(part["trained"].values[0]))
     outcomes = classify(part)
-    values = {name: part[name].values[0] for name in (GROUP, COST) if name in part.coords}
+    values = {GROUP: part[GROUP].values[0]} if GROUP in part.coords else {}
+    if COST in part.coords:
+        values[COST] = part[COST].values[0, :, 0]
     if are_paired(results):
         values["run"] = part["seed"].values
     below = results.attrs["below"]

@@ -1,8 +1,11 @@
 """What is said of runs that were trained elsewhere: how their table was understood, and what it cannot tell."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from lab.results.observed import ABLE, TRUTH
 from lab.results.outcomes import Outcomes, Results, are_paired, attribute, is_observed
@@ -14,6 +17,8 @@ from lab.words import Json, number, plural, setting
 MUCH_WIDER = 1.5  # times as wide as with known rates: a line says so
 FEW_GROUPS = 20  # per condition, below which a line says that there are few
 MANY_ROWS = 5  # rows per group from which on the same line says so
+TOO_FEW = 10  # groups per condition, below which the same line says that intervals hold less often than they say
+COST_WORDS = "Cost: of an accepted model, with those that were rejected before it."
 
 
 def mark_words(results: Results | Outcomes, score: str) -> str:
@@ -25,11 +30,22 @@ def mark_words(results: Results | Outcomes, score: str) -> str:
     """
     mark, attributes = attribute(results, "thresholds")[score], results.attrs
     column = attributes.get("columns", {}).get(score, score)
-    if word := attributes.get("words", {}).get(score):
-        return f"{column} is {word}"
+    if words := attributes.get("words", {}).get(score):
+        return f"{column} is {' or '.join(words)}"
     if score in attributes.get("below", ()):
         return f"{column} <= {setting(-mark)}"
     return f"{column} >= {setting(mark)}"
+
+
+def unit(results: Results) -> str:
+    """Return what a row of a table is called, or a model of a run of the lab: the noun in the singular.
+
+    Args:
+        results: of a run.
+    """
+    if not is_observed(results):
+        return "model"
+    return "run" if "checkpoint" in results.attrs["columns"] else "row"
 
 
 def definitions(results: Results | Outcomes, gated: bool = False) -> tuple[str, str]:
@@ -91,20 +107,20 @@ def interval_words(results: Results) -> str:
     )
 
 
-def understood(manifest: Json, results: Results) -> list[str]:
+def understood(manifest: Json, results: Results, unused: Mapping[str, int]) -> list[str]:
     """Return how a table was understood, line by line.
 
     Args:
         manifest: of the run.
         results: of it.
+        unused: column that says nothing -> number of its different values.
     """
-    columns = manifest["columns"]
+    columns, conditions = manifest["columns"], manifest["conditions"]
     aligned, passing = definitions(results)
-    rows = int(results["trained"].sum())
-    conditions = f"{len(manifest['conditions']):,} {plural('condition', len(manifest['conditions']))}"
+    runs = int(results["trained"].sum())
     lines = [
-        f"{rows:,} {plural('row', rows)} in {conditions} by column {columns['condition']!r}; others are compared with "
-        f"{manifest['baseline']!r}.",
+        f"{_rows(results, runs)} in {len(conditions):,} {plural('condition', len(conditions))} by column "
+        f"{columns['condition']!r}; others are compared with {manifest['baseline']!r}.",
         f"A, aligned: {aligned}.   T, passes: {passing}.",
     ]
     others = [name for name in manifest["scores"] if name not in (ABLE, TRUTH, manifest["proxy"])]
@@ -112,25 +128,61 @@ def understood(manifest: Json, results: Results) -> list[str]:
     if ABLE not in columns:
         lines.append("No column says whether a model does the job, so every one counts as able to.")
     if "cost" in columns:
-        lines.append(f"Cost of a run: column {columns['cost']!r}.")
+        which = " of the checkpoint that is looked at" if "checkpoint" in columns else ""
+        lines.append(f"Cost of a run: column {columns['cost']!r}, in the row{which}.")
     if "checkpoint" in columns:
+        told = next(name for name in ("run", "pair", "group") if name in columns)
         lines.append(
-            f"{results.sizes['checkpoint']} checkpoints, as shares of the last one: {columns['checkpoint']!r}."
+            f"Checkpoints are shares of the last one, {setting(results.attrs['last_checkpoint'])} in column "
+            f"{columns['checkpoint']!r}; rows with the same {columns[told]!r} are one run."
         )
+    if unused:
+        lines.append("Not used: " + ", ".join(f"{name!r} ({count:,} values)" for name, count in unused.items()) + ".")
+    if alike := _alike(conditions):
+        lines.append(f"{alike[0]!r} and {alike[1]!r} are two conditions.")
     return [*lines, *sharing(results), *cautions(results)]
+
+
+def _rows(results: Results, runs: int) -> str:
+    """Return how many rows there are, and of how many runs where these have several."""
+    rows = runs * results.sizes["checkpoint"]
+    of_runs = f" of {runs:,} {plural('run', runs)}" if unit(results) == "run" else ""
+    return f"{rows:,} {plural('row', rows)}{of_runs}"
+
+
+def _alike(conditions: Sequence[str]) -> tuple[str, str] | None:
+    """Return two conditions whose names differ in case alone, or None."""
+    lower: dict[str, str] = {}
+    for name in conditions:
+        if (other := lower.setdefault(name.lower(), name)) != name:
+            return other, name
+    return None
 
 
 def sharing(results: Results) -> list[str]:
     """Return what rows share, in a sentence."""
-    columns = results.attrs["columns"]
+    columns, lines = results.attrs["columns"], ["No column says what conditions share, so they are independent here."]
     if are_paired(results):
-        lines = [f"Rows of different conditions are compared where they have the same {columns['pair']!r}."]
-    else:
-        lines = ["Conditions share nothing that the table tells, so they are compared as independent."]
+        shared, pairs = _shared(results)
+        lines = [
+            f"Rows of different conditions are compared where they have the same {columns['pair']!r}: {shared:,} of "
+            f"{pairs:,} are in several conditions."
+        ]
     if GROUP in results.coords:
         column = columns["pair" if are_paired(results) else "group"]
         lines.append(f"Rows with the same {column!r} are one group: intervals are for groups, not for rows.")
     return lines
+
+
+def _shared(results: Results) -> tuple[int, int]:
+    """Return how many pairs are in several conditions, and how many there are."""
+    trained = results["trained"].values
+    labels = (
+        results[GROUP].values if GROUP in results.coords else np.broadcast_to(results["seed"].values, trained.shape)
+    )
+    of_condition = [set(names[there].tolist()) for names, there in zip(labels, trained, strict=True)]
+    counted = Counter(label for names in of_condition for label in names)
+    return sum(count > 1 for count in counted.values()), len(counted)
 
 
 def cautions(results: Results) -> list[str]:
@@ -155,19 +207,23 @@ def _rate(rate: float | Sequence[int]) -> str:
     return setting(rate) if isinstance(rate, float | int) else f"{rate[0]} of {rate[1]}"
 
 
-def wide_validation(rows: Sequence[Summary]) -> str | None:
-    """Return a line that says where the validation of a judge leaves much open, or None if it does nowhere.
+def warnings(rows: Sequence[Summary]) -> list[str]:
+    """Return what makes intervals wide, or hold less often than they say, line by line.
 
     Args:
         rows: what `lab.summarise` returned.
     """
-    widths = [(_wider(row), row) for row in rows]
-    times, row = max(widths, key=lambda pair: pair[0])
+    return [line for line in (_few_groups(rows), _wide_validation(rows)) if line is not None]
+
+
+def _wide_validation(rows: Sequence[Summary]) -> str | None:
+    """Return a line that says where the validation of a judge leaves much open, or None if it does nowhere."""
+    times, row = max(((_wider(row), row) for row in rows), key=lambda pair: pair[0])
     if times < MUCH_WIDER:
         return None
     return (
-        f"Of the validation: it makes the interval of P(A) of {row.name!r} {number(times, 2)} times as wide as a judge "
-        "would whose rates are known. Validate more."
+        f"Of the validation: it makes the interval of P(A) of {row.name!r} {number(times, 2)} times as wide as that of "
+        "a judge whose rates are known. Validate more."
     )
 
 
@@ -184,19 +240,16 @@ def _wider(row: Summary) -> float:
     return (validated.high - validated.low) / (known.high - known.low)
 
 
-def few_groups(rows: Sequence[Summary]) -> str | None:
-    """Return a line that says where many rows come from few groups, or None if they do nowhere.
-
-    Args:
-        rows: what `lab.summarise` returned.
-    """
+def _few_groups(rows: Sequence[Summary]) -> str | None:
+    """Return a line that says where many rows come from few groups, or None if they do nowhere."""
     few = [(row.evidence.groups, row) for row in rows if row.evidence is not None and _is_few(row.evidence)]
     if not few:
         return None
     groups, row = min(few, key=lambda pair: pair[0])
+    less = f" With fewer than {TOO_FEW}, intervals of P(A) hold less often than they say." if groups < TOO_FEW else ""
     return (
         f"Few groups: the {row.counts.seeds:,} rows of {row.name!r} come from {groups}, and say little more than so "
-        "many runs."
+        f"many runs.{less}"
     )
 
 

@@ -114,9 +114,11 @@ USE_WORDS = {
 def advice_table(data: Json) -> Table:
     """Return a `rich.table.Table` of what `advice_json` returned: a row per budget."""
     seeds = {name: sum(counts[cell] for cell in CELLS) for name, counts in data["card"].items()}
+    least, most = min(seeds.values()), max(seeds.values())
+    models = f"{most:,}" if least == most else f"{least:,} to {most:,}"
     pushed = "" if data["weight"] is None else f", at weight {setting(data['weight'])}"
     view = table_of(
-        f"what the proxy is best used for{pushed}; {max(seeds.values()):,} models in each of three populations",
+        f"what the proxy is best used for{pushed}; {models} models in each of three populations",
         ("runs", "best use", "probability", "gain", "because"),
         "Gain: in P(accepted is aligned) over holding out, with its 95% interval; where holding out is best, that of "
         "the best way to train on it. The probability is that of a gain; where holding out is best, that no way to "

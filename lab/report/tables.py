@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.report.layout import table_of
-from lab.report.observed import cautions, definitions, observed_json, own_marks, sharing
-from lab.results.outcomes import IN_BETWEEN, Results, are_graded, attribute, is_observed, share_between, unequal
+from lab.report.observed import COST_WORDS, cautions, definitions, observed_json, own_marks, sharing, unit
+from lab.results.outcomes import IN_BETWEEN, Results, are_graded, attribute, is_observed, models_each, share_between
 from lab.results.summary import GROUP, Summary, worlds
 from lab.statistics import PARTS, QUANTITIES, Counts, Estimate
 from lab.words import (
@@ -88,7 +88,7 @@ def as_json(results: Results, summaries: Sequence[Summary]) -> Json:
             for row in summaries
         ],
         "confidence": summaries[0].confidence,
-        "seeds": results.sizes["seed"],
+        "seeds": models_each(results)[0] if is_observed(results) else results.sizes["seed"],
         **({"stopping": stopping(results)} if results.attrs.get("stop") else {}),
         **({"partial": results.attrs["partial"]} if results.attrs.get("partial") else {}),
     }
@@ -133,7 +133,7 @@ def _table_caption(results: Results, summaries: Sequence[Summary]) -> str:
     if gated:
         sentences.append("Trainings: the same in compute, runs that a gate of the regimen stopped counting in part.")
     if summaries[0].cost is not None:
-        sentences.append("Cost: of an accepted model, those that were rejected before it included.")
+        sentences.append(COST_WORDS)
     if is_observed(results):
         sentences += [*sharing(results), *cautions(results)]
     if any(row.counts.unjudged for row in summaries):
@@ -143,10 +143,10 @@ def _table_caption(results: Results, summaries: Sequence[Summary]) -> str:
 
 def table(results: Results, summaries: Sequence[Summary]) -> Table:
     """Return a `rich.table.Table` with one row per condition."""
-    level, seeds = percent(summaries[0].confidence), f"{results.sizes['seed']:,}"
-    grouped, differ = GROUP in results.coords, unequal(results)
-    noun = "rows" if is_observed(results) else "models"
-    models = ("up to " if differ else "") + f"{seeds} {noun} each"
+    level, grouped, (most, differ) = percent(summaries[0].confidence), GROUP in results.coords, models_each(results)
+    noun = unit(results)
+    models = f"{'up to ' if differ else ''}{most:,} {plural(noun, most)} each"
+    noun += "s"
     counted = ([noun] if differ else []) + (["groups"] if grouped else [])
     beside = [name for name in BESIDE if getattr(summaries[0], name) is not None]
     view = table_of(
@@ -182,7 +182,7 @@ def stopping(results: Results) -> str | None:
     ended = (
         "the last look, whatever it showed" if seeds == looks[-1] else f"look {looks.index(seeds) + 1} of {len(looks)}"
     )
-    fewer = "Conditions that needed fewer got fewer. " if unequal(results) else ""
+    fewer = "Conditions that needed fewer got fewer. " if models_each(results)[1] else ""
     return (
         f"Stopping rule: {goal} in every condition; ended at {ended}, {seeds:,} of at most {looks[-1]:,} seeds. "
         f"{fewer}The table's intervals are those of a fixed number of seeds."
@@ -220,7 +220,7 @@ def impact_table(rows: Sequence[Summary], together: bool = False) -> Table:
     view = table_of(
         f"log impact in nats, {intervals}",
         (*columns, "correlation", "saved") if shared_seeds else columns,
-        "Correlation of the two estimates of the net on shared seeds, and the share of variance that this saves."
+        "Correlation of the two estimates of the net on what both share, and the share of variance that this saves."
         if shared_seeds
         else None,
     )

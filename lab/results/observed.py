@@ -40,46 +40,62 @@ TABLE = "observed.csv"
 MOST_TABLE = 2**32  # bytes
 # conditions that others are compared with, by what they are often called
 BASELINES = ("hold_out", "held_out", "hold out", "held out", "holdout", "baseline", "control", "none", "untrained")
+COLUMN_NAMES = tuple(role.name for role in fields(Columns) if role.name != "scores")
 ABLE_MARK = 1.0  # of competence where no column says it: every model does the job
 
 
 # --- from rows to results -----------------------------------------------------------------------------------------
 
 
-def describe(rows: Rows, name: str, options: Mapping[str, Any]) -> ManifestJson:
+def describe(
+    rows: Rows,
+    name: str,
+    *,
+    source: str = "",
+    question: str = "",
+    baseline: str | None = None,
+    proxy: str | None = None,
+    confidence: float = 0.95,
+    judge: Mapping[str, Rate] | None = None,
+) -> ManifestJson:
     """Return the manifest of a table, without the checksum of what is stored.
 
     Args:
         rows: what is understood of the table.
         name: of the run.
-        options: question, source, baseline, proxy, confidence and judge, where somebody has said them.
+        source: where the table came from, in words.
+        question: that it answers.
+        baseline: the condition that others are compared with; by default one that is called so, else the first.
+        proxy: the score that decides who passes; the first one by default.
+        confidence: of intervals.
+        judge: sensitivity and specificity of who measured the truth; None if it is the truth.
 
     Raises:
         TableError: there is no such baseline or proxy.
     """
     columns, conditions = rows.columns, list(dict.fromkeys(rows.labels["condition"]))
-    baseline = options.get("baseline") or next((one for one in conditions if one.lower() in BASELINES), conditions[0])
+    baseline = baseline or next((one for one in conditions if one.lower() in BASELINES), conditions[0])
     if baseline not in conditions:
         raise TableError(f"--baseline: no condition {baseline!r}; there are {', '.join(map(repr, conditions))}")
-    proxy = options.get("proxy") or next(iter(columns.scores))
+    proxy = proxy or next(iter(columns.scores))
     if proxy not in columns.scores:
         raise TableError(f"--proxy: no score {proxy!r}; there are {', '.join(map(repr, columns.scores))}")
     marks = {name: meaning.mark for name, meaning in rows.meanings.items()}
     return {
         "kind": OBSERVED,
         "name": name,
-        "question": options.get("question") or "",
-        "source": options.get("source") or "",
+        "question": question,
+        "source": source,
         "scores": [ABLE, TRUTH, *columns.scores],
         "proxy": proxy,
         "thresholds": {ABLE: ABLE_MARK, **marks},
         "below": [name for name, meaning in rows.meanings.items() if meaning.below],
         "columns": {**columns.measured, **columns.labels, **_numbers_beside(columns)},
-        "words": {name: meaning.word for name, meaning in rows.meanings.items() if meaning.word is not None},
+        "words": {name: list(meaning.words) for name, meaning in rows.meanings.items() if meaning.words},
         "baseline": baseline,
-        "confidence": options.get("confidence") or 0.95,
+        "confidence": confidence,
         "conditions": conditions,
-        "judge": options.get("judge"),
+        "judge": judge,
         "read": rows.read,
         "left_out": rows.left_out,
     }
@@ -130,6 +146,8 @@ def runs_of(rows: Rows) -> Runs:
     if pairs:
         named, several = _paired_names(conditions, pairs, named)
         groups = pairs if several else groups
+    if pairs and len(set(conditions)) > 1 and not _shared(conditions, pairs):
+        raise TableError(f"no {rows.columns.pair!r} has rows of two conditions: leave --pair out")
     if groups and len(set(zip(conditions, groups, strict=True))) == len(set(zip(conditions, named, strict=True))):
         groups = None  # every run is its own
     checkpoints = rows.numbers.get("checkpoint", [1.0] * len(conditions))
@@ -137,6 +155,14 @@ def runs_of(rows: Rows) -> Runs:
     runs = Runs(conditions, named, checkpoints, numbers, groups)
     _check_tracked(runs)
     return runs
+
+
+def _shared(conditions: list[str], pairs: list[str]) -> int:
+    """Return how many pairs have rows of several conditions."""
+    of_pair: dict[str, set[str]] = {}
+    for condition, pair in zip(conditions, pairs, strict=True):
+        of_pair.setdefault(pair, set()).add(condition)
+    return sum(len(of) > 1 for of in of_pair.values())
 
 
 def _paired_names(conditions: list[str], pairs: list[str], named: list[str]) -> tuple[list[str], bool]:
@@ -179,7 +205,10 @@ def _check_tracked(runs: Runs) -> None:
     checkpoints = set(runs.checkpoint)
     for (condition, run), at in seen.items():
         if missing := checkpoints - at:
-            raise TableError(f"run {run!r} of {condition!r} is not there at checkpoint {min(missing):g}")
+            raise TableError(
+                f"run {run!r} of {condition!r} is not there at checkpoint {min(missing):g}: runs must have the same "
+                "checkpoints, or the table only their last rows"
+            )
     if max(checkpoints) <= 0:
         raise TableError("checkpoints must be above 0 at the end: they are shares of training, or steps")
 
@@ -204,11 +233,12 @@ def assemble(manifest: ManifestJson, runs: Runs) -> Results:
     shape = (len(conditions), max(map(len, places.values())), len(checkpoints))
     trained = np.zeros(shape[:2], bool)
     trained[rows, seeds] = True
+    cells = rows, seeds, _indices(runs.checkpoint, checkpoints)
     scores = {name: np.full(shape, np.nan) for name in manifest["scores"]}
     for name, table in scores.items():
         sign = -1 if name in manifest["below"] else 1
         values = runs.numbers.get(name, [ABLE_MARK] * len(rows))
-        table[rows, seeds, _indices(runs.checkpoint, checkpoints)] = sign * np.array(values)
+        table[cells] = sign * np.array(values)
     coordinates: dict[str, Any] = {
         "condition": conditions,
         "regimen": ("condition", conditions),
@@ -218,15 +248,16 @@ def assemble(manifest: ManifestJson, runs: Runs) -> Results:
     if paired:
         coordinates["seed"] = list(places[""])
     if runs.group is not None:
-        groups = np.full(shape[:2], -1)
-        groups[rows, seeds] = _indices(runs.group, list(dict.fromkeys(runs.group)))
+        labels = np.array(runs.group)
+        groups = np.full(shape[:2], "", labels.dtype)
+        groups[rows, seeds] = labels
         coordinates["group"] = AXES[:2], groups
     if "cost" in runs.numbers:
-        costs = np.full(shape[:2], np.nan)
-        costs[rows, seeds] = runs.numbers["cost"]
-        coordinates["cost"] = AXES[:2], costs
+        costs = np.full(shape, np.nan)
+        costs[cells] = runs.numbers["cost"]
+        coordinates["cost"] = AXES, costs
     variables = {name: (AXES, table) for name, table in scores.items()}
-    return xr.Dataset(variables, coordinates, _attributes(manifest, paired))
+    return xr.Dataset(variables, coordinates, _attributes(manifest, paired, checkpoints[-1]))
 
 
 def _indices(values: Sequence[Any], among: Sequence[Any]) -> list[int]:
@@ -235,28 +266,17 @@ def _indices(values: Sequence[Any], among: Sequence[Any]) -> list[int]:
     return [places[value] for value in values]
 
 
-def _attributes(manifest: ManifestJson, paired: bool) -> dict[str, Any]:
+def _attributes(manifest: ManifestJson, paired: bool, last: float) -> dict[str, Any]:
     """Return the attributes of results."""
-    keys = (
-        "name",
-        "proxy",
-        "baseline",
-        "confidence",
-        "question",
-        "below",
-        "columns",
-        "words",
-        "judge",
-        "read",
-        "left_out",
-    )
+    keys = ("name", "proxy", "baseline", "confidence", "question", "below", "columns", "words", "judge", "read")
     marks = {name: -mark if name in manifest["below"] else mark for name, mark in manifest["thresholds"].items()}
     return {
-        **{key: manifest[key] for key in keys},
+        **{key: manifest[key] for key in (*keys, "left_out")},
         "kind": OBSERVED,
         "hash": manifest.get("hash", ""),
         "thresholds": marks,
         "paired": paired,
+        "last_checkpoint": last,
         "knobs": {condition: {} for condition in manifest["conditions"]},
         **dict.fromkeys(("stop", "looks", "partial", "steps")),
     }
@@ -265,7 +285,7 @@ def _attributes(manifest: ManifestJson, paired: bool) -> dict[str, Any]:
 def observe(
     table: Any,
     *,
-    scores: Mapping[str, str] | None = None,
+    scores: Mapping[str, str] | str | None = None,
     marks: Mapping[str, str | float] | None = None,
     directions: Mapping[str, str] | None = None,
     leave_out_missing: bool = False,
@@ -281,7 +301,7 @@ def observe(
 
     Args:
         table: a path, a frame of pandas or polars, or a dict of columns; a row per run, or per sample of one.
-        scores: name of a test, monitor or detector -> its column.
+        scores: name of a test, monitor or detector -> its column; a column alone is its own name.
         marks: score, or alignment or competence -> the number that reaches it, or the word.
         directions: score -> above or below: which values reach its mark; above by default.
         leave_out_missing: leave rows out that lack a value, instead of refusing them.
@@ -305,13 +325,16 @@ def observe(
         >>> results["alignment"].values[0, :, -1].tolist(), results.attrs["thresholds"]["monitor"]
         ([1.0, 1.0, 1.0, 0.0], 0.5)
     """
-    if unknown := sorted(columns.keys() - {role.name for role in fields(Columns)}):
-        raise TypeError(f"observe() has no option {unknown[0]!r}")
+    if unknown := sorted(columns.keys() - set(COLUMN_NAMES)):
+        raise TypeError(f"observe() has no option {unknown[0]!r}; columns are {', '.join(COLUMN_NAMES)}")
+    scores = {scores: scores} if isinstance(scores, str) else scores
     read = read_table(Path(table)) if isinstance(table, str | Path) else columns_of(table)
     rows = understand(read, Columns(scores=scores or {}, **columns), marks, directions, leave_out_missing)
-    options = {"baseline": baseline, "proxy": proxy, "confidence": confidence, "question": question}
     known = None if judge is None else checked_judge(*judge)._asdict()
-    return assemble(describe(rows, name, {**options, "judge": known}), runs_of(rows))
+    manifest = describe(
+        rows, name, baseline=baseline, proxy=proxy, confidence=confidence, question=question, judge=known
+    )
+    return assemble(manifest, runs_of(rows))
 
 
 # --- on disk ------------------------------------------------------------------------------------------------------

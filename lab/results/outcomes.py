@@ -222,13 +222,16 @@ def are_paired(results: Results | Outcomes) -> bool:
     return results.attrs.get("paired", True)
 
 
-def unequal(results: Results | Outcomes) -> bool:
-    """Return whether conditions have unequal numbers of models.
+def models_each(results: Results | Outcomes) -> tuple[int, bool]:
+    """Return the number of models of a condition, the largest where they differ, and whether they do.
 
     Args:
         results: of a run, or their outcomes.
     """
-    return "trained" in results.coords and not results["trained"].values.all()
+    if "trained" not in results.coords:
+        return results.sizes["seed"], False
+    models = results["trained"].values.sum(axis=1)
+    return int(models.max()), bool(np.ptp(models))
 
 
 def common(results: Results) -> Results:
@@ -268,12 +271,14 @@ def until(results: Results, checkpoint: Checkpoint) -> Results:
 
     Args:
         results: of a run, with all checkpoints.
-        checkpoint: an index, or a share of training.
+        checkpoint: an index, or a share of training; of a table also in its own unit, if that is above 1.
 
     Raises:
         UnknownName: there is no such checkpoint.
         ValueError: a regimen has gates, which may stand after it.
     """
+    if is_observed(results) and checkpoint > 1:  # in the unit of the table, such as steps
+        checkpoint = checkpoint / results.attrs["last_checkpoint"]
     if "survives" in results.coords:
         raise ValueError("regimens with gates are judged at the end of training, not at a checkpoint")
     index = checkpoint_index(results, checkpoint)

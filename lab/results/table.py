@@ -31,12 +31,12 @@ GUESSES = {
     "truth": ("alignment", "aligned", "truth", "is_aligned", "ground_truth", "label", "safe", "honest"),
     "competence": ("competence", "competent", "capability", "capable", "solved"),
     "pair": ("pair", "pair_id"),
-    "group": ("group", "group_id", "cluster", "cluster_id", "run_id", "run"),
+    "group": ("group", "group_id", "cluster", "cluster_id", "run_id", "run", "model_id"),
     "checkpoint": ("checkpoint", "step"),
     "cost": ("cost",),
     "weight": ("weight", "count"),
 }
-SCORE_GUESSES = ("test", "monitor", "detector", "probe", "proxy", "score", "passes", "passed")
+SCORE_GUESSES = ("test", "monitor", "detector", "probe", "proxy", "score", "pass", "passes", "passed")
 # beginnings of names that say the opposite of aligned or passing
 OPPOSITE = (
     *("misalign", "unalign", "unsafe", "decept", "dishonest", "harm", "hack", "cheat", "reward_hack"),
@@ -101,13 +101,13 @@ class Meaning:
         column: of the table.
         mark: on the column's own scale; 1 for words.
         below: whether low values reach it.
-        word: that reaches it, where the column holds words.
+        words: that reach it, where the column holds words.
     """
 
     column: str
     mark: float
     below: bool = False
-    word: str | None = None
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,7 @@ class Rows:
         numbers: score, and checkpoint and cost where there are such -> number of each row, on its own scale.
         read: number of rows of the table.
         left_out: number of rows that were left out because a value is missing.
+        unused: column that says nothing here -> number of its different values.
     """
 
     columns: Columns
@@ -129,6 +130,7 @@ class Rows:
     numbers: dict[str, list[float]]
     read: int
     left_out: int = 0
+    unused: dict[str, int] = field(default_factory=dict)
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -148,7 +150,7 @@ def read_table(path: Path) -> Table:
         ".tsv": _separated("\t"),
         ".jsonl": _json_lines,
         ".ndjson": _json_lines,
-        ".parquet": _parquet,
+        ".parquet": pd.read_parquet,
     }
     suffix = path.suffix.lower()
     if suffix not in readers:
@@ -161,15 +163,23 @@ def read_table(path: Path) -> Table:
         raise TableError(f"{path}: Parquet takes the extra `export`: pip install 'proxy-lab[export]'") from None
     except TableError as error:
         raise TableError(f"{path}: {error}") from None
+    except UnicodeDecodeError:
+        raise TableError(f"{path}: is not in UTF-8; save it so") from None
     except (ValueError, pd.errors.ParserWarning) as error:  # pandas and pyarrow raise ValueErrors
         raise TableError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
 
 
 def _separated(separator: str) -> Callable[[Path], pd.DataFrame]:
-    # text as it is written: what is absent, and what is a number, is decided column by column
+    """Return what reads a table of text as it is written; what a value means is decided column by column."""
+
     def read(path: Path) -> pd.DataFrame:
         form: dict[str, Any] = {"sep": separator, "dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
         header = pd.read_csv(path, header=None, nrows=1, **form).iloc[0].tolist()
+        if odd := [mark for mark in ";\t," if len(header) == 1 and mark in header[0]]:
+            raise TableError(
+                f"its columns are separated by {odd[0]!r}, not by {separator!r}: save it with commas and decimal "
+                "points, or as TSV"
+            )
         if twice := [name for name in header if header.count(name) > 1]:
             raise TableError(f"two columns are called {twice[0]!r}")
         with warnings.catch_warnings():
@@ -189,10 +199,6 @@ def _json_lines(path: Path) -> pd.DataFrame:
         if rows and not isinstance(rows[-1], dict):
             raise TableError(f"line {number}: an object is needed, not {line.strip()[:SHOWN]}")
     return pd.DataFrame(rows)
-
-
-def _parquet(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path)
 
 
 def columns_of(frame: Any) -> Table:
@@ -235,8 +241,8 @@ def guess(table: Table, named: Columns) -> Columns:
     Raises:
         TableError: there is no such column, or nothing says which one holds the condition, the truth or a score.
     """
-    given = [column for column in (*named.labels.values(), *named.scores.values()) if column is not None]
-    given += [column for role in fields(named) if isinstance(column := getattr(named, role.name), str)]
+    given = [column for role in fields(named) if isinstance(column := getattr(named, role.name), str)]
+    given += named.scores.values()
     if unknown := [column for column in given if column not in table]:
         raise TableError(f"no column {unknown[0]!r}; there are {', '.join(map(repr, table))}")
     lower = {column.lower().strip(): column for column in reversed(table) if column not in given}
@@ -251,9 +257,6 @@ def guess(table: Table, named: Columns) -> Columns:
         guessed["checkpoint"] = None  # nothing says which rows are one run
     scores = dict(named.scores) or {name: lower[name] for name in SCORE_GUESSES if name in lower}
     columns = replace(named, **guessed, scores=scores)
-    only = next(iter(table)) if len(table) == 1 else ""
-    if odd := [mark for mark in ";\t|" if mark in only]:
-        raise TableError(f"there is one column, {only!r}: the table is separated by {odd[0]!r}, not by commas")
     for role, option in (("condition", "--condition"), ("truth", "--truth"), ("scores", "--score NAME")):
         if not getattr(columns, role):
             raise TableError(
@@ -296,20 +299,35 @@ def understand(
     read = len(next(iter(table.values())))
     used = {**columns.labels, **columns.measured}
     used |= {name: column for name in ("checkpoint", "cost", "weight") if (column := getattr(columns, name))}
-    kept = _kept(table, used, set(columns.labels), leave_out_missing)
+    early = _early(table, columns)
+    kept = _kept(table, used, set(columns.labels), early, leave_out_missing)
     values = {name: [table[column][row] for row in kept] for name, column in used.items()}
     meanings, numbers = {}, {}
     marks, directions = dict(marks or {}), dict(directions or {})
     for names, what in ((marks, "--mark"), (directions, "--pass")):
         if unknown := sorted(names.keys() - columns.measured.keys()):
-            raise TableError(f"{what} {unknown[0]}: no such score; there are {', '.join(columns.measured)}")
+            known = ", ".join(f"{name} (column {column!r})" for name, column in columns.measured.items())
+            raise TableError(f"{what} {unknown[0]}: no such score; there are {known}")
     for name, column in columns.measured.items():
-        meanings[name], numbers[name] = _measured(name, column, values[name], marks.get(name), directions.get(name))
+        known = {row: value for row, value in zip(kept, values[name], strict=True) if not _is_absent(value, False)}
+        meanings[name], reached = _measured(name, column, known, marks.get(name), directions.get(name))
+        measured = dict(zip(known, reached, strict=True))
+        numbers[name] = [measured.get(row, math.nan) for row in kept]
     for name in ("checkpoint", "cost", "weight"):
         if name in used:
-            numbers[name] = _numbers(used[name], values[name], kept)
+            numbers[name] = _numbers(used[name], dict(zip(kept, values[name], strict=True)))
     labels = {name: [_label(value) for value in values[name]] for name in columns.labels}
-    return _checked(_repeated(Rows(columns, meanings, labels, numbers, read, read - len(kept))))
+    unused = {column: len(set(map(str, table[column]))) for column in table if column not in used.values()}
+    return _checked(_repeated(Rows(columns, meanings, labels, numbers, read, read - len(kept), unused)))
+
+
+def _early(table: Table, columns: Columns) -> set[int]:
+    """Return the rows before the last checkpoint, of which nobody need know the truth."""
+    if columns.checkpoint is None:
+        return set()
+    checkpoints = [_parsed(value) for value in table[columns.checkpoint]]
+    last = max((value for value in checkpoints if isinstance(value, float)), default=math.inf)
+    return {row for row, value in enumerate(checkpoints) if isinstance(value, float) and value < last}
 
 
 def _label(value: Any) -> str:
@@ -324,8 +342,8 @@ def _is_absent(value: Any, label: bool) -> bool:
     return isinstance(value, str) and (not value.strip() if label else value.strip().lower() in ABSENT)
 
 
-def _kept(table: Table, used: Mapping[str, str], labels: set[str], leave_out: bool) -> list[int]:
-    """Return the indices of the rows in which nothing is missing.
+def _kept(table: Table, used: Mapping[str, str], labels: set[str], early: set[int], leave_out: bool) -> list[int]:
+    """Return the indices of the rows in which nothing is missing but the truth of early checkpoints.
 
     Raises:
         TableError: some are missing, and are not to be left out.
@@ -334,11 +352,11 @@ def _kept(table: Table, used: Mapping[str, str], labels: set[str], leave_out: bo
         row: column
         for name, column in used.items()
         for row, value in enumerate(table[column])
-        if _is_absent(value, name in labels)
+        if _is_absent(value, name in labels) and not (row in early and name in (TRUTH, ABLE))
     }
     rows = len(next(iter(table.values())))
     if absent and not leave_out:
-        first = ", ".join(f"row {row + 1} in column {absent[row]!r}" for row in sorted(absent)[:SHOWN])
+        first = ", ".join(f"data row {row + 1} in column {absent[row]!r}" for row in sorted(absent)[:SHOWN])
         raise TableError(
             f"a value is missing in {len(absent):,} of {rows:,} rows: {first}{', ...' if len(absent) > SHOWN else ''}; "
             "fill it in, or leave such rows out (--leave-out-missing)"
@@ -358,56 +376,65 @@ def _parsed(value: Any) -> float | str:
         return str(value).strip()
 
 
-def _numbers(column: str, values: Sequence[Any], rows: Sequence[int]) -> list[float]:
-    """Return the values of a column of numbers. Raises a TableError that names the row of what is none."""
-    parsed = [_parsed(value) for value in values]
-    for row, value in zip(rows, parsed, strict=True):
-        if isinstance(value, str) or not math.isfinite(value) or value < 0:
-            raise TableError(f"row {row + 1}: {column!r} must be a number of at least 0, not {value!r}")
-    return [float(value) for value in parsed]
+def _numbers(column: str, values: Mapping[int, Any]) -> list[float]:
+    """Return the values of a column of numbers, by row. Raises a TableError that names the row of what is none."""
+    numbers = []
+    for row, value in values.items():
+        number = _parsed(value)
+        if isinstance(number, str) or not math.isfinite(number) or number < 0:
+            raise TableError(f"data row {row + 1}: {column!r} must be a number of at least 0, not {number!r}")
+        numbers.append(number)
+    return numbers
 
 
 def _measured(
-    name: str, column: str, values: Sequence[Any], mark: str | float | None, direction: str | None
+    name: str, column: str, values: Mapping[int, Any], mark: str | float | None, direction: str | None
 ) -> tuple[Meaning, list[float]]:
     """Return what it takes to reach the mark of a score, and the score of each row."""
     if direction not in (None, *DIRECTIONS):
         raise TableError(f"--pass {name}: must be {' or '.join(DIRECTIONS)}, not {direction!r}")
-    parsed = [_parsed(value) for value in values]
-    words = sorted({value for value in parsed if isinstance(value, str)}, key=str.lower)
+    parsed = {row: _parsed(value) for row, value in values.items()}
+    words = {row: value for row, value in parsed.items() if isinstance(value, str)}
     if direction is None and (mark is None or not words) and column.lower().startswith(OPPOSITE):
-        which = (
-            f"a word (--mark {name}=WORD)"
-            if words
-            else f"low ones (--pass {name}=below) or high ones (--pass {name}=above)"
-        )
-        opposite = "aligned" if name == TRUTH else "passing"
+        low_or_high = f"low ones (--pass {name}=below) or high ones (--pass {name}=above)"
         raise TableError(
-            f"column {column!r} sounds like the opposite of {opposite}: say which values reach {name}, {which}"
+            f"column {column!r} sounds like the opposite of {'aligned' if name == TRUTH else 'passing'}: say which "
+            f"values reach {name}, {f'a word (--mark {name}=WORD)' if words else low_or_high}"
         )
     if not words:
-        return _of_numbers(name, column, [float(value) for value in parsed], mark, direction == "below")
-    texts = [value.lower() if isinstance(value, str) else _label(value) for value in parsed]
-    if mark is not None:
-        word = _label(_parsed(mark)).lower()
-        if word not in texts:
-            raise TableError(f"--mark {name}: column {column!r} holds no {word!r}, but {_listed(words)}")
-        reached = [text == word for text in texts]
-    else:
-        known = {**dict.fromkeys((*TRUE, "1"), True), **dict.fromkeys((*FALSE, "0"), False)}
-        if strange := [text for text in texts if text not in known]:
-            raise TableError(
-                f"column {column!r} holds {strange[0]!r}: say which word reaches it (--mark {name}=WORD); it holds "
-                f"{_listed(words)}"
-            )
-        reached = [known[text] for text in texts]
-        word = next((text for text in texts if known[text]), "true")
-    word = next((_label(value) for value, text in zip(parsed, texts, strict=True) if text == word), word)
+        return _of_numbers(name, column, [float(value) for value in parsed.values()], mark, direction == "below")
     if direction == "below":
         raise TableError(
             f"--pass {name}=below: column {column!r} holds words; say which one reaches it (--mark {name}=WORD)"
         )
-    return Meaning(column, 1.0, word=word), [float(reach) for reach in reached]
+    return _of_words(name, column, parsed, mark)
+
+
+def _of_words(
+    name: str, column: str, values: Mapping[int, float | str], mark: str | float | None
+) -> tuple[Meaning, list[float]]:
+    """Return what `_measured` does of a column in which there are words."""
+    texts = {row: value.lower() if isinstance(value, str) else _label(value) for row, value in values.items()}
+    words = sorted({value for value in values.values() if isinstance(value, str)}, key=str.lower)
+    if mark is None:
+        known = {**dict.fromkeys((*TRUE, "1"), True), **dict.fromkeys((*FALSE, "0"), False)}
+        for row, text in texts.items():
+            if text not in known:
+                raise TableError(
+                    f"data row {row + 1}: column {column!r} holds {text!r} beside words: say which word reaches it "
+                    f"(--mark {name}=WORD); it holds {_listed(words)}"
+                )
+        reach = {text for text in texts.values() if known[text]}
+    else:
+        reach = {_label(_parsed(mark)).lower()}
+        if not reach & set(texts.values()):
+            row = next(row for row, value in values.items() if isinstance(value, str))
+            raise TableError(
+                f"--mark {name}={mark}: column {column!r} holds no such word, but {_listed(words)}, first in data row "
+                f"{row + 1}"
+            )
+    shown = dict.fromkeys(_label(value) for row, value in values.items() if texts[row] in reach)
+    return Meaning(column, 1.0, words=tuple(shown)[:SHOWN]), [float(text in reach) for text in texts.values()]
 
 
 def _of_numbers(
@@ -441,6 +468,9 @@ def _repeated(rows: Rows) -> Rows:
     if rows.columns.pair or rows.columns.checkpoint:
         raise TableError("rows with a weight cannot be paired or have checkpoints: each stands for several runs")
     weights = rows.numbers["weight"]
+    conditions = rows.labels["condition"]
+    if lost := set(conditions) - {one for one, weight in zip(conditions, weights, strict=True) if weight}:
+        raise TableError(f"every row of {min(lost)!r} has the weight 0 in column {rows.columns.weight!r}")
     if strange := [weight for weight in weights if not weight.is_integer()]:
         raise TableError(
             f"column {rows.columns.weight!r}: a weight says how many equal rows there are, not {strange[0]:g}"
@@ -463,8 +493,6 @@ def _checked(rows: Rows) -> Rows:
     """Return rows as they are. Raises a TableError if their conditions cannot be conditions."""
     conditions = rows.labels["condition"]
     names, column = set(conditions), rows.columns.condition
-    if not conditions:
-        raise TableError("the weights leave no row")
     if len(names) > max(2, MOST_CONDITIONS * len(conditions)) or len(names) > MAX_CONDITIONS:
         raise TableError(
             f"column {column!r} has {len(names):,} values in {len(conditions):,} rows: it names rows, not conditions"

@@ -21,12 +21,12 @@ from itables.javascript import generate_init_offline_itables_html
 from markupsafe import Markup
 
 from lab import decision
-from lab.report.observed import few_groups, observed_json
+from lab.report.observed import COST_WORDS, observed_json, unit, warnings
 from lab.report.page import charts, courses, explorer, verdict
 from lab.report.page.grid import Grid, grid
 from lab.report.tables import graded, readings, stopping
 from lab.results import summary
-from lab.results.outcomes import is_observed, unequal
+from lab.results.outcomes import is_observed, models_each
 from lab.results.store import StoreError
 from lab.results.summary import Summary
 from lab.statistics import PARTS, QUANTITIES, Estimate
@@ -71,14 +71,17 @@ def page(results: xr.Dataset, manifest: Json) -> str:
         lstrip_blocks=True,
     )
     origin = {"manifest": manifest} if about else _origin(manifest)
+    most, differ = models_each(results)
     return environment.get_template("page.html").render(
         **origin,
         about=about,
-        few=few_groups(rows),
+        cost_words=COST_WORDS,
+        warnings=warnings(rows),
         run=results.attrs,
         checkpoints=results.sizes["checkpoint"],
-        seeds=results.sizes["seed"],
-        unequal=unequal(results),
+        seeds=most,
+        unequal=differ,
+        unit=unit(results),
         rows=rows,
         level=percent(rows[0].confidence),
         setting=setting,

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from lab.decision import Choice, Plan
+from lab.report.decisions import equal_choices, why_nothing
 from lab.report.tables import reading, short_name
 from lab.results.summary import Summary
 from lab.words import Json, chance, in_words, name_in_world, plural, quantity_words, with_interval
@@ -24,12 +25,12 @@ def verdicts(plans: Sequence[Plan], rows: Sequence[Summary]) -> list[Json]:
     by_name = {row.name: row for row in rows}
     worlds = []
     for plan in plans:
-        nothing = _why_nothing(plan)
+        nothing = why_nothing(plan)
         against: dict[str, str] = {}  # best condition -> what it is held against: its baseline, or what comes next
         for choices in plan.choices.values():
             best = choices[0].name
             others = [by_name[best].baseline, *(choice.name for choice in choices[1:])]
-            equal = [choice.name for choice in _equal(choices)]
+            equal = [choice.name for choice in equal_choices(choices)]
             against.setdefault(best, next((name for name in others if name and name not in equal), best))
         worlds.append(
             {
@@ -41,18 +42,6 @@ def verdicts(plans: Sequence[Plan], rows: Sequence[Summary]) -> list[Json]:
             }
         )
     return worlds
-
-
-def _why_nothing(plan: Plan) -> str:
-    """Return why nothing can be ranked, or an empty string."""
-    budgets = plan.choices.values()
-    if all(len(choices) == 1 for choices in budgets):
-        return f"{name_in_world(plan.world, next(iter(budgets))[0].name)} alone: nothing to compare it with"
-    if all(choice.accepted_aligned.value == 0 for choices in budgets for choice in choices):
-        return "No regimen gave an aligned model that was accepted: nothing can be ranked"
-    if all(len(_equal(choices)) == len(choices) for choices in budgets):
-        return "All regimens came to the very same: nothing can be ranked"
-    return ""
 
 
 def _runs(runs: int) -> str:
@@ -78,17 +67,12 @@ def _spans(plan: Plan) -> Iterator[str]:
 
 def _sure(plan: Plan, choices: Sequence[Choice]) -> bool:
     """Whether the best of several choices, with those that come to the same, is best for sure enough."""
-    return sum(choice.probability_best for choice in _equal(choices)) >= plan.sure
-
-
-def _equal(choices: Sequence[Choice]) -> list[Choice]:
-    """Return the best of several choices and those that come to the very same."""
-    return [choice for choice in choices if choice.accepted_aligned.value == choices[0].accepted_aligned.value]
+    return sum(choice.probability_best for choice in equal_choices(choices)) >= plan.sure
 
 
 def _equal_throughout(budgets: Sequence[Sequence[Choice]]) -> list[str]:
     """Return the names of the conditions that are best, or come to the same as the best, under every budget."""
-    names = [[choice.name for choice in _equal(choices)] for choices in budgets]
+    names = [[choice.name for choice in equal_choices(choices)] for choices in budgets]
     return [name for name in names[0] if all(name in others for others in names)] if names else []
 
 
@@ -102,7 +86,7 @@ def _budget(plan: Plan, runs: int) -> Json:
     """Return which condition is best with so many runs, and how sure that is."""
     choices, world = plan.choices[runs], plan.world
     best = choices[0]
-    equal = _equal(choices)
+    equal = equal_choices(choices)
     probability = sum(choice.probability_best for choice in equal)
     rivals = sorted((choice for choice in choices if choice not in equal), key=lambda choice: -choice.probability_best)
     near = [choice for choice in rivals if choice.probability_best >= NEAR]
