@@ -112,7 +112,7 @@ def plan(
     if budget is not None and budget_cost is not None:
         raise UsageError("--budget and --budget-cost: give one of them")
     costs = budget_cost is not None
-    budgets: list[float] = list(split_numbers("--budget", budget or BUDGETS, int, MOST_RUNS))
+    budgets: list[float] = list(split_numbers("--budget", BUDGETS if budget is None else budget, int, MOST_RUNS))
     if costs:
         budgets = split_numbers("--budget-cost", budget_cost, float, MOST_COST, LEAST_COST)
     stored, where = marks.open(folder), errors if as_json else console

@@ -11,11 +11,11 @@ from lab.cli.console import AsJson, NameOrNone, UsageError, print_json, print_li
 from lab.cli.read import print_table
 from lab.machine.extras import MissingExtra
 from lab.results import observed, summary
-from lab.results.observed import TRUTH
 from lab.results.store import check_vacant
 from lab.results.table import DIRECTIONS, Columns, Table, TableError, guess, read_table, understand
 from lab.statistics.judge import Rate, checked_judge
 
+LONGEST_NAME = 64  # letters of the name of a run
 LOG = ".eval"  # how a log of Inspect ends
 ONE_MODEL = (
     "A log of Inspect has many samples of one model. Intervals say what other models would do, a log being one, unless "
@@ -221,4 +221,4 @@ def _read(paths: tuple[Path, ...]) -> tuple[Table, list[str]]:
 def _name(path: Path) -> str:
     """Return a name for a run from that of its table."""
     letters = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in path.stem).strip("-")
-    return letters[:64] or TRUTH
+    return letters[:LONGEST_NAME] or "table"
