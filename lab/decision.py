@@ -248,8 +248,8 @@ def plan(
     `lab.statistics.draws`, or Wilson's where P(T) alone matters, at a confidence at which those of one budget hold
     together over the conditions of a world (`family_wise`): the estimate that is best of many is likely too good, and
     its own interval alone would seldom hold the truth. Probabilities of being best come from the posterior of all
-    conditions of a world together on their shared seeds (`lab.statistics.shared_posterior`), or of each by itself
-    where they share none (`lab.statistics.evidence_posterior`).
+    conditions of a world together on their shared seeds (`lab.statistics.shared_posterior`). Where they share none, or
+    rows come in groups or were judged, each has its own posterior (`lab.statistics.evidence_posterior`).
 
     Args:
         results: what `lab.run` returned.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Int8
+from jaxtyping import Int, Int8, Shaped
 
 from lab.config.schema import COORDINATES, WORLD
 from lab.results import shards
@@ -186,7 +186,7 @@ def judge_of(results: Results | Outcomes) -> Judge | None:
     return None if judge is None else checked_judge(*(judge[rate] for rate in Judge._fields))
 
 
-def _grouped(outcomes: Outcomes, index: int) -> tuple[Int8[np.ndarray, " row"], Int[np.ndarray, " row"]]:
+def _grouped(outcomes: Outcomes, index: int) -> tuple[Int8[np.ndarray, " row"], Shaped[np.ndarray, " row"]]:
     """Return the outcome of each row of a condition, and its group: its own place where there are no groups."""
     models = outcomes.isel(condition=index)
     trained = models["trained"].values
