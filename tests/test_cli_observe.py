@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -252,6 +254,21 @@ def test_a_judge_that_few_have_validated_is_warned_of(tmp_path, lab_says):
 )
 def test_wrong_usage_is_said_in_a_line(lab_says, words, said):
     assert said in lab_says("import", TABLE, *words, code=2)
+
+
+def test_an_occupied_folder_is_refused_before_anything_is_said(tmp_path, capsys):
+    (tmp_path / "thesis.tex").touch()
+    assert cli.main(["import", str(TABLE), *OPTIONS, "--out", str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "holds other files (thesis.tex)" in printed.err
+
+
+def test_a_table_is_stored_though_nobody_reads_what_is_printed(tmp_path):
+    program = [sys.executable, "-m", "lab", "import", str(TABLE), *OPTIONS, "--out", str(tmp_path / "run")]
+    with subprocess.Popen(program, stdout=subprocess.PIPE) as process:
+        process.stdout.close()
+    assert (tmp_path / "run/manifest.json").exists()
 
 
 def test_conditions_may_have_any_name(tmp_path, lab_says):

@@ -8,10 +8,10 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 from lab import report
 from lab.cli.console import AsJson, NameOrNone, UsageError, print_json, print_line
-from lab.cli.read import print_table
+from lab.cli.read import print_imported
 from lab.machine.extras import MissingExtra
 from lab.results import observed, summary
-from lab.results.store import check_vacant
+from lab.results.store import ManifestJson
 from lab.results.table import DIRECTIONS, Columns, Table, TableError, guess, read_table, understand
 from lab.statistics.judge import Rate, checked_judge
 
@@ -129,8 +129,6 @@ def import_table(
     """
     if not 0.5 <= confidence <= 0.9999:
         raise UsageError(f"--confidence: from 0.5 to 0.9999, not {confidence}")
-    if out is not None:
-        check_vacant(out)
     try:
         table, notes = _read(tables)
         columns = guess(table, named.columns())
@@ -148,22 +146,23 @@ def import_table(
         runs = observed.runs_of(rows)
     except TableError as error:
         raise UsageError(f"{tables[0]}: {error}" if str(tables[0]) not in str(error) else str(error)) from None
-    results = observed.assemble(manifest, runs)
-    summaries = summary.summarise(results)
+    # first, so that it is there however far what is printed is read
+    stored = None if preview else observed.write(out or _place(manifest, runs), manifest, runs)
+    results = observed.assemble(stored.manifest if stored else manifest, runs)
     if as_json:
-        print_json(report.as_json(results, summaries))
-    else:
-        for line in (*notes, *report.understood(manifest, results, rows.unused)):
-            print_line(line)
-        print_table(results, summaries)
-        for line in report.warnings(summaries):
-            print_line(line)
-    if preview:
+        print_json(report.as_json(results, summary.summarise(results)))
         return
-    digest = observed.digest(manifest, observed.written(runs))
-    stored = observed.write(out or Path("runs") / f"{manifest['name']}-{digest[:8]}", manifest, runs)
-    if not as_json:
+    for line in (*notes, *report.understood(manifest, results, rows.unused)):
+        print_line(line)
+    print_imported(results)
+    if stored is not None:
         print_line(f"stored in {stored.path}; next: lab compare {stored.path}, or lab plan {stored.path}")
+
+
+def _place(manifest: ManifestJson, runs: observed.Runs) -> Path:
+    """Return the folder of a run that nobody has named."""
+    digest = observed.digest(manifest, observed.written(runs))
+    return Path("runs") / f"{manifest['name']}-{digest[:8]}"
 
 
 def _named(text: str) -> tuple[str, str]:

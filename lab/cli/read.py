@@ -130,6 +130,14 @@ def print_table(results: Results, rows: Sequence[Summary]) -> None:
     print_wide(view, WIDE + WIDER * max(0, len(view.columns) - USUAL))
 
 
+def print_imported(results: Results) -> None:
+    """Print the table of runs that were trained elsewhere, and what makes its intervals wide."""
+    rows = summary.summarise(results)
+    print_table(results, rows)
+    for line in report.warnings(rows):
+        print_line(line)
+
+
 def show(
     folder: RunFolder,
     /,
