@@ -128,8 +128,8 @@ def understood(manifest: Json, results: Results, unused: Mapping[str, int]) -> l
     if ABLE not in columns:
         lines.append("No column says whether a model does the job, so every one counts as able to.")
     if "cost" in columns:
-        which = " of the checkpoint that is looked at" if "checkpoint" in columns else ""
-        lines.append(f"Cost of a run: column {columns['cost']!r}, in the row{which}.")
+        which = ", in the row of the checkpoint that is looked at" if "checkpoint" in columns else ""
+        lines.append(f"Cost of a run: column {columns['cost']!r}{which}.")
     if "checkpoint" in columns:
         told = next(name for name in ("run", "pair", "group") if name in columns)
         lines.append(
