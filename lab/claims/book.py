@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab import figures
+from lab.claims import latex
 from lab.claims.rules import NOT_RUN, Caption, Stored, Verdict, count_conditions, moves, overall
 from lab.config.source import read_file, read_yaml, tasks_in
 from lab.results import outcomes, shards
@@ -262,7 +263,7 @@ def redraw(name: str, data: Json | None = None, to: Path | str | None = None) ->
     data, by_task = rejudge(name, data)
     figures.save(claim(name).draw, data, to, name)
     publish(to / f"{name}.txt", (data["caption"] + "\n").encode())
-    publish(to / f"{name}.tex", latex(by_task).encode())
+    publish(to / f"{name}.tex", latex.tables(data, by_task).encode())
     return data
 
 
@@ -339,19 +340,6 @@ def caption(data: Json, verdicts: Mapping[str, Verdict], words: Caption) -> str:
     marks = "; ".join(["95% intervals", *([words.marks] if words.marks else [])])
     parts = (words.before, claimed, f"Models per condition: {seeds}; {marks}.", words.after)
     return " ".join(part for part in parts if part)
-
-
-def latex(verdicts: Mapping[str, Verdict]) -> str:
-    """Return a table (booktabs) of verdicts by task with the numbers that decided them."""
-    signs = {letter: f"\\{letter}" for letter in "%_&#${}"} | {"<": r"$<$", ">": r"$>$"}
-    signs |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-
-    def safe(text: str) -> str:
-        return "".join(signs.get(letter, letter) for letter in text)
-
-    rows = [f"{safe(task)} & {verdict.verdict} & {safe(verdict.measured)} \\\\\n" for task, verdict in verdicts.items()]
-    head = "\\begin{tabular}{llp{.65\\linewidth}}\n\\toprule\ntask & verdict & measured \\\\\n\\midrule\n"
-    return head + "".join(rows) + "\\bottomrule\n\\end{tabular}\n"
 
 
 # --- the table ----------------------------------------------------------------------------------------------------
