@@ -24,6 +24,7 @@ import inspect
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,18 @@ from typing import TYPE_CHECKING, Any
 
 from lab import figures
 from lab.claims import latex
-from lab.claims.rules import NOT_RUN, Caption, Stored, Verdict, count_conditions, moves, overall
+from lab.claims.rules import (
+    CONTRADICTED,
+    NOT_RUN,
+    SUPPORTED,
+    VERDICTS,
+    Caption,
+    Stored,
+    Verdict,
+    count_conditions,
+    moves,
+    overall,
+)
 from lab.config.source import read_file, read_yaml, tasks_in
 from lab.results import outcomes, shards
 from lab.results.store import Run, publish
@@ -43,6 +55,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "figures/claims"
+OVERVIEW = "overview"  # the figure of all claims
 RATES = ("base_rate", "pass_given_misaligned", "pass_rate")  # of every condition that the usual figure shows
 # marks of alignment at which graded outcomes are counted beside the task's own: from a half, below which a model does
 # more often what was not intended, to the strictest mark of any task; in twentieths, because held-out models of digits
@@ -257,14 +270,79 @@ def _at_mark(run: Run, mark: float) -> Run:
 # --- redrawing ----------------------------------------------------------------------------------------------------
 
 
-def redraw(name: str, data: Json | None = None, to: Path | str | None = None) -> Json:
+def redraw(
+    name: str, data: Json | None = None, to: Path | str | None = None, edition: figures.Edition = figures.PAPER
+) -> Json:
     """Judge what is stored again and draw the figure of a claim, its caption and a LaTeX table. Returns its data."""
     to = Path(to or FIGURES)
     data, by_task = rejudge(name, data)
-    figures.save(claim(name).draw, data, to, name)
+    figures.save(claim(name).draw, data, to, name, edition)
     publish(to / f"{name}.txt", (data["caption"] + "\n").encode())
     publish(to / f"{name}.tex", latex.tables(data, by_task).encode())
     return data
+
+
+def redraw_overview(
+    judged: Mapping[str, Json] | None = None, to: Path | str | None = None, edition: figures.Edition = figures.PAPER
+) -> Json:
+    """Draw which claim is supported in which task. Returns the data of the figure.
+
+    Args:
+        judged: name -> data of a claim, as `redraw` returned it; all that are stored, judged again, by default.
+        to: where to write; figures/claims by default.
+        edition: of the figure.
+    """
+    data = overview(judged or {name: rejudge(name)[0] for name in names_with_counts()})
+    figures.save(figures.overview_figure, data, to or FIGURES, OVERVIEW, edition)
+    return data
+
+
+def overview(judged: Mapping[str, Json]) -> Json:
+    """Return the data of the overview: the verdicts on every claim by task, in the groups of `experiments.claims`.
+
+    Args:
+        judged: name -> data of a claim, as `rejudge` returned it.
+    """
+    of_claims = {
+        name: {task: counts["verdict"] for task, counts in data["tasks"].items()} for name, data in judged.items()
+    }
+    asked = Counter(task for by_task in of_claims.values() for task in by_task)
+    every = [verdict for by_task in of_claims.values() for verdict in by_task.values()]
+    support, contradict = every.count(SUPPORTED), every.count(CONTRADICTED)
+    whole = sum(set(by_task.values()) == {SUPPORTED} for by_task in of_claims.values())
+    title = (
+        f"Of {len(every)} verdicts {support} support a claim and {contradict} contradict it; {whole} of "
+        f"{len(of_claims)} claims hold in every task they were asked in"
+    )
+    marks = (
+        "filled circle: supported; half filled: depends on the setting; cross: contradicted; hollow circle: undecided; "
+        "nothing: not asked"
+    )
+    return {
+        "name": OVERVIEW,
+        "title": title,
+        "subtitle": "Which claim of the essay holds in which task?",
+        "caption": f"{title}. Each line is a claim, each column a task; {marks}.",
+        "tasks": [task for task, _ in asked.most_common()],
+        "groups": _groups(of_claims),
+    }
+
+
+def _groups(of_claims: Mapping[str, Mapping[str, str]]) -> list[Json]:
+    """Return the claims under their headings, in short; one that has no place there comes last, in its own words."""
+    module(next(iter(of_claims)))  # so that experiments can be imported
+    in_short: dict[str, dict[str, str]] = importlib.import_module("experiments.claims").IN_SHORT
+    known = {name for sentences in in_short.values() for name in sentences}
+    others = {name: claim(name).sentence for name in of_claims if name not in known}
+    groups = []
+    for heading, sentences in {**in_short, "Others": others}.items():
+        rows = [
+            {"name": name, "claim": sentence, "verdicts": dict(of_claims[name])}
+            for name, sentence in sentences.items()
+            if name in of_claims
+        ]
+        groups += [{"heading": heading, "claims": rows}] if rows else []
+    return groups
 
 
 def rejudge(name: str, data: Json | None = None) -> tuple[Json, dict[str, Verdict]]:
@@ -286,8 +364,34 @@ def rejudge(name: str, data: Json | None = None) -> tuple[Json, dict[str, Verdic
             by_task[task] = _with_marks(by_task[task], counts)
         if chosen.shown:
             counts["shown"] = chosen.shown(of_task)
+        counts["verdict"] = by_task[task].verdict
         counts["plotted"] = chosen.plotted(of_task)
-    return data | {"caption": caption(data, by_task, chosen.caption)}, by_task
+    words = {
+        "title": f"{chosen.sentence.removesuffix('.')}: {verdicts_in_words(by_task)}",
+        "subtitle": f"{chosen.caption.question} {_models(data)}".strip(),
+        "caption": caption(data, by_task, chosen.caption),
+    }
+    return data | words, by_task
+
+
+def verdicts_in_words(verdicts: Mapping[str, Verdict]) -> str:
+    """Return in which tasks a claim was found to have which verdict, for a title.
+
+    >>> verdicts_in_words({"race": Verdict("supported", ""), "digits": Verdict("undecided", "")})
+    'supported in race, undecided in digits'
+    """
+    tasks = {kind: [task for task, judged in verdicts.items() if judged.verdict == kind] for kind in VERDICTS}
+    parts = [f"{kind} in {', '.join(members)}" for kind, members in tasks.items() if members]
+    if len(parts) == 1 < len(verdicts):
+        return f"{overall(judged.verdict for judged in verdicts.values())} in all {len(verdicts)} tasks"
+    return ", ".join(parts)
+
+
+def _models(data: Json) -> str:
+    """Return how many models the claim was counted on, for a subtitle."""
+    seeds = {counts["seeds"] for counts in data["tasks"].values()}
+    many = f"{min(seeds):,}" if len(seeds) == 1 else f"{min(seeds):,} to {max(seeds):,}"
+    return f"{many} models per condition, 95% intervals."
 
 
 def _judge_mark(chosen: Claim, task: str, counts: Json, entry: Json) -> Json:
@@ -316,6 +420,7 @@ def _condition_row(stored: Stored, name: str) -> Json:
     """Return the rates of a condition, its net over the baseline of its world, and why nothing is known of that."""
     row = {"name": name, "regimen": stored.regimen(name), "coordinates": stored.coordinates(name)}
     row |= {quantity: estimate_json(stored.rate(name, quantity)) for quantity in RATES}
+    row |= {"unable": stored.unable(name), "schedule": stored.schedule(name)}
     if (baseline := stored.baseline(name)) is None:
         return row | {"net": None, "no_net": ""}
     net = stored.impact(name, baseline).net
