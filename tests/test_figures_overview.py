@@ -1,6 +1,8 @@
 """The overview of all claims: what stands in its grid, what it says on top, and that it can be read."""
 
 import itertools
+import json
+import re
 
 import pytest
 
@@ -43,6 +45,17 @@ def test_a_claim_without_a_place_comes_last_in_its_own_words(monkeypatch):
     *_, last = claims.overview(JUDGED)["groups"]
     assert last["heading"] == "Others"
     assert [row["claim"] for row in last["claims"]] == [claims.claim("goals").sentence]
+
+
+def test_the_stored_overview_says_what_the_captions_say():
+    """Captions hold the verdict of each task, and a test compares them with the stored counts."""
+    data = json.loads((claims.FIGURES / "overview.json").read_text())
+    rows = {row["name"]: row["verdicts"] for group in data["groups"] for row in group["claims"]}
+    assert sorted(rows) == claims.names_with_counts()
+    for name, verdicts in rows.items():
+        caption = (claims.FIGURES / f"{name}.txt").read_text()
+        said = re.findall(r"(?<= )([a-z]+): (supported|contradicted|depends|undecided) \(", caption)
+        assert [pair for pair in said if pair[0] in data["tasks"]] == list(verdicts.items()), name
 
 
 def test_marks_need_no_colour():

@@ -3,7 +3,8 @@
 A claim is a module of `experiments/claims/` with its name. Its docstring holds the sentence (first paragraph) and the
 rule (the paragraph that begins with "Rule"); its `judge` applies the rule to one task's `Stored` counts. What was
 changed in a rule after its run stands there as "(After the run: ...)", and tables say that it was. Its config is
-`configs/claims/NAME.yaml`, with a part for each task; what was counted lies in `figures/claims/NAME.json`.
+`configs/claims/NAME.yaml`, with a part for each task; what was counted lies in `figures/claims/NAME.json`. The overview
+of all claims says it in the words of `experiments.claims.IN_SHORT`.
 
 Where the outcomes of a task are graded, who is aligned hangs on the mark of alignment. `run` then makes the counts at
 `MARKS` as well, and the same rule judges each of them. The JSON keeps these verdicts beside their counts (`marks`), so

@@ -65,14 +65,8 @@ def _draw_counts(ax: Axes, y: float, places: Mapping[str, float], claims: Sequen
         counts = [sum(claim["verdicts"].get(task, NOT_ASKED) == verdict for claim in claims) for task in places]
         if verdict in MARKS:
             draw_mark(ax, 0.12, y, verdict)
-        ax.text(
-            0.24,
-            y,
-            f"{IN_WORDS.get(verdict, verdict)}: {sum(counts)}",
-            fontsize=LETTERS,
-            fontweight="bold",
-            va="center",
-        )
+        words = f"{IN_WORDS.get(verdict, verdict)}: {sum(counts)}"
+        ax.text(0.24, y, words, fontsize=LETTERS, fontweight="bold", va="center")
         for x, count in zip(places.values(), counts, strict=True):
             ax.text(x, y, f"{count}", fontsize=LETTERS, ha="center", va="center")
         y += LINE
