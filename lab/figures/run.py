@@ -118,9 +118,7 @@ def draw_outcomes(conditions: Sequence[Json], ax: Axes) -> None:
         if not math.isnan(base_rate.value):
             interval(ax, row, base_rate, Mark(BLACK, "|", size=5, width=1))
         if OF_ABLE.format("base_rate") in condition:
-            ax.text(
-                0.985, row, f"{round(100 * counts['unable'] / total)}%", ha="right", va="center", fontsize="x-small"
-            )
+            ax.text(1.01, row, f"{round(100 * counts['unable'] / total)}%", va="center", fontsize="x-small")
     _name_conditions(conditions, ax)
     colours = [mark.colour for mark in _marks(conditions, size=1)]
     draw_schedules(ax, [condition.get("schedule") for condition in conditions], colours)
@@ -253,9 +251,12 @@ def regimens_title(data: Json) -> str:
             )
     if worlds > 1:
         found.pop("undecided")
-    parts = [f"{kind} under {_counted(names, worlds)}" for kind, names in found.items() if names]
+    often = " often" if worlds > 1 else ""
+    parts = [f"{kind}{often} under {_counted(names, worlds)}" for kind, names in found.items() if names]
     if not parts:
         return ""
+    if worlds > 1:
+        return f"Accepted models are aligned {' and '.join(parts)}, than under {', '.join(baselines)}"
     return f"Aligned among accepted models: {'; '.join([', '.join(baselines), *parts])}"
 
 

@@ -32,11 +32,6 @@ LOG_EDGES = 1e-3, 1e4  # no log axis goes beyond
 INK = "currentColor"
 # what would not be seen there, and what is drawn instead
 IN_THE_DARK = {BLACK: INK, GREY: "#888888", HELD_OUT: INK, PURPLE: "#b04fa0"}
-    BLACK: INK,
-    GREY: "#888888",
-    HELD_OUT: INK,
-    PURPLE: "#b04fa0",
-}  # what would not be seen there, and what is drawn instead
 
 
 class Impact(NamedTuple):
