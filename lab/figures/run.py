@@ -71,6 +71,7 @@ OUTCOMES = {
 PART_COLOURS = {"base_rate": "#5b8db5", "likelihood_ratio": "#e3c07a", "net": "#666666"}
 BARS = ("base_rate", "likelihood_ratio")  # parts that are stacked; the net is a point over them
 UNBOUNDED = "...."  # hatch of a bar that nothing bounds
+MOST_NAMED = 6  # regimens in a title
 WIDTHS = (1.35, 0.7, 0.95, 1.25)  # of the panels of conditions side by side, in proportion
 
 
@@ -255,7 +256,8 @@ def _explain_colours(figure: Figure, data: Json, compared: bool) -> None:
 def regimens_title(data: Json) -> str:
     """Return under which regimens accepted models are more often aligned than under the baseline, and under which less.
 
-    Where there are several worlds, each regimen has the number of worlds in which it is so.
+    Where there are several worlds, each regimen has the number of worlds in which it is so. Where nothing is compared,
+    the title says which share of accepted models is aligned in each condition.
     """
     worlds = len(group_by_world(data["conditions"]))
     by_name = {condition["name"]: condition for condition in data["conditions"]}
@@ -265,20 +267,14 @@ def regimens_title(data: Json) -> str:
         if impact := condition["log_impact"]:
             baselines |= {_accepted(by_name[impact["baseline"]], worlds): None}
             net = estimate_from_json(impact["net"])
-            found["more" if net.low > 0 else "less" if net.high < 0 else "undecided"].append(
-                _accepted(condition, worlds)
-            )
+            kind = "more" if net.low > 0 else "less" if net.high < 0 else "undecided"
+            found[kind].append(_accepted(condition, worlds))
+    if not baselines:
+        return f"Aligned among accepted models: {_listed(list(map(_accepted_by_row, data['conditions'])))}"
+    parts = [f"{kind} under {_counted(names, worlds)}" for kind, names in found.items() if names]
     if worlds > 1:
-        found.pop("undecided")
-    often = " often" if worlds > 1 else ""
-    parts = [f"{kind}{often} under {_counted(names, worlds)}" for kind, names in found.items() if names]
-    if not parts:
-        shares = [number_from_json(condition["aligned_given_pass"]["value"]) for condition in data["conditions"]]
-        named = zip(row_names(data["conditions"]), shares, strict=True)
-        return f"Aligned among accepted models: {'; '.join(f'{name}: {100 * share:.0f}%' for name, share in named)}"
-    if worlds > 1:
-        return f"Accepted models are aligned {' and '.join(parts)}, than under {', '.join(baselines)}"
-    return f"Aligned among accepted models: {'; '.join([', '.join(baselines), *parts])}"
+        return f"Aligned among accepted models, beside {', '.join(baselines)}: {'; '.join(parts)}"
+    return f"Aligned among accepted models: {'; '.join([*baselines, *parts])}"
 
 
 def _accepted(condition: Json, worlds: int) -> str:
@@ -288,14 +284,28 @@ def _accepted(condition: Json, worlds: int) -> str:
     return name if worlds > 1 or math.isnan(share) else f"{name} ({100 * share:.0f}%)"
 
 
+def _accepted_by_row(condition: Json) -> str:
+    """Return the name of a condition and which share of its accepted models is aligned."""
+    share = number_from_json(condition["aligned_given_pass"]["value"])
+    accepted = "none accepted" if math.isnan(share) else f"{100 * share:.0f}%"
+    return f"{label(condition['name']).replace('=', ' ')} ({accepted})"
+
+
 def _counted(names: Sequence[str], worlds: int) -> str:
     """Return names with commas between, where there are several worlds by the number of those that have each."""
     if worlds == 1:
-        return ", ".join(names)
+        return _listed(names)
     counts: dict[int, list[str]] = {}
     for name in dict.fromkeys(names):
         counts.setdefault(names.count(name), []).append(name)
-    return ", ".join(f"{', '.join(members)} in {count} of {worlds} worlds" for count, members in counts.items())
+    return ", ".join(f"{_listed(members)} in {count} of {worlds} worlds" for count, members in counts.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names with commas between, or how many there are and the first of them where a title has no room."""
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED:,} more"
 
 
 # --- the figure ---------------------------------------------------------------------------------------------------
