@@ -35,6 +35,10 @@ from lab.words import Json
 # LRs of the rule
 USELESS = (0.8, 1.25)
 EFFECTIVE = 20
+COLUMNS = ("base_rate", "aligned_given_pass", "likelihood_ratio")
+CAPTION = claims.Caption(
+    question="LR near 1: the test is useless; below 1: worse than useless; large: very effective. Is P(A) high as well?"
+)
 
 
 def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
@@ -69,6 +73,11 @@ def shown(stored: claims.Stored) -> list[str]:
     (axis,) = {axis for name in erring for axis in stored.coordinates(name)}
     poor = {axis: stored.values(axis)[-1], "implicit_proxy": stored.values("implicit_proxy")[-1]}
     return [name for name in stored.names if stored.coordinates(name).items() <= poor.items()]
+
+
+def heading(stored: claims.Stored, name: str) -> str:
+    """Return what is wrong with the test in the world of a condition."""
+    return "the overseer errs" if errs(stored, name) else "something like the test in the main objective"
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:

@@ -23,7 +23,12 @@ looks. 6,000 seeds would tell .77 from .75, but the answer there is that P(A) do
 
 import math
 
-from lab import claims
+from lab import claims, figures
+from lab.figures.style import UNABLE, UNABLE_HATCH, WIDTH, Axes, interval, mark_of
+from lab.statistics.counts import UNABLE_SHOWN
+from lab.words import Json, estimate_from_json, setting
+
+COLUMNS = ("base_rate", "pass_given_misaligned", "aligned_given_pass")
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:
@@ -44,3 +49,60 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     pushed = values.low > 0 and (gaming.low > 0 or none_left)
     against = gaming_against.high < 0 and values_against.low <= 0
     return claims.Verdict(claims.SUPPORTED if pushed and against else claims.UNDECIDED, why)
+
+
+def plotted(stored: claims.Stored) -> list[Json]:
+    """Return the rates at every weight, that of holding out among them, by the weight, as plain JSON values."""
+    rows = claims.condition_rows(stored, claims.Rows(COLUMNS))
+    weighted = [{"weight": stored.coordinates(row["name"]).get("weight", 0.0), **row} for row in rows]
+    return sorted(weighted, key=lambda row: row["weight"])
+
+
+def draw(data: Json) -> figures.Figure:
+    """Rates over the weight: a column of panels per task, a row per rate."""
+    tasks = data["tasks"]
+    figure, axes = figures.subplots(
+        len(COLUMNS), len(tasks), figsize=(WIDTH, 4.4), sharex="col", sharey=True, squeeze=False
+    )
+    for panels, (task, counts) in zip(axes.T, tasks.items(), strict=True):
+        for ax, quantity in zip(panels, COLUMNS, strict=True):
+            draw_over_weight(counts["plotted"], ax, quantity)
+        figures.name_task(panels[0], f"{task}\n", counts)
+    for ax, quantity in zip(axes[:, 0], COLUMNS, strict=True):
+        column = figures.COLUMNS[quantity]
+        ax.set_ylabel(f"{column.head}\n{column.words}", fontsize="x-small")
+    figure.supxlabel("weight of the test throughout training (0: held out)", fontsize="small")
+    return figure
+
+
+def draw_over_weight(rows: list[Json], ax: Axes, quantity: str) -> None:
+    """Draw a rate at every weight, and above P(A) the models that cannot do the job.
+
+    Args:
+        rows: of a task, by their weight.
+        ax: the panel.
+        quantity: one of `COLUMNS`.
+    """
+    weights = [row["weight"] for row in rows]
+    values = [estimate_from_json(row[quantity]) for row in rows]
+    ax.plot(range(len(rows)), [value.value for value in values], color=UNABLE, linewidth=0.8, zorder=0.9)
+    for place, (row, value) in enumerate(zip(rows, values, strict=True)):
+        kind = "hold_out" if not row["weight"] else "throughout" if row["weight"] > 0 else "anti"
+        if not math.isnan(value.value):
+            interval(ax, place, value, mark_of(kind), (0.0, 1.0), upright=True)
+        if quantity == "base_rate" and row["unable"] > UNABLE_SHOWN:
+            ax.bar(
+                place, -row["unable"], bottom=1, width=0.8, color=UNABLE, hatch=UNABLE_HATCH, linewidth=0, zorder=0.8
+            )
+    marked = [0, weights.index(0.0), len(weights) - 1]
+    ax.set_xticks(marked, [setting(weights[place]) for place in marked])
+    ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    ax.set_ylim(-0.05, 1.05)
+    ax.tick_params(labelsize="x-small")
+
+
+CAPTION = claims.Caption(
+    question="Do P(A) and P(T|not A) rise with the weight, from training against the test (left) to training on it?",
+    before="Hatched: models that cannot do the job, where they are more than 2%.",
+    marks="",
+)

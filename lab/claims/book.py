@@ -12,6 +12,9 @@ that `table` only has to read them. A module may also have
     CONFIGS                            the name of another config, which several claims then share
     study(experiment, folder, train)   what to do with a config instead of training it and counting (`count_last`)
     shown(stored)                      the conditions that the figure shows; all by default
+    COLUMNS                            the quantities of each condition that the figure shows; `book.COLUMNS` by default
+    WORDS                              regimen -> what its rows are called; its name by default
+    heading(stored, name)              what conditions are grouped under; their place in the sweep by default
     plotted(stored)                    the numbers that the figure of a task draws; `condition_rows` by default
     draw(data)                         a figure of its own instead of `lab.figures.claim_figure`
     CAPTION                            a `rules.Caption`: what the caption says beside claim, verdict and rule
@@ -21,11 +24,12 @@ import copy
 import functools
 import importlib
 import inspect
+import itertools
 import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +39,14 @@ from lab.config.source import read_file, read_yaml, tasks_in
 from lab.results import outcomes, shards
 from lab.results.store import Run, publish
 from lab.statistics import Counts
-from lab.words import Json, estimate_json
+from lab.words import Json, estimate_json, in_words
 
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment  # imports JAX
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "figures/claims"
-RATES = ("base_rate", "pass_given_misaligned", "pass_rate")  # of every condition that the usual figure shows
+COLUMNS = ("base_rate", "pass_given_misaligned", "aligned_given_pass", "net")  # of the usual figure
 # marks of alignment at which graded outcomes are counted beside the task's own: from a half, below which a model does
 # more often what was not intended, to the strictest mark of any task; in twentieths, because held-out models of digits
 # all lie between .6 and .9 (figures/tasks.json), and a mark that all models reach, or none, tells nothing
@@ -72,6 +76,21 @@ class Folders:
 
 
 HOME = Folders()  # of the project's own runs and figures
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the rows of a claim's figure say.
+
+    Attributes:
+        columns: quantities of `lab.figures.COLUMNS`.
+        words: regimen -> what its rows are called; its name by default.
+        heading: what a condition is grouped under; its place on the axes of the sweep that vary by default.
+    """
+
+    columns: Sequence[str] = COLUMNS
+    words: Mapping[str, str] = field(default_factory=dict)
+    heading: Callable[[Stored, str], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +159,8 @@ def claim(name: str) -> Claim:
     """Return a claim by its name. Raises `ClaimError`."""
     source = module(name)
     paragraphs = (inspect.getdoc(source) or "").split("\n\n")
-    shown = getattr(source, "shown", None)
+    shown, columns = getattr(source, "shown", None), getattr(source, "COLUMNS", COLUMNS)
+    rows = Rows(columns, getattr(source, "WORDS", {}), getattr(source, "heading", None))
     return Claim(
         name=name,
         sentence=_one_line(paragraphs[0]),
@@ -149,8 +169,8 @@ def claim(name: str) -> Claim:
         judge=source.judge,
         study=getattr(source, "study", count_last),
         shown=shown,
-        plotted=getattr(source, "plotted", functools.partial(condition_rows, shown=shown)),
-        draw=getattr(source, "draw", figures.claim_figure),
+        plotted=getattr(source, "plotted", functools.partial(condition_rows, rows=rows, shown=shown)),
+        draw=getattr(source, "draw", functools.partial(figures.claim_figure, quantities=columns)),
         caption=getattr(source, "CAPTION", Caption()),
     )
 
@@ -329,31 +349,57 @@ def _with_marks(verdict: Verdict, counts: Json) -> Verdict:
     return verdict._replace(by_mark=moves(marks)) if marks else verdict
 
 
-def condition_rows(stored: Stored, shown: Callable[[Stored], list[str]] | None = None) -> list[Json]:
+def condition_rows(stored: Stored, rows: Rows, shown: Callable[[Stored], list[str]] | None = None) -> list[Json]:
     """Return what the usual figure of a claim draws of a task: a row for every condition that it shows.
 
     Args:
         stored: counts of the task.
+        rows: what they say.
         shown: names of the conditions; all by default.
     """
-    return [_condition_row(stored, name) for name in (shown(stored) if shown else stored.names)]
+    names = shown(stored) if shown else stored.names
+    places = [stored.coordinates(name) for name in names]
+    varied = [
+        axis for axis in dict.fromkeys(itertools.chain(*places)) if len({place.get(axis) for place in places}) > 1
+    ]
+
+    def heading(name: str) -> str:
+        if rows.heading:
+            return rows.heading(stored, name)
+        return in_words((axis, value) for axis, value in stored.coordinates(name).items() if axis in varied)
+
+    return [
+        {"name": name, "heading": heading(name), **stored.row(name, rows.words.get(stored.regimen(name), ""))}
+        | _estimates(stored, name, rows.columns)
+        for name in names
+    ]
 
 
-def _condition_row(stored: Stored, name: str) -> Json:
-    """Return the rates of a condition, its net over the baseline of its world, and why nothing is known of that."""
-    row = {"name": name, "regimen": stored.regimen(name), "coordinates": stored.coordinates(name)}
-    row |= {quantity: estimate_json(stored.rate(name, quantity)) for quantity in RATES}
-    row |= {"unable": stored.unable(name), "schedule": stored.schedule(name)}
-    if (baseline := stored.baseline(name)) is None:
-        return row | {"net": None, "no_net": ""}
-    net = stored.impact(name, baseline).net
-    no_net = _no_net(stored.counts(name), stored.counts(baseline)) if math.isnan(net.value) else ""
-    return row | {"net": estimate_json(net), "no_net": no_net}
+def _estimates(stored: Stored, name: str, columns: Sequence[str]) -> Json:
+    """Return the quantities of a condition, its net over the baseline of its world, and why there are none."""
+    counts, baseline = stored.counts(name), stored.baseline(name)
+    estimates: dict[str, Json | None] = {}
+    none: dict[str, str] = {}
+    for column in columns:
+        if column == "net" and baseline is None:  # it is one, or has none
+            estimates[column] = None
+            continue
+        net = column == "net" and baseline is not None
+        estimate = stored.impact(name, baseline).net if net else stored.rate(name, column)
+        estimates[column] = estimate_json(estimate)
+        if math.isnan(estimate.value):
+            none[column] = _why_none(column, counts, *([stored.counts(baseline)] if net else []))
+    return estimates | {"none": none}
 
 
-def _no_net(*populations: Counts) -> str:
-    """Say why nothing is known of the net between two populations."""
-    if not all(population.passing for population in populations):
+def _why_none(column: str, *populations: Counts) -> str:
+    """Say why a quantity of populations has no value."""
+    passing = [population.passing for population in populations]
+    if column == "pass_given_misaligned" or (column == "likelihood_ratio" and not populations[0].misaligned):
+        return "none misaligned"
+    if column == "likelihood_ratio" and not populations[0].aligned:
+        return "none aligned"
+    if not all(passing):
         return "none passes"
     kind = "aligned" if any(population.misaligned_pass for population in populations) else "misaligned"
     return f"no {kind} pass in either"

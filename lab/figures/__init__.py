@@ -6,15 +6,17 @@ an estimate; `run` draws a run, `claim` a claim, and `studies` what `lab card`, 
 found.
 """
 
-from lab.figures.claim import claim_figure, estimates_figure, name_task
+from lab.figures.claim import COLUMNS, Column, claim_figure, estimates_figure, name_task
 from lab.figures.run import build, response_axis
 from lab.figures.studies import build_card, build_gates, build_moments, build_schedules
 from lab.figures.style import GREY, PAPER, VENUES, Edition, Figure, save, style_of, subplots
 
 __all__ = [
+    "COLUMNS",
     "GREY",
     "PAPER",
     "VENUES",
+    "Column",
     "Edition",
     "Figure",
     "build",
