@@ -126,7 +126,8 @@ def judge(stored: claims.Stored) -> claims.Verdict:
 def plotted(stored: claims.Stored) -> list[Json]:
     """Return how far the share of aligned models that is read from passes is off, and what a result is worth less."""
     return [
-        stored.row(name, words) | {"off": estimate_json(way.off), "bits": estimate_json(way.bits)}
+        stored.row(name, words)
+        | {"off": estimate_json(way.off), "bits": estimate_json(way.bits), "none": {"bits": NOTHING_LEFT}}
         for (words, way), name in zip(ways(stored).items(), shown(stored)[1:], strict=True)
     ]
 

@@ -81,6 +81,7 @@ def plotted(stored: claims.Stored) -> list[Json]:
         runs = {"safe": stored.of_shares(safe, discarded), "hackable": stored.of_shares(hackable, discarded)}
         estimates = runs | {"gaming": stored.rate(hackable, "pass_given_misaligned")}
         row = stored.row(safe) | {"unable": max(stored.unable(safe), stored.unable(hackable))}
+        row |= {"none": {"gaming": "none misaligned"}}
         rows.append(row | {key: estimate_json(estimate) for key, estimate in estimates.items()})
     return rows
 

@@ -35,7 +35,7 @@ from lab.words import Json, estimate_json, setting
 PAID = 3.0  # trainings that a protocol may cost; of the rule
 GAIN = 0.05  # of P(accepted is aligned) that counts; of the rule
 STAGES = {
-    "gate": "the early gate",
+    "gate": "the gate",
     "lock": "locking in",
     "curriculum": "the curriculum",
     "asking": "training on the test",
@@ -164,6 +164,7 @@ def draw(data: Json) -> figures.Figure:
 
 CAPTION = claims.Caption(
     question="Gain of P(accepted is aligned) over rejection at the end, for the compute of three trainings.",
-    before="Asked early and asked later: how long a model is weak, which is asked at the end of that time.",
+    before="Asked early and asked later: how long a model is weak, which is asked at the end of that time. "
+    "What cannot do the job is the larger share of both.",
     marks="hollow: the interval holds no difference; the second dotted line: a gain of .05, from which it counts",
 )

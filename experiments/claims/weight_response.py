@@ -24,7 +24,7 @@ looks. 6,000 seeds would tell .77 from .75, but the answer there is that P(A) do
 import math
 
 from lab import claims, figures
-from lab.figures.style import UNABLE, UNABLE_HATCH, WIDTH, Axes, interval, mark_of
+from lab.figures.style import UNABLE, UNABLE_HATCH, WIDTH, Axes, Line, Patch, interval, mark_of
 from lab.statistics.counts import UNABLE_SHOWN
 from lab.words import Json, estimate_from_json, setting
 
@@ -71,8 +71,29 @@ def draw(data: Json) -> figures.Figure:
     for ax, quantity in zip(axes[:, 0], COLUMNS, strict=True):
         column = figures.COLUMNS[quantity]
         ax.set_ylabel(f"{column.head}\n{column.words}", fontsize="x-small")
+    explain(figure)
     figure.supxlabel("weight of the test throughout training (0: held out)", fontsize="small")
     return figure
+
+
+def kind_at(weight: float) -> str:
+    """Return the kind of regimen that a weight of the test makes."""
+    return "hold_out" if not weight else "throughout" if weight > 0 else "anti_training"
+
+
+def explain(figure: figures.Figure) -> None:
+    """Say above the panels what marks and hatching mean."""
+    kinds = {"trained against": "anti_training", "held out": "hold_out", "trained on throughout": "throughout"}
+    marks = {words: mark_of(kind) for words, kind in kinds.items()}
+    handles = [
+        Line([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, linewidth=mark.width)
+        for mark in marks.values()
+    ]
+    unable = Patch((0, 0), 1, 1, facecolor=UNABLE, hatch=UNABLE_HATCH, linewidth=0)
+    figure.legend(
+        [*handles, unable], [*marks, "cannot do the job"], loc="outside upper center", ncols=4, frameon=False,
+        fontsize="x-small",
+    )  # fmt: skip
 
 
 def draw_over_weight(rows: list[Json], ax: Axes, quantity: str) -> None:
@@ -87,9 +108,10 @@ def draw_over_weight(rows: list[Json], ax: Axes, quantity: str) -> None:
     values = [estimate_from_json(row[quantity]) for row in rows]
     ax.plot(range(len(rows)), [value.value for value in values], color=UNABLE, linewidth=0.8, zorder=0.9)
     for place, (row, value) in enumerate(zip(rows, values, strict=True)):
-        kind = "hold_out" if not row["weight"] else "throughout" if row["weight"] > 0 else "anti"
-        if not math.isnan(value.value):
-            interval(ax, place, value, mark_of(kind), (0.0, 1.0), upright=True)
+        if math.isnan(value.value):
+            ax.text(place, 0.5, row["none"][quantity], rotation=90, ha="center", va="center", fontsize="x-small")
+        else:
+            interval(ax, place, value, mark_of(kind_at(row["weight"])), (0.0, 1.0), upright=True)
         if quantity == "base_rate" and row["unable"] > UNABLE_SHOWN:
             ax.bar(
                 place, -row["unable"], bottom=1, width=0.8, color=UNABLE, hatch=UNABLE_HATCH, linewidth=0, zorder=0.8

@@ -36,6 +36,8 @@ VERDICT_MARKS = {"supported": "\u25cf", "depends": "\u25d0", "contradicted": "\u
 FAINT = "#e2e2e2"  # of lines that lead the eye
 LETTERS = "x-small"  # of rows and columns
 LINE = 1.6  # height of a line, in sizes of its letters
+SHAPES = {"X": 4.5, "P": 4.5, "*": 6.0}  # shapes that have to be larger for their hollow to be seen; sizes in points
+DECADES = 50.0  # ratio of the ends of a logarithmic axis, from which on only powers of ten are written
 INDENT = 6.0  # points by which a condition stands to the right of what it is grouped under
 GAP = 0.1  # inches between columns
 AROUND = 6  # lines of what is over and below the rows
@@ -151,7 +153,7 @@ def marks_by_name(rows: Sequence[Json]) -> dict[tuple[str, str], Mark]:
         position = alike.index(decides)
         style, again = style_of(decides, position), kind_of(decides) is not None and position > 0
         marker = OTHERS[(position - 1) % len(OTHERS)].marker if again else style.marker
-        marks[words, regimen] = Mark(style.colour, marker)
+        marks[words, regimen] = Mark(style.colour, marker, SHAPES.get(marker, Mark(style.colour).size))
     return marks
 
 
@@ -166,7 +168,8 @@ def draw_column(lines: Sequence[Entry], ax: Axes, column: Column, marks: Mapping
     """
     if column.log:
         ax.set_xscale("log")
-        ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    else:
+        ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
     for place, (_, _, row) in enumerate(lines):
         if row is None or row.get(column.key) is None:
             continue
@@ -184,6 +187,12 @@ def draw_column(lines: Sequence[Entry], ax: Axes, column: Column, marks: Mapping
         ticks, room = (column.low, (column.low + column.high) / 2, column.high), 0.04 * (column.high - column.low)
         ax.set_xticks(ticks, [setting(tick) for tick in ticks])
         ax.set_xlim(column.low - room, column.high + room)
+    if column.log:
+        left, right = ax.get_xlim()
+        parts = (1.0,) if right > DECADES * left else (1.0, 2.0, 5.0)  # of a decade
+        ax.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=parts))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     ax.grid(axis="x", color=FAINT, linewidth=0.5)
     ax.set_axisbelow(True)
     ax.spines["left"].set_visible(False)
