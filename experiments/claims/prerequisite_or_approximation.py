@@ -29,12 +29,12 @@ CAPTION = claims.Caption(question="Do as many misaligned models come to pass wha
 def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
     """Count each proxy, held out and trained on late, on the models of its own regimen."""
     results = shards.results(train(experiment, folder), last_only=True)
-    names, rows, about = list(map(str, results.condition.values)), [], {}
+    described, rows, about = claims.describe_conditions(results), [], {}
     for proxy in ("test", "prerequisite"):
         cells = summary.cells(outcomes.classify(results, proxy=proxy))
         for words, regimen in (("held out", "hold_out"), ("trained late", f"{proxy}_late")):
-            rows.append(cells[names.index(regimen)])
-            about[f"{proxy}, {words}"] = {"regimen": regimen, "coordinates": {}}
+            rows.append(cells[list(described).index(regimen)])
+            about[f"{proxy}, {words}"] = described[regimen]
     return claims.tabulate(rows, about, results.attrs["confidence"])
 
 

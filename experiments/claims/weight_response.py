@@ -24,10 +24,12 @@ looks. 6,000 seeds would tell .77 from .75, but the answer there is that P(A) do
 import math
 
 from lab import claims, figures
-from lab.figures.style import UNABLE, UNABLE_HATCH, WIDTH, Axes, Line, Patch, interval, mark_of
+from lab.figures.run import OUTCOMES
+from lab.figures.style import GREY, WIDTH, Axes, Line, Patch, interval, mark_of
 from lab.statistics.counts import UNABLE_SHOWN
 from lab.words import Json, estimate_from_json, setting
 
+UNABLE = OUTCOMES["unable"].colour
 COLUMNS = ("base_rate", "pass_given_misaligned", "aligned_given_pass")
 
 
@@ -89,7 +91,7 @@ def explain(figure: figures.Figure) -> None:
         Line([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, linewidth=mark.width)
         for mark in marks.values()
     ]
-    unable = Patch((0, 0), 1, 1, facecolor=UNABLE, hatch=UNABLE_HATCH, linewidth=0)
+    unable = Patch((0, 0), 1, 1, facecolor=UNABLE, edgecolor=GREY, linewidth=0.4)
     figure.legend(
         [*handles, unable], [*marks, "cannot do the job"], loc="outside upper center", ncols=4, frameon=False,
         fontsize="x-small",
@@ -106,18 +108,16 @@ def draw_over_weight(rows: list[Json], ax: Axes, quantity: str) -> None:
     """
     weights = [row["weight"] for row in rows]
     values = [estimate_from_json(row[quantity]) for row in rows]
-    ax.plot(range(len(rows)), [value.value for value in values], color=UNABLE, linewidth=0.8, zorder=0.9)
+    ax.plot(range(len(rows)), [value.value for value in values], color=GREY, linewidth=0.5, zorder=0.9)
     for place, (row, value) in enumerate(zip(rows, values, strict=True)):
         if math.isnan(value.value):
             ax.text(place, 0.5, row["none"][quantity], rotation=90, ha="center", va="center", fontsize="x-small")
         else:
             interval(ax, place, value, mark_of(kind_at(row["weight"])), (0.0, 1.0), upright=True)
         if quantity == "base_rate" and row["unable"] > UNABLE_SHOWN:
-            ax.bar(
-                place, -row["unable"], bottom=1, width=0.8, color=UNABLE, hatch=UNABLE_HATCH, linewidth=0, zorder=0.8
-            )
+            ax.bar(place, -row["unable"], bottom=1, width=0.8, color=UNABLE, edgecolor=GREY, linewidth=0.4, zorder=0.8)
     marked = [0, weights.index(0.0), len(weights) - 1]
-    ax.set_xticks(marked, [setting(weights[place]) for place in marked])
+    ax.set_xticks(marked, [setting(weights[place]).replace("-", "\N{MINUS SIGN}") for place in marked])
     ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     ax.set_ylim(-0.05, 1.05)
     ax.tick_params(labelsize="x-small")
@@ -125,6 +125,6 @@ def draw_over_weight(rows: list[Json], ax: Axes, quantity: str) -> None:
 
 CAPTION = claims.Caption(
     question="Do P(A) and P(T|not A) rise with the weight, from training against the test (left) to training on it?",
-    before="Hatched: models that cannot do the job, where they are more than 2%.",
+    before="Grey above P(A): models that cannot do the job, where they are more than 2%.",
     marks="",
 )

@@ -1,7 +1,7 @@
 """The claims of the essay: what a rule may say, and the book of sentences, verdicts and figures.
 
-`rules` reads stored counts and makes verdicts of them; `book` finds the claims, runs and redraws them. Only
-experiments and commands import it.
+`rules` reads stored counts and makes verdicts of them, `rows` makes what a figure shows of them; `book` finds the
+claims, runs and redraws them. Only experiments and commands import it.
 """
 
 from lab.claims.book import (
@@ -12,10 +12,8 @@ from lab.claims.book import (
     Claim,
     ClaimError,
     Folders,
-    Rows,
     Train,
     claim,
-    condition_rows,
     configs,
     module,
     names,
@@ -28,6 +26,7 @@ from lab.claims.book import (
     table,
     verdicts,
 )
+from lab.claims.rows import Rows, condition_rows
 from lab.claims.rules import (
     CONTRADICTED,
     DEPENDS,
@@ -47,6 +46,7 @@ from lab.claims.rules import (
     count_able,
     count_conditions,
     decide,
+    describe_conditions,
     joint_counts,
     less,
     moves,
@@ -91,6 +91,7 @@ __all__ = [
     "count_able",
     "count_conditions",
     "decide",
+    "describe_conditions",
     "joint_counts",
     "less",
     "module",

@@ -13,7 +13,7 @@ that `table` only has to read them. A module may also have
     CONFIGS                            the name of another config, which several claims then share
     study(experiment, folder, train)   what to do with a config instead of training it and counting (`count_last`)
     shown(stored)                      the conditions that the figure shows; all by default
-    COLUMNS                            the quantities of each condition that the figure shows; `book.COLUMNS` by default
+    COLUMNS                            the quantities of each condition that the figure shows; `rows.COLUMNS` by default
     WORDS                              regimen -> what its rows are called; its name by default
     heading(stored, name)              what conditions are grouped under; their place in the sweep by default
     plotted(stored)                    the numbers that the figure of a task draws; `condition_rows` by default
@@ -25,18 +25,17 @@ import copy
 import functools
 import importlib
 import inspect
-import itertools
 import json
-import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab import figures
 from lab.claims import latex
+from lab.claims.rows import COLUMNS, Rows, condition_rows
 from lab.claims.rules import (
     CONTRADICTED,
     NOT_RUN,
@@ -52,15 +51,13 @@ from lab.claims.rules import (
 from lab.config.source import read_file, read_yaml, tasks_in
 from lab.results import outcomes, shards
 from lab.results.store import Run, publish
-from lab.statistics import Counts
-from lab.words import Json, estimate_json, in_words
+from lab.words import Json
 
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment  # imports JAX
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "figures/claims"
-COLUMNS = ("base_rate", "pass_given_misaligned", "aligned_given_pass", "net")  # of the usual figure
 OVERVIEW = "overview"  # the figure of all claims
 # marks of alignment at which graded outcomes are counted beside the task's own: from a half, below which a model does
 # more often what was not intended, to the strictest mark of any task; in twentieths, because held-out models of digits
@@ -91,21 +88,6 @@ class Folders:
 
 
 HOME = Folders()  # of the project's own runs and figures
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What the rows of a claim's figure say.
-
-    Attributes:
-        columns: quantities of `lab.figures.COLUMNS`.
-        words: regimen -> what its rows are called; its name by default.
-        heading: what a condition is grouped under; its place on the axes of the sweep that vary by default.
-    """
-
-    columns: Sequence[str] = COLUMNS
-    words: Mapping[str, str] = field(default_factory=dict)
-    heading: Callable[[Stored, str], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -404,7 +386,8 @@ def verdicts_in_words(verdicts: Mapping[str, Verdict]) -> str:
     tasks = {kind: [task for task, judged in verdicts.items() if judged.verdict == kind] for kind in VERDICTS}
     parts = [f"{kind} in {', '.join(members)}" for kind, members in tasks.items() if members]
     if len(parts) == 1 < len(verdicts):
-        return f"{overall(judged.verdict for judged in verdicts.values())} in all {len(verdicts)} tasks"
+        every = "both" if len(verdicts) == 2 else f"all {len(verdicts)}"
+        return f"{overall(judged.verdict for judged in verdicts.values())} in {every} tasks"
     return ", ".join(parts)
 
 
@@ -425,62 +408,6 @@ def _with_marks(verdict: Verdict, counts: Json) -> Verdict:
     """Return a verdict that says how it moves with the mark of alignment, if counts of other marks are stored."""
     marks = {entry["mark"]: entry["verdict"] for entry in counts.get("marks", ())}
     return verdict._replace(by_mark=moves(marks)) if marks else verdict
-
-
-def condition_rows(stored: Stored, rows: Rows, shown: Callable[[Stored], list[str]] | None = None) -> list[Json]:
-    """Return what the usual figure of a claim draws of a task: a row for every condition that it shows.
-
-    Args:
-        stored: counts of the task.
-        rows: what they say.
-        shown: names of the conditions; all by default.
-    """
-    names = shown(stored) if shown else stored.names
-    places = [stored.coordinates(name) for name in names]
-    varied = [
-        axis for axis in dict.fromkeys(itertools.chain(*places)) if len({place.get(axis) for place in places}) > 1
-    ]
-
-    def heading(name: str) -> str:
-        if rows.heading:
-            return rows.heading(stored, name)
-        return in_words((axis, value) for axis, value in stored.coordinates(name).items() if axis in varied)
-
-    return [
-        {"name": name, "heading": heading(name), **stored.row(name, rows.words.get(stored.regimen(name), ""))}
-        | _estimates(stored, name, rows.columns)
-        for name in names
-    ]
-
-
-def _estimates(stored: Stored, name: str, columns: Sequence[str]) -> Json:
-    """Return the quantities of a condition, its net over the baseline of its world, and why there are none."""
-    counts, baseline = stored.counts(name), stored.baseline(name)
-    estimates: dict[str, Json | None] = {}
-    none: dict[str, str] = {}
-    for column in columns:
-        if column == "net" and baseline is None:  # it is one, or has none
-            estimates[column] = None
-            continue
-        net = column == "net" and baseline is not None
-        estimate = stored.impact(name, baseline).net if net else stored.rate(name, column)
-        estimates[column] = estimate_json(estimate)
-        if math.isnan(estimate.value):
-            none[column] = _why_none(column, counts, *([stored.counts(baseline)] if net else []))
-    return estimates | {"none": none}
-
-
-def _why_none(column: str, *populations: Counts) -> str:
-    """Say why a quantity of populations has no value."""
-    passing = [population.passing for population in populations]
-    if column == "pass_given_misaligned" or (column == "likelihood_ratio" and not populations[0].misaligned):
-        return "none misaligned"
-    if column == "likelihood_ratio" and not populations[0].aligned:
-        return "none aligned"
-    if not all(passing):
-        return "none passes"
-    kind = "aligned" if any(population.misaligned_pass for population in populations) else "misaligned"
-    return f"no {kind} pass in either"
 
 
 def caption(data: Json, verdicts: Mapping[str, Verdict], words: Caption) -> str:

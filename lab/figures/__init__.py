@@ -6,7 +6,7 @@ an estimate; `run` draws a run, with `response` along an axis and `worlds` drawn
 `overview` all of them, and `studies` what `lab card`, `gates`, `sensitivity` and `optimise` found.
 """
 
-from lab.figures.claim import COLUMNS, Column, claim_figure, estimates_figure, name_task
+from lab.figures.claim import COLUMNS, Column, claim_figure, estimates_figure, marks_by_name, name_of, name_task
 from lab.figures.overview import overview_figure
 from lab.figures.response import response_axis
 from lab.figures.run import build
@@ -28,6 +28,8 @@ __all__ = [
     "build_schedules",
     "claim_figure",
     "estimates_figure",
+    "marks_by_name",
+    "name_of",
     "name_task",
     "overview_figure",
     "response_axis",
