@@ -35,6 +35,7 @@ from lab.figures.worlds import GRID, number_of_worlds, worlds_figure, worlds_tit
 from lab.words import (
     MANY_WORLDS,
     Json,
+    World,
     estimate_from_json,
     number_from_json,
     part_words,
@@ -75,6 +76,12 @@ WIDTHS = (1.35, 0.7, 0.95, 1.25)  # of the panels of conditions side by side, in
 
 def _name_conditions(conditions: Sequence[Json], ax: Axes) -> None:
     """Name each row by its regimen, and by its place on the axes along which conditions of that regimen differ."""
+    name_rows(ax, row_names(conditions))
+    ax.tick_params(axis="y", length=0)
+
+
+def row_names(conditions: Sequence[Json]) -> list[str]:
+    """Return what tells each condition from the others: regimen, where there are several, and places on the axes."""
     regimens = [condition["regimen"] for condition in conditions]
     names = []
     for condition in conditions:
@@ -84,9 +91,9 @@ def _name_conditions(conditions: Sequence[Json], ax: Axes) -> None:
             for axis, value in coordinates.items()
             if len({other["coordinates"].get(axis) for other in conditions}) > 1
         ]
-        names.append(", ".join([label(condition["regimen"]), *varied]))
-    name_rows(ax, names)
-    ax.tick_params(axis="y", length=0)
+        regimen = [] if varied and len(set(regimens)) == 1 else [label(condition["regimen"])]
+        names.append(", ".join([*regimen, *varied]))
+    return names
 
 
 def _marks(conditions: Sequence[Json], size: float) -> list[Mark]:
@@ -142,9 +149,10 @@ def draw_likelihood_ratio(conditions: Sequence[Json], ax: Axes) -> None:
     finite = [end for ratio in ratios for end in ratio if math.isfinite(end) and end > 0]
     edges = min([0.5, *finite]) / 1.5, max([2.0, *finite]) * 2.5
     for row, (ratio, mark) in enumerate(zip(ratios, _marks(conditions, size=4), strict=True)):
-        interval(ax, row, ratio, mark, edges)
         if math.isnan(ratio.value):
             ax.text(1.15, row, "undefined", va="center", fontsize="x-small", color=mark.colour)
+        else:
+            interval(ax, row, ratio, mark, edges)
     _name_conditions(conditions, ax)
     ax.set_xscale("log")
     ax.set_xlim(*edges)
@@ -191,32 +199,41 @@ def _stack_parts(impact: Json, ax: Axes, row: int, edge: float) -> None:
 
 def regimens_figure(data: Json) -> Figure:
     """Compare regimens side by side: outcomes, who is accepted, likelihood ratio and log impact; a row per world."""
-    worlds = group_by_world(data["conditions"])
+    worlds = _rows_of_panels(data["conditions"])
     most = max(map(len, worlds.values()))
+    compared = any(condition["log_impact"] for condition in data["conditions"])
+    widths = WIDTHS if compared else WIDTHS[:-1]
     figure, axes = subplots(
         len(worlds),
-        len(WIDTHS),
+        len(widths),
         figsize=(WIDTH, 1.0 + len(worlds) * (0.4 + 0.19 * most)),
         squeeze=False,
         sharey="row",
-        gridspec_kw={"width_ratios": WIDTHS},
+        gridspec_kw={"width_ratios": widths},
     )
     for row, (world, conditions) in zip(axes, worlds.items(), strict=True):
         draw_outcomes(conditions, row[0])
         draw_rate(conditions, row[1], "aligned_given_pass")
         row[1].set_xlabel("accepted are\naligned, P(A|T)")
         draw_likelihood_ratio(conditions, row[2])
-        draw_log_impact(conditions, row[3])
+        if compared:
+            draw_log_impact(conditions, row[3])
         write_world(row[0], world)
     for ax in axes.flat:
         ax.xaxis.label.set_size("x-small")
     for ax in axes[:-1].flat:
         ax.set_xlabel("")
-    _explain_colours(figure, data)
+    _explain_colours(figure, data, compared)
     return figure
 
 
-def _explain_colours(figure: Figure, data: Json) -> None:
+def _rows_of_panels(conditions: Sequence[Json]) -> dict[World, list[Json]]:
+    """Return the conditions of each world; all of them as one where a world has one alone, for nothing is compared."""
+    worlds = group_by_world(conditions)
+    return worlds if any(len(members) > 1 for members in worlds.values()) else {(): list(conditions)}
+
+
+def _explain_colours(figure: Figure, data: Json, compared: bool) -> None:
     """Write a legend of outcomes, those stopped by a gate where there are any, and of the parts of a log impact."""
     stopped = any("unjudged" in condition["counts"] for condition in data["conditions"])
     outcomes = {name: outcome for name, outcome in OUTCOMES.items() if name != "unjudged" or stopped}
@@ -225,8 +242,10 @@ def _explain_colours(figure: Figure, data: Json) -> None:
         for words, colour, hatch in outcomes.values()
     ]
     marks.append((Line([], [], color=BLACK, marker="|", markersize=5, linewidth=1), "P(A) with its interval"))
-    marks += [(Patch((0, 0), 1, 1, facecolor=PART_COLOURS[part]), f"change by the {part_words(part)}") for part in BARS]
-    marks.append((Line([], [], color=BLACK, marker="o", markersize=3), "net; hollow: undecided"))
+    if compared:
+        bars = [Patch((0, 0), 1, 1, facecolor=PART_COLOURS[part]) for part in BARS]
+        marks += [(bar, f"change by the {part_words(part)}") for bar, part in zip(bars, BARS, strict=True)]
+        marks.append((Line([], [], color=BLACK, marker="o", markersize=3), "net; hollow: undecided"))
     figure.legend(
         *zip(*marks, strict=True), ncols=3, loc="outside upper center", frameon=False, fontsize="x-small",
         handlelength=1.5, columnspacing=1.2,
@@ -254,7 +273,9 @@ def regimens_title(data: Json) -> str:
     often = " often" if worlds > 1 else ""
     parts = [f"{kind}{often} under {_counted(names, worlds)}" for kind, names in found.items() if names]
     if not parts:
-        return ""
+        shares = [number_from_json(condition["aligned_given_pass"]["value"]) for condition in data["conditions"]]
+        named = zip(row_names(data["conditions"]), shares, strict=True)
+        return f"Aligned among accepted models: {'; '.join(f'{name}: {100 * share:.0f}%' for name, share in named)}"
     if worlds > 1:
         return f"Accepted models are aligned {' and '.join(parts)}, than under {', '.join(baselines)}"
     return f"Aligned among accepted models: {'; '.join([', '.join(baselines), *parts])}"
