@@ -35,7 +35,7 @@ CONFIGS = "worth_of_a_test"
 BITS = 0.1  # loss that does not count: a tenth of what a perfect test is worth at even odds; of the rule
 OFF = 0.05  # error of a share that does not count; of the rule
 RARE = 0.05  # share of aligned or of misaligned models below which nothing is left to measure; of the rule
-HIDDEN = ("something like it hidden", "more like it hidden")  # in the main objective, and nothing else trained on
+HIDDEN = ("something like it", "more like it")  # in the main objective, and nothing trained on beside that
 SPOILS, KEEPS, OPEN, NOTHING_LEFT = "spoils", "keeps", "open", "nothing left to measure"
 
 
@@ -126,7 +126,7 @@ def judge(stored: claims.Stored) -> claims.Verdict:
 def plotted(stored: claims.Stored) -> list[Json]:
     """Return how far the share of aligned models that is read from passes is off, and what a result is worth less."""
     return [
-        stored.row(name, words)
+        stored.row(name, f"{words} hidden" if words in HIDDEN else words)
         | {"off": estimate_json(way.off), "bits": estimate_json(way.bits), "none": {"bits": NOTHING_LEFT}}
         for (words, way), name in zip(ways(stored).items(), shown(stored)[1:], strict=True)
     ]
