@@ -72,7 +72,8 @@ def draw(data: Json) -> figures.Figure:
         figures.name_task(panels[0], f"{task}\n", counts)
     for ax, quantity in zip(axes[:, 0], COLUMNS, strict=True):
         column = figures.COLUMNS[quantity]
-        ax.set_ylabel(f"{column.head}\n{column.words}", fontsize="x-small")
+        lines = [column.head, *column.words.split(", ")]
+        ax.set_ylabel("\n".join(lines), fontsize="x-small")
     explain(figure)
     figure.supxlabel("weight of the test throughout training (0: held out)", fontsize="small")
     return figure
