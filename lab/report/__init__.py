@@ -15,6 +15,7 @@ from lab.report.decisions import (
     unaffordable,
 )
 from lab.report.observed import cautions, understood, warnings
+from lab.report.layout import Sheet, table_of, wrapped
 from lab.report.progress import duration, finished, progress_rows, progress_state, progress_table
 from lab.report.studies import (
     advice_json,
@@ -34,12 +35,16 @@ from lab.report.studies import (
     profile_json,
     profile_table,
 )
+from lab.report.sweeps import impact_tables as sweep_impact_tables
+from lab.report.sweeps import tables as sweep_tables
 from lab.report.tables import (
     SHOWN,
     as_json,
     graded,
     impact_json,
+    impact_intervals,
     impact_table,
+    is_sweep,
     numbers,
     reading,
     readings,
@@ -52,11 +57,21 @@ from lab.report.worlds import able_conditions, drawn_table, ideas_table, many_wo
 from lab.report.worlds import impact_table as worlds_impact_table
 from lab.report.worlds import plan_table as worlds_plan_table
 from lab.report.worlds import table as worlds_table
-from lab.words import estimate_from_json, estimate_json, in_words, name_in_world, number, number_json, with_interval
+from lab.words import (
+    estimate_from_json,
+    estimate_json,
+    in_words,
+    name_in_words,
+    name_in_world,
+    number,
+    number_json,
+    with_interval,
+)
 
 __all__ = [
     "BUDGET",
     "SHOWN",
+    "Sheet",
     "able_conditions",
     "advice_json",
     "advice_readings",
@@ -80,10 +95,13 @@ __all__ = [
     "goal_text",
     "graded",
     "ideas_table",
+    "impact_intervals",
     "impact_json",
     "impact_table",
     "in_words",
+    "is_sweep",
     "many_worlds",
+    "name_in_words",
     "name_in_world",
     "number",
     "number_json",
@@ -108,7 +126,10 @@ __all__ = [
     "rejection_json",
     "short_name",
     "stopping",
+    "sweep_impact_tables",
+    "sweep_tables",
     "table",
+    "table_of",
     "text_table",
     "unaffordable",
     "understood",
@@ -117,4 +138,5 @@ __all__ = [
     "worlds_impact_table",
     "worlds_plan_table",
     "worlds_table",
+    "wrapped",
 ]

@@ -4,10 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from rich.table import Table
-from rich.text import Text
-
-from lab.report.layout import table_of
+from lab.report.layout import Sheet, table_of
 from lab.statistics import CELLS, Estimate
 from lab.studies.advice import LEAST, Advice
 from lab.studies.card import Card
@@ -21,6 +18,7 @@ from lab.words import (
     bound,
     estimate_from_json,
     estimate_json,
+    name_in_words,
     number,
     number_json,
     percent,
@@ -70,14 +68,14 @@ def card_json(card: Card) -> Json:
     }
 
 
-def card_table(data: Json) -> Table:
-    """Return a `rich.table.Table` of what `card_json` returned: a row per question."""
+def card_table(data: Json) -> Sheet:
+    """Return a `Sheet` of what `card_json` returned: a row per question."""
     view = table_of(
         f"{data['question']} {data['seeds']:,} models per condition, {percent(data['confidence'])} intervals",
         ("question", "answer", "measured"),
     )
     for answer in data["answers"]:
-        view.add_row(*map(Text, (answer["question"], answer["verdict"], answer["reading"])))
+        view.add_row(answer["question"], answer["verdict"], answer["reading"])
     return view
 
 
@@ -111,8 +109,8 @@ USE_WORDS = {
 }
 
 
-def advice_table(data: Json) -> Table:
-    """Return a `rich.table.Table` of what `advice_json` returned: a row per budget."""
+def advice_table(data: Json) -> Sheet:
+    """Return a `Sheet` of what `advice_json` returned: a row per budget."""
     seeds = {name: sum(counts[cell] for cell in CELLS) for name, counts in data["card"].items()}
     least, most = min(seeds.values()), max(seeds.values())
     models = f"{most:,}" if least == most else f"{least:,} to {most:,}"
@@ -128,7 +126,7 @@ def advice_table(data: Json) -> Table:
         gain = with_interval(estimate_from_json(choice["gain"]))
         probability = f"{choice['probability']:.2f}" if choice["probability"] < MOST_SURE else f"> {MOST_SURE}"
         row = (runs, USE_WORDS[choice["use"]], probability, gain, choice["because"])
-        view.add_row(*map(Text, row))
+        view.add_row(*row)
     return view
 
 
@@ -171,15 +169,15 @@ def probe_readings(probes: Sequence[Probe]) -> list[str]:
     return lines
 
 
-def probe_table(probes: Sequence[Probe], confidence: float) -> Table:
-    """Return a `rich.table.Table` with what the run's own probe and a new one tell, a row per condition."""
+def probe_table(probes: Sequence[Probe], confidence: float) -> Sheet:
+    """Return a `Sheet` with what the run's own probe and a new one tell, a row per condition."""
     view = table_of(
         f"area under the ROC curve about alignment, {percent(confidence)} intervals",
         ("condition", "the run's own probe", "refitted"),
         "refitted: fitted to even seeds of that condition; both judged on the odd ones. 0.5 tells nothing.",
     )
     for probe in probes:
-        view.add_row(*map(Text, (probe.condition, with_interval(probe.own_area), with_interval(probe.area))))
+        view.add_row(name_in_words(probe.condition), with_interval(probe.own_area), with_interval(probe.area))
     return view
 
 
@@ -209,8 +207,8 @@ def profile_json(profile: Profile) -> Json:
     }
 
 
-def profile_table(data: Json) -> Table:
-    """Return a `rich.table.Table` of what `profile_json` returned: a row per term and segment."""
+def profile_table(data: Json) -> Sheet:
+    """Return a `Sheet` of what `profile_json` returned: a row per term and segment."""
     quantities, counted = data["quantities"], data["estimator"] == "counted"
     steps = "Steps and pushes" if counted else "Steps"
     sizes = ", ".join(
@@ -234,12 +232,12 @@ def profile_table(data: Json) -> Table:
                 with_interval(per_percent(estimate_from_json(change), moment["start"], moment["end"]))
                 for change in changes
             )
-            view.add_row(*map(Text, (term, span, *cells)))
+            view.add_row(term, span, *cells)
     return view
 
 
-def pilot_table(pilot: Pilot, of: str, width: float, seeds: int) -> Table:
-    """Return a `rich.table.Table` of what a pilot foresees.
+def pilot_table(pilot: Pilot, of: str, width: float, seeds: int) -> Sheet:
+    """Return a `Sheet` of what a pilot foresees.
 
     Args:
         pilot: what `lab.studies.pilot.run` returned.
@@ -254,7 +252,7 @@ def pilot_table(pilot: Pilot, of: str, width: float, seeds: int) -> Table:
     )
     for need in pilot.needs:
         count = f"{need.seeds:,}" if math.isfinite(need.seeds) else "cannot be told: an empty cell in the pilot"
-        view.add_row(*map(Text, (need.name, number(need.width), count)))
+        view.add_row(name_in_words(need.name), number(need.width), count)
     return view
 
 
@@ -302,8 +300,8 @@ def goal_text(data: Json) -> str:
     return text + (f", at least {percent(goal['floor'])} competent" if goal["floor"] else "")
 
 
-def optimised_table(data: Json) -> Table:
-    """Return a `rich.table.Table` of what `optimised_json` returned: a row per schedule, best first."""
+def optimised_table(data: Json) -> Sheet:
+    """Return a `Sheet` of what `optimised_json` returned: a row per schedule, best first."""
     level = percent(data["confidence"])
     view = table_of(
         f"{goal_text(data)}, {data['seeds']:,} seeds that the search did not see",
@@ -314,7 +312,7 @@ def optimised_table(data: Json) -> Table:
     for row in data["rivals"]:
         gain = with_interval(estimate_from_json(row["gain"])) if row["gain"] else ""
         able = bound(row["able"], upwards=False, digits=3) + ("" if row["allowed"] else ", below the floor")
-        view.add_row(*map(Text, (row["name"], with_interval(estimate_from_json(row["value"])), gain, able)))
+        view.add_row(name_in_words(row["name"]), with_interval(estimate_from_json(row["value"])), gain, able)
     return view
 
 
