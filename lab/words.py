@@ -10,7 +10,7 @@ import functools
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -300,6 +300,39 @@ def code(text: str, keep: str = "") -> str:
     quotes = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
     space = " " if shown.startswith("`") or shown.endswith("`") else ""
     return f"{quotes}{space}{shown}{space}{quotes}".replace("|", "\\|")
+
+
+LETTERS = 8  # of a sparkline
+LEVELS = "▂▃▄▅▆▇█"  # of weights above 0
+AT_NOTHING, AGAINST = "▁", "▔▀"  # no weight; weights below 0, weak and strong
+
+
+def sparkline(schedule: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Return a drawing of the weights of a regimen through training, the largest of each eighth, in letters.
+
+    Args:
+        schedule: loss term -> (share of training where it ends, weight) of each stretch.
+
+    >>> sparkline({"test": [(0.1, 0.005), (1.0, 0.0)]}), sparkline({"test": [(1.0, -0.01)]}), sparkline({})
+    ('█▁▁▁▁▁▁▁', '▀▀▀▀▀▀▀▀', '▁▁▁▁▁▁▁▁')
+    """
+    largest = [0.0] * LETTERS
+    for course in schedule.values():
+        start = 0.0
+        for end, weight in course:
+            for eighth in range(math.floor(start * LETTERS), math.ceil(end * LETTERS)):
+                largest[eighth] = max(largest[eighth], weight, key=abs)
+            start = end
+    most = max(map(abs, largest)) or 1.0
+    return "".join(_letter(weight / most) for weight in largest)
+
+
+def _letter(share: float) -> str:
+    """Return the letter of a sparkline for a weight as a share of the largest one."""
+    if share == 0:
+        return AT_NOTHING
+    levels = LEVELS if share > 0 else AGAINST
+    return levels[math.ceil(abs(share) * len(levels)) - 1]
 
 
 def in_words(coordinates: Iterable[tuple[str, float]]) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.config.experiment import ConfigError, parse
+from lab.config.experiment import ConfigError, load, parse
 from lab.config.schema import RESERVED
 from lab.results import outcomes, shards
 from lab.tasks import TASKS
@@ -97,3 +97,18 @@ def test_names_that_results_need_are_reserved(tmp_path):
         assert line.endswith(f"sweep.{name}: is the name of something else in the results; choose another")
     for task in TASKS.values():
         assert not set(RESERVED) & set(task.scores)
+
+
+def test_the_schedule_of_a_condition_is_its_weights_through_training():
+    experiment = load(CONFIGS / "quickstart.yaml")
+    ends = [end / experiment.training.steps for end in experiment.ends]
+    schedules = {
+        condition.name: condition.schedule(ends, list(experiment.task.terms)) for condition in experiment.conditions
+    }
+    assert schedules == {  # as the file says it
+        "hold_out": {},
+        "train_early": {"test": [(0.1, 0.005), (1.0, 0.0)]},
+        "train_late": {"test": [(0.4, 0.0), (1.0, 0.07)]},
+        "train_throughout": {"test": [(1.0, 0.005)]},
+        "anti_train": {"test_linear": [(1.0, -0.01)]},
+    }

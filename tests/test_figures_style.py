@@ -1,14 +1,18 @@
 """What figures share: a style per regimen, files that are whole, bytes that no environment changes."""
 
+import itertools
 import os
+import re
 import resource
 import subprocess
 import sys
+import zlib
 
+import numpy as np
 import pytest
 
 from lab import cli, figures
-from lab.figures.style import OTHERS, STYLES, kind_of, style_of
+from lab.figures.style import OTHERS, STYLES, ink, kind_of, linear, luminance, style_of
 from lab.report.page.charts import SHAPES
 from lab.results.store import StoreError
 
@@ -27,6 +31,61 @@ def test_a_kind_is_told_by_the_beginning_of_a_word():
     styles = [style_of("x", position) for position in range(9)]
     assert styles[:3] == OTHERS
     assert len(set(styles)) == len({style[:2] for style in styles}) == 9  # no two look alike without their dashes
+
+
+# a deuteranope's red, green and blue by those of others (Machado, Oliveira and Fernandes 2009, severity 1)
+DEUTERANOPIA = np.array(
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+)
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])  # of sRGB
+
+
+def lab(light):
+    """CIE 1976 L*a*b* of linear red, green and blue, with their white: about 2.3 apart is just noticeable."""
+    x, y, z = np.cbrt((XYZ @ np.clip(light, 0, 1)) / XYZ.sum(1))  # all are above the foot of the curve
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_kinds_of_regimens_differ_in_grey_and_for_the_colour_blind():
+    light = [linear(style.colour) for style in STYLES.values()]
+    for one, other in itertools.combinations(light, 2):
+        assert abs(lab(one)[0] - lab(other)[0]) >= 9  # lightness, all that is left in grey
+        assert np.linalg.norm(lab(DEUTERANOPIA @ one) - lab(DEUTERANOPIA @ other)) >= 20
+
+
+def test_contrast_and_lightness_are_those_that_others_publish():
+    """WCAG's own example of the palest grey on white, and CIE's lightness of middle grey."""
+    assert 1.05 / (luminance("#767676") + 0.05) == pytest.approx(4.54, abs=0.005)
+    assert lab(linear("#777777"))[0] == pytest.approx(50.0, abs=0.2)
+
+
+@pytest.mark.parametrize("colour", [*(style.colour for style in [*STYLES.values(), *OTHERS]), "#ffff00", "#5a5a5a"])
+def test_text_is_dark_enough_to_be_read(colour):
+    contrast = 1.05 / (luminance(ink(colour)) + 0.05)
+    assert contrast >= 4.5
+    if contrast > 4.7:  # as dark as it was
+        assert ink(colour) == colour
+
+
+@pytest.mark.parametrize(("venue", "width"), [("neurips", 5.5), ("icml", 6.75), ("iclr", 5.5), ("slides", 5.51)])
+def test_a_figure_has_the_width_of_its_venue_and_no_small_letter(tmp_path, venue, width):
+    """Read from the PDF: 72 points are an inch; `Tf` sets the size of letters."""
+
+    def pale(data):
+        figure = draw(data)
+        figure.axes[0].text(0, 1, "small", fontsize=2, color="#E69F00")
+        return figure
+
+    figures.save(pale, DATA | {"subtitle": "What is it? " * 20}, tmp_path, "wide", figures.Edition(venue, "pdf"))
+    content = (tmp_path / "wide.pdf").read_bytes()
+    box = re.search(rb"/MediaBox \[ ?0 0 ([0-9.]+) ([0-9.]+) ?\]", content)
+    assert box and float(box[1]) / 72 == pytest.approx(width, abs=0.005)
+    streams = (
+        zlib.decompress(found[1]) for found in re.finditer(rb"stream\r?\n(x.*?)\r?\nendstream", content, re.DOTALL)
+    )
+    page = next(stream for stream in streams if b" Tf" in stream)
+    sizes = [float(size) for size in re.findall(rb"/\S+ ([0-9.]+) Tf", page)]
+    assert min(sizes) == 6 and max(sizes) >= 8  # the small text and the title
 
 
 def draw(data):

@@ -9,8 +9,8 @@ from lab.figures.style import STYLES
 
 # what matplotlib calls the styles of `lab.figures.style`, in words; colours are called as Okabe and Ito called them
 COLOURS = {
-    "#CC79A7": "reddish purple",
-    "#5a5a5a": "grey",
+    "#8a2d7d": "dark purple",
+    "#2b2b2b": "nearly black",
     "#0072B2": "blue",
     "#E69F00": "orange",
     "#009E73": "bluish green",

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab import figures
-from lab.claims.rules import NOT_RUN, Caption, Stored, Verdict, count_conditions, moves, overall
+from lab.claims.rules import NOT_RUN, VERDICTS, Caption, Stored, Verdict, count_conditions, moves, overall
 from lab.config.source import read_file, read_yaml, tasks_in
 from lab.results import outcomes, shards
 from lab.results.store import Run, publish
@@ -256,11 +256,13 @@ def _at_mark(run: Run, mark: float) -> Run:
 # --- redrawing ----------------------------------------------------------------------------------------------------
 
 
-def redraw(name: str, data: Json | None = None, to: Path | str | None = None) -> Json:
+def redraw(
+    name: str, data: Json | None = None, to: Path | str | None = None, edition: figures.Edition = figures.PAPER
+) -> Json:
     """Judge what is stored again and draw the figure of a claim, its caption and a LaTeX table. Returns its data."""
     to = Path(to or FIGURES)
     data, by_task = rejudge(name, data)
-    figures.save(claim(name).draw, data, to, name)
+    figures.save(claim(name).draw, data, to, name, edition)
     publish(to / f"{name}.txt", (data["caption"] + "\n").encode())
     publish(to / f"{name}.tex", latex(by_task).encode())
     return data
@@ -285,8 +287,34 @@ def rejudge(name: str, data: Json | None = None) -> tuple[Json, dict[str, Verdic
             by_task[task] = _with_marks(by_task[task], counts)
         if chosen.shown:
             counts["shown"] = chosen.shown(of_task)
+        counts["verdict"] = by_task[task].verdict
         counts["plotted"] = chosen.plotted(of_task)
-    return data | {"caption": caption(data, by_task, chosen.caption)}, by_task
+    words = {
+        "title": f"{chosen.sentence.removesuffix('.')}: {verdicts_in_words(by_task)}",
+        "subtitle": f"{chosen.caption.question} {_models(data)}".strip(),
+        "caption": caption(data, by_task, chosen.caption),
+    }
+    return data | words, by_task
+
+
+def verdicts_in_words(verdicts: Mapping[str, Verdict]) -> str:
+    """Return in which tasks a claim was found to have which verdict, for a title.
+
+    >>> verdicts_in_words({"race": Verdict("supported", ""), "digits": Verdict("undecided", "")})
+    'supported in race, undecided in digits'
+    """
+    tasks = {kind: [task for task, judged in verdicts.items() if judged.verdict == kind] for kind in VERDICTS}
+    parts = [f"{kind} in {', '.join(members)}" for kind, members in tasks.items() if members]
+    if len(parts) == 1 < len(verdicts):
+        return f"{overall(judged.verdict for judged in verdicts.values())} in all {len(verdicts)} tasks"
+    return ", ".join(parts)
+
+
+def _models(data: Json) -> str:
+    """Return how many models the claim was counted on, for a subtitle."""
+    seeds = {counts["seeds"] for counts in data["tasks"].values()}
+    many = f"{min(seeds):,}" if len(seeds) == 1 else f"{min(seeds):,} to {max(seeds):,}"
+    return f"{many} models per condition, 95% intervals."
 
 
 def _judge_mark(chosen: Claim, task: str, counts: Json, entry: Json) -> Json:
@@ -315,6 +343,7 @@ def _condition_row(stored: Stored, name: str) -> Json:
     """Return the rates of a condition, its net over the baseline of its world, and why nothing is known of that."""
     row = {"name": name, "regimen": stored.regimen(name), "coordinates": stored.coordinates(name)}
     row |= {quantity: estimate_json(stored.rate(name, quantity)) for quantity in RATES}
+    row |= {"unable": stored.unable(name), "schedule": stored.schedule(name)}
     if (baseline := stored.baseline(name)) is None:
         return row | {"net": None, "no_net": ""}
     net = stored.impact(name, baseline).net

@@ -16,6 +16,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from lab import statistics
+from lab.config.schema import Schedule
 from lab.decision import budget_from_shares, worth_of_budget
 from lab.results import outcomes, summary
 from lab.statistics import CELLS, Counts, Estimate, LogImpact
@@ -94,9 +95,14 @@ def count_able(results: xr.Dataset) -> Json:
 
 
 def describe_conditions(results: xr.Dataset) -> dict[str, Json]:
-    """Return the regimen and the coordinates of every condition of a run by its name, as plain JSON values."""
+    """Return regimen, coordinates and, if known, the schedule of every condition by its name, as plain JSON values."""
+    schedules = results.attrs.get("schedules", {})
     return {
-        str(name): {"regimen": str(regimen), "coordinates": {k: v for k, v in coordinates.items() if math.isfinite(v)}}
+        str(name): {
+            "regimen": str(regimen),
+            "coordinates": {k: v for k, v in coordinates.items() if math.isfinite(v)},
+            **({} if schedules.get(name) is None else {"schedule": schedules[name]}),
+        }
         for name, (regimen, coordinates) in zip(results.condition.values, summary.places(results), strict=True)
     }
 
@@ -178,6 +184,14 @@ class Stored:
             if self.regimen(name) == regimen and where.items() <= self.coordinates(name).items()
         )
         return name
+
+    def unable(self, name: str) -> float:
+        """Return the share of the models of a condition that cannot do the job, those that diverged left out."""
+        return self.conditions[name].get("incompetent", 0) / self.counts(name).seeds
+
+    def schedule(self, name: str) -> Schedule | None:
+        """Return what a condition trains on beside the main objective, or None where that is not stored."""
+        return self.conditions[name].get("schedule")
 
     def baseline(self, name: str) -> str | None:
         """Return the name of the condition that a condition is compared with, or None for a baseline itself."""
@@ -379,11 +393,13 @@ class Caption(NamedTuple):
     """What the caption of a claim's figure says beside the claim, its verdict and its rule.
 
     Attributes:
+        question: what the subtitle of the figure asks, beside the number of models.
         before: sentences on what the figure shows.
         marks: what a mark means.
         after: further sentences.
     """
 
+    question: str = ""
     before: str = ""
     marks: str = "hollow: the interval holds no difference"
     after: str = ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Bool
@@ -35,6 +35,8 @@ from lab.results.store import Run, StoreError, inner_folder, publish
 from lab.results.summary import Summary
 from lab.words import percent
 
+Venue = Literal["neurips", "icml", "iclr", "slides"]  # the keys of `lab.figures.style.VENUES`
+Form = Literal["png", "pdf", "svg"]
 WIDE = 170  # columns of the table of a run where there is no terminal
 WIDE_IMPACTS = 140
 USUAL, WIDER = 8, 16  # columns of a table that fit there, and what each further one takes
@@ -208,6 +210,8 @@ def figures(
     /,
     marks: OtherAgedMarks = OWN_AGED_MARKS,
     out: Path | None = None,
+    venue: Venue = "neurips",
+    format: Form | None = None,
     partial: bool = False,
 ) -> None:
     """Rebuild figures from stored results only.
@@ -216,6 +220,8 @@ def figures(
         which: a run's folder, the name of a claim or of a run under runs/, or all of them.
         marks: other pass marks, proxy or checkpoint than the run's own.
         out: where to write; the folder "figures" of each run, and figures/claims for claims, by default.
+        venue: whose width and sizes of letters figures have.
+        format: of the picture; a PNG and a PDF by default.
         partial: use what there is of a run that is not complete, and say so.
     """
     from lab import claims as book
@@ -233,14 +239,16 @@ def figures(
         raise UsageError(
             f"{which}: neither a run's folder nor the name of a run under runs/ or, in a clone, of a claim"
         )
+    edition = drawing.Edition(venue, format)
     for name in claims:
-        book.redraw(name, to=out)
-        print_line(f"{(out or book.FIGURES) / name}.png, .pdf, .json, .tex, .txt")
+        book.redraw(name, to=out, edition=edition)
+        print_line(f"{(out or book.FIGURES) / name}.{format or 'png, .pdf'}, .json, .tex, .txt")
     for folder in folders:
         run = marks.open(folder)
         results = read(run, partial, checkpoint=marks.checkpoint)
         where = out or inner_folder(run.path, "figures")
-        print_figures(drawing.build(report.as_json(results, summary.summarise(results)), where), label="")
+        picture = drawing.build(report.as_json(results, summary.summarise(results)), where, edition)
+        print_figures(picture, f".{format or 'png, .pdf'}, .json", label="")
 
 
 def export(

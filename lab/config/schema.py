@@ -32,6 +32,8 @@ WORLD = "world"  # the coordinate that tells worlds apart
 WAYS = ("between", "log", "choose")  # in which a value can be drawn
 ONE, LIST, MAPPING = KINDS = "(one)", "(list)", "(mapping)"
 
+# what is trained on beside the main objective: loss term -> (share of training where it ends, weight) of each stretch
+Schedule = dict[str, list[tuple[float, float]]]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, le=MAX_RATE)]

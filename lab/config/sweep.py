@@ -1,7 +1,9 @@
 """From a config to its conditions: every regimen at every point of the axes that apply to it."""
 
+import functools
 import itertools
 import math
+import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from lab.config.schema import (
     WORLD,
     Config,
     Phase,
+    Schedule,
 )
 from lab.config.source import Key, Raw, is_number, shortened
 from lab.config.worlds import drawn_values, read_draws, wrong_draws
@@ -67,6 +70,27 @@ class Condition:
     knobs: dict[str, float]
     settings: tuple[Segment, ...]
     gates: tuple[tuple[float, str, float], ...] = ()
+
+    def schedule(self, ends: Sequence[float], terms: Sequence[str]) -> Schedule:
+        """Return the weight of each loss term beside the main one through training, stretches of equal weight as one.
+
+        A term that never has a weight is left out.
+
+        Args:
+            ends: of the segments, as shares of training.
+            terms: names of the task's loss terms.
+        """
+        return _schedule(tuple(segment.weights for segment in self.settings), tuple(ends), tuple(terms))
+
+
+@functools.lru_cache(1024)  # conditions that differ in knobs alone have one schedule
+def _schedule(weights: tuple[tuple[float, ...], ...], ends: tuple[float, ...], terms: tuple[str, ...]) -> Schedule:
+    schedule: Schedule = {}
+    for term, course in zip(terms, zip(*weights, strict=True), strict=True):
+        if term != "main" and any(course):
+            stretches = itertools.groupby(zip(ends, course, strict=True), key=operator.itemgetter(1))
+            schedule[term] = [(list(stretch)[-1][0], float(weight)) for weight, stretch in stretches]
+    return schedule
 
 
 class Target(NamedTuple):

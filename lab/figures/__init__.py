@@ -6,13 +6,16 @@ an estimate; `run` draws a run, `claim` a claim, and `studies` what `lab card`, 
 found.
 """
 
-from lab.figures.claim import claim_figure, estimates_figure
+from lab.figures.claim import claim_figure, estimates_figure, name_task
 from lab.figures.run import build, response_axis
 from lab.figures.studies import build_card, build_gates, build_moments, build_schedules
-from lab.figures.style import GREY, Figure, save, style_of, subplots
+from lab.figures.style import GREY, PAPER, VENUES, Edition, Figure, save, style_of, subplots
 
 __all__ = [
     "GREY",
+    "PAPER",
+    "VENUES",
+    "Edition",
     "Figure",
     "build",
     "build_card",
@@ -21,6 +24,7 @@ __all__ = [
     "build_schedules",
     "claim_figure",
     "estimates_figure",
+    "name_task",
     "response_axis",
     "save",
     "style_of",

@@ -23,6 +23,21 @@ RATES = ("base_rate", "pass_given_misaligned", "pass_rate")
 MOST = 6.0  # nats, where the axis of nets ends
 
 
+VERDICT_MARKS = {"supported": "\u25cf", "depends": "\u25d0", "contradicted": "\u2715", "undecided": "\u25cb"}
+
+
+def name_task(ax: Axes, task: str, counts: Json) -> None:
+    """Write a task and the verdict in it over a panel.
+
+    Args:
+        ax: the panel.
+        task: its name.
+        counts: what the data of the claim have of it.
+    """
+    verdict = counts["verdict"]
+    ax.set_title(f"{task} {VERDICT_MARKS[verdict]} {verdict}", loc="left", fontsize="small", fontweight="bold")
+
+
 def draw_rates(rows: Sequence[Json], ax: Axes, quantity: str) -> None:
     """Draw a probability of every condition of a task that is shown."""
     for height, row in enumerate(rows):
@@ -84,7 +99,7 @@ def claim_figure(data: Json) -> Figure:
             ax.set_yticks([])
         name_rows(panels[0], _row_names(rows), fontsize="x-small")
         panels[0].tick_params(axis="y", length=0)
-        panels[0].set_title(task, loc="left", fontsize="small", fontweight="bold")
+        name_task(panels[0], task, data["tasks"][task])
     for ax, quantity in zip(axes[-1], RATES, strict=False):
         ax.set_xlabel(QUANTITIES[quantity].symbol)
     axes[-1][-1].set_xlabel(PARTS["net"].heading)
@@ -115,7 +130,7 @@ def estimates_figure(
             interval(ax, height, estimate, mark, hollow=bool(lines) and holds(estimate, lines[0]))
         for line in lines:
             ax.axvline(line, color="black", linewidth=0.6, linestyle=":")
-        ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
+        name_task(ax, task, data["tasks"][task])
         if limits:
             ax.set_xlim(*limits)
     name_rows(axes[0][0], names, fontsize="x-small")

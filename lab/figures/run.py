@@ -10,9 +10,11 @@ from lab.config.schema import WORLD
 from lab.figures.style import (
     BLACK,
     GREY,
+    PAPER,
     WHITE,
     WIDTH,
     Axes,
+    Edition,
     Figure,
     Line,
     Mark,
@@ -502,12 +504,13 @@ def caption(data: Json) -> str:
     return f"{text} {data['stopping']}" if "stopping" in data else text
 
 
-def build(data: Json, folder: Path | str) -> Path:
+def build(data: Json, folder: Path | str, edition: Edition = PAPER) -> Path:
     """Draw the figure that fits a run and save it as PDF, PNG and JSON; see `save`.
 
     Args:
         data: what `lab.report.as_json` returned.
         folder: where to write.
+        edition: for which venue, and in which form.
     """
 
     def draw(data: Json) -> Figure:
@@ -516,4 +519,4 @@ def build(data: Json, folder: Path | str) -> Path:
         axis = response_axis(data)
         return response_figure(data, axis) if axis else regimens_figure(data)
 
-    return save(draw, {**data, "caption": caption(data)}, folder, data["name"])
+    return save(draw, {**data, "caption": caption(data)}, folder, data["name"], edition)

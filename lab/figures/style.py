@@ -1,4 +1,8 @@
-"""What all figures share: colours, the mark of an estimate, names as text, and how figures are saved."""
+"""What all figures share: colours, the mark of an estimate, names as text, and how figures are saved.
+
+A figure is made for a venue: as wide as its text, with its sizes of letters. `save` sees to what no figure may miss:
+the title that says what was found, no letter below `SMALLEST` points, no text paler than `CONTRAST` to 1 on white.
+"""
 
 import contextlib
 import io
@@ -13,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tueplots import figsizes, fontsizes
 
+from lab.config.schema import Schedule
 from lab.results.store import StoreError, publish
 from lab.results.summary import worlds
 from lab.statistics import Estimate
@@ -41,21 +46,63 @@ with _without_backend():
     import matplotlib.axes
     import matplotlib.colors
     import matplotlib.figure
+    import matplotlib.font_manager
     import matplotlib.lines
+    import matplotlib.offsetbox
     import matplotlib.patches
+    import matplotlib.text
+    import matplotlib.textpath
     import matplotlib.ticker
 
 Axes = matplotlib.axes.Axes
 Figure = matplotlib.figure.Figure  # draws into files, with no backend
 Line = matplotlib.lines.Line2D
 Patch = matplotlib.patches.Rectangle
-WIDTH: float = figsizes.neurips2024()["figure.figsize"][0]  # of the text of a page, in inches
+WIDTH: float = figsizes.neurips2024()["figure.figsize"][0]  # inches, for which figures are laid out
 
-# --- the palette: Okabe and Ito's, safe for the colour-blind, but for black ink -------------------------------------
 
-GREY, BLUE, ORANGE, GREEN, PURPLE = "#5a5a5a", "#0072B2", "#E69F00", "#009E73", "#CC79A7"
-VERMILION, SKY, BLACK = "#D55E00", "#56B4E9", "#000000"
+class Venue(NamedTuple):
+    """Where a figure is to stand.
+
+    Attributes:
+        width: of its text, in inches.
+        letters: the sizes of its letters, as settings of matplotlib.
+    """
+
+    width: float
+    letters: dict[Any, Any]
+
+
+VENUES = {
+    "neurips": Venue(WIDTH, fontsizes.neurips2024()),
+    "icml": Venue(figsizes.icml2024_full()["figure.figsize"][0], fontsizes.icml2024()),
+    "iclr": Venue(figsizes.iclr2024()["figure.figsize"][0], fontsizes.iclr2024()),
+    "slides": Venue(figsizes.beamer_169(rel_width=1.0)["figure.figsize"][0], fontsizes.beamer()),
+}
+
+
+class Edition(NamedTuple):
+    """What files a figure is saved as.
+
+    Attributes:
+        venue: one of `VENUES`.
+        form: of the picture: "png", "pdf" or "svg"; a PNG and a PDF by default.
+    """
+
+    venue: str = "neurips"
+    form: str | None = None
+
+
+PAPER = Edition()
+
+# --- the palette: Okabe and Ito's, but for two that are darker, so that regimens differ in grey as well --------------
+
+GREY, BLUE, ORANGE, GREEN, PURPLE = "#5a5a5a", "#0072B2", "#E69F00", "#009E73", "#8a2d7d"
+INK, VERMILION, SKY, BLACK = "#2b2b2b", "#D55E00", "#56B4E9", "#000000"
 WHITE, ALARM = "white", "#b8420f"  # the face of hollow marks; what is not complete
+UNABLE, UNABLE_HATCH = "#d0d0d0", "///"  # models that cannot do the job
+CONTRAST = 4.5  # of text against white, at least: what WCAG 2.2 asks for small letters
+SMALLEST = 6.0  # points of a letter
 
 
 class Style(NamedTuple):
@@ -74,7 +121,7 @@ class Style(NamedTuple):
 
 STYLES = {  # the first of these that a word in a regimen's name begins with decides
     "anti": Style(PURPLE, "v", ":"),
-    "hold": Style(GREY, "s", "-"),
+    "hold": Style(INK, "s", "-"),
     "early": Style(BLUE, "o", "-"),
     "late": Style(ORANGE, "^", "--"),
     "throughout": Style(GREEN, "D", "-."),
@@ -99,6 +146,26 @@ def style_of(regimen: str, position: int = 0) -> Style:
     colour = OTHERS[position % len(OTHERS)].colour
     _, marker, line = OTHERS[(position + position // len(OTHERS)) % len(OTHERS)]
     return Style(colour, marker, line)
+
+
+def linear(colour: str) -> np.ndarray:
+    """Return red, green and blue of a colour as shares of the light of white, as sRGB (IEC 61966-2-1) has them."""
+    shares = np.array(matplotlib.colors.to_rgb(colour))
+    return np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of a colour (WCAG 2.2): 0 of black, 1 of white."""
+    return float(linear(colour) @ (0.2126, 0.7152, 0.0722))
+
+
+def ink(colour: str) -> str:
+    """Return a colour, darkened where it takes that for text on white to be read: `CONTRAST` to 1 (WCAG 2.2)."""
+    most = (1.05 / CONTRAST - 0.05) * 0.98  # that of the palest text; a little less, because colours are rounded
+    share = most / luminance(colour) if luminance(colour) > most else 1.0
+    light = linear(colour) * share
+    shares = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return matplotlib.colors.to_hex(tuple(shares.tolist())) if share < 1 else colour
 
 
 # --- the mark of an estimate --------------------------------------------------------------------------------------
@@ -128,6 +195,7 @@ def mark_of(regimen: str, position: int = 0) -> Mark:
 
 EVERYWHERE = (-np.inf, np.inf)
 DOTS = (0, (1, 2))  # a point drawn, two left out
+SCHEDULE, SCHEDULE_GAP = (20.0, 7.0), 4.0  # width and height of the drawing of a schedule; what is beside it; in points
 
 
 def interval(
@@ -208,6 +276,48 @@ def write_world(ax: Axes, world: World, above: float = 4) -> None:
     ax.annotate(text, (0, 1), **above_panel, fontweight="bold", fontsize="small", va="bottom")
 
 
+def schedule_box(schedule: Schedule, colour: str = INK) -> matplotlib.offsetbox.DrawingArea:
+    """Return a small drawing of the weights of a regimen over training, as high as its largest weight.
+
+    Args:
+        schedule: loss term -> (share of training where it ends, weight) of each stretch.
+        colour: of the regimen.
+    """
+    width, height = SCHEDULE
+    most = max((abs(weight) for course in schedule.values() for _, weight in course), default=1.0)
+    below = any(weight < 0 for course in schedule.values() for _, weight in course)
+    box = matplotlib.offsetbox.DrawingArea(width, height, clip=False)
+    zero = height / 2 if below else 0.0
+    for course in schedule.values():
+        start = 0.0
+        for end, weight in course:
+            length = (height - zero) * weight / most
+            box.add_artist(Patch((start * width, zero), (end - start) * width, length, color=colour, linewidth=0))
+            start = end
+    box.add_artist(Line([0, width], [zero, zero], color=GREY, linewidth=0.6))
+    return box
+
+
+def draw_schedules(ax: Axes, schedules: Sequence[Schedule | None], colours: Sequence[str]) -> None:
+    """Draw the schedule of every row of a panel, where it is known, between the panel and the names of its rows.
+
+    Args:
+        ax: a panel whose rows are at 0, 1, ... and have names.
+        schedules: of each row.
+        colours: of each row.
+    """
+    if all(schedule is None for schedule in schedules):
+        return
+    ax.tick_params(axis="y", pad=SCHEDULE[0] + 2 * SCHEDULE_GAP)
+    for row, (schedule, colour) in enumerate(zip(schedules, colours, strict=True)):
+        if schedule is not None:
+            box = matplotlib.offsetbox.AnnotationBbox(
+                schedule_box(schedule, colour), (0, row), (-SCHEDULE_GAP, 0), ax.get_yaxis_transform(),
+                boxcoords="offset points", box_alignment=(1, 0.5), pad=0, frameon=False,
+            )  # fmt: skip
+            ax.add_artist(box)
+
+
 def name_rows(ax: Axes, names: Sequence[str], **options: Any) -> None:
     """Name the rows of a panel, the first on top."""
     ax.set_yticks(range(len(names)), names, **options)
@@ -216,10 +326,11 @@ def name_rows(ax: Axes, names: Sequence[str], **options: Any) -> None:
 
 # --- files --------------------------------------------------------------------------------------------------------
 
-SETTINGS: dict[Any, Any] = {  # all of matplotlib's: none is left to the environment
-    **{key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")},
-    **fontsizes.neurips2024(),
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib; other fonts are those of a machine
+# all of matplotlib's: none is left to the environment
+DEFAULTS = {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")}
+FONT = "DejaVu Sans"  # comes with matplotlib; other fonts are those of a machine
+SETTINGS: dict[Any, Any] = {
+    "font.sans-serif": [FONT],
     "pdf.fonttype": 42,  # TrueType; venues reject matplotlib's own default
     "hatch.linewidth": 0.5,
     "axes.spines.top": False,
@@ -228,35 +339,45 @@ SETTINGS: dict[Any, Any] = {  # all of matplotlib's: none is left to the environ
     "axes.labelsize": "small",
     "figure.constrained_layout.use": True,
     "savefig.dpi": 220,
+    "svg.hashsalt": "",  # or its bytes would differ each time
 }
 # without dates and versions, so that the bytes depend on the data alone
-METADATA = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
+METADATA = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+}
+TITLE, SUBTITLE = (8.0, "bold"), (7.0, "normal")  # points and weight of their letters
+EDGE, LEADING = 0.05, 1.3  # inches around a title; height of its lines in sizes of its letters
+HINTED = 1.04  # by which letters on a screen are wider than their outlines, at most
 
 
-def save(draw: Callable[[Json], Figure], data: Json, folder: Path | str, name: str) -> Path:
-    """Save a figure as `NAME.pdf` and `NAME.png`, and its data as `NAME.json`; the bytes depend on the data alone.
+def save(draw: Callable[[Json], Figure], data: Json, folder: Path | str, name: str, edition: Edition = PAPER) -> Path:
+    """Save a figure and its data as `NAME.json`; the bytes depend on the data, the venue and matplotlib alone.
 
     Args:
-        draw: function of the data that returns a figure.
-        data: plain JSON values.
+        draw: function of the data that returns a figure, laid out for a width of `WIDTH`.
+        data: plain JSON values. `title` says what was found and stands above the figure in bold, `subtitle` what was
+            asked, if there are such.
         folder: where to write.
         name: of the files.
+        edition: its venue, and the form of its picture.
 
     Returns:
-        The path of the PNG.
+        The path of the picture, of the PNG if there are two.
 
     Raises:
         StoreError: a file cannot be written; what was there before is still whole.
     """
     folder = Path(folder)
-    with matplotlib.rc_context(SETTINGS):
+    forms = [edition.form] if edition.form else ["png", "pdf"]
+    settings: dict[Any, Any] = {**DEFAULTS, **VENUES[edition.venue].letters, **SETTINGS}
+    with matplotlib.rc_context(settings):
         figure = draw(data)
-        if data.get("partial"):
-            text = label(f"NOT COMPLETE: {data['partial']}")
-            figure.supxlabel(text, color=ALARM, weight="bold", fontsize="medium")
-        pictures = {ending: io.BytesIO() for ending in METADATA}
-        for ending, picture in pictures.items():
-            figure.savefig(picture, format=ending, metadata=METADATA[ending])
+        finish(figure, data, VENUES[edition.venue].width)
+        pictures = {form: io.BytesIO() for form in forms}
+        for form, picture in pictures.items():
+            figure.savefig(picture, format=form, metadata=METADATA[form])
     files = {ending: picture.getvalue() for ending, picture in pictures.items()}
     files["json"] = (json.dumps(data, indent=1) + "\n").encode()
     try:
@@ -265,4 +386,54 @@ def save(draw: Callable[[Json], Figure], data: Json, folder: Path | str, name: s
         raise StoreError(f"cannot write {folder}: {error.strerror}") from None
     for ending, content in files.items():
         publish(folder / f"{name}.{ending}", content)
-    return folder / f"{name}.png"
+    return folder / f"{name}.{forms[0]}"
+
+
+def finish(figure: Figure, data: Json, width: float) -> None:
+    """Give a figure its width in inches and its title, and make all of its text large and dark enough."""
+    figure.set_figwidth(width)
+    if data.get("partial"):
+        text = label(f"NOT COMPLETE: {data['partial']}")
+        figure.supxlabel(text, color=ALARM, weight="bold", fontsize="medium")
+    for text in figure.findobj(matplotlib.text.Text):
+        text.set_fontsize(max(text.get_fontsize(), SMALLEST))
+        colour = matplotlib.colors.to_hex(text.get_color())
+        if luminance(colour) < 0.9:  # else white on something dark
+            text.set_color(ink(colour))
+    if data.get("title"):
+        _write_title(figure, data["title"], data.get("subtitle", ""))
+
+
+def _write_title(figure: Figure, title: str, subtitle: str) -> None:
+    """Write what was found in bold at the top of a figure and what was asked below it, and make room for both."""
+    width, height = figure.get_size_inches()
+    lines = [
+        (line, size, weight)
+        for text, (size, weight) in ((title, TITLE), (subtitle, SUBTITLE))
+        for line in wrapped(text, width - 2 * EDGE, size, weight)
+    ]
+    room = sum(LEADING * size for _, size, _ in lines) / 72 + 2 * EDGE
+    top = height / (height + room)
+    figure.set_figheight(height + room)
+    if engine := figure.get_layout_engine():
+        engine.set(rect=(0, 0, 1, top))  # pyright: ignore[reportCallIssue]
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # or legends that are moved would get no room of their own
+    for legend in figure.legends:
+        legend.set_bbox_to_anchor((0, 0, 1, top), figure.transFigure)
+    down = EDGE
+    for line, size, weight in lines:
+        place = EDGE / width, 1 - down / (height + room)
+        figure.text(*place, label(line), fontsize=size, fontweight=weight, va="top")
+        down += LEADING * size / 72
+
+
+def wrapped(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
+    """Return the lines of a text that is so many inches wide, in letters of so many points."""
+    letters = matplotlib.font_manager.FontProperties(family=FONT, size=size, weight=weight)
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        extent = matplotlib.textpath.TextPath((0, 0), label(longer), prop=letters).get_extents().width / 72
+        lines[-1:] = [longer] if extent * HINTED <= width or not lines else [*lines[-1:], word]
+    return lines

@@ -92,6 +92,7 @@ def as_json(results: Results, summaries: Sequence[Summary]) -> Json:
                 "regimen": row.regimen,
                 "coordinates": row.coordinates,
                 "knobs": row.knobs,
+                **({} if row.schedule is None else {"schedule": row.schedule}),
                 "counts": {kind: count for kind, count in asdict(row.counts).items() if kind != "unjudged" or count},
                 **{quantity: estimate_json(row.estimates[quantity]) for quantity in QUANTITIES},
                 "log_impact": impact_json(row),

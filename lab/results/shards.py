@@ -532,4 +532,6 @@ def _attributes(manifest: ManifestJson, conditions: Sequence[ManifestJson]) -> d
         "stop": manifest["config"].get("stop"),
         "partial": None,
         "knobs": {condition["name"]: condition["knobs"] for condition in conditions},
+        # a run of an earlier version says nothing of them
+        "schedules": {condition["name"]: condition.get("schedule") for condition in conditions},
     }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Int8, Shaped
 
-from lab.config.schema import COORDINATES, WORLD
+from lab.config.schema import COORDINATES, WORLD, Schedule
 from lab.results import shards
 from lab.results.outcomes import (
     Outcomes,
@@ -58,6 +58,7 @@ class Summary:
         evidence: what intervals rest on where rows come in groups, or a judge says which are aligned; else None, and
             counts say it all.
         cost: of an accepted model in the unit of the table, an `Estimate`, where costs are known; else None.
+        schedule: what is trained on beside the main objective, or None where that is not known.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Summary:
     compute: Estimate | None = None
     evidence: Evidence | None = None
     cost: Estimate | None = None
+    schedule: Schedule | None = None
 
     @functools.cached_property
     def estimates(self) -> dict[str, Estimate]:
@@ -437,6 +439,7 @@ def summaries(
     rows = compared(outcomes, baseline, only)
     corrected = family_wise(confidence, sum(row.other is not None for row in rows) if together else 1)
     conditions, knobs, names = places(outcomes), attribute(outcomes, "knobs"), labels(outcomes)[0]
+    schedules = outcomes.attrs.get("schedules", {})
     return tuple(
         Summary(
             name=row.name,
@@ -452,6 +455,7 @@ def summaries(
             compute=None if compute is None else compute[index],
             evidence=evidence_of(outcomes, index),
             cost=cost_of(outcomes, index, confidence),
+            schedule=schedules.get(row.name),
         )
         for index, row in zip(only, rows, strict=True)
     )

@@ -18,6 +18,9 @@ def quotient(numerator: float, denominator: float) -> float:
     return math.inf if numerator else math.nan
 
 
+UNABLE_SHOWN = 0.02  # share of models that cannot do the job, above which it is shown beside every rate
+
+
 @dataclass(frozen=True)
 class Counts:
     """Outcomes of a population of models: aligned or not, passing or not.
@@ -88,6 +91,16 @@ class Counts:
 
     def _judged(self, numerator: float, denominator: float) -> float:
         return math.nan if self.unjudged else quotient(numerator, denominator)
+
+    @property
+    def unable(self) -> int:
+        """Number of models that cannot do the job: incompetent and diverged ones."""
+        return self.incompetent + self.diverged
+
+    @property
+    def unable_is_shown(self) -> bool:
+        """Whether so many cannot do the job that whoever shows a rate has to show this share as well."""
+        return self.unable > UNABLE_SHOWN * self.seeds
 
     @property
     def base_rate(self) -> float:

@@ -260,6 +260,7 @@ def describe(experiment: Experiment, devices: Sequence[Device]) -> ManifestJson:
     number = len(set(experiment.leaves)) * -(-looks[-1] // width)
     if number > MAX_SHARDS:
         raise StoreError(f"{number:,} shards, more than the limit of {MAX_SHARDS:,}: raise training.block_width")
+    ends = [end / experiment.training.steps for end in experiment.ends]
     return {
         "format": FORMAT,
         "name": experiment.name,
@@ -269,7 +270,7 @@ def describe(experiment: Experiment, devices: Sequence[Device]) -> ManifestJson:
         "source": experiment.source,
         "config": experiment.as_json(),
         "scores": list(experiment.task.scores),
-        "checkpoints": [end / experiment.training.steps for end in experiment.ends],
+        "checkpoints": ends,
         "seeds": {"first": experiment.seeds.start, "count": looks[0]},
         "looks": looks,
         "proxy": experiment.config.proxy,
@@ -283,6 +284,7 @@ def describe(experiment: Experiment, devices: Sequence[Device]) -> ManifestJson:
                 "coordinates": condition.coordinates,
                 "knobs": condition.knobs,
                 "gates": condition.gates,
+                "schedule": condition.schedule(ends, list(experiment.task.terms)),
                 "leaf": leaf,
             }
             for condition, leaf in zip(experiment.conditions, experiment.leaves, strict=True)
