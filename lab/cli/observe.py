@@ -7,7 +7,7 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from lab import report
-from lab.cli.console import AsJson, NameOrNone, UsageError, print_json, print_line
+from lab.cli.console import AsJson, NameOrNone, UsageError, print_json, print_line, print_text
 from lab.cli.read import print_imported
 from lab.machine.extras import MissingExtra
 from lab.results import observed, summary
@@ -153,7 +153,7 @@ def import_table(
         print_json(report.as_json(results, summary.summarise(results)))
         return
     for line in (*notes, *report.understood(manifest, results, rows.unused)):
-        print_line(line)
+        print_text(line)
     print_imported(results)
     if stored is not None:
         print_line(f"stored in {stored.path}; next: lab compare {stored.path}, or lab plan {stored.path}")

@@ -14,8 +14,8 @@ from lab.report.decisions import (
     rejection_json,
     unaffordable,
 )
-from lab.report.observed import cautions, understood, warnings
 from lab.report.layout import Sheet, table_of, wrapped
+from lab.report.observed import cautions, understood, warnings
 from lab.report.progress import duration, finished, progress_rows, progress_state, progress_table
 from lab.report.studies import (
     advice_json,
@@ -41,8 +41,8 @@ from lab.report.tables import (
     SHOWN,
     as_json,
     graded,
-    impact_json,
     impact_intervals,
+    impact_json,
     impact_table,
     is_sweep,
     numbers,

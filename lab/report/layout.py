@@ -20,9 +20,9 @@ READABLE = 24  # columns that text is not made narrower than, but for the name o
 SHORT = 12  # columns of a cell that stays on one line where it can
 FEWEST = 80  # columns that a title and a caption may fill below a narrow table
 INDENT = "  "
-# what stays on one line: "at least 15", "5% to 10%", an interval, a symbol such as P(T|not A); and any word
+# what stays on one line: "at least 15", "5% to 10%", "weight 0.3", an interval, a symbol such as P(T|not A); any word
 UNIT = re.compile(
-    r"at (?:least|most) \S+|-?[\d.]+%? to -?[\d.]+%?(?=[ ,;:)]|$)|\[[^\]]*\]\S*"
+    r"at (?:least|most) \S+|[^\W\d]\w* -?\d[\d.]*%?,?(?= |\n|$)|-?[\d.]+%? to -?[\d.]+%?(?=[ ,;:)]|$)|\[[^\]]*\]\S*"
     r"|\S*\((?:at (?:least|most) )?[^\s()]+(?: [^\s()]+)?\)\S*|\S+"
 )
 JOINT = re.compile(r"(?<=[_=/.,-])")  # where a name that is wider than its column is broken
@@ -38,6 +38,9 @@ def wrapped(text: str, width: int, hanging: str = "") -> list[str]:
     """
     lines = []
     for line in text.split("\n"):
+        if cell_len(line) <= width:
+            lines.append(line)
+            continue
         start = line[: len(line) - len(line.lstrip())]
         current, empty = start, True
         for unit in (part for whole in UNIT.findall(line) for part in _pieces(whole, width - cell_len(hanging))):
@@ -155,8 +158,10 @@ class Sheet:
             fixed = {index: widths[index] for index in columns if index not in needed}
             left = room - sum(fixed.values())
             if sum(needed.values()) <= left:
-                shared = _share(left, [(needed[index], self._natural[index]) for index in prose])
-                found = fixed | dict(zip(prose, shared, strict=True))
+                growing = [*prose, *([columns[0]] if columns[0] in fixed else [])]  # long names have room first
+                ranges = [((needed | fixed)[index], self._natural[index]) for index in growing]
+                shared = _share(left + (0 if columns[0] in needed else fixed[columns[0]]), ranges)
+                found = fixed | dict(zip(growing, shared, strict=True))
                 return Block({index: found[index] for index in columns})
         return None
 
@@ -174,7 +179,7 @@ class Sheet:
         return found
 
     def _blocks(self, columns: Sequence[int], width: int) -> list[Block]:
-        """Return the fewest blocks that hold these columns: one if they fit, with as little below their rows as may be."""
+        """Return the fewest blocks that hold these columns, with as little below their rows as may be."""
         if whole := self._side_by_side(columns, width):
             return [whole]
         texts = sorted(self._prose & set(columns[1:]), key=lambda index: -self._natural[index])
@@ -189,16 +194,14 @@ class Sheet:
 
     def _continued(self, columns: Sequence[int], below: tuple[int, ...], width: int) -> list[Block]:
         """Return as many blocks as it takes, each with the names of rows and as many columns as fit beside them."""
-        blocks, name, left = list[Block](), columns[0], list(columns[1:])
-        while left:
-            count = len(left)
-            while count > 1 and not self._side_by_side([name, *left[:count]], width, least=SHORT):
-                count -= 1
-            block = self._side_by_side([name, *left[:count]], width, least=SHORT)
-            widths = (block or self._squeezed(name, left[0], width)).widths
-            blocks.append(Block(widths, () if blocks else below))
-            left = left[count:]
-        return blocks or [Block({name: width}, below)]
+        name, rest = columns[0], list(columns[1:])
+        for count in range(len(rest), 0, -1):
+            parts = [[name, *rest[start : start + count]] for start in range(0, len(rest), count)]
+            found = [self._side_by_side(part, width, least=SHORT) for part in parts]
+            if count == 1 or all(found):
+                blocks = [block or self._squeezed(*part, width) for block, part in zip(found, parts, strict=True)]
+                return [Block(blocks[0].widths, below), *blocks[1:]]
+        return [Block({name: width}, below)]
 
     def _squeezed(self, name: int, column: int, width: int) -> Block:
         """Return the names of rows beside one column where even that is too wide: names are broken at their joints."""

@@ -130,11 +130,12 @@ def progress_table(tally: Tally, rows: Sequence[Row], state: str, width: int, he
         height: lines of it.
     """
     every = [*RATES, NET]
-    layouts = [every, [*every[:3], NET], [every[0], every[2], NET]]
-    for columns in layouts:
-        names = [name for name in columns if name in rows[0].cells]
-        if len(_cells(tally, rows, names).blocks(width)) == 1:
-            break
+    layouts = [
+        [name for name in columns if name in rows[0].cells]
+        for columns in (every, [*every[:3], NET], [every[0], every[2], NET])
+    ]
+    fitting = (names for names in layouts if len(_cells(tally, rows, names).blocks(width)) == 1)
+    names = next(fitting, layouts[-1])
     console = Console(width=width, file=io.StringIO())
     while True:
         view = _table(tally, rows, state, names, width)

@@ -6,7 +6,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from lab.report.layout import Sheet, table_of
-from lab.report.tables import NOT_ABLE, any_unable, table_caption, title, unable_share
+from lab.report.tables import NOT_ABLE, any_unable, outcome_sentences, title, unable_share
 from lab.results.outcomes import Results
 from lab.results.summary import Summary
 from lab.statistics import PARTS, QUANTITIES
@@ -46,7 +46,7 @@ class Grid:
         for (regimen, _), place in zip(self.columns, places, strict=True):
             words = [f"{name_in_words(axis)} {setting(place[axis])}" for axis in varied if axis in place]
             named = [name_in_words(regimen)] if len(regimens) > 1 or not words else []
-            headings.append(",\n".join([*named, *words]))
+            headings.append("\n".join([*named, *words]))
         return headings
 
 
@@ -100,7 +100,9 @@ def tables(results: Results, summaries: Sequence[Summary]) -> list[Sheet]:
     if any_unable(summaries):
         cells[f"share of models that {NOT_ABLE}"] = lambda row: unable_share(row.counts)
     cells["net: change of ln o(A|T) against the baseline, in nats"] = _part("net")
-    return _sheets(summaries, cells, title(results, summaries), f"{table_caption(results, summaries)} {ALL_OF_IT}")
+    return _sheets(
+        summaries, cells, title(results, summaries), " ".join([*outcome_sentences(results, summaries), ALL_OF_IT])
+    )
 
 
 def impact_tables(rows: Sequence[Summary], intervals: str) -> list[Sheet]:

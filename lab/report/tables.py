@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
+
 from lab.report.layout import Sheet, table_of
 from lab.report.observed import COST_WORDS, cautions, definitions, observed_json, own_marks, sharing, unit
 from lab.results.outcomes import IN_BETWEEN, Results, are_graded, attribute, is_observed, models_each, share_between
@@ -135,13 +136,11 @@ def text_table(summaries: Sequence[Summary]) -> Json:
     return {"columns": columns, "rows": rows}
 
 
-def table_caption(results: Results, summaries: Sequence[Summary]) -> str:
+def _table_caption(results: Results, summaries: Sequence[Summary]) -> str:
     """Return what the columns of a run's table mean."""
     gated = summaries[0].compute is not None
-    aligned, passing = definitions(results, gated)
     sentences = [
-        f"A: {aligned}.",
-        f"T: {passing}.",
+        *outcome_sentences(results, summaries),
         "LR = P(T|A) / P(T|not A).",
         "Runs: 1 / P(T), for one accepted model. Net: change of ln o(A|T) against the baseline.",
     ]
@@ -151,11 +150,20 @@ def table_caption(results: Results, summaries: Sequence[Summary]) -> str:
         sentences.append(COST_WORDS)
     if is_observed(results):
         sentences += [*sharing(results), *cautions(results)]
-    if any_unable(summaries):
-        sentences.append(DENOMINATORS)
     if any(row.counts.unjudged for row in summaries):
         sentences.append("n/a: what it takes to know the truth about runs that a gate has stopped.")
     return " ".join(sentences)
+
+
+def outcome_sentences(results: Results, summaries: Sequence[Summary]) -> list[str]:
+    """Return when a model is aligned, when it passes, and of which models rates are shares where that matters.
+
+    Args:
+        results: of the run.
+        summaries: what `lab.summarise` returned.
+    """
+    aligned, passing = definitions(results, summaries[0].compute is not None)
+    return [f"A: {aligned}.", f"T: {passing}.", *[DENOMINATORS] * any_unable(summaries)]
 
 
 def table(results: Results, summaries: Sequence[Summary]) -> Sheet:
@@ -169,7 +177,7 @@ def table(results: Results, summaries: Sequence[Summary]) -> Sheet:
     view = table_of(
         title(results, summaries),
         ["", *told, *rates, *(BESIDE[name] for name in beside)],
-        table_caption(results, summaries) + f" {TRAINING_WORDS}" * drawn,
+        _table_caption(results, summaries) + f" {TRAINING_WORDS}" * drawn,
         optional=TRAINING if drawn else None,
     )
     for world, members in worlds([(row.regimen, row.coordinates) for row in summaries]).items():
@@ -319,10 +327,11 @@ def reading(row: Summary, baseline: Summary) -> str:
         aligned = row.estimates["base_rate"]
         known = "" if math.isnan(aligned.value) else f"{_share(aligned)} of models are aligned; "
         cost = f"an accepted one costs {_runs(row)}" if row.counts.passing else "no model passes"
-        said = [f"the baseline: {known}{cost}."]
+        said = [f"{short_name(row)}, the baseline: {known}{cost}."]
     else:
-        said = [_aligned(row, baseline), _purity(row, baseline, row.impact.net), _test(row, baseline)]
-    return " ".join([f"{short_name(row)}: {said[0]}", *filter(None, [*said[1:], _unable(row)])])
+        first = f"{short_name(row)}: {_aligned(row, baseline)}"
+        said = [first, _purity(row, baseline, row.impact.net), _test(row, baseline)]
+    return " ".join(filter(None, [*said, _unable(row)]))
 
 
 def _aligned(row: Summary, baseline: Summary) -> str:
@@ -333,7 +342,7 @@ def _aligned(row: Summary, baseline: Summary) -> str:
     if math.isnan(before.value) or math.isnan(after.value):
         return f"how many models are aligned is not known, for gates stop some; an accepted one comes {cost}."
     shares = _share(after), _share(before)
-    both = f"{shares[0]} in both" if shares[0] == shares[1] else "{}, and {}".format(*shares)
+    both = f"{shares[0]} in both" if shares[0] == shares[1] else "{}, against {}".format(*shares)
     if _decided(change):
         return f"{_as_many(after.value, before.value)} models are aligned ({shares[0]}, not {shares[1]}), {cost}."
     if _unchanged(change):
@@ -359,7 +368,7 @@ def _purity(row: Summary, baseline: Summary, net: Estimate) -> str:
             return f"Accepted models are {purer}: {first} are misaligned, against {other}."
         return f"Accepted models are {purer}: {shares[0]} are aligned, not {shares[1]}."
     if _unchanged(net):
-        return "Accepted models are as pure: {} are aligned, and {}.".format(*shares)
+        return "Accepted models are as pure: {} are aligned, against {}.".format(*shares)
     evidence = "{} of them are aligned, against {}.".format(*shares)
     if counted and not (counts.unjudged or before.unjudged):
         first, other = (f"{one.misaligned_pass:,} of {one.misaligned:,}" for one in (counts, before))
@@ -437,7 +446,7 @@ def _cost(row: Summary, baseline: Summary) -> str:
     if rounded(after) == rounded(before):
         return f"at the same cost ({_runs(row)})"
     if after.low <= before.high and before.low <= after.high:
-        return f"at a cost that is not told apart ({_runs(row)}, and {rounded(before)})"
+        return f"at a cost that may be the same ({_runs(row)}, against {rounded(before)})"
     times = after.value / before.value
     words = next((words for words, (low, high) in COSTS.items() if low <= times <= high), "")
     words = words or (f"{number(times, 2)} times the" if times >= SEVERAL else "a higher" if times > 1 else "a lower")
@@ -467,7 +476,8 @@ def _sweep_readings(summaries: Sequence[Summary]) -> list[str]:
     for part, most, fewest, quantity in SWEPT:
         changes = [getattr(row.impact, part) for row in compared]
         more, fewer = sum(change.low > 0 for change in changes), sum(change.high < 0 for change in changes)
-        line = f"  {most} in {more:,}, {fewest} in {fewer:,}, open in {len(changes) - more - fewer:,}"
+        known = f"in {more:,}, {fewest} in {fewer:,}" if more or fewer else "in none for sure"
+        line = f"  {most} {known}, open in {len(changes) - more - fewer:,}"
         if more or fewer:
             row = max(compared, key=lambda row: _strength(getattr(row.impact, part)))
             after, before = (of.estimates[quantity] for of in (row, by_name[str(row.baseline)]))

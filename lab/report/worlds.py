@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+
 from lab.config.schema import WORLD
 from lab.config.worlds import read_draws
 from lab.decision import Choice, Field, Plan
@@ -164,9 +165,10 @@ def table(results: Results, summaries: Sequence[Summary]) -> Sheet:
     view = table_of(
         f"{results.attrs['name']}: {count:,} worlds of {seeds:,} models per regimen",
         ["", "worlds", *(QUANTITIES[rate].heading for rate in RATES), "better", "worse", "undecided"],
-        f"Median over worlds, and quartiles. Better, worse: worlds whose net against {name_in_words(results.attrs['baseline'])} is "
-        f"above or below 0 with all of its {percent(summaries[0].confidence)} interval. Where no misaligned model "
-        f"passes under either, the net has no value and is undecided. {ONE_WORLD}",
+        "Median over worlds, and quartiles. Better, worse: worlds whose net against "
+        f"{name_in_words(results.attrs['baseline'])} is above or below 0 with all of its "
+        f"{percent(summaries[0].confidence)} interval. Where no misaligned model passes under either, the net has no "
+        f"value and is undecided. {ONE_WORLD}",
     )
     for able, rows in groups.items():
         if not rows:
