@@ -91,7 +91,7 @@ def _description() -> str:
 def print_help() -> None:
     """Print all commands in their groups, with the first sentence of what each does."""
     print_text("usage: lab COMMAND [options]   (lab COMMAND --help says more)\n")
-    print_text(f"{_description()}\n")
+    print_text(f"{_description()}\n", hanging="")
     for group, commands in GROUPS.items():
         rows = [(name, (command.__doc__ or "").splitlines()[0]) for name, command in commands.items()]
         print_rows(group, ("", ""), rows)

@@ -43,7 +43,7 @@ def tasks(name: Positional[str] | None = None, /, trust_code: bool = False) -> N
     except TaskFileError as error:
         raise UsageError(str(error)) from None
     for paragraph in _words_of_module(type(task)).split("\n\n"):
-        print_text(" ".join(paragraph.split()) + "\n")
+        print_text(" ".join(paragraph.split()) + "\n", hanging="")
     print_rows(
         "knobs (sweep them freely: nothing recompiles)",
         ("knob", "default", "range", ""),

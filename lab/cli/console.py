@@ -99,11 +99,17 @@ def print_line(line: str, where: Console = console) -> None:
     where.print(line, markup=False, soft_wrap=True)
 
 
-def print_text(text: str, where: Console = console) -> None:
-    """Print sentences: on a terminal in lines that end between words, elsewhere as they are."""
+def print_text(text: str, where: Console = console, hanging: str = INDENT) -> None:
+    """Print sentences: on a terminal in lines that end between words, elsewhere as they are.
+
+    Args:
+        text: to print.
+        where: it is printed.
+        hanging: how much further a line is indented that continues another.
+    """
     if where.is_terminal:
-        start = text[: len(text) - len(text.lstrip())]
-        text = "\n".join(wrapped(text, where.width, start + INDENT))
+        start = text[: len(text) - len(text.lstrip(" "))]
+        text = "\n".join(wrapped(text, where.width, start + hanging))
     print_line(text, where)
 
 

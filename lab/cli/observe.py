@@ -156,7 +156,7 @@ def import_table(
         print_text(line)
     print_imported(results)
     if stored is not None:
-        print_line(f"stored in {stored.path}; next: lab compare {stored.path}, or lab plan {stored.path}")
+        print_line(f"stored:  {stored.path}\nnext:    lab compare {stored.path}\n         lab plan {stored.path}")
 
 
 def _place(manifest: ManifestJson, runs: observed.Runs) -> Path:

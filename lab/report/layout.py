@@ -135,6 +135,11 @@ class Sheet:
         return [max(width, _least(heading)) for width, heading in zip(widths, self.columns, strict=True)]
 
     @cached_property
+    def _headed(self) -> list[int]:
+        """The width of each column in which every cell and the heading is on one line."""
+        return [max(width, _width(heading)) for width, heading in zip(self._natural, self.columns, strict=True)]
+
+    @cached_property
     def _narrow(self) -> list[int]:
         """The width of each column in which no unit is broken."""
         every = [[heading, *cells] for heading, cells in zip(self.columns, self._cells, strict=True)]
@@ -154,11 +159,13 @@ class Sheet:
         room = width - GAP * (len(columns) - 1)
         prose = [index for index in columns if index in self._prose]
         needed = {index: max(self._narrow[index], min(self._natural[index], least)) for index in prose}
-        for widths in (self._natural, self._narrow):
+        for widths in (self._headed, self._natural, self._narrow):
             fixed = {index: widths[index] for index in columns if index not in needed}
+            if columns[0] in fixed:  # names have room first
+                fixed[columns[0]] = max(fixed[columns[0]], min(self._natural[columns[0]], least))
             left = room - sum(fixed.values())
             if sum(needed.values()) <= left:
-                growing = [*prose, *([columns[0]] if columns[0] in fixed else [])]  # long names have room first
+                growing = [*prose, *([columns[0]] if columns[0] in fixed else [])]
                 ranges = [((needed | fixed)[index], self._natural[index]) for index in growing]
                 shared = _share(left + (0 if columns[0] in needed else fixed[columns[0]]), ranges)
                 found = fixed | dict(zip(growing, shared, strict=True))
@@ -199,7 +206,9 @@ class Sheet:
             parts = [[name, *rest[start : start + count]] for start in range(0, len(rest), count)]
             found = [self._side_by_side(part, width, least=SHORT) for part in parts]
             if count == 1 or all(found):
-                blocks = [block or self._squeezed(*part, width) for block, part in zip(found, parts, strict=True)]
+                blocks = [
+                    block or self._squeezed(part[0], part[1], width) for block, part in zip(found, parts, strict=True)
+                ]
                 return [Block(blocks[0].widths, below), *blocks[1:]]
         return [Block({name: width}, below)]
 

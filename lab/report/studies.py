@@ -165,7 +165,7 @@ def probe_readings(probes: Sequence[Probe]) -> list[str]:
     for probe in probes:
         knobs = ", ".join(f"{name}: {value:.4g}" for name, value in (probe.knobs or {}).items())
         words = f"knobs: {{{knobs}}}" if knobs else "cannot be fitted: the even seeds are all of one kind"
-        lines.append(f"{probe.condition}: {words}")
+        lines.append(f"{name_in_words(probe.condition)}: {words}")
     return lines
 
 
@@ -215,15 +215,15 @@ def profile_table(data: Json) -> Sheet:
         f"{setting(measured['step'])}{' and ' + setting(measured['push']) if counted else ''} ({term})"
         for term, measured in data["terms"].items()
     )
-    columns = ["term", "training", *quantities.values()]
+    columns = ["training", *quantities.values()]
     view = table_of(
-        f"{data['condition']}: change of outcomes per unit of weight held for 1% of training, {data['seeds']:,} "
-        f"seeds, {percent(data['confidence'])} intervals",
+        f"{name_in_words(data['condition'])}: change of outcomes per unit of weight held for 1% of training, "
+        f"{data['seeds']:,} seeds, {percent(data['confidence'])} intervals",
         [*columns, "P(A) by a push"] if counted else columns,
         f"{ESTIMATORS[data['estimator']]} {steps}: {sizes}.",
     )
     for term, measured in data["terms"].items():
-        view.add_section()
+        view.add_heading(f"weight of {name_in_words(term)}")
         for moment in measured["moments"]:
             span = f"{percent(moment['start'])} to {percent(moment['end'])}"
             changes = [moment["derivative"][name] for name in quantities]
@@ -232,7 +232,7 @@ def profile_table(data: Json) -> Sheet:
                 with_interval(per_percent(estimate_from_json(change), moment["start"], moment["end"]))
                 for change in changes
             )
-            view.add_row(term, span, *cells)
+            view.add_row(span, *cells)
     return view
 
 
