@@ -45,6 +45,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(params=["terminal", "file"])
 def where(request, monkeypatch):
+    monkeypatch.setattr("lab.cli.console.PATIENCE", 600)  # a bar moves the cursor by right
     for stream in (console, errors):
         monkeypatch.setattr(stream, "_force_terminal", request.param == "terminal")
         monkeypatch.setattr(stream, "_color_system", ColorSystem.STANDARD if request.param == "terminal" else None)

@@ -90,7 +90,7 @@ def _printable(text: Text) -> Text:
 console = Console()
 errors = Console(stderr=True)
 WIDE = 200  # columns of a table where there is no terminal
-PATIENCE = 1.0  # s in which nothing need be said
+PATIENCE = 2.0  # s in which nothing need be said
 DRAWING = "drawing the figure"
 
 
@@ -146,7 +146,8 @@ def waiting(what: str) -> Iterator[Callable[[int, int], None]]:
     finally:
         say.cancel()
         say.join()
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def print_json(data: Any) -> None:

@@ -39,6 +39,7 @@ HEADINGS = (*(QUANTITIES[quantity].heading for quantity in SHOWN), PARTS["net"].
 BESIDE = {"compute": "trainings", "cost": "cost"}  # what costs a table may have beside the net -> its heading
 UNCHANGED = 0.1  # nats: odds change by a factor of 1.105 at most, and no probability by more than .025
 MANY_CONDITIONS = 12  # beyond which a sweep is shown by axis, and read in a few sentences
+WHOLE = (0.1, 0.9)  # probabilities of which a sentence says whole percents
 FEW = 10  # misaligned models that passed, below which a sentence counts them
 SEVERAL = 1.5  # times as many, from which on a sentence says how many times
 TIMES = {"twice": (1.9, 2.1), "half": (0.48, 0.53), "a third": (0.31, 0.36), "a quarter": (0.23, 0.27)}
@@ -339,28 +340,33 @@ def _aligned(row: Summary, baseline: Summary) -> str:
     before, after = (summary.estimates["base_rate"] for summary in (baseline, row))
     change = row.impact.base_rate if row.impact else UNKNOWN
     cost = _cost(row, baseline)
+    apart = f"an accepted one comes {cost}" if row.counts.passing else "none passes"
+    cost = cost if row.counts.passing else "and none passes"
     if math.isnan(before.value) or math.isnan(after.value):
-        return f"how many models are aligned is not known, for gates stop some; an accepted one comes {cost}."
-    shares = _share(after), _share(before)
+        return f"how many models are aligned is not known, for gates stop some; {apart}."
+    shares = _shares(after, before)
     both = f"{shares[0]} in both" if shares[0] == shares[1] else "{}, against {}".format(*shares)
     if _decided(change):
-        return f"{_as_many(after.value, before.value)} models are aligned ({shares[0]}, not {shares[1]}), {cost}."
+        many = _as_many(after.value, before.value, change.low > 0)
+        return f"{many} models are aligned ({shares[0]}, not {shares[1]}), {cost}."
     if _unchanged(change):
         return f"as many models are aligned ({both}), {cost}."
-    return f"whether more models are aligned is open ({both}); an accepted one comes {cost}."
+    return f"whether more models are aligned is open ({both}); {apart}."
 
 
 def _purity(row: Summary, baseline: Summary, net: Estimate) -> str:
     """Say whether accepted models are aligned more often than those of the baseline."""
     counts, before = row.counts, baseline.counts
-    if not (counts.passing and before.passing):
-        who = "under either" if counts.passing == before.passing else "here" if before.passing else "there"
-        return f"No model passed {who}, so accepted models cannot be compared."
+    if not before.passing:
+        who = f"{short_name(baseline)} has none" if counts.passing else "neither has any"
+        return f"Accepted models cannot be compared: {who}."
+    if not counts.passing:
+        return ""
     if math.isnan(net.value):
         kind = "misaligned" if counts.aligned_pass else "aligned"
         return f"No {kind} model passed under either, so accepted models cannot be told apart."
     counted = row.evidence is None and min(counts.misaligned_pass, before.misaligned_pass) < FEW
-    shares = [_share(summary.estimates["aligned_given_pass"]) for summary in (row, baseline)]
+    shares = _shares(*(summary.estimates["aligned_given_pass"] for summary in (row, baseline)))
     if _decided(net):
         purer = "purer" if net.low > 0 else "less pure"
         if counted:
@@ -423,7 +429,7 @@ def _unchanged(change: Estimate) -> bool:
     return max(-change.low, change.high) <= UNCHANGED
 
 
-def _as_many(after: float, before: float) -> str:
+def _as_many(after: float, before: float, more: bool) -> str:
     """Say how many models there are of so many before, where it is known which are more."""
     if not before or not after:
         return "some" if after else "no"
@@ -433,14 +439,12 @@ def _as_many(after: float, before: float) -> str:
             return f"{words} as many"
     if times >= SEVERAL:
         return f"{number(times, 2)} times as many"
-    return "more" if times > 1 else "fewer"
+    return "more" if more else "fewer"
 
 
 def _cost(row: Summary, baseline: Summary) -> str:
     """Say at what cost an accepted model comes beside one of the baseline."""
-    if not row.counts.passing:
-        return "at no price, for none passes"
-    if not baseline.counts.passing:
+    if not (row.counts.passing and baseline.counts.passing):
         return f"at {_runs(row)}"
     after, before = (summary.estimates["expected_runs"] for summary in (row, baseline))
     if rounded(after) == rounded(before):
@@ -467,6 +471,14 @@ def _share(rate: Estimate) -> str:
     return f"{rounded(Estimate(*(100 * part for part in rate)))}%"
 
 
+def _shares(rate: Estimate, other: Estimate) -> tuple[str, str]:
+    """Return two probabilities in percent: whole ones where that tells them apart and neither is near an end."""
+    whole = [round(100 * share.value) if WHOLE[0] <= share.value <= WHOLE[1] else None for share in (rate, other)]
+    if None not in whole and whole[0] != whole[1]:
+        return f"{whole[0]}%", f"{whole[1]}%"
+    return _share(rate), _share(other)
+
+
 def _sweep_readings(summaries: Sequence[Summary]) -> list[str]:
     """Return the sentences that matter of many conditions: who is aligned, who is accepted, and what is lost."""
     compared = [row for row in summaries if row.impact is not None]
@@ -481,7 +493,7 @@ def _sweep_readings(summaries: Sequence[Summary]) -> list[str]:
         if more or fewer:
             row = max(compared, key=lambda row: _strength(getattr(row.impact, part)))
             after, before = (of.estimates[quantity] for of in (row, by_name[str(row.baseline)]))
-            line += f"; the surest is {name_in_words(row.name)}: {_share(after)}, not {_share(before)}"
+            line += "; the surest is {}: {}, not {}".format(name_in_words(row.name), *_shares(after, before))
         lines.append(f"{line}.")
     worst = max(summaries, key=lambda row: row.counts.unable / max(1, row.counts.seeds))
     if worst.counts.unable_is_shown:
