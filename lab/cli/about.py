@@ -13,7 +13,6 @@ from lab.cli.console import (
     Failed,
     UsageError,
     print_json,
-    print_line,
     print_rows,
     print_text,
     waiting,
@@ -91,7 +90,7 @@ def check_task(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> Non
         problems = check(task)
     if problems:
         raise UsageError("\n".join(f"{file}: {problem}" for problem in problems))
-    print_line(f"{file}: the task {task.name!r} is ready: task: {{file: {file.name}}}")
+    print_text(f"{file}: the task {task.name!r} is ready: task: {{file: {file.name}}}")
 
 
 # --- configs and claims -------------------------------------------------------------------------------------------

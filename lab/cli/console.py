@@ -62,6 +62,13 @@ class Console(rich.console.Console):
     def __init__(self, **options: Any):
         super().__init__(highlight=False, emoji=False, **options)
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does, once no bar of `waiting` is in the way."""
+        if not self.stderr:
+            for bar in filter(_is_shown, BARS):
+                bar.stop()
+        super().print(*objects, **options)
+
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a string as rich does, safe to print."""
         return super().render_str(printable(text), **options)
@@ -87,6 +94,7 @@ def _printable(text: Text) -> Text:
     return safe
 
 
+BARS: list[Progress] = []  # that wait now
 console = Console()
 errors = Console(stderr=True)
 WIDE = 200  # columns of a table where there is no terminal
@@ -141,13 +149,19 @@ def waiting(what: str) -> Iterator[Callable[[int, int], None]]:
     say = threading.Timer(PATIENCE, bar.start if errors.is_terminal else lambda: print_text(f"{what} ...", errors))
     say.daemon = True
     say.start()
+    BARS.append(bar)
     try:
         yield lambda done, total: bar.update(task, completed=done, total=total)
     finally:
         say.cancel()
         say.join()
-        if bar.live.is_started:
+        BARS.remove(bar)
+        if _is_shown(bar):
             bar.stop()
+
+
+def _is_shown(bar: Progress) -> bool:
+    return bar.live.is_started
 
 
 def print_json(data: Any) -> None:

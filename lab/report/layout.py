@@ -4,6 +4,7 @@ A `Sheet` fits the width that it is printed at. Where its cells do not fit side 
 values; then long text goes below its row; then the last columns follow in a second table, with the names again.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -202,13 +203,13 @@ class Sheet:
     def _continued(self, columns: Sequence[int], below: tuple[int, ...], width: int) -> list[Block]:
         """Return as many blocks as it takes, each with the names of rows and as many columns as fit beside them."""
         name, rest = columns[0], list(columns[1:])
-        for count in range(len(rest), 0, -1):
-            parts = [[name, *rest[start : start + count]] for start in range(0, len(rest), count)]
+        for count in range(1, len(rest) + 1):
+            most = math.ceil(len(rest) / count)
+            parts = [[name, *rest[start : start + most]] for start in range(0, len(rest), most)]
             found = [self._side_by_side(part, width, least=SHORT) for part in parts]
-            if count == 1 or all(found):
-                blocks = [
-                    block or self._squeezed(part[0], part[1], width) for block, part in zip(found, parts, strict=True)
-                ]
+            if most == 1 or all(found):
+                pairs = zip(found, parts, strict=True)
+                blocks = [block or self._squeezed(name, part[1], width) for block, part in pairs]
                 return [Block(blocks[0].widths, below), *blocks[1:]]
         return [Block({name: width}, below)]
 

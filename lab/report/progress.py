@@ -1,6 +1,7 @@
 """The table of a run that is in progress."""
 
 import io
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,7 +21,6 @@ QUANTITIES_SHOWN = ("base_rate", "pass_given_aligned", "pass_given_misaligned", 
 RATES = {QUANTITIES[quantity].heading: quantity for quantity in QUANTITIES_SHOWN}
 NET = PARTS["net"].heading
 MEDIANS = "Median over the worlds that have models so far, and quartiles. `--world N` shows world N alone."
-LINES = 2  # of a row whose intervals stand below their values
 LONGEST = 100  # columns of a line of text
 LETTERS = "A: aligned. T: passes the test."
 RATIO = "LR = P(T|A) / P(T|not A)."
@@ -139,10 +139,11 @@ def progress_table(tally: Tally, rows: Sequence[Row], state: str, width: int, he
     console = Console(width=width, file=io.StringIO())
     while True:
         view = _table(tally, rows, state, names, width)
-        excess = len(console.render_lines(view)) - height
-        if excess <= 0 or len(rows) <= 1:
+        lines = len(console.render_lines(view))
+        if lines <= height or len(rows) <= 1:
             return view
-        rows = rows[: max(1, len(rows) - max(1, excess // LINES))]
+        of_row = math.ceil(lines / len(rows))  # at most, so that no row is left out that fits
+        rows = rows[: len(rows) - max(1, (lines - height) // of_row)]
 
 
 def _table(tally: Tally, rows: Sequence[Row], state: str, names: Sequence[str], width: int) -> Group:
