@@ -19,7 +19,7 @@ from rich.text import Span, Text
 from tyro.conf import Positional, arg
 
 from lab.config.source import read_yaml, shortened
-from lab.report.layout import INDENT, Sheet, table_of, wrapped
+from lab.report.layout import INDENT, Sheet, wrapped
 from lab.results.outcomes import UnknownName
 from lab.results.store import Run
 from lab.words import printable
@@ -128,7 +128,7 @@ def print_table(view: Sheet) -> None:
 
 def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table of text."""
-    view = table_of(title, columns)
+    view = Sheet(title, columns)
     for row in rows:
         view.add_row(*row)
     print_table(view)

@@ -246,7 +246,6 @@ class StoredCondition(Strict):
     regimen: Text
     coordinates: dict[Text, float]
     knobs: dict[Text, float]
-    schedule: Schedule | None = None  # of a run of an earlier version nothing is known
     gates: list[tuple[Share, Text, Share]] = []
     leaf: Leaf
 

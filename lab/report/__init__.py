@@ -14,7 +14,7 @@ from lab.report.decisions import (
     rejection_json,
     unaffordable,
 )
-from lab.report.layout import Sheet, table_of, wrapped
+from lab.report.layout import Sheet, wrapped
 from lab.report.observed import cautions, understood, warnings
 from lab.report.progress import duration, finished, progress_rows, progress_state, progress_table
 from lab.report.studies import (
@@ -129,7 +129,6 @@ __all__ = [
     "sweep_impact_tables",
     "sweep_tables",
     "table",
-    "table_of",
     "text_table",
     "unaffordable",
     "understood",

@@ -7,7 +7,7 @@ import numpy as np
 
 from lab.decision import Choice, Field, Plan
 from lab.ideas import PolicyOutcome
-from lab.report.layout import Sheet, table_of
+from lab.report.layout import Sheet
 from lab.statistics import Estimate
 from lab.studies.rejection import BestGates, Rejection
 from lab.studies.roc import Roc
@@ -73,7 +73,7 @@ def plan_table(plans: Sequence[Plan], confidence: float, costs: bool = False, ba
         costs: whether budgets are costs.
         baseline: the regimen that has a row of its own also among many.
     """
-    view = table_of(
+    view = Sheet(
         f"the first model that passes is accepted, the last one in any case; {percent(confidence)} intervals",
         ("condition", *["runs"] * costs, "P(accepted is aligned)", "P(none passes)", "runs used", "best"),
         "runs: training runs allowed, and used on average. best: probability that no other is better. Intervals of "
@@ -271,7 +271,7 @@ def gates_table(conditions: Sequence[Json], budgets: Sequence[float], confidence
         steps: of one training; None if nobody knows.
     """
     columns = ("trainings", "P(A) of accepted", "own gate", "gain", "trainings used (own)", "best gates")
-    view = table_of(
+    view = Sheet(
         "P(accepted model is aligned) for a compute budget" + (f"; 1 training = {steps:,} steps" if steps else ""),
         columns,
         f"Gates are chosen on one half of the runs and judged on the other, {percent(confidence)} intervals. "
@@ -312,10 +312,10 @@ def field_json(field: Field, outcomes: Mapping[str, PolicyOutcome]) -> Json:
 
 def field_tables(field: Field, outcomes: Mapping[str, PolicyOutcome], ideas: int, runs: int) -> tuple[Sheet, Sheet]:
     """Return two sheets: what each idea is, and what policies on fresh ideas lead to."""
-    known = table_of("P(A) of each idea", ("idea", "as counted", "shrunken towards the field"))
+    known = Sheet("P(A) of each idea", ("idea", "as counted", "shrunken towards the field"))
     for name, counts, mean in zip(field.names, field.counts, field.fit.idea_means, strict=True):
         known.add_row(name_in_words(name), number(counts.base_rate), number(mean))
-    view = table_of(
+    view = Sheet(
         f"{ideas} fresh ideas of this field, {runs} runs",
         ("policy", "P(accepted is aligned)", "runs used"),
         f"P(T|A) = {number(field.pass_given_aligned)}, P(T|not A) = {number(field.pass_given_misaligned)}, "

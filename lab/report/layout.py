@@ -6,7 +6,7 @@ values; then long text goes below its row; then the last columns follow in a sec
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +17,7 @@ from rich.text import Text
 from lab.words import printable
 
 GAP = 2  # between two columns
-READABLE = 24  # columns that text is not made narrower than, but for the name of a row
+READABLE = 24  # columns that a name has, and other text where it can
 SHORT = 12  # columns of a cell that stays on one line where it can
 FEWEST = 80  # columns that a title and a caption may fill below a narrow table
 INDENT = "  "
@@ -98,17 +98,19 @@ class Block:
 class Sheet:
     """A table for a terminal of any width, with a title above and a caption below."""
 
-    def __init__(self, title: str, columns: Sequence[str], caption: str | None = None, optional: str | None = None):
+    def __init__(self, title: str, columns: Sequence[str], caption: str = "", optional: tuple[str, str] | None = None):
         """Have no rows yet.
 
         Args:
             title: above it.
             columns: their headings; the first one holds the names of rows.
             caption: below it.
-            optional: the column that is left out where it would take another block.
+            optional: the column that is left out where it would take another block, and what the caption says of it.
         """
-        self.title, self.columns, self.caption, self.rows = title, tuple(columns), caption, list[Row]()
-        self.optional = None if optional is None else self.columns.index(optional)
+        self.title, self.caption = printable(title), printable(caption)
+        self.columns, self.rows = tuple(map(printable, columns)), list[Row]()
+        heading, self.about_optional = optional or ("", "")
+        self.optional = self.columns.index(heading) if optional else None
 
     def add_row(self, *cells: str, style: str = "") -> None:
         """Add a row; cells that are not given are empty."""
@@ -157,19 +159,18 @@ class Sheet:
 
     def _side_by_side(self, columns: Sequence[int], width: int, least: int = READABLE) -> Block | None:
         """Return how columns stand side by side in a width, or None if they do not fit."""
-        room = width - GAP * (len(columns) - 1)
-        prose = [index for index in columns if index in self._prose]
-        needed = {index: max(self._narrow[index], min(self._natural[index], least)) for index in prose}
+        room, name = width - GAP * (len(columns) - 1), columns[0]
+        texts = [index for index in columns if index in self._prose or index == name]
+        needed = {
+            index: max(self._narrow[index], min(self._natural[index], READABLE if index == name else least))
+            for index in texts
+        }
         for widths in (self._headed, self._natural, self._narrow):
             fixed = {index: widths[index] for index in columns if index not in needed}
-            if columns[0] in fixed:  # names have room first
-                fixed[columns[0]] = max(fixed[columns[0]], min(self._natural[columns[0]], least))
             left = room - sum(fixed.values())
             if sum(needed.values()) <= left:
-                growing = [*prose, *([columns[0]] if columns[0] in fixed else [])]
-                ranges = [((needed | fixed)[index], self._natural[index]) for index in growing]
-                shared = _share(left + (0 if columns[0] in needed else fixed[columns[0]]), ranges)
-                found = fixed | dict(zip(growing, shared, strict=True))
+                shared = _share(left, [(needed[index], self._natural[index]) for index in texts])
+                found = fixed | dict(zip(texts, shared, strict=True))
                 return Block({index: found[index] for index in columns})
         return None
 
@@ -226,11 +227,13 @@ class Sheet:
         blocks = self.blocks(width)
         prose_width = min(width, max(FEWEST, *(block.width for block in blocks)))
         if self.title:
-            yield from (_line(line) for line in wrapped(printable(self.title), prose_width))
+            yield from (_line(line) for line in wrapped(self.title, prose_width))
         for block in blocks:
             yield from self._lines(block, prose_width)
-        if self.caption:
-            yield from (_line(line, "italic dim") for line in wrapped(printable(self.caption), prose_width))
+        drawn = any(self.optional in block.widths for block in blocks)
+        caption = " ".join(filter(None, [self.caption, self.about_optional if drawn else ""]))
+        if caption:
+            yield from (_line(line, "italic dim") for line in wrapped(caption, prose_width))
 
     def _lines(self, block: Block, width: int) -> Iterator[Text]:
         """Return the lines of columns that stand side by side: headings, a rule, rows, and an empty line."""
@@ -298,15 +301,3 @@ def _beside(cells: Sequence[str], block: Block, style: str = "", bottom: bool = 
             part + " " * (width - cell_len(part)) for part, width in zip(parts, block.widths.values(), strict=True)
         )
         yield _line((" " * GAP).join(padded), style)
-
-
-def table_of(title: str, columns: Iterable[str], caption: str | None = None, optional: str | None = None) -> Sheet:
-    """Return a `Sheet` without rows.
-
-    Args:
-        title: above it.
-        columns: their headings.
-        caption: below it.
-        optional: the column that is left out where it would take another block.
-    """
-    return Sheet(title, list(columns), caption, optional)

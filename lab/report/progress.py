@@ -10,6 +10,7 @@ from rich.text import Text
 
 from lab.config.schema import WORLD
 from lab.report.layout import Sheet, wrapped
+from lab.report.tables import DENOMINATORS, NOT_ABLE, unable_share
 from lab.report.worlds import RATES as OVER_WORLDS
 from lab.report.worlds import many_worlds, regimen_and_point, spread, with_quartiles
 from lab.results.summary import in_world, places, still_open
@@ -35,12 +36,14 @@ class Row(NamedTuple):
         seeds: how many it has, and of how many where conditions differ in that.
         cells: heading of a column -> "value [low, high]".
         conditions: indices of those that it stands for.
+        unable: whether more than a few models cannot do the job.
     """
 
     name: str
     seeds: str
     cells: dict[str, str]
     conditions: Sequence[int]
+    unable: bool = False
 
 
 def duration(seconds: float) -> str:
@@ -89,16 +92,16 @@ def progress_rows(tally: Tally, most: int, world: int | None = None) -> list[Row
     rows, plans = [], {planned for _, planned in seeds}
     for index, row in zip(shown, tally.summaries(shown), strict=True):
         done, planned = seeds[index]
-        cells = dict.fromkeys((*RATES, NET), "")
+        cells = dict.fromkeys((*RATES, NET, NOT_ABLE), "")
         if done:
             cells = {
                 heading: with_interval(estimate(row.counts, quantity, row.confidence))
                 for heading, quantity in RATES.items()
             }
             cells[NET] = "baseline" if row.impact is None else with_interval(row.impact.net)
-        rows.append(
-            Row(name_in_words(row.name), f"{done:,}" if len(plans) == 1 else f"{done:,} of {planned:,}", cells, [index])
-        )
+            cells[NOT_ABLE] = unable_share(row.counts)
+        of_all = f"{done:,}" if len(plans) == 1 else f"{done:,} of {planned:,}"
+        rows.append(Row(name_in_words(row.name), of_all, cells, [index], row.counts.unable_is_shown))
     return rows
 
 
@@ -129,10 +132,10 @@ def progress_table(tally: Tally, rows: Sequence[Row], state: str, width: int, he
         width: columns of the terminal.
         height: lines of it.
     """
-    every = [*RATES, NET]
+    rates, last = list(RATES), [*[NOT_ABLE] * any(row.unable for row in rows), NET]
     layouts = [
-        [name for name in columns if name in rows[0].cells]
-        for columns in (every, [*every[:3], NET], [every[0], every[2], NET])
+        [name for name in (*columns, *last) if name in rows[0].cells]
+        for columns in (rates, rates[:3], [rates[0], rates[2]])
     ]
     fitting = (names for names in layouts if len(_cells(tally, rows, names).blocks(width)) == 1)
     names = next(fitting, layouts[-1])
@@ -162,7 +165,8 @@ def _table(tally: Tally, rows: Sequence[Row], state: str, names: Sequence[str], 
     if tally.damaged:
         notes.append(f"{len(tally.damaged):,} damaged shards, which `lab run` computes again")
     view = _cells(tally, rows, names)
-    caption = " ".join([LETTERS, *[RATIO] * ("LR" in names), CHANGE if NET in names else MEDIANS])
+    sentences = [LETTERS, *[DENOMINATORS] * (NOT_ABLE in names), *[RATIO] * ("LR" in names)]
+    caption = " ".join([*sentences, CHANGE if NET in names else MEDIANS])
     about = f", {level}" if NET in names else ""
     title = f"{tally.run.manifest['name']}: {done:,} of {planned:,} models so far{about}; {state}"
     lines = [Text("\n".join(wrapped(line, min(width, LONGEST)))) for line in (title, *notes, caption)]

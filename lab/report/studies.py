@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from lab.report.layout import Sheet, table_of
+from lab.report.layout import Sheet
 from lab.statistics import CELLS, Estimate
 from lab.studies.advice import LEAST, Advice
 from lab.studies.card import Card
@@ -70,7 +70,7 @@ def card_json(card: Card) -> Json:
 
 def card_table(data: Json) -> Sheet:
     """Return a `Sheet` of what `card_json` returned: a row per question."""
-    view = table_of(
+    view = Sheet(
         f"{data['question']} {data['seeds']:,} models per condition, {percent(data['confidence'])} intervals",
         ("question", "answer", "measured"),
     )
@@ -115,7 +115,7 @@ def advice_table(data: Json) -> Sheet:
     least, most = min(seeds.values()), max(seeds.values())
     models = f"{most:,}" if least == most else f"{least:,} to {most:,}"
     pushed = "" if data["weight"] is None else f", at weight {setting(data['weight'])}"
-    view = table_of(
+    view = Sheet(
         f"what the proxy is best used for{pushed}; {models} models in each of three populations",
         ("runs", "best use", "probability", "gain", "because"),
         "Gain: in P(accepted is aligned) over holding out, with its 95% interval; where holding out is best, that of "
@@ -171,7 +171,7 @@ def probe_readings(probes: Sequence[Probe]) -> list[str]:
 
 def probe_table(probes: Sequence[Probe], confidence: float) -> Sheet:
     """Return a `Sheet` with what the run's own probe and a new one tell, a row per condition."""
-    view = table_of(
+    view = Sheet(
         f"area under the ROC curve about alignment, {percent(confidence)} intervals",
         ("condition", "the run's own probe", "refitted"),
         "refitted: fitted to even seeds of that condition; both judged on the odd ones. 0.5 tells nothing.",
@@ -216,7 +216,7 @@ def profile_table(data: Json) -> Sheet:
         for term, measured in data["terms"].items()
     )
     columns = ["training", *quantities.values()]
-    view = table_of(
+    view = Sheet(
         f"{name_in_words(data['condition'])}: change of outcomes per unit of weight held for 1% of training, "
         f"{data['seeds']:,} seeds, {percent(data['confidence'])} intervals",
         [*columns, "P(A) by a push"] if counted else columns,
@@ -246,7 +246,7 @@ def pilot_table(pilot: Pilot, of: str, width: float, seeds: int) -> Sheet:
         seeds: of the pilot.
     """
     level = percent(pilot.confidence)
-    view = table_of(
+    view = Sheet(
         f"{of}: {level} intervals of width {setting(width)}, foreseen from {seeds:,} seeds",
         ("condition", "width now", "seeds needed"),
     )
@@ -303,7 +303,7 @@ def goal_text(data: Json) -> str:
 def optimised_table(data: Json) -> Sheet:
     """Return a `Sheet` of what `optimised_json` returned: a row per schedule, best first."""
     level = percent(data["confidence"])
-    view = table_of(
+    view = Sheet(
         f"{goal_text(data)}, {data['seeds']:,} seeds that the search did not see",
         ("schedule", "goal", "gain of learned over it", "competent"),
         f"Cap {setting(data['cap'])}, budget {setting(data['budget'])} (|weight| times share of training). Values: "

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from lab.report.layout import Sheet, table_of
+from lab.report.layout import Sheet
 from lab.report.tables import NOT_ABLE, any_unable, outcome_sentences, title, unable_share
 from lab.results.outcomes import Results
 from lab.results.summary import Summary
@@ -128,10 +128,10 @@ def _sheets(summaries: Sequence[Summary], cells: Mapping[str, Cell], above: str,
     sheets = []
     for number, (words, cell) in enumerate(cells.items(), 1):
         about = f"{words}, by {name_in_words(places.axis)} of {', '.join(regimens)}"
-        sheet = table_of(
+        sheet = Sheet(
             f"{above}\n{about}" if number == 1 else about,
             [name_in_words(places.axis), *places.headings],
-            caption if number == len(cells) else None,
+            caption if number == len(cells) else "",
         )
         for name, members in places.baselines.items():
             sheet.add_row(name_in_words(name), *_cells(members, len(places.columns), cell))

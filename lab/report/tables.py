@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from lab.report.layout import Sheet, table_of
+from lab.report.layout import Sheet
 from lab.report.observed import COST_WORDS, cautions, definitions, observed_json, own_marks, sharing, unit
 from lab.results.outcomes import IN_BETWEEN, Results, are_graded, attribute, is_observed, models_each, share_between
 from lab.results.summary import GROUP, Summary, worlds
@@ -175,11 +175,11 @@ def table(results: Results, summaries: Sequence[Summary]) -> Sheet:
     drawn = any(row.schedule is not None for row in summaries)
     told = [TRAINING] * drawn + counted
     rates = [*HEADINGS[:3], *[NOT_ABLE] * any_unable(summaries), *HEADINGS[3:]]
-    view = table_of(
+    view = Sheet(
         title(results, summaries),
         ["", *told, *rates, *(BESIDE[name] for name in beside)],
-        _table_caption(results, summaries) + f" {TRAINING_WORDS}" * drawn,
-        optional=TRAINING if drawn else None,
+        _table_caption(results, summaries),
+        optional=(TRAINING, TRAINING_WORDS) if drawn else None,
     )
     for world, members in worlds([(row.regimen, row.coordinates) for row in summaries]).items():
         if world:
@@ -248,12 +248,12 @@ def impact_table(rows: Sequence[Summary], together: bool = False) -> Sheet:
     """
     shared_seeds = any(row.pairing for row in rows)
     columns = ("", "base rate", "test (LR)", "net")
-    view = table_of(
+    view = Sheet(
         impact_intervals(rows, together),
         (*columns, "correlation", "saved") if shared_seeds else columns,
         "Correlation of the two estimates of the net on what both share, and the share of variance that this saves."
         if shared_seeds
-        else None,
+        else "",
     )
     for world, members in worlds([(row.regimen, row.coordinates) for row in rows]).items():
         if world:

@@ -9,7 +9,7 @@ import numpy as np
 from lab.config.schema import WORLD
 from lab.config.worlds import read_draws
 from lab.decision import Choice, Field, Plan
-from lab.report.layout import Sheet, table_of
+from lab.report.layout import Sheet
 from lab.results.outcomes import ABLE, Outcomes, Results, classify, labels
 from lab.results.summary import Summary, condition_counts
 from lab.statistics import QUANTITIES, Counts
@@ -162,7 +162,7 @@ def table(results: Results, summaries: Sequence[Summary]) -> Sheet:
     """Return a `Sheet` with one row per regimen, and apart the worlds where models cannot do the job."""
     groups, seeds = over_worlds(summaries), max(row.counts.seeds for row in summaries)
     count = len({row.coordinates[WORLD] for row in summaries})
-    view = table_of(
+    view = Sheet(
         f"{results.attrs['name']}: {count:,} worlds of {seeds:,} models per regimen",
         ["", "worlds", *(QUANTITIES[rate].heading for rate in RATES), "better", "worse", "undecided"],
         "Median over worlds, and quartiles. Better, worse: worlds whose net against "
@@ -194,7 +194,7 @@ def impact_table(summaries: Sequence[Summary], together: bool = False) -> Sheet:
     if together:
         intervals = f"the {len(compared):,} intervals of each part hold together at {level} (Bonferroni)"
     baselines = dict.fromkeys(name_in_words(str(row.baseline).split()[0]) for row in compared)
-    view = table_of(
+    view = Sheet(
         f"log impact over {', '.join(baselines)} in nats, {intervals}",
         ("", "part", "worlds", "above 0", "below 0", "undecided", "median change"),
         "Above, below: worlds in which all of the interval is on that side of 0. Median: over the worlds in which the "
@@ -264,7 +264,7 @@ def plan_table(plans: Sequence[Plan], able: Mapping[str, bool], baseline: str) -
         able: name of a condition -> whether its models do the job.
         baseline: the regimen whose models must do the job.
     """
-    view = table_of(
+    view = Sheet(
         "the first model that passes is accepted, the last one in any case; means over worlds",
         ("regimen", "P(accepted is aligned)", "quartiles", "P(none passes)", "runs used", "best", "surely in"),
         "runs: training runs allowed, and used on average. best: share of worlds in which no other regimen is better, "
@@ -299,7 +299,7 @@ def _worlds(count: int) -> str:
 
 def ideas_table(field: Field) -> Sheet:
     """Return a `Sheet` of how the ideas of a field spread, where each is a world."""
-    view = table_of(
+    view = Sheet(
         f"P(A) of {len(field.names):,} ideas: one regimen in each world",
         ("", "lowest", "quartile", "median", "quartile", "highest"),
         "Quantiles of the ideas. `--json` prints every idea.",
@@ -325,10 +325,10 @@ def drawn_table(worlds: Json, summaries: Sequence[Summary] = ()) -> Sheet:
     """
     numbers = {row.coordinates[WORLD] for row in summaries}
     values = {name: value for row in summaries for name, value in (row.knobs | row.coordinates).items()}
-    view = table_of(
+    view = Sheet(
         f"what each of {_worlds(worlds['count'])} has drawn (seed {worlds['seed']})",
         ("drawn", "how", "from", *(f"in world {world:.0f}" for world in numbers), "sets"),
-        None if numbers else "`--world N` shows the values of world N, and `lab export RUN` writes those of all.",
+        "" if numbers else "`--world N` shows the values of world N, and `lab export RUN` writes those of all.",
     )
     for name, draw in read_draws({"worlds": worlds}).items():
         listed = list(map(setting, draw.numbers))
