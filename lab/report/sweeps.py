@@ -37,17 +37,31 @@ class Grid:
     rows: dict[float, dict[int, Summary]]
 
     @property
-    def headings(self) -> list[str]:
-        """What a column is called: by what tells it from the others."""
+    def names(self) -> list[list[str]]:
+        """What a column is called: by what tells it from the others, part by part."""
         regimens = {regimen for regimen, _ in self.columns}
         places = [dict(point) for _, point in self.columns]
         varied = [axis for axis in places[0] if len({place.get(axis) for place in places}) > 1]
-        headings = []
+        names = []
         for (regimen, _), place in zip(self.columns, places, strict=True):
             words = [f"{name_in_words(axis)} {setting(place[axis])}" for axis in varied if axis in place]
             named = [name_in_words(regimen)] if len(regimens) > 1 or not words else []
-            headings.append("\n".join([*named, *words]))
-        return headings
+            names.append([*named, *words])
+        return names
+
+    def lines(self, cell: Cell) -> dict[str, list[str]]:
+        """Return name of a row -> its cells, empty where a column has no such condition.
+
+        Args:
+            cell: returns that of a condition.
+        """
+        rows = {name_in_words(name): members for name, members in self.baselines.items()}
+        rows |= {setting(value): members for value, members in self.rows.items()}
+        places = range(len(self.columns))
+        return {
+            name: [cell(members[index]) if index in members else "" for index in places]
+            for name, members in rows.items()
+        }
 
 
 def grid(summaries: Sequence[Summary]) -> Grid:
@@ -100,9 +114,8 @@ def tables(results: Results, summaries: Sequence[Summary]) -> list[Sheet]:
     if any_unable(summaries):
         cells[f"share of models that {NOT_ABLE}"] = lambda row: unable_share(row.counts)
     cells["net: change of ln o(A|T) against the baseline, in nats"] = _part("net")
-    return _sheets(
-        summaries, cells, title(results, summaries), " ".join([*outcome_sentences(results, summaries), ALL_OF_IT])
-    )
+    caption = " ".join([*outcome_sentences(results, summaries), ALL_OF_IT])
+    return _sheets(summaries, cells, title(results, summaries), caption)
 
 
 def impact_tables(rows: Sequence[Summary], intervals: str) -> list[Sheet]:
@@ -124,25 +137,29 @@ def _part(part: str) -> Cell:
 def _sheets(summaries: Sequence[Summary], cells: Mapping[str, Cell], above: str, caption: str) -> list[Sheet]:
     """Return a `Sheet` for each kind of cell; the first says what all are of, and the last what they mean."""
     places = grid(summaries)
-    regimens = dict.fromkeys(name_in_words(regimen) for regimen, _ in places.columns)
-    sheets = []
-    for number, (words, cell) in enumerate(cells.items(), 1):
-        about = f"{words}, by {name_in_words(places.axis)} of {', '.join(regimens)}"
-        sheet = Sheet(
-            f"{above}\n{about}" if number == 1 else about,
-            [name_in_words(places.axis), *places.headings],
-            caption if number == len(cells) else "",
-        )
-        for name, members in places.baselines.items():
-            sheet.add_row(name_in_words(name), *_cells(members, len(places.columns), cell))
-        lines = [(value, _cells(members, len(places.columns), cell)) for value, members in places.rows.items()]
-        for of_lines, alike in groupby(lines, key=itemgetter(1)):
-            span = [value for value, _ in alike]
-            sheet.add_row(" to ".join(map(setting, dict.fromkeys([span[0], span[-1]]))), *of_lines)
-        sheets.append(sheet)
-    return sheets
+    regimens = {name_in_words(regimen) for regimen, _ in places.columns}
+    of_regimen = f" of {regimens.pop()}" if len(regimens) == 1 else ""
+    abouts = [f"{words}, by {name_in_words(places.axis)}{of_regimen}" for words in cells]
+    abouts[0] = f"{above}\n{abouts[0]}"
+    captions = [*[""] * (len(cells) - 1), caption]
+    return [_sheet(places, *parts) for parts in zip(cells.values(), abouts, captions, strict=True)]
 
 
-def _cells(members: Mapping[int, Summary], count: int, cell: Cell) -> list[str]:
-    """Return the cells of a row, empty where a column has no such condition."""
-    return [cell(members[index]) if index in members else "" for index in range(count)]
+def _sheet(places: Grid, cell: Cell, about: str, caption: str) -> Sheet:
+    """Return a `Sheet` of one kind of cell, which has more rows than columns; rows that are alike are one."""
+    axis, lines = name_in_words(places.axis), places.lines(cell)
+    if len(places.columns) > len(lines):
+        names = [", ".join(parts) for parts in places.names]
+        values = [f"{axis} {name}" if index >= len(places.baselines) else name for index, name in enumerate(lines)]
+        sheet = Sheet(about, ["", *values], caption)
+        for name, row in zip(names, zip(*lines.values(), strict=True), strict=True):
+            sheet.add_row(name, *row)
+        return sheet
+    sheet = Sheet(about, [axis, *map("\n".join, places.names)], caption)
+    baselines = len(places.baselines)
+    for name, row in list(lines.items())[:baselines]:
+        sheet.add_row(name, *row)
+    for row, alike in groupby(list(lines.items())[baselines:], key=itemgetter(1)):
+        values = [value for value, _ in alike]
+        sheet.add_row(" to ".join(dict.fromkeys([values[0], values[-1]])), *row)
+    return sheet
