@@ -191,6 +191,14 @@ def test_what_there_is_fits_too(printed, words):
     same_words(printed(words), printed(words, NARROW))
 
 
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_the_help_of_a_command_fits_a_narrow_terminal(command, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(NARROW))
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    assert max(map(cell_len, capsys.readouterr().out.splitlines())) <= NARROW
+
+
 def test_claims_fit_with_their_verdicts(printed, monkeypatch):
     row = {
         "name": "prerequisite_or_approximation",

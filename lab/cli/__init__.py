@@ -4,14 +4,19 @@
 or `lab.decision`, `about` those that say what there is. They parse, call and print; `console` is what they share.
 """
 
+import contextlib
 import io
 import itertools
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TextIO
 
 import tyro
+from rich.cells import cell_len
+from rich.text import Text
 
 from lab.cli.about import check_task, claims, doctor, schema, tasks
 from lab.cli.ask import advise, card, mix, optimise, seeds, sensitivity
@@ -24,6 +29,7 @@ from lab.cli.watching import watch
 from lab.config.problems import shown, suggestion
 from lab.config.source import ConfigError
 from lab.machine import surroundings
+from lab.report.layout import INDENT, wrapped
 from lab.results.outcomes import UnknownName
 from lab.results.store import StoreError
 from lab.studies.study import StudyError
@@ -58,7 +64,8 @@ def main(args: Sequence[str] | None = None) -> int:
         if args in (["--help"], ["-h"]):
             print_help()
         else:
-            tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="lab", args=args, description=_description())
+            with _fitting() if {"--help", "-h"} & set(args) else contextlib.nullcontext():
+                tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="lab", args=args, description=_description())
     except (UsageError, UnknownName, ConfigError, StudyError) as error:
         print_text(str(error), errors)
         return 2
@@ -81,6 +88,35 @@ def main(args: Sequence[str] | None = None) -> int:
         print_text(str(variable), errors)
         return 1
     return 0
+
+
+class _Kept(io.StringIO):
+    """What is printed, kept with the colours and the letters of where it goes on to."""
+
+    def __init__(self, out: TextIO):
+        super().__init__()
+        self.out = out
+
+    def isatty(self) -> bool:
+        return self.out.isatty()
+
+    @property
+    def encoding(self) -> str:
+        return self.out.encoding
+
+
+@contextlib.contextmanager
+def _fitting() -> Iterator[None]:
+    """Wrap the lines that tyro leaves wider than the terminal: the usage of a command and what it does."""
+    kept = _Kept(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(kept):
+            yield
+    finally:
+        width = shutil.get_terminal_size().columns
+        for line in kept.getvalue().splitlines():
+            plain = Text.from_ansi(line).plain
+            print(line if cell_len(plain) <= width else "\n".join(wrapped(plain, width, INDENT)))
 
 
 def _description() -> str:

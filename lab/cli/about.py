@@ -74,7 +74,7 @@ def _words_of_module(kind: type) -> str:
 
 
 def check_task(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> None:
-    """Run a Python file that defines a task and say what keeps the lab from training it.
+    """Run a file that defines a task, and say what keeps the lab from training it.
 
     Args:
         file: the file; a config names it as `task: {file: FILE}`.
@@ -104,7 +104,7 @@ def schema() -> None:
 
 
 def claims(figures: Path | None = None, as_json: AsJson = False) -> None:
-    """List the claims with verdicts, which are computed from stored counts; what is not stored is not run.
+    """List the claims with their verdicts, which are computed from stored counts.
 
     Args:
         figures: folder of what `lab experiment` counted; the project's own by default.
@@ -132,7 +132,9 @@ def claims(figures: Path | None = None, as_json: AsJson = False) -> None:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Say what this machine has, what the lab will use, and what is wrong: exit code 0 if nothing is, else 1.
+    """Say what this machine has, what the lab will use, and what is wrong.
+
+    The exit code is 0 if nothing is wrong, else 1.
 
     Args:
         as_json: print JSON.

@@ -80,7 +80,7 @@ def seeds(
     pilot: int = 256,
     trust_code: bool = False,
 ) -> None:
-    """Estimate how many seeds and how much time an interval of a width needs, from a pilot on seeds of its own.
+    """Estimate the seeds and the time that an interval of a width needs, from a pilot.
 
     Args:
         config: a YAML file, or `quickstart`.
@@ -116,7 +116,7 @@ def mix(
     trust_code: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Search a knob of a task for a mixed world, in which about half of the held-out models are aligned.
+    """Search a knob for a world in which about half of held-out models are aligned.
 
     Args:
         task: name of a task, or a Python file that defines trial.
@@ -175,7 +175,7 @@ def card(
     trust_code: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Answer five questions about a proxy of a task with measured numbers: a table, a figure and JSON.
+    """Answer five questions about a proxy of a task with measured numbers.
 
     Args:
         task: name of a task, or a Python file that defines one.
@@ -226,7 +226,7 @@ def advise(
     trust_code: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a proxy is best used for, from three short populations: held out, pushed early, pushed late.
+    """Say what a proxy is best used for, from three short populations.
 
     Args:
         task: name of a task, or a Python file that defines one.
@@ -300,7 +300,7 @@ def sensitivity(
     trust_code: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what the weight of a loss term does to outcomes at every moment of training: derivatives with intervals.
+    """Say what the weight of a loss term does to outcomes at every moment of training.
 
     Args:
         config: a YAML file, or `quickstart`; its segments are the moments.
@@ -362,7 +362,7 @@ def optimise(
     trust_code: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the schedule of weights that serves a goal best, and compare it with hand-made ones on fresh seeds.
+    """Find the schedule of weights that serves a goal best; test it on fresh seeds.
 
     Args:
         config: a YAML file, or `quickstart`; its segments are those of the schedule, its seeds those of the comparison.

@@ -48,7 +48,7 @@ def gates(
     partial: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what rejecting early would have gained, from recorded scores: ROC curves and the best gates for a budget.
+    """Say what rejecting early would have gained: the best gates for a budget.
 
     Args:
         folder: the run's folder.
@@ -153,7 +153,7 @@ def ideas(
     partial: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take a run's conditions as ideas: how much they differ, and what policies on fresh ideas would lead to.
+    """Take conditions as ideas: how they differ, and what policies on fresh ones give.
 
     Args:
         folder: the run's folder.
@@ -200,7 +200,7 @@ def _print_left_out(names: list[str]) -> None:
 
 
 def probe(folder: RunFolder, /, regimen: NameOrNone = None, partial: bool = False, as_json: AsJson = False) -> None:
-    """Fit a linear probe of the hidden layers to each population, and say what the run's own probe misses.
+    """Fit a linear probe to each population, and say what the run's own probe misses.
 
     Args:
         folder: the run's folder.

@@ -112,7 +112,7 @@ def import_table(
     preview: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take a table of runs that were trained elsewhere, and say what is understood of it.
+    """Take a table of runs that were trained elsewhere, and say how it is read.
 
     Args:
         tables: CSV, TSV, JSON lines or Parquet, a row per run or sample; or logs of Inspect (.eval), several of them.

@@ -262,7 +262,7 @@ def export(
     out: Path | None = None,
     partial: bool = False,
 ) -> None:
-    """Write a run as Parquet tables for pandas, polars, R and others, with a dictionary of every column.
+    """Write a run as Parquet tables, with a dictionary of every column.
 
     Args:
         folder: the run's folder.
@@ -292,9 +292,9 @@ def page(
     out: Path | None = None,
     partial: bool = False,
 ) -> None:
-    """Write one HTML file that explains a stored run; it needs no network and no server.
+    """Write one HTML file that explains a stored run, without a network or a server.
 
-    Scores of all checkpoints are in memory at once: 4 bytes for each model, score and checkpoint.
+    Scores of all checkpoints are in memory at once: 4 bytes for each.
 
     Args:
         folder: the run's folder.

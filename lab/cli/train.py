@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 def new(
     file: Annotated[Positional[Path], arg(metavar="NAME.yaml")], /, task: str = "scratchpad", trust_code: bool = False
 ) -> None:
-    """Write a config to start from: four regimens of a task, with what its marks and knobs mean.
+    """Write a config to start from: four regimens, with what marks and knobs mean.
 
     Args:
         file: where it goes; no file is overwritten.
@@ -209,7 +209,7 @@ def _prepare(experiment: "Experiment", out: Path | None, accept_changes: bool) -
 
 
 def worker(folder: RunFolder, /, rank: int, of: int, trust_code: bool = False) -> None:
-    """Train one share of a run that `lab run --prepare` made; shards are the same whoever trains them.
+    """Train one share of a run that `lab run --prepare` made, on any machine.
 
     Args:
         folder: the run's folder, on storage that all workers see.
@@ -233,7 +233,7 @@ def experiment(
     tasks: NameOrNone = None,
     out: Path | None = None,
 ) -> None:
-    """Run the experiment of a claim, or of all: train, count, judge by the claim's rule and draw its figure.
+    """Run the experiment of a claim, or of all: train, count, judge and draw.
 
     Args:
         name: of a claim (`lab claims` lists them), or all.

@@ -150,7 +150,7 @@ def watch(
     once: bool = False,
     world: OneWorld = None,
 ) -> None:
-    """Show the table of a run while others train it, until it is complete; reads only, and disturbs nothing.
+    """Show the table of a run while others train it, until it is complete.
 
     Args:
         folder: the run's folder.
