@@ -90,19 +90,20 @@ def main(args: Sequence[str] | None = None) -> int:
     return 0
 
 
-class _Kept(io.StringIO):
+class _Kept(io.TextIOWrapper):
     """What is printed, kept with the colours and the letters of where it goes on to."""
 
     def __init__(self, out: TextIO):
-        super().__init__()
+        super().__init__(io.BytesIO(), encoding=out.encoding, errors="backslashreplace", newline="\n")
         self.out = out
 
     def isatty(self) -> bool:
         return self.out.isatty()
 
-    @property
-    def encoding(self) -> str:
-        return self.out.encoding
+    def lines(self) -> list[str]:
+        """Return what was printed."""
+        self.seek(0)
+        return self.read().splitlines()
 
 
 @contextlib.contextmanager
@@ -114,7 +115,7 @@ def _fitting() -> Iterator[None]:
             yield
     finally:
         width = shutil.get_terminal_size().columns
-        for line in kept.getvalue().splitlines():
+        for line in kept.lines():
             plain = Text.from_ansi(line).plain
             print(line if cell_len(plain) <= width else "\n".join(wrapped(plain, width, INDENT)))
 
