@@ -14,7 +14,7 @@ from lab.report.decisions import (
     rejection_json,
     unaffordable,
 )
-from lab.report.layout import Sheet, wrapped
+from lab.report.impacts import impact_intervals, impact_table
 from lab.report.observed import cautions, understood, warnings
 from lab.report.progress import duration, finished, progress_rows, progress_state, progress_table
 from lab.report.studies import (
@@ -41,9 +41,7 @@ from lab.report.tables import (
     SHOWN,
     as_json,
     graded,
-    impact_intervals,
     impact_json,
-    impact_table,
     is_sweep,
     numbers,
     reading,
@@ -71,7 +69,6 @@ from lab.words import (
 __all__ = [
     "BUDGET",
     "SHOWN",
-    "Sheet",
     "able_conditions",
     "advice_json",
     "advice_readings",
@@ -137,5 +134,4 @@ __all__ = [
     "worlds_impact_table",
     "worlds_plan_table",
     "worlds_table",
-    "wrapped",
 ]

@@ -70,7 +70,7 @@ def _pieces(unit: str, width: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a sheet: its cells, or the heading of what follows, or neither where a new section begins."""
+    """A row of a sheet: its cells, or the heading of what follows, or neither, which is an empty line."""
 
     cells: tuple[str, ...] = ()
     heading: str = ""
@@ -119,10 +119,6 @@ class Sheet:
     def add_heading(self, words: str) -> None:
         """Begin a section of rows that a line says something of."""
         self.rows += [Row(), Row(heading=printable(words), style="bold")]
-
-    def add_section(self) -> None:
-        """Begin a section of rows."""
-        self.rows.append(Row())
 
     # --- how wide columns are -------------------------------------------------------------------------------------
 
