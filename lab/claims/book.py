@@ -430,12 +430,19 @@ def verdicts(name: str, data: Json) -> dict[str, Verdict]:
     return {task: _with_marks(judge(Stored(task, counts)), counts) for task, counts in data["tasks"].items()}
 
 
-def table(to: Path | str | None = None) -> list[Json]:
-    """Return a row for every claim: name, claim, rule, verdict, task -> `Verdict`, from stored counts alone."""
+def table(to: Path | str | None = None, progress: Callable[[int, int], None] | None = None) -> list[Json]:
+    """Return a row for every claim: name, claim, rule, verdict, task -> `Verdict`, from stored counts alone.
+
+    Args:
+        to: folder of the counts; the project's own by default.
+        progress: called with the number of claims that are judged, and that of all.
+    """
     if to and not Path(to).is_dir():
         raise ClaimError(f"{to}: no such folder")
     rows = []
-    for name in names():
+    for done, name in enumerate(names()):
+        if progress:
+            progress(done, len(names()))
         path = Path(to or FIGURES) / f"{name}.json"
         by_task = verdicts(name, json.loads(path.read_text())) if path.exists() else {}
         rows.append(
