@@ -34,7 +34,7 @@ import numpy as np
 
 from experiments.claims.four_regimens import TRAINED
 from lab import claims, figures
-from lab.figures import name_task
+from lab.figures.claim import name_task_over_row
 from lab.figures.style import GREY, INK, VERMILION, WIDTH, Axes, Line, Mark, interval, say_unable, subplots
 from lab.statistics import Estimate
 from lab.words import Json, estimate_from_json, estimate_json, setting, with_interval
@@ -221,7 +221,7 @@ def draw(data: Json) -> figures.Figure:
             draw_world(ax, row)
         for ax in panels[len(rows) :]:
             ax.set_axis_off()
-        name_task(panels[0], task, counts)
+        name_task_over_row(panels[0], task, counts)
         say_unable(panels[len(rows) - 1], [row["unable"] for row in rows])
     figure.supxlabel(f"runs that may be used; below each world, what is best with {MANY:,}", fontsize="small")
     figure.supylabel("P(accepted is aligned)", fontsize="small")

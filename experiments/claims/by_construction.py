@@ -127,7 +127,7 @@ def finding(tasks: Mapping[str, Json]) -> str:
     plotted = [counts["plotted"] for counts in tasks.values()]
     built = span(shown["built"][-1]["value"] for shown in plotted)
     rejected = span(shown["rejected"]["value"] for shown in plotted)
-    return f"With the intended solution built in {built} of models are aligned, of those that pass a test {rejected}"
+    return f"With the solution built in, {built} of models are aligned; of those that pass a held-out test, {rejected}"
 
 
 def draw(data: Json) -> Figure:
@@ -141,7 +141,7 @@ def draw(data: Json) -> Figure:
     for ax in axes.flat[len(tasks) :]:
         ax.set_axis_off()
     legend = {"handles": _legend(), "loc": "center", "frameon": False, "fontsize": "x-small", "labelspacing": 1}
-    axes.flat[-1].legend(**legend)
+    axes.flat[-1].legend(**legend).set_in_layout(False)
     axes[0][0].set_ylim(-0.03, 1.03)
     figure.supylabel("share of aligned models", fontsize="small")
     figure.supxlabel("share of the intended solution that is built in; trained: none, but to pass", fontsize="small")
@@ -164,15 +164,16 @@ def draw_task(plotted: Json, ax: Axes) -> None:
     rejected, built = estimate_from_json(plotted["rejected"]), plotted["built"]
     ax.axhspan(rejected.low, rejected.high, color=GREY, alpha=0.3, linewidth=0)
     ax.axhline(rejected.value, color=GREY, linewidth=0.8)
-    for place, row in enumerate([*built, plotted["trained"]]):
+    places = [*range(len(built)), len(built) + 0.4]  # what is trained stands apart
+    for place, row in zip(places, [*built, plotted["trained"]], strict=True):
         mark = Mark(BLUE) if "share" in row else Mark(VERMILION, "X")
         interval(ax, place, estimate_from_json(row), mark, upright=True)
         if row["unable"] > UNABLE_SHOWN:
             bar = {"facecolor": UNABLE, "hatch": UNABLE_HATCH, "edgecolor": GREY, "linewidth": 0.4, "width": 0.5}
             ax.bar(place, row["unable"], bottom=1 - row["unable"], **bar)
     names = [setting(row["share"]).replace("0.", ".") for row in built]
-    ax.set_xticks(range(len(built) + 1), [*names, "trained"], fontsize="x-small")
-    ax.set_xlim(-0.5, len(built) + 0.6)
+    ax.set_xticks(places, [*names, "trained"], fontsize="x-small")
+    ax.set_xlim(-0.5, len(built) + 1)
 
 
 CAPTION = claims.Caption(

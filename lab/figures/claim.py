@@ -38,6 +38,21 @@ def name_task(ax: Axes, task: str, counts: Json) -> None:
     ax.set_title(f"{task} {VERDICT_MARKS[verdict]} {verdict}", loc="left", fontsize="small", fontweight="bold")
 
 
+def name_task_over_row(ax: Axes, task: str, counts: Json) -> None:
+    """Write a task and the verdict in it over a row of panels that are narrower than the words.
+
+    Args:
+        ax: the first panel of the row.
+        task: its name.
+        counts: what the data of the claim have of it.
+    """
+    name_task(ax, task, counts)
+    words = ax.get_title(loc="left")
+    ax.set_title(" ", loc="left", fontsize="small")  # keeps the room above; the words would make the panel wider
+    place = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+    ax.annotate(words, (0, 1), (0, 5), fontsize="small", fontweight="bold", **place).set_in_layout(False)
+
+
 def draw_rates(rows: Sequence[Json], ax: Axes, quantity: str) -> None:
     """Draw a probability of every condition of a task that is shown."""
     for height, row in enumerate(rows):
