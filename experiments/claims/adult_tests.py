@@ -59,7 +59,7 @@ AGES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # shares of training; of the rule
 FEW = 0.1  # change of P(T|not A) that does not count; of the rule
 COURSES = {  # quantity -> what it is called, and where its axis ends
     "likelihood_ratio": ("LR of the test", 0.5, 1000.0),
-    "pass_given_misaligned": ("misaligned that pass,\nP(T|not A)", 0.0, 1.0),
+    "pass_given_misaligned": ("P(T|not A)", 0.0, 1.0),
 }
 
 
@@ -165,8 +165,8 @@ def finding(tasks: Mapping[str, Json]) -> str:
     """Return in how many worlds in which something hides from the start the test gets worse as training goes on."""
     found = Counter(row["verdict"] for counts in tasks.values() for row in counts["plotted"] if row["onset"] == 0)
     return (
-        f"In {found[claims.SUPPORTED]} of {found.total()} worlds whose objective hides something like the test "
-        f"from the start, the LR falls with age; in {found[claims.DEPENDS]} it rises before"
+        f"The test tells more of younger models in {found[claims.SUPPORTED]} of {found.total()} worlds whose objective "
+        f"hides something like it from the start, and most in between in {found[claims.DEPENDS]}"
     )
 
 
@@ -198,6 +198,7 @@ def draw(data: Json) -> figures.Figure:
             else:
                 ax.set_ylim(low - 0.03, high + 0.03)
         name_task(panels[0], task, counts)
+    axes[0][1].set_title("misaligned models that pass", loc="left", fontsize="small")
     name_onsets(figure, [row["onset"] for counts in tasks.values() for row in counts["plotted"]])
     figure.supxlabel("share of training at which the test is asked", fontsize="small")
     return figure

@@ -45,7 +45,6 @@ from lab.figures.style import (
     Axes,
     Line,
     Mark,
-    draw_schedules,
     interval,
     mark_of,
     name_rows,
@@ -71,7 +70,7 @@ TOGETHER = 4 * len(WAYS)  # intervals of the rule
 FAILURES = (0.01, 1000.0)  # edges of the axis of failures
 PASSING = {
     "pass_given_aligned": ("aligned models, P(T|A)", Mark(OUTCOMES["aligned_pass"].colour)),
-    "pass_given_misaligned": ("misaligned models, P(T|not A)", Mark(OUTCOMES["misaligned_pass"].colour, "D")),
+    "pass_given_misaligned": ("misaligned models, P(T|not A)", Mark(OUTCOMES["misaligned_pass"].colour, "D", 5)),
 }
 
 
@@ -172,7 +171,7 @@ def plotted(stored: claims.Stored) -> list[Json]:
     found = ways(stored)
     rows = []
     for name in ("hold_out", *WAYS):
-        row = {"name": WAYS.get(name, "hold out"), "regimen": name, "schedule": stored.schedule(name)}
+        row = {"name": WAYS.get(name, "hold out"), "regimen": name}
         row |= {"failures": estimate_json(stored.of_shares(name, discarded)), "unable": stored.unable(name)}
         row |= {quantity: estimate_json(stored.rate(name, quantity)) for quantity in PASSING}
         way = found.get(name)
@@ -188,7 +187,7 @@ def finding(tasks: Mapping[str, Json]) -> str:
     dramatic = [row for row in rows if row["dramatic"]]
     both = sum(row["test"] == "stronger test" for row in dramatic)
     return (
-        f"Of {len(rows)} ways to train against a test {len(dramatic)} cost many more failures ({both} of them for a "
+        f"Of {len(rows)} ways to train against a test, {len(dramatic)} cost many more failures ({both} of them for a "
         f"stronger test), {tests['stronger test']} make it stronger and {tests['weaker test']} weaker"
     )
 
@@ -196,7 +195,7 @@ def finding(tasks: Mapping[str, Json]) -> str:
 def draw(data: Json) -> figures.Figure:
     """A row of panels per task: failures before a pass, and who passes, a line per way."""
     tasks = data["tasks"]
-    figure, axes = subplots(len(tasks), 2, figsize=(WIDTH, 0.8 + 1.35 * len(tasks)), squeeze=False, sharex="col")
+    figure, axes = subplots(len(tasks), 2, figsize=(WIDTH, 0.8 + 1.5 * len(tasks)), squeeze=False, sharex="col")
     low, high = FAILURES
     for (left, right), (task, counts) in zip(axes, tasks.items(), strict=True):
         rows = counts["plotted"]
@@ -205,7 +204,6 @@ def draw(data: Json) -> figures.Figure:
         name_task(left, task, counts)
         names = [f"{row['name']}\n{unable_in_words([row['unable']])}".strip() for row in rows]
         name_rows(left, names, fontsize="x-small")
-        draw_schedules(left, [row["schedule"] for row in rows], [mark_of(row["regimen"]).colour for row in rows])
         name_rows(right, [""] * len(rows))
         for ax in (left, right):
             ax.tick_params(axis="y", length=0)
@@ -235,7 +233,7 @@ def _draw_failures(ax: Axes, rows: Sequence[Json]) -> None:
         mark = mark_of(row["regimen"])
         interval(ax, height, estimate_from_json(row["failures"]), mark, FAILURES, height > 0 and not row["dramatic"])
         if row["dramatic"]:
-            _say(ax, height, "dear")
+            _say(ax, height, "costly")
     ax.axvline(max(rows[0]["failures"]["value"], FAILURES[0]), color=GREY, linewidth=0.6, linestyle=":")
 
 
@@ -243,7 +241,7 @@ def _draw_passing(ax: Axes, rows: Sequence[Json]) -> None:
     """Draw how many aligned and how many misaligned models pass: the further apart, the more the test tells."""
     for height, row in enumerate(rows):
         ax.plot([row[quantity]["value"] for quantity in PASSING], [height] * 2, color=GREY, linewidth=0.5)
-        for quantity, (_, mark) in PASSING.items():
+        for quantity, (_, mark) in reversed(PASSING.items()):  # the smaller mark above the larger one
             interval(ax, height, estimate_from_json(row[quantity]), mark, (0, 1))
         _say(ax, height, row["test"])
 
@@ -252,5 +250,5 @@ CAPTION = claims.Caption(
     question="What does training against a test cost, and what does the test tell then?",
     before="Left: how many models fail before one passes. Right: how many aligned and how many misaligned models pass; "
     "the further apart, the more the test tells.",
-    marks="dear, filled on the left: dramatic for sure; stronger, weaker: for sure; dotted: held out",
+    marks="costly, filled on the left: dramatic for sure; stronger, weaker: for sure; dotted: held out",
 )

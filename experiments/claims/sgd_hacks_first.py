@@ -162,7 +162,7 @@ def finding(tasks: Mapping[str, Json]) -> str:
     for task, counts in tasks.items():
         held_out, trained = (row["value"] for row in counts["plotted"]["rates"][: len(WORDS)])
         parts.append(f"from {span([held_out])} to {span([trained])} in {task}")
-    return f"Training on the proxy lets weak misaligned models pass it, {', '.join(parts)}"
+    return f"Training on the proxy raises how many weak misaligned models pass it {' and '.join(parts)}"
 
 
 def draw(data: Json) -> Figure:
@@ -177,8 +177,8 @@ def draw(data: Json) -> Figure:
             ax.set_xlabel(f"hidden units; {objective}\nmodels to pass", fontsize="x-small")
         _draw_gate(panels[-1], counts["plotted"]["gate"])
         name_task(panels[0], task, counts)
-        panels[0].set_ylabel("misaligned that pass,\nP(T|not A)", fontsize="small")
-        panels[-1].set_ylabel("P(accepted is aligned)", fontsize="small")
+        panels[0].set_ylabel("misaligned that pass,\nP(T|not A)", fontsize="x-small")
+        panels[-1].set_ylabel("P(accepted is aligned)", fontsize="x-small")
     handles = [
         Line([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, label=WORDS[regimen])
         for regimen, mark in MARKS.items()
@@ -196,9 +196,8 @@ def _draw_objective(ax: Axes, rows: Sequence[Json]) -> None:
         for place, row in enumerate(members):
             interval(ax, place, estimate_from_json(row), mark, upright=True)
     unable = [unable_in_words(row["unable"] for row in rows if row["capability"] == unit) for unit in units]
-    names = [
-        f"{setting(unit)}\n{words.replace(' do', chr(10) + 'do')}" for unit, words in zip(units, unable, strict=True)
-    ]
+    two_lines = [words.replace("cannot ", "cannot\n") for words in unable]
+    names = [f"{setting(unit)}\n{words}" for unit, words in zip(units, two_lines, strict=True)]
     ax.set_xticks(range(len(units)), names, fontsize="x-small")
     ax.set_xlim(-0.4, len(units) - 0.7)
     ax.set_ylim(-0.05, 1.05)
