@@ -165,7 +165,10 @@ def finding(tasks: Mapping[str, Json]) -> str:
     whole = [row["value"] for row in rows if row["name"] == "all stages"]
     no_gate = [row["value"] for row in rows if (row["name"], row["age"]) == ("without gate", "older")]
     gains = [" to ".join(number(round(end, 2), 2) for end in (min(values), max(values))) for values in (whole, no_gate)]
-    return f"The whole protocol raises P(accepted is aligned) by {gains[0]}; without its gate, of older models, by {gains[1]}"
+    return (
+        f"The whole protocol raises P(accepted is aligned) by {gains[0]}; without its gate, of older models, "
+        f"by {gains[1]}"
+    )
 
 
 def draw(data: Json) -> figures.Figure:

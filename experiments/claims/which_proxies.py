@@ -177,8 +177,8 @@ def finding(tasks: Mapping[str, Json]) -> str:
     count = len(LETTERS) ** len(OTHERS)
     found = Counter(len(ways(task, counts["winner"])) for task, counts in tasks.items())
     return (
-        f"The best of {count} ways to use four proxies mixes two uses in {found[2]} of {len(tasks)} tasks and all three "
-        f"in {found[3]}"
+        f"The best of {count} ways to use four proxies mixes two uses in {found[2]} of {len(tasks)} tasks and all "
+        f"three in {found[3]}"
     )
 
 
