@@ -28,7 +28,7 @@ run on other seeds that decides.)
 import itertools
 from collections import Counter
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -205,7 +205,10 @@ def finding(tasks: Mapping[str, Json]) -> str:
 
 NOT_WORTH = "no good test"
 COLOURS = {HOLD_OUT: INK, TRAIN: VERMILION, TIE: GREY, OPEN: GREY, NOT_WORTH: GREY}  # of what is best
-LINES = {HOLD_OUT: ("-", "s", "hold the test out"), TRAIN: ("--", "X", "train on it, the best of four ways")}
+LINES: dict[str, tuple[Any, str, str]] = {  # what is done -> line, marker and words
+    HOLD_OUT: ("-", "s", "hold the test out"),
+    TRAIN: ("--", "X", "train on it, the best of four ways"),
+}
 
 
 def draw(data: Json) -> figures.Figure:

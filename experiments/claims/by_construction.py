@@ -27,11 +27,10 @@ from collections.abc import Mapping
 
 from lab import claims
 from lab.figures import name_task
+from lab.figures.claim import UNABLE_FACE
 from lab.figures.style import (
     BLUE,
     GREY,
-    UNABLE,
-    UNABLE_HATCH,
     VERMILION,
     WIDTH,
     Axes,
@@ -155,7 +154,7 @@ def _legend() -> list[Line | Patch]:
         Line([], [], color=GREY, linewidth=0.8, label="hold the test out,\ntake the first that passes: P(A|T)"),
         Line([], [], color=BLUE, marker="o", label="build the solution in,\ntake the first: P(A)", **alike),
         Line([], [], color=VERMILION, marker="X", label="train to pass the test,\ntake the first: P(A)", **alike),
-        Patch((0, 0), 1, 1, facecolor=UNABLE, hatch=UNABLE_HATCH, edgecolor=GREY, label="cannot do the job"),
+        Patch((0, 0), 1, 1, label="cannot do the job", **UNABLE_FACE),
     ]
 
 
@@ -169,8 +168,7 @@ def draw_task(plotted: Json, ax: Axes) -> None:
         mark = Mark(BLUE) if "share" in row else Mark(VERMILION, "X")
         interval(ax, place, estimate_from_json(row), mark, upright=True)
         if row["unable"] > UNABLE_SHOWN:
-            bar = {"facecolor": UNABLE, "hatch": UNABLE_HATCH, "edgecolor": GREY, "linewidth": 0.4, "width": 0.5}
-            ax.bar(place, row["unable"], bottom=1 - row["unable"], **bar)
+            ax.bar(place, row["unable"], bottom=1 - row["unable"], width=0.5, **UNABLE_FACE)
     names = [setting(row["share"]).replace("0.", ".") for row in built]
     ax.set_xticks(places, [*names, "trained"], fontsize="x-small")
     ax.set_xlim(-0.5, len(built) + 1)

@@ -36,15 +36,13 @@ from typing import NamedTuple
 
 from lab import claims, statistics
 from lab.config.experiment import Experiment
-from lab.figures.claim import name_task_over_row
+from lab.figures.claim import UNABLE_FACE, name_task_over_row
 from lab.figures.style import (
     BLUE,
     GREY,
     INK,
     ORANGE,
     PURPLE,
-    UNABLE,
-    UNABLE_HATCH,
     VERMILION,
     WIDTH,
     Axes,
@@ -216,8 +214,7 @@ def draw(data: Json) -> Figure:
         name_task_over_row(panels[0], task, counts)
     for ax, words in zip(axes[-1], (*(words for *_, words in COLUMNS), "mean alignment\nover training"), strict=True):
         ax.set_xlabel(words, fontsize="x-small")
-    face = {"facecolor": UNABLE, "hatch": UNABLE_HATCH, "edgecolor": GREY}
-    handles = [Patch((0, 0), 1, 1, label="cannot do the job", **face)]
+    handles = [Patch((0, 0), 1, 1, label="cannot do the job", **UNABLE_FACE)]
     figure.legend(handles=handles, loc="outside upper right", frameon=False, fontsize="x-small")
     return figure
 
@@ -232,8 +229,7 @@ def _draw_rates(ax: Axes, rows: Sequence[Json], world: str, quantity: str) -> No
             continue
         interval(ax, height, estimate, Mark(style.colour, style.marker), (0, 1))
         if quantity == "base_rate" and rates["unable"] > UNABLE_SHOWN:
-            face = {"facecolor": UNABLE, "hatch": UNABLE_HATCH, "edgecolor": GREY, "linewidth": 0.4}
-            ax.barh(height, rates["unable"], left=1 - rates["unable"], height=0.6, **face)
+            ax.barh(height, rates["unable"], left=1 - rates["unable"], height=0.6, **UNABLE_FACE)
     ax.axvline(rows[0][world][quantity]["value"], color=GREY, linewidth=0.6, linestyle=":")
     name_rows(ax, [""] * len(rows))
     ax.tick_params(axis="y", length=0)

@@ -23,7 +23,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -67,7 +67,7 @@ BETWEEN = 2  # cells that are trained between two neighbouring weights of unlike
 TRAIN, HOLD_OUT, EITHER = "training is better", "holding out is better", "either, or unknown"  # choices of a cell
 COLOURS = matplotlib.colors.LinearSegmentedColormap.from_list("choice", [INK, WHITE, VERMILION])
 PALE, HATCHED, HATCH = "#f7f7f7", "#c4c4c4", "//////"  # of cells that tell nothing
-KEY = {  # choice -> its letter, and how its patch in the legend looks
+KEY: dict[str, tuple[str, dict[str, Any]]] = {  # choice -> its letter, and how its patch in the legend looks
     TRAIN: ("T", {"facecolor": VERMILION}),
     HOLD_OUT: ("H", {"facecolor": INK}),
     EITHER: ("", {"facecolor": PALE, "edgecolor": HATCHED, "hatch": HATCH}),
@@ -366,7 +366,8 @@ def draw(data: Json, words: tuple[str, str] = ("visibility\nof the test", "weigh
     image = None
     for line, (task, by_runs) in zip(panels, maps.items(), strict=True):
         for ax, (runs, window) in zip(line, heads, strict=True):
-            image = draw_map(ax, [cell for cell in by_runs[str(runs)]["cells"] if cell["window"] == window])
+            shown = [cell for cell in by_runs[str(runs)]["cells"] if cell["window"] == window]
+            image = draw_map(ax, shown, every=len(heads) <= FEW_PANELS)
             if window != windows[0]:
                 ax.set_yticks([])
         line[0].set_ylabel(words[0], fontsize="x-small")
@@ -389,7 +390,7 @@ def draw(data: Json, words: tuple[str, str] = ("visibility\nof the test", "weigh
 
 def _head(ax: Axes, runs: str, window: str, schedule: Schedule | None) -> None:
     """Write what a column of panels shows over the first of them, above the name of its task."""
-    place = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "bottom"}
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "bottom"}
     ax.annotate(runs, (0.5, 1), (0, 29 if window else 17), fontsize="small", **place)
     if not window:
         return
@@ -405,24 +406,30 @@ def rows_and_columns(cells: Sequence[Json]) -> tuple[list[float], list[float]]:
     return sorted({cell["row"] for cell in cells}), sorted({cell["column"] for cell in cells})
 
 
-def draw_map(ax: Axes, cells: Sequence[Json]) -> "AxesImage":
-    """Draw estimates as a map whose cells say what is better, and return its image."""
+def draw_map(ax: Axes, cells: Sequence[Json], every: bool) -> "AxesImage":
+    """Draw estimates as a map whose cells say what is better, and return its image.
+
+    Args:
+        ax: where to draw.
+        cells: of the map.
+        every: whether there is room to name all columns, and not only those at the ends.
+    """
     rows, columns = rows_and_columns(cells)
     table = np.full((len(rows), len(columns)), np.nan)
     for cell in cells:
-        gain, place = estimate_from_json(cell), (rows.index(cell["row"]), columns.index(cell["column"]))
+        gain, y, x = estimate_from_json(cell), rows.index(cell["row"]), columns.index(cell["column"])
         letter, _ = KEY[choice(gain)]
         if letter:
-            table[place] = gain.value
+            table[y, x] = gain.value
             face = matplotlib.colors.to_hex(COLOURS((1 + gain.value) / 2))
             dark = luminance(face) < DARK
-            ax.text(*place[::-1], letter, ha="center", va="center", fontsize=SMALLEST, color=WHITE if dark else BLACK)
+            ax.text(x, y, letter, ha="center", va="center", fontsize=SMALLEST, color=WHITE if dark else BLACK)
     ax.set_facecolor(PALE)
     ax.patch.set_hatch(HATCH)
     ax.patch.set_edgecolor(HATCHED)
     image = ax.imshow(table, cmap=COLOURS, vmin=-1, vmax=1, origin="lower", aspect="auto")
-    ends = columns if ax.get_gridspec().ncols <= FEW_PANELS else (columns[0], columns[-1])
-    ax.set_xticks([columns.index(value) for value in ends], [_short(value) for value in ends], fontsize="x-small")
+    named = columns if every else (columns[0], columns[-1])
+    ax.set_xticks([columns.index(value) for value in named], [_short(value) for value in named], fontsize="x-small")
     ax.set_yticks(range(len(rows)), [_short(value) for value in rows], fontsize="x-small")
     ax.tick_params(length=0, pad=2)
     return image

@@ -19,6 +19,7 @@ support the claim; no winner uses all three, and a badge, the `control` of `race
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -159,6 +160,8 @@ def plotted(stored: claims.Stored) -> dict[str, list[Json]]:
     return {"assignments": assignments, "ratios": ratios}
 
 
+# of the name of a proxy over its column
+HEAD: dict[str, Any] = {"textcoords": "offset points", "fontsize": "x-small", "ha": "left", "va": "bottom"}
 LR_SHOWN = (2.0**-3, 2.0**12)  # where the axis of LRs ends
 LETTERS = {  # letter -> what is done with the proxy, and the mark of the regimen that does so
     "T": ("trained on early", mark_of("early")),
@@ -245,7 +248,6 @@ def draw_ratios(ax: Axes, ratios: Sequence[Json]) -> None:
     ax.set_ylabel("LR of the held-out test", fontsize="x-small")
 
 
-HEAD = {"textcoords": "offset points", "fontsize": "x-small", "ha": "left", "va": "bottom"}
 CAPTION = claims.Caption(
     question="Which proxies are best trained on, held out, trained against?",
     before="Left: what is done with each of four proxies, the best first, and all alike. Right: an audit trained on "

@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+from lab.figures.run import OUTCOMES
 from lab.figures.style import (
     BLACK,
+    GREY,
     WIDTH,
     Axes,
     Figure,
@@ -21,6 +24,12 @@ from lab.words import Json, estimate_from_json, setting
 
 RATES = ("base_rate", "pass_given_misaligned", "pass_rate")
 MOST = 6.0  # nats, where the axis of nets ends
+UNABLE_FACE: dict[str, Any] = {  # of a bar of models that cannot do the job
+    "facecolor": OUTCOMES["unable"].colour,
+    "hatch": "///",
+    "edgecolor": GREY,
+    "linewidth": 0.4,
+}
 
 
 VERDICT_MARKS = {"supported": "\u25cf", "depends": "\u25d0", "contradicted": "\u2715", "undecided": "\u25cb"}
@@ -49,7 +58,7 @@ def name_task_over_row(ax: Axes, task: str, counts: Json) -> None:
     name_task(ax, task, counts)
     words = ax.get_title(loc="left")
     ax.set_title(" ", loc="left", fontsize="small")  # keeps the room above; the words would make the panel wider
-    place = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
     ax.annotate(words, (0, 1), (0, 5), fontsize="small", fontweight="bold", **place).set_in_layout(False)
 
 

@@ -350,7 +350,7 @@ def unable_in_words(shares: Iterable[float], what: str = "") -> str:
 
 def say_unable(ax: Axes, shares: Iterable[float]) -> None:
     """Say over the right end of a row of panels how many models cannot do the job, at most, where those are many."""
-    place = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right", "va": "bottom"}
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right", "va": "bottom"}
     text = unable_in_words(shares, "up to ")
     ax.annotate(text, (1, 1), (0, 5), fontsize="x-small", color=GREY, **place).set_in_layout(False)  # wider than `ax`
 
