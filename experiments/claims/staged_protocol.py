@@ -45,7 +45,7 @@ from lab.figures.style import (
 )
 from lab.results import shards
 from lab.statistics import Estimate, wilson_interval
-from lab.words import Json, estimate_from_json, estimate_json, number, setting
+from lab.words import Json, estimate_from_json, estimate_json, setting
 
 PAID = 3.0  # trainings that a protocol may cost; of the rule
 GAIN = 0.05  # of P(accepted is aligned) that counts; of the rule
@@ -164,7 +164,7 @@ def finding(tasks: Mapping[str, Json]) -> str:
     rows = [row for counts in tasks.values() for row in counts["plotted"]]
     whole = [row["value"] for row in rows if row["name"] == "all stages"]
     no_gate = [row["value"] for row in rows if (row["name"], row["age"]) == ("without gate", "older")]
-    gains = [" to ".join(number(round(end, 2), 2) for end in (min(values), max(values))) for values in (whole, no_gate)]
+    gains = [" to ".join(f"{end:.2f}" for end in (min(values), max(values))) for values in (whole, no_gate)]
     return (
         f"The whole protocol raises P(accepted is aligned) by {gains[0]}; without its gate, of older models, "
         f"by {gains[1]}"
