@@ -207,7 +207,7 @@ NOT_WORTH = "no good test"
 COLOURS = {HOLD_OUT: INK, TRAIN: VERMILION, TIE: GREY, OPEN: GREY, NOT_WORTH: GREY}  # of what is best
 LINES: dict[str, tuple[Any, str, str]] = {  # what is done -> line, marker and words
     HOLD_OUT: ("-", "s", "hold the test out"),
-    TRAIN: ("--", "X", "train on it, the best of four ways"),
+    TRAIN: ("--", "p", "train on it, the best of four ways"),
 }
 
 

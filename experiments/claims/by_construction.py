@@ -153,7 +153,7 @@ def _legend() -> list[Line | Patch]:
     return [
         Line([], [], color=GREY, linewidth=0.8, label="hold the test out,\ntake the first that passes: P(A|T)"),
         Line([], [], color=BLUE, marker="o", label="build the solution in,\ntake the first: P(A)", **alike),
-        Line([], [], color=VERMILION, marker="X", label="train to pass the test,\ntake the first: P(A)", **alike),
+        Line([], [], color=VERMILION, marker="p", label="train to pass the test,\ntake the first: P(A)", **alike),
         Patch((0, 0), 1, 1, label="cannot do the job", **UNABLE_FACE),
     ]
 
@@ -165,7 +165,7 @@ def draw_task(plotted: Json, ax: Axes) -> None:
     ax.axhline(rejected.value, color=GREY, linewidth=0.8)
     places = [*range(len(built)), len(built) + 0.4]  # what is trained stands apart
     for place, row in zip(places, [*built, plotted["trained"]], strict=True):
-        mark = Mark(BLUE) if "share" in row else Mark(VERMILION, "X")
+        mark = Mark(BLUE) if "share" in row else Mark(VERMILION, "p")
         interval(ax, place, estimate_from_json(row), mark, upright=True)
         if row["unable"] > UNABLE_SHOWN:
             ax.bar(place, row["unable"], bottom=1 - row["unable"], width=0.5, **UNABLE_FACE)

@@ -82,7 +82,7 @@ LINES = {
     "push_early": Look("push early", BLUE, "o", "-"),
     "push_late": Look("push late", ORANGE, "^", "--"),
     "push_back_early": Look("early, undone at once", PURPLE, "v", ":"),
-    "push_back_late": Look("early, undone late", VERMILION, "X", "-."),
+    "push_back_late": Look("early, undone late", VERMILION, "p", "-."),
 }
 QUANTITIES = ("base_rate", "pass_given_misaligned")
 COLUMNS = (  # world, quantity, and what it is called

@@ -229,7 +229,7 @@ def draw_accepted(ax: Axes, assignments: Sequence[Json]) -> None:
     """Draw P(accepted is aligned) of every assignment, those that use all alike in the colour of that use."""
     for height, assignment in enumerate(assignments):
         letters = assignment["name"]
-        mark = LETTERS[letters[0]][1] if letters in ALL_ALIKE else Mark(VERMILION, "X")
+        mark = LETTERS[letters[0]][1] if letters in ALL_ALIKE else Mark(VERMILION, "p")
         interval(ax, height, estimate_from_json(assignment), mark)
     name_rows(ax, [""] * len(assignments))
     ax.tick_params(axis="y", length=0)
