@@ -440,11 +440,12 @@ def _short(value: float) -> str:
     return setting(value).replace("0.", ".", 1)
 
 
+WRONG = "`wrong` says where the product LR x base rate odds, from half of the seeds, has the other sign"
 CAPTION = claims.Caption(
     question="Train on a test, or hold it out?",
     before="What training on the test gains over holding it out in P(accepted is aligned), with one run and with 100. "
     "T: to train is better; H: to hold out is; hatched: the 95% interval of the cell holds 0.",
     marks="each cell on its own in the figure",
-    after="In the JSON beside, `boundaries` says between which weights the sign changes, with cells that were trained "
-    "there alone, and `wrong` where the product LR x base rate odds, from half of the seeds, has the other sign.",
+    after=f"In the JSON beside, {WRONG}, and `boundaries` between which weights the sign changes, with cells that were "
+    "trained there alone.",
 )

@@ -40,5 +40,5 @@ def draw(data: Json) -> Figure:
     return when_to_train.draw(data, ("visibility\nof the test", "how easy\nalignment is"))
 
 
-CAPTION = when_to_train.CAPTION
+CAPTION = when_to_train.CAPTION._replace(after=f"In the JSON beside, {when_to_train.WRONG}.")
 finding = when_to_train.finding
