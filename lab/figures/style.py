@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,8 @@ from lab.config.schema import Schedule
 from lab.results.store import StoreError, publish
 from lab.results.summary import worlds
 from lab.statistics import Estimate
-from lab.words import Json, World, printable, setting
+from lab.statistics.counts import UNABLE_SHOWN
+from lab.words import Json, World, percent, printable, setting
 
 
 @contextlib.contextmanager
@@ -336,6 +337,23 @@ def draw_schedules(ax: Axes, schedules: Sequence[Schedule | None], colours: Sequ
                 boxcoords="offset points", box_alignment=(1, 0.5), pad=0, frameon=False,
             )  # fmt: skip
             ax.add_artist(box)
+
+
+def unable_in_words(shares: Iterable[float], what: str = "") -> str:
+    """Return how many models cannot do the job, the largest of these shares; nothing where that is not shown.
+
+    >>> unable_in_words([0.0, 0.253]), unable_in_words([0.02]), unable_in_words([0.0, 0.253], "up to ")
+    ('25% cannot do the job', '', 'up to 25% cannot do the job')
+    """
+    most = max(shares, default=0.0)
+    return f"{what}{percent(round(most, 2))} cannot do the job" if most > UNABLE_SHOWN else ""
+
+
+def say_unable(ax: Axes, shares: Iterable[float]) -> None:
+    """Say over the right end of a row of panels how many models cannot do the job, at most, where those are many."""
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right", "va": "bottom"}
+    text = unable_in_words(shares, "up to ")
+    ax.annotate(text, (1, 1), (0, 5), fontsize="x-small", color=GREY, **place).set_in_layout(False)  # wider than `ax`
 
 
 def name_rows(ax: Axes, names: Sequence[str], **options: Any) -> None:
