@@ -21,6 +21,24 @@ changed there, not the rule, and other seeds decide.)
 """
 
 from lab import claims
+from lab.claims.book import condition_rows
+from lab.figures import name_task
+from lab.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    SKY,
+    SMALLEST,
+    VERMILION,
+    WIDTH,
+    Figure,
+    Mark,
+    interval,
+    name_rows,
+    subplots,
+)
+from lab.statistics.counts import UNABLE_SHOWN
+from lab.words import Json, estimate_from_json, estimate_json
 
 RUNS = 3  # of the rule
 ALIKE = 0.05  # rise of P(A) that does not count; of the rule
@@ -47,3 +65,53 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     if values.low > 0:
         return claims.Verdict(claims.SUPPORTED, why)
     return claims.Verdict(claims.DEPENDS if values.high < ALIKE else claims.UNDECIDED, why)
+
+
+ROWS = {  # regimens from top to bottom: their words and marks
+    "neither": ("neither", Mark(INK, "s")),
+    PUSH: ("early push", Mark(BLUE, "o")),
+    STICKY: ("sticky values", Mark(SKY, "P")),
+    BOTH: ("both", Mark(VERMILION, "X")),
+}
+COLUMNS = {
+    "accepted": f"P(accepted is aligned)\nwithin {RUNS} runs",
+    "base_rate": "aligned, P(A)",
+    "pass_given_misaligned": "misaligned that pass,\nP(T|not A)",
+}
+
+
+def plotted(stored: claims.Stored) -> list[Json]:
+    """Return the rates of every regimen, and what three runs with it give, as plain JSON values."""
+    accepted = claims.aligned_share_of_accepted(RUNS)
+    return [
+        {**row, "accepted": estimate_json(stored.of_shares(row["name"], accepted))} for row in condition_rows(stored)
+    ]
+
+
+def draw(data: Json) -> Figure:
+    """A row per task, a column per rate, a line per regimen."""
+    tasks = data["tasks"]
+    size = (WIDTH, 0.5 + 0.95 * len(tasks))
+    figure, axes = subplots(len(tasks), len(COLUMNS), figsize=size, squeeze=False, sharex=True, sharey=True)
+    for panels, (task, counts) in zip(axes, tasks.items(), strict=True):
+        by_regimen = {row["regimen"]: row for row in counts["plotted"]}
+        for ax, quantity in zip(panels, COLUMNS, strict=True):
+            for height, (regimen, (_, mark)) in enumerate(ROWS.items()):
+                interval(ax, height, estimate_from_json(by_regimen[regimen][quantity]), mark, (0.0, 1.0))
+        for height, regimen in enumerate(ROWS):
+            if (unable := by_regimen[regimen]["unable"]) > UNABLE_SHOWN:
+                words = {"fontsize": SMALLEST, "va": "center", "color": GREY}
+                panels[1].text(0.02, height, f"{unable:.0%} cannot do the job", **words)
+        name_task(panels[0], task, counts)
+    name_rows(axes[0][0], [words for words, _ in ROWS.values()], fontsize="x-small")
+    axes[0][0].set(xlim=(-0.03, 1.03), xticks=[0, 0.5, 1])
+    for ax, words in zip(axes[-1], COLUMNS.values(), strict=True):
+        ax.set_xlabel(words)
+    return figure
+
+
+CAPTION = claims.Caption(
+    question="Do accepted models gain most from both an early push and values that are sticky after it? Then the lowest "
+    "mark in the left column lies furthest right.",
+    marks="Models that cannot do the job count as misaligned and failing",
+)

@@ -27,9 +27,9 @@ from jaxtyping import Float
 
 from experiments.claims.four_regimens import TRAINED
 from lab import claims, figures
-from lab.figures.style import label
+from lab.figures.style import BLUE, GREY, Axes, Line, Mark, grid, holds, interval, label, mark_of
 from lab.statistics import Estimate
-from lab.words import Json, estimate_json, setting
+from lab.words import Json, estimate_from_json, estimate_json, setting
 
 CONFIGS = "worth_of_a_test"
 RUNS = 3  # of the rule
@@ -113,17 +113,62 @@ def _in_one_world(forced: str, free: list[str]) -> str:
     return claims.CONTRADICTED if {forced} == set(free) != {OPEN} else claims.UNDECIDED
 
 
+KINDS: dict[float | None, str] = {  # what nothing is worth to an organisation: words
+    None: "must accept the last",
+    **{nothing: f"nothing is worth {setting(nothing)}" for nothing in UTILITIES},
+}
+MARKS = {regimen: mark_of(regimen) for regimen in TRAINED} | {"early_strong": Mark(BLUE, "P")}
+TESTS = ("good test", "worse test")  # of the worlds
+APART, GAP = 0.17, 1.15  # between the marks of a row, and between rows
+
+
 def plotted(stored: claims.Stored) -> list[Json]:
-    """Return what each way to train gains over holding out in the first world, as plain JSON values."""
-    kinds = {"must accept": None, **{f"nothing is worth {setting(nothing)}": nothing for nothing in UTILITIES}}
+    """Return what each way to train gains over holding out, and what is chosen, by world and organisation."""
     return [
-        {"name": f"{label(regimen)}, {words}", "regimen": regimen, **estimate_json(gain)}
-        for words, nothing in kinds.items()
-        for regimen, gain in gains(stored, 0, nothing).items()
+        {
+            "world": world,
+            "nothing": nothing,
+            "choice": choice(stored, world, nothing),
+            "gains": {regimen: estimate_json(gain) for regimen, gain in gains(stored, world, nothing).items()},
+        }
+        for world in range(WORLDS)
+        for nothing in KINDS
     ]
 
 
 def draw(data: Json) -> figures.Figure:
-    """What each way to train on the test gains over holding out, by what nothing is worth, a panel per task."""
-    words = f"gain over holding out within {RUNS} runs, nothing like the test in the main objective"
-    return figures.estimates_figure(data, words, (0.0,), (-1.03, 1.03))
+    """A panel per task: what each way to train gains over holding out, by world and organisation, and the choice."""
+    tasks = data["tasks"]
+    figure, panels, blank = grid(len(tasks), 2.4, sharex=True, sharey=True)
+    for ax, (task, counts) in zip(panels, tasks.items(), strict=True):
+        for row, of_row in enumerate(counts["plotted"]):
+            draw_row(ax, GAP * row, of_row)
+        ax.axvline(0, color="black", linewidth=0.6, linestyle=":")
+        ax.axhline(GAP * (len(KINDS) - 0.5), color=GREY, linewidth=0.6)
+        figures.name_task(ax, task, counts)
+    rows = [f"{words},\n{test}" for test in TESTS for words in KINDS.values()]
+    panels[0].set_yticks([GAP * row for row in range(len(rows))], rows, fontsize="x-small")
+    panels[0].set(xlim=(-1.03, 1.9), ylim=(GAP * (len(rows) - 0.5), -0.6 * GAP), xticks=[-1, 0, 1])
+    figure.supxlabel(f"gain in worth over holding out, within {RUNS} runs; right: what is chosen", fontsize="small")
+    handles = [
+        Line([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, label=f"train {label(regimen)}")
+        for regimen, mark in MARKS.items()
+    ]
+    blank[0].legend(handles=handles, loc="center", frameon=False)
+    return figure
+
+
+def draw_row(ax: Axes, height: float, of_row: Json) -> None:
+    """Draw what each way to train gains for an organisation in a world, and write what it chooses."""
+    for place, (regimen, gain) in enumerate(of_row["gains"].items()):
+        estimate = estimate_from_json(gain)
+        at = height + APART * (place - (len(MARKS) - 1) / 2)
+        interval(ax, at, estimate, MARKS[regimen], (-1.03, 1.03), hollow=holds(estimate, 0))
+    ax.text(1.12, height, of_row["choice"], fontsize="x-small", va="center")
+
+
+CAPTION = claims.Caption(
+    question="Does who may walk away after three failures choose otherwise than who must accept the last run?",
+    before="Nothing like the test hides in the main objective where the test is good, and something like it does where "
+    "it is worse. What is chosen stands on the right.",
+)

@@ -253,6 +253,25 @@ def subplots(rows: int = 1, columns: int = 1, figsize: tuple[float, float] | Non
     return figure, figure.subplots(rows, columns, **options)
 
 
+def grid(count: int, height: float, columns: int = 3, **options: Any) -> tuple[Figure, list[Axes], list[Axes]]:
+    """Return a figure with a panel for each of so many things, row by row, and the panels that are left over, blank.
+
+    Args:
+        count: of things.
+        height: of a row, in inches.
+        columns: of panels.
+        options: of `subplots`.
+    """
+    rows = -(-count // columns)
+    figure, axes = subplots(rows, columns, figsize=(WIDTH, height * rows), squeeze=False, **options)
+    panels, blank = list(axes.flat[:count]), list(axes.flat[count:])
+    for ax in blank:
+        ax.set_axis_off()
+    for ax in panels[-columns:]:
+        ax.tick_params(labelbottom=True)  # below some of them the grid is blank
+    return figure, panels, blank
+
+
 def label(text: str) -> str:
     """Turn a name of the config into words, safe from matplotlib's mathematics, and of letters that can be drawn."""
     return printable(text).replace("_", " ").replace("$", r"\$")
