@@ -140,8 +140,8 @@ def draw(data: Json) -> Figure:
         row[2].set_xlabel("")
         name_task(row[0], task, counts)
     for ax, share in zip(axes[-1], SHARES, strict=False):
-        ax.set_xlabel(f"share of training;\nbudget: {share:.0%} of it at the cap")
-    axes[-1][2].set_xlabel(f"P(accepted is aligned) within\n{GOAL.runs} runs, budget {SHARES[-1]:.0%}")
+        ax.set_xlabel(f"share of training\n(the cap for {share:.0%} of it)")
+    axes[-1][2].set_xlabel(f"P(accepted is aligned),\n{GOAL.runs} runs, cap for {SHARES[-1]:.0%}")
     handles = [
         Line([], [], color=VERMILION, linewidth=1.4, label="the schedule found"),
         Line([], [], color=GREY, linewidth=0.6, label="found from another start"),
@@ -157,5 +157,6 @@ CAPTION = claims.Caption(
     marks="hollow: not told apart from the schedule found",
     after="Left and middle: the schedule found (red, filled where the goal still has a slope beyond noise) and "
     "those from other starts (grey); dotted: the cap. Right: P(accepted is aligned) within three runs at the larger "
-    "budget.",
+    "budget. `early 2` pushes in the first two segments; `then anti` spends what is left against the test, evenly or "
+    "last.",
 )

@@ -127,9 +127,7 @@ def plotted(stored: claims.Stored) -> Json:
 
     def curves(shares: Shares) -> Float[np.ndarray, " number"]:
         failures = expected(shares)
-        return np.concatenate(
-            [failures.failed, failures.fresh, failures.spread, [failures.kept, failures.average]]
-        )
+        return np.concatenate([failures.failed, failures.fresh, failures.spread, [failures.kept, failures.average]])
 
     *every, kept, average = estimates_of(curves, stored)
     return {
@@ -147,7 +145,9 @@ def draw(data: Json) -> Figure:
     figure, panels, _ = grid(len(tasks), 1.6, columns=2, sharex=True, sharey=True)
     for ax, (task, counts) in zip(panels, tasks.items(), strict=True):
         for words, (colour, marker, line) in CURVES.items():
-            values, low, high = np.transpose([estimate_from_json(point) for point in counts["plotted"]["curves"][words]])
+            values, low, high = np.transpose(
+                [estimate_from_json(point) for point in counts["plotted"]["curves"][words]]
+            )
             failures = range(FAILURES + 1)
             ax.fill_between(failures, low, high, color=colour, alpha=0.2, linewidth=0)
             ax.plot(failures, values, line, color=colour, marker=marker, markersize=4, label=words)

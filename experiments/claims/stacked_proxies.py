@@ -41,7 +41,6 @@ from lab.figures.style import (
     BLACK,
     GREY,
     SKY,
-    SMALLEST,
     VERMILION,
     WIDTH,
     Axes,
@@ -53,11 +52,11 @@ from lab.figures.style import (
     mark_of,
     name_rows,
     subplots,
+    write_unable,
 )
 from lab.results import outcomes, shards
 from lab.results.outcomes import Results
 from lab.statistics import Estimate, draw_shares, from_draws
-from lab.statistics.counts import UNABLE_SHOWN
 from lab.words import Json, estimate_from_json, estimate_json
 
 PROXIES = ("test", "audit", "prerequisite")
@@ -258,9 +257,9 @@ def plotted(stored: claims.Stored) -> Json:
 
 
 COLUMNS = (
-    "LR by the number of\nweak readings, none trained on",
-    "LR of four weak readings,\nby when the test is trained on",
-    "net (nats) of six readings of all\nthree, by what is trained on",
+    "LR by number of weak\nreadings, none trained on",
+    "LR of four of them, by when\nthe test is trained on",
+    "net (nats) of all six,\nby what is trained on",
 )
 
 
@@ -305,9 +304,7 @@ def draw_nets(ax: Axes, nets: Json) -> None:
     for place, (name, net) in enumerate(nets.items()):
         estimate, mark = estimate_from_json(net), mark_of(name)
         interval(ax, place, estimate, mark, NET_SHOWN, hollow=holds(estimate, 0))
-        if net["unable"] > UNABLE_SHOWN:
-            words = {"fontsize": SMALLEST, "va": "center", "ha": "right", "color": GREY}
-            ax.text(NET_SHOWN[1], place, f"{net['unable']:.0%} cannot\ndo the job", **words)
+    write_unable(ax, [net["unable"] for net in nets.values()])
     name_rows(ax, [WORDS[name] for name in nets], fontsize="x-small")
     ax.axvline(0, color=BLACK, linewidth=0.6, linestyle=":")
     ax.set_xlim(*NET_SHOWN)

@@ -21,14 +21,11 @@ changed there, not the rule, and other seeds decide.)
 """
 
 from lab import claims
-from lab.claims.book import condition_rows
 from lab.figures import name_task
 from lab.figures.style import (
     BLUE,
-    GREY,
     INK,
     SKY,
-    SMALLEST,
     VERMILION,
     WIDTH,
     Figure,
@@ -36,8 +33,8 @@ from lab.figures.style import (
     interval,
     name_rows,
     subplots,
+    write_unable,
 )
-from lab.statistics.counts import UNABLE_SHOWN
 from lab.words import Json, estimate_from_json, estimate_json
 
 RUNS = 3  # of the rule
@@ -83,8 +80,15 @@ COLUMNS = {
 def plotted(stored: claims.Stored) -> list[Json]:
     """Return the rates of every regimen, and what three runs with it give, as plain JSON values."""
     accepted = claims.aligned_share_of_accepted(RUNS)
+    rates = ("base_rate", "pass_given_misaligned")
     return [
-        {**row, "accepted": estimate_json(stored.of_shares(row["name"], accepted))} for row in condition_rows(stored)
+        {
+            "regimen": name,
+            "accepted": estimate_json(stored.of_shares(name, accepted)),
+            **{quantity: estimate_json(stored.rate(name, quantity)) for quantity in rates},
+            "unable": stored.unable(name),
+        }
+        for name in ROWS
     ]
 
 
@@ -94,14 +98,11 @@ def draw(data: Json) -> Figure:
     size = (WIDTH, 0.5 + 0.95 * len(tasks))
     figure, axes = subplots(len(tasks), len(COLUMNS), figsize=size, squeeze=False, sharex=True, sharey=True)
     for panels, (task, counts) in zip(axes, tasks.items(), strict=True):
-        by_regimen = {row["regimen"]: row for row in counts["plotted"]}
-        for ax, quantity in zip(panels, COLUMNS, strict=True):
-            for height, (regimen, (_, mark)) in enumerate(ROWS.items()):
-                interval(ax, height, estimate_from_json(by_regimen[regimen][quantity]), mark, (0.0, 1.0))
-        for height, regimen in enumerate(ROWS):
-            if (unable := by_regimen[regimen]["unable"]) > UNABLE_SHOWN:
-                words = {"fontsize": SMALLEST, "va": "center", "color": GREY}
-                panels[1].text(0.02, height, f"{unable:.0%} cannot do the job", **words)
+        for height, row in enumerate(counts["plotted"]):
+            _, mark = ROWS[row["regimen"]]
+            for ax, quantity in zip(panels, COLUMNS, strict=True):
+                interval(ax, height, estimate_from_json(row[quantity]), mark, (0.0, 1.0))
+        write_unable(panels[-1], [row["unable"] for row in counts["plotted"]])
         name_task(panels[0], task, counts)
     name_rows(axes[0][0], [words for words, _ in ROWS.values()], fontsize="x-small")
     axes[0][0].set(xlim=(-0.03, 1.03), xticks=[0, 0.5, 1])
@@ -111,7 +112,7 @@ def draw(data: Json) -> Figure:
 
 
 CAPTION = claims.Caption(
-    question="Do accepted models gain most from both an early push and values that are sticky after it? Then the lowest "
-    "mark in the left column lies furthest right.",
+    question="Do accepted models gain most from both an early push and values that are sticky after it? Then the "
+    "lowest mark in the left column lies furthest right.",
     marks="Models that cannot do the job count as misaligned and failing",
 )

@@ -223,8 +223,8 @@ def draw_world(ax: Axes, row: Json, mark: Mark) -> None:
 
 
 CAPTION = claims.Caption(
-    question="Does it pay to learn from runs which ideas are bad, beyond rejecting what fails? Above the dashed line it "
-    "does.",
+    question="Does it pay to learn from runs which ideas are bad, beyond rejecting what fails? Above the dashed line "
+    "it does.",
     before="What learning which ideas are bad gains over rejection sampling; a line per world, named by the share of "
     "misaligned models that pass the held-out test there.",
     marks="dashed: .02; dotted: what no policy exceeds; hollow: not above .02",

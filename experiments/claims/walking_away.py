@@ -139,16 +139,16 @@ def plotted(stored: claims.Stored) -> list[Json]:
 def draw(data: Json) -> figures.Figure:
     """A panel per task: what each way to train gains over holding out, by world and organisation, and the choice."""
     tasks = data["tasks"]
-    figure, panels, blank = grid(len(tasks), 2.4, sharex=True, sharey=True)
+    figure, panels, blank = grid(len(tasks), 1.95, columns=2, sharex=True, sharey=True)
     for ax, (task, counts) in zip(panels, tasks.items(), strict=True):
         for row, of_row in enumerate(counts["plotted"]):
             draw_row(ax, GAP * row, of_row)
         ax.axvline(0, color="black", linewidth=0.6, linestyle=":")
         ax.axhline(GAP * (len(KINDS) - 0.5), color=GREY, linewidth=0.6)
         figures.name_task(ax, task, counts)
-    rows = [f"{words},\n{test}" for test in TESTS for words in KINDS.values()]
+    rows = [f"{words}, {test}" for test in TESTS for words in KINDS.values()]
     panels[0].set_yticks([GAP * row for row in range(len(rows))], rows, fontsize="x-small")
-    panels[0].set(xlim=(-1.03, 1.9), ylim=(GAP * (len(rows) - 0.5), -0.6 * GAP), xticks=[-1, 0, 1])
+    panels[0].set(xlim=(-1.03, 1.6), ylim=(GAP * (len(rows) - 0.5), -0.6 * GAP), xticks=[-1, 0, 1])
     figure.supxlabel(f"gain in worth over holding out, within {RUNS} runs; right: what is chosen", fontsize="small")
     handles = [
         Line([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, label=f"train {label(regimen)}")

@@ -31,8 +31,8 @@ from scipy.stats import binom, kstest
 
 from experiments.studies import published_intervals
 from lab.decision import accepted_aligned
-from lab.figures import GREY, save
-from lab.figures.style import Axes, Figure, matplotlib, subplots
+from lab.figures import save
+from lab.figures.style import BLACK, GREEN, GREY, OTHERS, VERMILION, WIDTH, Axes, Figure, Line, Style, name_rows
 from lab.ideas import Discrete, fit_field
 from lab.ideas.beliefs import belief_about
 from lab.statistics import (
@@ -387,45 +387,85 @@ def coverages(data: Row, one_table: Callable[[Row], bool]) -> tuple[dict[str, li
     return exact, simulated
 
 
+CAPTION = (
+    "Left: coverage of nominal 95% intervals, one mark per setting; exact above, simulated below, with the share of "
+    "experiments without a false decision where nothing differs. Right: ranks of parameters in their posteriors; band: "
+    "99% for uniform ranks."
+)
+PUBLISHED = ("Katz", "Walter", "MOVER")  # intervals that the lab does not use
+NOT_OURS = (*PUBLISHED, "no false decision, every look")  # what the lab does not do
+LOWEST = 0.7  # coverage at which the axis begins
+UNIFORM = 0.01  # p from which on ranks cannot be told from uniform ones
+
+
+def words(data: Row) -> Row:
+    """Return the title, the subtitle and the caption of the figure."""
+    exact, simulated = coverages(data, usual)
+    ours = [value for name, values in exact.items() if not name.startswith(PUBLISHED) for value in values]
+    ours += [value for values in simulated.values() for value in values]
+    theirs = [value for name, values in exact.items() if name.startswith(PUBLISHED) for value in values]
+    lowest, published = (bound(min(values), upwards=False, digits=3) for values in (ours, theirs))
+    uniform = sum(study["kolmogorov_p"] > UNIFORM for study in data["ranks"].values())
+    return {
+        "title": f"At a nominal 95% the intervals of the lab cover in at least {lowest} of cases where rates are usual, "
+        f"published ones in {published}; {uniform} of {len(data['ranks'])} posteriors are right",
+        "subtitle": "Do intervals hold the truth as often as they say (left), and do true values fall evenly into "
+        f"posteriors (right)? {len(data['one_table']) + len(data['simulated']):,} settings; a mark is one.",
+        "caption": CAPTION,
+    }
+
+
 def figure(data: Row) -> Figure:
-    """Coverage of one-table intervals, of comparisons, and the ranks' distance from uniform."""
-    fig, axes = subplots(1, 3, figsize=(9.5, 3.4), gridspec_kw={"width_ratios": [1.1, 1.3, 1.1]})
+    """Coverage of one-table intervals above that of comparisons, and beside them the ranks' distance from uniform."""
     exact, simulated = coverages(data, lambda row: True)
     for row in data["stopping"]:
         kind = {"width": "log impact, stopped at a width"}.get(row["rule"], f"no false decision, {row['rule']}")
         simulated.setdefault(kind, []).append(row["right"])
-    draw_coverages(axes[0], exact, "exact coverage of one table")
-    draw_coverages(axes[1], simulated, "simulated coverage")
-    draw_ranks(axes[2], {kind: np.sort(study["ranks"]) for kind, study in data["ranks"].items()})
+    fig = Figure(figsize=(WIDTH, 0.9 + 0.21 * (len(exact) + len(simulated))))
+    ratios = {"width_ratios": [1.1, 1], "height_ratios": [len(exact), len(simulated)]}
+    panels = fig.subplot_mosaic(
+        [["one table, exact", "ranks in posteriors"], ["simulated", "ranks in posteriors"]], **ratios
+    )
+    draw_coverages(panels["one table, exact"], exact)
+    draw_coverages(panels["simulated"], simulated)
+    draw_ranks(panels["ranks in posteriors"], {kind: np.sort(study["ranks"]) for kind, study in data["ranks"].items()})
+    for title, ax in panels.items():
+        ax.set_title(title, loc="left", fontsize="small", fontweight="bold")
+    panels["simulated"].set_xlabel("coverage")
+    handles = [
+        Line([], [], color=colour, marker="|", linestyle="none", label=text)
+        for colour, text in ((BLACK, "what the lab does"), (VERMILION, "what it does not"))
+    ]
+    handles.append(Line([], [], color="black", linewidth=0.6, linestyle=":", label="95%"))
+    fig.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
     return fig
 
 
 def draw_ranks(ax: Axes, ranks_of: dict[str, Float[np.ndarray, " rank"]]) -> None:
     """Draw how far ranks are from uniform, with Kolmogorov's 99% band."""
     band = 0.0
-    for index, (kind, ordered) in enumerate(ranks_of.items()):
+    styles = (*OTHERS, Style(GREEN, "", "-."))
+    for (kind, ordered), style in zip(ranks_of.items(), styles, strict=True):
         gap = np.arange(1, len(ordered) + 1) / len(ordered) - ordered
-        colour = matplotlib.colormaps["viridis"](index / len(ranks_of))
-        ax.plot(ordered, gap, linewidth=1, color=colour, label=kind)
+        ax.plot(ordered, gap, linewidth=1, color=style.colour, linestyle=style.line, label=kind)
         band = 1.63 / math.sqrt(len(ordered))  # Kolmogorov's 99% point
     ax.axhspan(-band, band, color=GREY, alpha=0.15, linewidth=0)
-    ax.set_xlabel("rank in the posterior")
-    ax.set_ylabel("empirical - uniform")
-    ax.set_ylim(-2 * band, 1.2 * band)
+    ax.text(0.02, 0.97 * band, "99% of uniform ranks stay in here", fontsize="x-small", va="top")
+    ax.set_xlabel("rank of the true value in its posterior")
+    ax.set_ylabel("share of ranks below, less uniform")
+    ax.set_ylim(-2 * band, 1.1 * band)
     ax.legend(fontsize="x-small", frameon=False, loc="lower center")
 
 
-def draw_coverages(ax: Axes, groups: dict[str, list[float]], text: str) -> None:
+def draw_coverages(ax: Axes, groups: dict[str, list[float]]) -> None:
     """Draw a mark per setting, a row per method."""
     for row, (name, values) in enumerate(groups.items()):
-        good = not name.startswith(("Katz", "Walter", "MOVER", "no false decision, every look"))
-        ax.plot(np.clip(values, 0.7, 1), np.full(len(values), row), "|", color="#0072B2" if good else "#D55E00")
-    ax.set_yticks(range(len(groups)), list(groups), fontsize="x-small")
-    ax.set_ylim(len(groups) - 0.5, -0.5)
+        colour = VERMILION if name.startswith(NOT_OURS) else BLACK
+        ax.plot(np.clip(values, LOWEST, 1), np.full(len(values), row), "|", color=colour)
+    name_rows(ax, list(groups), fontsize="x-small")
     ax.axvline(0.95, color="black", linewidth=0.6, linestyle=":")
-    ax.set_xlim(0.69, 1.005)
-    ax.set_xticks([0.7, 0.8, 0.9, 0.95, 1], ["<.7", ".8", ".9", ".95", "1"])
-    ax.set_xlabel(text)
+    ax.set_xlim(LOWEST - 0.01, 1.005)
+    ax.set_xticks([LOWEST, 0.8, 0.9, 0.95, 1], ["<.7", ".8", ".9", ".95", "1"], fontsize="x-small")
 
 
 def main() -> None:
@@ -437,7 +477,8 @@ def main() -> None:
     parser.add_argument("--redraw", action="store_true", help="draw again from the numbers in OUT")
     options = parser.parse_args()
     if options.redraw:
-        save(figure, json.loads((options.out / "calibration.json").read_text()), options.out, "calibration")
+        data = json.loads((options.out / "calibration.json").read_text())
+        print(save(figure, data | words(data), options.out, "calibration"))
         return
     repeats, seed = options.repeats, options.seed
     names = [*RATIO_METHODS, ODDS_RATIO]
@@ -470,12 +511,7 @@ def main() -> None:
                 for kind, of_kind in ranked
             },
         }
-    data["caption"] = (
-        "Left: exact coverage of nominal 95% intervals, one mark per setting. Middle: simulated coverage, and the "
-        "share of experiments without a false decision where nothing differs. Right: ranks of parameters in their "
-        "posteriors; band: 99% for uniform ranks."
-    )
-    path = save(figure, data, options.out, "calibration")
+    path = save(figure, data | words(data), options.out, "calibration")
     for row in summary(data):
         print(*row, sep="   ")
     print(path)

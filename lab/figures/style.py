@@ -21,6 +21,7 @@ from lab.config.schema import Schedule
 from lab.results.store import StoreError, publish
 from lab.results.summary import worlds
 from lab.statistics import Estimate
+from lab.statistics.counts import UNABLE_SHOWN
 from lab.words import Json, World, printable, setting
 
 
@@ -335,6 +336,20 @@ def draw_schedules(ax: Axes, schedules: Sequence[Schedule | None], colours: Sequ
                 boxcoords="offset points", box_alignment=(1, 0.5), pad=0, frameon=False,
             )  # fmt: skip
             ax.add_artist(box)
+
+
+def write_unable(ax: Axes, shares: Sequence[float]) -> None:
+    """Write right of the rows of a panel what share of their models cannot do the job, where it is not small.
+
+    Args:
+        ax: a panel whose rows are at 0, 1, ..., the first on top.
+        shares: of each row.
+    """
+    large = {row: share for row, share in enumerate(shares) if share > UNABLE_SHOWN}
+    for row, share in large.items():
+        words = f"{share:.0%}" + (" cannot\ndo the job" if row == min(large) else "")
+        place = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "annotation_clip": False}
+        ax.annotate(words, (1, row), xycoords=ax.get_yaxis_transform(), fontsize=SMALLEST, color=GREY, **place)
 
 
 def name_rows(ax: Axes, names: Sequence[str], **options: Any) -> None:
