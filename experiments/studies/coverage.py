@@ -407,7 +407,7 @@ def words(data: Row) -> Row:
     lowest, published = (bound(min(values), upwards=False, digits=3) for values in (ours, theirs))
     uniform = sum(study["kolmogorov_p"] > UNIFORM for study in data["ranks"].values())
     return {
-        "title": f"At a nominal 95% the intervals of the lab cover in at least {lowest} of cases where rates are usual, "
+        "title": f"At a nominal 95% intervals of the lab cover in at least {lowest} of cases where rates are usual, "
         f"published ones in {published}; {uniform} of {len(data['ranks'])} posteriors are right",
         "subtitle": "Do intervals hold the truth as often as they say (left), and do true values fall evenly into "
         f"posteriors (right)? {len(data['one_table']) + len(data['simulated']):,} settings; a mark is one.",
@@ -450,8 +450,8 @@ def draw_ranks(ax: Axes, ranks_of: dict[str, Float[np.ndarray, " rank"]]) -> Non
         ax.plot(ordered, gap, linewidth=1, color=style.colour, linestyle=style.line, label=kind)
         band = 1.63 / math.sqrt(len(ordered))  # Kolmogorov's 99% point
     ax.axhspan(-band, band, color=GREY, alpha=0.15, linewidth=0)
-    ax.text(0.02, 0.97 * band, "99% of uniform ranks stay in here", fontsize="x-small", va="top")
-    ax.set_xlabel("rank of the true value in its posterior")
+    ax.text(0.02, 0.97 * band, "grey: 99% if uniform", fontsize="x-small", va="top")
+    ax.set_xlabel("rank of the true value")
     ax.set_ylabel("share of ranks below, less uniform")
     ax.set_ylim(-2 * band, 1.1 * band)
     ax.legend(fontsize="x-small", frameon=False, loc="lower center")

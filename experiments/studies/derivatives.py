@@ -366,10 +366,9 @@ def words(data: Json) -> Json:
     others = ", ".join(f"{WORDS[name]} in {agrees(name)}" for name in WORDS if name != "counted")
     seeds = [study["seeds"] for study in studies]
     return {
-        "title": f"What a moment of training does: of {len(studies)} settings estimators agree with what "
-        f"is counted so often: {others}",
-        "subtitle": "Does an estimator give, early and late, the derivative that is counted on seeds with a little more "
-        f"weight and a little less? {min(seeds):,} to {max(seeds):,} seeds, 95% intervals.",
+        "title": f"Derivatives by counting are matched, of {len(studies)} settings, by {others}",
+        "subtitle": "Does an estimator give what is counted on seeds with a little more weight and a little less, early "
+        f"and late in training? {min(seeds):,} to {max(seeds):,} seeds, 95% intervals.",
         "caption": caption(data),
     }
 

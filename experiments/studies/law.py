@@ -334,10 +334,10 @@ def words(data: Json) -> Json:
     )
     budgets = ", ".join(map(str, BUDGETS[:-1]))
     return {
-        "title": f"From two short pushes, the law has the sign of a gain right in {right:,} of {decided:,} cases; the more frequent sign is right in "
-        f"{frequent:,}",
+        "title": f"From two short pushes the law has the sign of a gain right in {right:,} of {decided:,} cases; the more "
+        f"frequent sign is right in {frequent:,}",
         "subtitle": "Is the gain in P(accepted is aligned) over holding out what the law foresees? A dot is a use in a "
-        f"world drawn at random, with {budgets} or {BUDGETS[-1]} runs, whose gain is known to differ from 0.",
+        f"world drawn at random, with {budgets} or {BUDGETS[-1]} runs, whose gain is known to differ from 0. Right: of the sign.",
         "caption": CAPTION,
     }
 
@@ -420,7 +420,7 @@ def draw(data: Json) -> Figure:
             line(0, color=GREY, linewidth=0.5)
         ax.plot([-1, 1], [-1, 1], color=GREY, linewidth=0.5, linestyle=":")
         right, decided = right_signs(of_task)
-        ax.set_title(f"{task}: {right} of {decided} signs right", loc="left", fontsize="x-small", fontweight="bold")
+        ax.set_title(f"{task}: {right} of {decided} right", loc="left", fontsize="x-small", fontweight="bold")
     panels[0].set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), xticks=[-1, 0, 1], yticks=[-1, 0, 1])
     figure.supylabel("measured gain", fontsize="small")
     figure.supxlabel("gain in P(accepted is aligned) that the law foresees", fontsize="small")

@@ -57,6 +57,7 @@ from lab.cli.train import train
 from lab.config.experiment import Experiment, from_values
 from lab.config.worlds import DIGITS
 from lab.figures import save
+from lab.figures.claim import VERDICT_MARKS
 from lab.figures.style import BLACK, GREY, STYLES, VERMILION, WIDTH, Axes, Figure, Line, subplots
 from lab.results import shards
 from lab.results.outcomes import ABLE
@@ -354,7 +355,7 @@ def dots_of(trained: Trained, rows: Bool[np.ndarray, " condition"], foreseen: Ma
 def where(dots: Sequence[Json]) -> Json:
     """Return group of schedules -> how many there are, and error and bias of the additive model's P(A) in them."""
     groups: dict[str, Callable[[Json], bool]] = {
-        "first push in the first tenth": lambda dot: dot["first"] == 0,
+        "first push early": lambda dot: dot["first"] == 0,
         "first push later": lambda dot: dot["first"] > 0,
         **{
             f"dose {low:g} to {high:g}": functools.partial(_dose_between, low=low, high=high)
@@ -450,37 +451,58 @@ ON_PAGE = (
     "gradient on passing would have them. Superposition fails in a schedule whose P(A) lies more than .1 outside of "
     "its 95% interval. The rule stands in `experiments/studies/response.py`, whose commands train and judge."
 )
+ABREAST = 3  # panels
+TITLE = {"loc": "left", "fontsize": "small", "fontweight": "bold"}
 SHOWN = {JUDGED: (BLACK, "o"), "latent": (VERMILION, "x")}
-FIRST = {True: (*STYLES["early"][:2], "first push in the first tenth"), False: (*STYLES["late"][:2], "later")}
+FIRST = {True: (*STYLES["early"][:2], "first push early"), False: (*STYLES["late"][:2], "first push later")}
 CAPTION = (
     "Do single pushes on a proxy foresee what whole schedules of pushes do? One mixed world per task. A mark is one "
     "of 30 random schedules that no model of that task was fitted to. Above: P(A) as foreseen from the held-out "
-    "population and a push in each tenth of training, and as measured, with its 95% interval (Wilson). Titles give "
+    "population and a push in each tenth of training, and as measured, with its 95% interval (Wilson). Panels give "
     "mean absolute errors of the additive and the latent model, and of foreseeing no change. Below: what the additive "
     "model foresees less what was measured, by the dose of all pushes, in those of a pilot; dotted lines are at .1."
 )
 
 
-def draw(data: Json) -> Figure:
-    """A column per task: P(A) foreseen and measured above, and below the error of the additive model by dose."""
+def words(data: Json) -> Json:
+    """Return the title, the subtitle and the caption of the figure."""
     tasks = data["tasks"]
-    figure, axes = subplots(2, len(tasks), figsize=(WIDTH, 3.1), sharey="row", squeeze=False)
-    for (above, below), (task, of_task) in zip(axes.T, tasks.items(), strict=True):
-        _foreseen(above, task, of_task)
-        _missed(below, of_task["dots"])
-    axes[0, 0].set_ylabel("measured P(A)")
-    axes[1, 0].set_ylabel("additive - measured")
-    widest = 0.1 + max(abs(value) for ax in axes[1] for value in ax.dataLim.intervaly)
-    axes[1, 0].set_ylim(-widest, widest)
-    middle = len(tasks) // 2
-    axes[0, middle].set_xlabel("P(A) foreseen from single pushes")
-    axes[1, middle].set_xlabel("dose of all pushes, in pilots")
-    marks_shown = [(colour, marker, name) for name, (colour, marker) in SHOWN.items()]
+    errors = {task: of_task["models"][JUDGED]["errors"]["P(A)"] for task, of_task in tasks.items()}
+    good = [task for task, of_task in tasks.items() if of_task["verdict"] == "supported"]
+    others = [f"{error:.2f} in {task}" for task, error in errors.items() if task not in good]
+    worst = max((errors[task] for task in good), default=0.0)
+    seeds = [of_task["seeds"] for of_task in tasks.values()]
+    return {
+        "title": f"Single pushes foresee whole schedules in {len(good)} of {len(tasks)} tasks (P(A) is off by at most "
+        f"{worst:.2f})" + (f"; it is off by {', '.join(others)}" if others else ""),
+        "subtitle": "Do effects of single pushes on a test add up? A mark is a random schedule of pushes in one world "
+        f"per task, {min(seeds)} to {max(seeds)} models each, 95% intervals.",
+        "caption": CAPTION,
+    }
+
+
+def draw(data: Json) -> Figure:
+    """Two panels per task: P(A) foreseen and measured, and below the error of the additive model by dose."""
+    tasks = list(data["tasks"].items())
+    rows = [tasks[start : start + ABREAST] for start in range(0, len(tasks), ABREAST)]
+    size = (WIDTH, 0.5 + 2.6 * len(rows))
+    figure, axes = subplots(2 * len(rows), ABREAST, figsize=size, squeeze=False, height_ratios=[1.4, 1] * len(rows))
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for above, below, row in zip(axes[::2], axes[1::2], rows, strict=True):
+        for left, right, (task, of_task) in zip(above, below, row, strict=False):
+            _foreseen(left, task, of_task)
+            _missed(right, of_task["dots"])
+        above[0].set_ylabel("measured P(A)")
+        below[0].set_ylabel("foreseen\nless measured")
+        above[1].set_xlabel("P(A) foreseen from single pushes")
+        below[1].set_xlabel("dose of all pushes, in pilots")
+    marks_shown = [(colour, marker, f"{name} model") for name, (colour, marker) in SHOWN.items()]
     handles = [
         Line([], [], color=colour, marker=marker, linestyle="none", markersize=3, label=name)
         for colour, marker, name in (*marks_shown, *FIRST.values())
     ]
-    figure.legend(handles=handles, ncols=len(handles), loc="outside upper center", frameon=False, fontsize="x-small")
+    figure.legend(handles=handles, ncols=len(handles), loc="outside upper center", frameon=False)
     return figure
 
 
@@ -491,28 +513,27 @@ def _foreseen(ax: Axes, task: str, of_task: Json) -> None:
             place = dot["foreseen"][name]
             if name == JUDGED:
                 ax.plot([place, place], dot["interval"], color=GREY, linewidth=0.4, alpha=0.5)
-            ax.plot(place, dot["measured"], marker, color=colour, markersize=2.2, markeredgewidth=0.6)
+            ax.plot(place, dot["measured"], marker, color=colour, markersize=2.5, markeredgewidth=0.6)
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.5, linestyle=":")
-    errors = [of_task["models"][name]["errors"]["P(A)"] for name in (JUDGED, "latent", "nothing changes")]
-    off, latent, nothing = (f"{error:.2f}".lstrip("0") for error in errors)
-    ax.set_title(
-        f"{task}: off by\nadditive {off}\nlatent {latent}\nno change {nothing}", loc="left", fontsize="x-small"
-    )
-    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[0, 1], yticks=[0, 0.5, 1])
-    ax.tick_params(labelsize="x-small")
+    ax.set_title(f"{task} {VERDICT_MARKS[of_task['verdict']]} {of_task['verdict']}", **TITLE)
+    errors = [f"{of_task['models'][name]['errors']['P(A)']:.2f}" for name in (JUDGED, "latent", "nothing changes")]
+    off = "off by\nadditive {}\nlatent {}\nno change {}".format(*errors)
+    ax.text(0.03, 0.97, off, transform=ax.transAxes, fontsize="x-small", va="top")
+    ax.set_axis_on()
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
 
 
 def _missed(ax: Axes, dots: Sequence[Json]) -> None:
     """Draw the error of the additive model by dose."""
     for dot in dots:
         colour, marker, _ = FIRST[dot["first"] == 0]
-        ax.plot(dot["dose"], dot["foreseen"][JUDGED] - dot["measured"], marker, color=colour, markersize=2.2)
+        ax.plot(dot["dose"], dot["foreseen"][JUDGED] - dot["measured"], marker, color=colour, markersize=2.5)
     for height, style in ((0, "-"), (FAILS, ":"), (-FAILS, ":")):
         ax.axhline(height, color=GREY, linewidth=0.5, linestyle=style)
-    ax.set(xscale="log", xlim=(0.1, 110))
-    ax.set_xticks([0.1, 10], ["0.1", "10"])
+    ax.set_axis_on()
+    ax.set(xscale="log", xlim=(0.1, 110), ylim=(-0.75, 0.75))
+    ax.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
     ax.minorticks_off()
-    ax.tick_params(labelsize="x-small")
 
 
 def table(data: Json) -> list[str]:
@@ -568,7 +589,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stored = ROOT / "figures/response.json"
     data = json.loads(stored.read_text()) if options.table or options.redraw else study()
     if not options.table:
-        print(save(draw, data | {"caption": CAPTION}, ROOT / "figures", "response"))
+        print(save(draw, data | words(data), ROOT / "figures", "response"))
     print("\n".join(table(data)))
 
 

@@ -230,7 +230,7 @@ def draw_curve(ax: Axes, points: list[Json], regimen: str) -> None:
             )
         else:
             interval(ax, index, estimate, mark_of(regimen), (0.0, 1.0), upright=True)
-    ax.set_xticks(range(len(points)), [f"{point['at']:g}" for point in points], fontsize="x-small", rotation=20)
+    ax.set_xticks(range(len(points)), [f"{point['at']:g}" for point in points], fontsize="x-small", rotation=35)
     ax.set(ylim=(-0.04, 1.04), yticks=[0, 0.5, 1], xlim=(-0.5, len(points) - 0.5))
 
 
