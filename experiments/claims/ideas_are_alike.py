@@ -24,7 +24,6 @@ from how far apart ideas, authors and worlds lie, which was set alike in all tas
 .9 over the five ideas. What is measured is what that does to the two estimates.
 """
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -199,9 +198,9 @@ def draw(data: Json) -> figures.Figure:
     """What to expect as one author's ideas fail: a column per task, a row for P(A) of the next idea and of a pass."""
     tasks = data["tasks"]
     figure, panels, _ = grid(len(ROWS) * len(tasks), 1.15, columns=len(tasks), sharex=True, sharey=True)
-    places = itertools.product(ROWS, tasks.values())
-    for ax, ((quantity, test), counts) in zip(panels, places, strict=True):
-        draw_panel(ax, counts["plotted"][test], quantity)
+    for row, (quantity, test) in enumerate(ROWS):
+        for ax, counts in zip(panels[row * len(tasks) :], tasks.values(), strict=False):
+            draw_panel(ax, counts["plotted"][test], quantity)
     for ax, (task, counts) in zip(panels, tasks.items(), strict=False):
         figures.name_task(ax, task, counts)
     for ax, words in zip(panels[:: len(tasks)], ROWS.values(), strict=True):

@@ -46,11 +46,11 @@ def words(data: Json) -> Json:
     verdicts = data["verdicts"]
     above, below = verdicts["above"], verdicts["below"]
     return {
-        "title": f"Of {verdicts['counted']} published comparisons training on a detector raises the odds of alignment for "
-        f"sure in {above['base_rate']} and lowers them in {below['base_rate']}; the net is known in "
+        "title": f"Of {verdicts['counted']} published comparisons, training on a detector raises the odds of alignment "
+        f"for sure in {above['base_rate']} and lowers them in {below['base_rate']}; the sign of the net is known in "
         f"{above['net'] + below['net']}",
-        "subtitle": "What did training on a detector change in published experiments, over holding it out, in nats? 95% "
-        "intervals.",
+        "subtitle": "What did training on a detector change in published experiments, over holding it out, in nats? "
+        "95% intervals.",
         "caption": CAPTION,
     }
 
@@ -114,11 +114,10 @@ def figure_of(data: Json) -> Figure:
             )
             text.set_in_layout(False)
     axes[0].set_ylim(len(lines) - 0.4, -0.6)
+    dot = {"marker": "D", "markersize": 3}
     handles = [
-        Line(
-            [], [], color=BLACK, marker="D", markersize=3, linewidth=1.2, label="decided (95%); arrow: a cell is empty"
-        ),
-        Line([], [], color=GREY, marker="D", markersize=3, linewidth=0.8, markerfacecolor=WHITE, label="undecided"),
+        Line([], [], color=BLACK, linewidth=1.2, label="decided (95%); arrow: a cell is empty", **dot),
+        Line([], [], color=GREY, linewidth=0.8, markerfacecolor=WHITE, label="undecided", **dot),
         Line([], [], label="printed without n", **BARE),
     ]
     figure.legend(handles=handles, ncols=3, loc="outside upper center", frameon=False)

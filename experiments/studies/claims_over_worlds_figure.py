@@ -94,8 +94,8 @@ ON_PAGE = (
 CAPTION = (
     "In which share of worlds drawn at random each claim holds. A bar is all worlds of a task whose held-out models do "
     "the job, by what the claim's own rule says of each. The number beside it counts these worlds. The mark before it "
-    "is the verdict in the world that somebody chose. A star says that a drawn knob tells where the claim holds, better than "
-    f"chance in cross-validation; the table names it. {WHOSE_RULES.strip()}"
+    "is the verdict in the world that somebody chose. A star says that a drawn knob tells where the claim holds, "
+    f"better than chance in cross-validation; the table names it. {WHOSE_RULES.strip()}"
 )
 BAR = 0.6  # height of a bar
 

@@ -363,12 +363,14 @@ def words(data: Json) -> Json:
     def agrees(name: str) -> int:
         return sum(set(study["estimators"][name]["verdicts"].values()) == {"agrees"} for study in studies)
 
-    others = ", ".join(f"{WORDS[name]} in {agrees(name)}" for name in WORDS if name != "counted")
+    first, *others = (name for name in WORDS if name != "counted")
+    parts = [f"{WORDS[first]} in {agrees(first)} of {len(studies)} settings"]
+    parts += [f"by {WORDS[name]} in {agrees(name)}" for name in others]
     seeds = [study["seeds"] for study in studies]
     return {
-        "title": f"Derivatives by counting are matched, of {len(studies)} settings, by {others}",
-        "subtitle": "Does an estimator give what is counted on seeds with a little more weight and a little less, early "
-        f"and late in training? {min(seeds):,} to {max(seeds):,} seeds, 95% intervals.",
+        "title": f"Counted derivatives are matched by {', '.join(parts)}",
+        "subtitle": "Does an estimator give what is counted on seeds with a little more weight and a little less, "
+        f"early and late in training? {min(seeds):,} to {max(seeds):,} seeds, 95% intervals.",
         "caption": caption(data),
     }
 
