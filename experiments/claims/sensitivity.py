@@ -194,7 +194,7 @@ def draw(data: Json) -> Figure:
         name_task(left, task, counts)
         if (most := max(moment["unable"] for moment in counts["plotted"])) > UNABLE_SHOWN:
             words = {"ha": "right", "va": "center", "transform": left.transAxes, "fontsize": SMALLEST}
-            left.text(0.98, 0.5, f"up to {most:.0%} cannot do the job", **words)
+            left.text(0.98, 0.22, f"up to {most:.0%} cannot do the job", **words)
     for ax, title in zip(panels, TITLES.values(), strict=False):
         ax.set_title(title, loc="right", fontsize="small")
     figure.supylabel("change per unit of weight that is held for 1% of training", fontsize="small")

@@ -17,7 +17,7 @@ CAPTION = (
     "Do single pushes on a proxy foresee what whole schedules of pushes do? One mixed world per task. A mark is one "
     "of 30 random schedules that no model of that task was fitted to. Above: P(A) as foreseen from the held-out "
     "population and a push in each tenth of training, and as measured, with its 95% interval (Wilson). Over them stand "
-    "mean absolute errors of the additive and the latent model, and of foreseeing no change. Below: what the additive "
+    "mean absolute errors of the additive model and of foreseeing no change. Below: what the additive "
     "model foresees less what was measured, by the dose of all pushes, in those of a pilot; dotted lines are at .1."
 )
 
@@ -74,8 +74,8 @@ def _foreseen(ax: Axes, task: str, of_task: Json) -> None:
             ax.plot(place, dot["measured"], marker, color=colour, markersize=2.5, markeredgewidth=0.6)
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.5, linestyle=":")
     ax.set_title(f"{task} {VERDICT_MARKS[of_task['verdict']]} {of_task['verdict']}", pad=15, **TITLE)
-    errors = [f"{of_task['models'][name]['errors']['P(A)']:.2f}" for name in (JUDGED, "latent", "nothing changes")]
-    off = "off by {}, latent {}, no change {}".format(*errors)
+    errors = [f"{of_task['models'][name]['errors']['P(A)']:.2f}" for name in (JUDGED, "nothing changes")]
+    off = "off by {} (no change: {})".format(*errors)
     ax.annotate(off, (0, 1), (0, 5), "axes fraction", "offset points", fontsize=SMALLEST).set_in_layout(False)
     ax.set_axis_on()
     ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
