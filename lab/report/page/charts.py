@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 import altair as alt
 
 from lab.figures.run import OUTCOMES, PART_COLOURS
-from lab.figures.style import BLACK, GREY, kind_of, style_of
+from lab.figures.style import BLACK, GREY, PURPLE, styles_of
+from lab.figures.style import INK as HELD_OUT
 from lab.results.summary import Summary
 from lab.statistics import CELLS, Estimate
 from lab.words import Json, part_words, with_interval
@@ -24,12 +25,13 @@ Edges = tuple[float, float]  # of an axis
 View = alt.Chart | alt.LayerChart | alt.FacetChart
 
 SHAPES = {"s": "square", "o": "circle", "^": "triangle-up", "v": "triangle-down", "D": "diamond", "P": "cross"}
-SHAPES |= {"X": "M-1-.5L-.5-1L0-.5L.5-1L1-.5L.5 0L1 .5L.5 1L0 .5L-.5 1L-1 .5L-.5 0Z"}  # a cross on its side
+SHAPES |= {"p": "M0-1L.95-.31L.59 .81L-.59 .81L-.95-.31Z"}  # a pentagon
 SHAPES |= {"*": "M0-1L.24-.32L.95-.31L.38 .12L.59 .81L0 .4L-.59 .81L-.38 .12L-.95-.31L-.24-.32Z"}
 MANY = 3  # ticks
 LOG_EDGES = 1e-3, 1e4  # no log axis goes beyond
 INK = "currentColor"
-IN_THE_DARK = {BLACK: INK, GREY: "#888888"}  # what would not be seen there, and what is drawn instead
+# what would not be seen there, and what is drawn instead
+IN_THE_DARK = {BLACK: INK, GREY: "#888888", HELD_OUT: INK, PURPLE: "#b04fa0"}
 
 
 class Impact(NamedTuple):
@@ -70,10 +72,8 @@ def config() -> Json:
 
 def styles(regimens: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return the colour and shape of each regimen."""
-    others = [name for name in dict.fromkeys(regimens) if kind_of(name) is None]
     by_name = {}
-    for name in regimens:
-        colour, marker, _ = style_of(name, others.index(name) if name in others else 0)
+    for name, (colour, marker, _) in styles_of(regimens).items():
         by_name[name] = {"colour": IN_THE_DARK.get(colour, colour), "shape": SHAPES.get(marker, "circle")}
     return by_name
 
