@@ -274,6 +274,25 @@ def subplots(rows: int = 1, columns: int = 1, figsize: tuple[float, float] | Non
     return figure, figure.subplots(rows, columns, **options)
 
 
+def grid(count: int, height: float, columns: int = 3, **options: Any) -> tuple[Figure, list[Axes], list[Axes]]:
+    """Return a figure with a panel for each of so many things, row by row, and the panels that are left over, blank.
+
+    Args:
+        count: of things.
+        height: of a row, in inches.
+        columns: of panels.
+        options: of `subplots`.
+    """
+    rows = -(-count // columns)
+    figure, axes = subplots(rows, columns, figsize=(WIDTH, height * rows), squeeze=False, **options)
+    panels, blank = list(axes.flat[:count]), list(axes.flat[count:])
+    for ax in blank:
+        ax.set_axis_off()
+    for ax in panels[-columns:]:
+        ax.tick_params(labelbottom=True)  # below some of them the grid is blank
+    return figure, panels, blank
+
+
 def label(text: str) -> str:
     """Turn a name of the config into words, safe from matplotlib's mathematics, and of letters that can be drawn."""
     return printable(text).replace("_", " ").replace("$", r"\$")
@@ -354,6 +373,20 @@ def say_unable(ax: Axes, shares: Iterable[float]) -> None:
     place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right", "va": "bottom"}
     text = unable_in_words(shares, "up to ")
     ax.annotate(text, (1, 1), (0, 5), fontsize="x-small", color=GREY, **place).set_in_layout(False)  # wider than `ax`
+
+
+def write_unable(ax: Axes, shares: Sequence[float]) -> None:
+    """Write right of the rows of a panel what share of their models cannot do the job, where it is not small.
+
+    Args:
+        ax: a panel whose rows are at 0, 1, ..., the first on top.
+        shares: of each row.
+    """
+    large = {row: share for row, share in enumerate(shares) if share > UNABLE_SHOWN}
+    for row, share in large.items():
+        words = f"{share:.0%}" + (" cannot\ndo the job" if row == min(large) else "")
+        place = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "annotation_clip": False}
+        ax.annotate(words, (1, row), xycoords=ax.get_yaxis_transform(), fontsize=SMALLEST, color=GREY, **place)
 
 
 def name_rows(ax: Axes, names: Sequence[str], **options: Any) -> None:
