@@ -240,13 +240,17 @@ Whole = Annotated[int, Field(ge=0, le=MAX_LANES)]
 
 
 class StoredCondition(Strict):
-    """A condition as a manifest lists it; `leaf` names the shards that hold its models."""
+    """A condition as a manifest lists it; `leaf` names the shards that hold its models.
+
+    Runs of earlier versions say nothing of their schedule.
+    """
 
     name: Text
     regimen: Text
     coordinates: dict[Text, float]
     knobs: dict[Text, float]
     gates: list[tuple[Share, Text, Share]] = []
+    schedule: dict[Text, list[tuple[Share, Weight]]] | None = None
     leaf: Leaf
 
 
