@@ -95,7 +95,7 @@ def _chart(points: Iterable[Json], regimens: Mapping[str, str], budgets: Iterabl
     return (
         alt.layer(band, line, point)
         .add_params(alt.param(name="world", value=0))
-        .properties(width="container", height=300, datasets=datasets)
+        .properties(width="container", autosize=charts.FIT, height=300, datasets=datasets)
         .configure(**charts.config())
         .to_dict()
     )

@@ -29,6 +29,7 @@ SHAPES = {"s": "square", "o": "circle", "^": "triangle-up", "v": "triangle-down"
 SHAPES |= {"X": "M-1-.5L-.5-1L0-.5L.5-1L1-.5L.5 0L1 .5L.5 1L0 .5L-.5 1L-1 .5L-.5 0Z"}  # a cross on its side
 SHAPES |= {"*": "M0-1L.24-.32L.95-.31L.38 .12L.59 .81L0 .4L-.59 .81L-.38 .12L-.95-.31L-.24-.32Z"}
 DASHES = {"-": [1, 0], "--": [7, 4], ":": [2, 3], "-.": [7, 3, 2, 3]}
+FIT: Json = {"type": "fit-x", "contains": "padding", "resize": True}  # a chart as wide as its place
 MANY = 3  # ticks
 TEXT = 12  # pixels; nothing in a chart is smaller
 LEGEND = 210  # pixels of an entry
@@ -42,8 +43,6 @@ def config() -> Json:
     """Return what all charts share: no background, and text and axes in the page's own ink."""
     quiet = {"labelColor": INK, "titleColor": INK, "domainColor": INK, "tickColor": INK}
     return {
-        "aria": False,  # the page names a chart as a whole, and its tables have every number
-        "autosize": {"type": "fit-x", "contains": "padding", "resize": True},
         "background": "transparent",
         "font": "sans-serif",
         "view": {"stroke": None},
@@ -261,7 +260,7 @@ def outcomes_chart(rows: Sequence[Summary], names: Names) -> Json:
     )
     return (
         alt.layer(drawn, *line_names(datasets, lines, beside, above=-9))
-        .properties(width="container", height=alt.Step(38), datasets=datasets)
+        .properties(width="container", autosize=FIT, height=38 * len(lines), datasets=datasets)
         .configure(**config())
         .to_dict()
     )
@@ -335,7 +334,7 @@ def impact_chart(rows: Sequence[Summary], names: Names) -> Json | None:
         layers += [bar, *interval_layers(own, "", place, INK, offset=offset)]
     return (
         alt.layer(*layers, *line_names(datasets, lines, beside, above=-24))
-        .properties(width="container", height=alt.Step(68), datasets=datasets)
+        .properties(width="container", autosize=FIT, height=68 * len(lines), datasets=datasets)
         .configure(**config())
         .to_dict()
     )

@@ -156,7 +156,13 @@ def _chart(quantity: str, first: "Told", pairs: Sequence[tuple[Summary, Summary]
     title = quantity_words(quantity)
     specification = (
         alt.layer(*layers, *charts.line_names(datasets, lines, [""] * len(lines), above=-13))
-        .properties(width="container", height=alt.Step(46), title=QUANTITIES[quantity].symbol, datasets=datasets)
+        .properties(
+            width="container",
+            autosize=charts.FIT,
+            height=46 * len(lines),
+            title=QUANTITIES[quantity].symbol,
+            datasets=datasets,
+        )
         .configure(**charts.config())
         .to_dict()
     )

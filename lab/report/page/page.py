@@ -226,9 +226,10 @@ def _chosen_charts(run: Told, plans: Sequence[Plan]) -> list[Json]:
             drawn.append(_chart(f"sweep-{quantity}", f"{title}, {meaning}, along an axis of the sweep.", chart, lists))
             lists = []
     if mapped := sweeps.mapped(rows, axes):
+        regimen = {"key": "regimen", "name": "regimen", "options": _options({name: words(name) for name in mapped})}
         lists = [
+            *([regimen] if len(mapped) > 1 else []),
             {"key": "quantity", "name": "show", "options": _options(sweeps.MAPPED)},
-            {"key": "regimen", "name": "regimen", "options": _options({regimen: words(regimen) for regimen in mapped})},
             {"key": "x_axis", "name": "across", "options": _axis_names(axes, 0)},
             {"key": "y_axis", "name": "up", "options": _axis_names(axes, 1)},
             *(options if len(axes) > 2 else []),
@@ -239,6 +240,7 @@ def _chosen_charts(run: Told, plans: Sequence[Plan]) -> list[Json]:
                 "Map of a quantity over two axes of the sweep.",
                 sweeps.map_chart(rows, axes, at, mapped[0]),
                 lists,
+                sweeps.map_height(axes),
             )
         )
     return drawn

@@ -31,6 +31,7 @@ MAPPED = {  # quantity of the map -> what it is called
     "unable": "cannot do the job, of all models",
 }
 FROM, TO, AWAY = (255, 255, 255), (0, 90, 160), (201, 90, 0)  # colours of 0, of much, and of much below 0
+CELL = 34  # pixels that a cell of the map is high
 LEGIBLE = 36  # pixels that a cell must be wide to hold its number
 DARK = 0.55  # share of the way to the full colour, from which text on it is white
 
@@ -113,9 +114,11 @@ def sweep_chart(
     points = []
     for row in rows:
         estimate = estimate_of(row, quantity)
-        if estimate is None or math.isnan(estimate.value):
+        if estimate is None:
             continue
         drawn = charts.drawn_within(estimate, edges)
+        if math.isnan(estimate.value):  # a gap: nobody passed, say
+            drawn = {**dict.fromkeys(drawn, ""), "open": "no"}
         points.append(
             {
                 **_places(row, axes),
@@ -140,6 +143,7 @@ def sweep_chart(
         .add_params(*_params(axes, at))
         .properties(
             width="container",
+            autosize=charts.FIT,
             height=230,
             title=alt.TitleParams(alt.expr(f"'{title}, along ' + {{{along}}}[x_axis]"), subtitle=meanings),
             datasets=datasets,
@@ -176,6 +180,9 @@ def _layers(data: alt.NamedData, looks: Json, edges: Edges, axes: int, unable: b
     for filled, look in (("yes", {"filled": True}), ("no", {"fill": "var(--page)"})):
         own = chosen.transform_filter(f"datum.filled == '{filled}'")
         layers.append(own.mark_point(size=45, opacity=1, **look).encode(alt.Y("value:Q", **y), looks["shape"]))
+    for side, shape, end in (("<", "triangle-down", "low"), (">", "triangle-up", "high")):
+        own = chosen.transform_filter(f"indexof(datum.open, '{side}') >= 0")
+        layers.append(own.mark_point(size=40, opacity=1, filled=True, shape=shape).encode(alt.Y(f"{end}:Q", **y)))
     if edges[0] < 0:
         zero = alt.Chart(alt.InlineData([{"zero": 0}])).mark_rule(opacity=0.5).encode(alt.Y("zero:Q", **y))
         layers.insert(0, zero)
@@ -222,10 +229,12 @@ def map_chart(rows: Sequence[Summary], axes: Mapping[str, list[float]], at: Mapp
             ],
         )
     )
-    cell = base.mark_rect(stroke=INK, strokeOpacity=0.5).encode(
-        alt.Fill("fill:N", scale=None),
-        strokeDash=alt.condition("datum.filled == 'no'", alt.value([3, 3]), alt.value([1, 0])),
-    )
+    shown = [
+        base.transform_filter(f"datum.filled == '{filled}'")
+        .mark_rect(stroke=INK, strokeOpacity=0.6, strokeDash=dash)
+        .encode(alt.Fill("fill:N", scale=None))
+        for filled, dash in (("yes", [1, 0]), ("no", [3, 3]))
+    ]
     number = base.mark_text().encode(
         alt.Color("ink:N", scale=None),
         text="short:N",
@@ -239,12 +248,27 @@ def map_chart(rows: Sequence[Summary], axes: Mapping[str, list[float]], at: Mapp
         for name, value in (("y_axis", "c1"), ("quantity", "base_rate"), ("regimen", regimen))
     ]
     return (
-        alt.layer(cell, number)
+        alt.layer(*shown, number)
         .add_params(*_params(axes, at), *given)
-        .properties(width="container", height=alt.Step(34), title=alt.TitleParams(alt.expr(title)), datasets=datasets)
+        .properties(
+            width="container",
+            autosize=charts.FIT,
+            height=CELL,
+            title=alt.TitleParams(alt.expr(title)),
+            datasets=datasets,
+        )
         .configure(**charts.config())
         .to_dict()
     )
+
+
+def map_height(axes: Mapping[str, list[float]]) -> list[Json]:
+    """Return the change in Vega that makes a map as high as its upright axis has values; Vega-Lite has no word for it."""
+    numbers = [len(places) for places in axes.values()]
+    values = ", ".join(f"c{index}: {number}" for index, number in enumerate(numbers))
+    return [
+        {"op": "replace", "path": "/height", "value": {"signal": f"{CELL} * ({{{values}}}[y_axis] || {numbers[1]})"}}
+    ]
 
 
 def _cell(row: Summary, quantity: str, most: float) -> Json:

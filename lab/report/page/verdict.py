@@ -40,7 +40,8 @@ def _found(plan: Plan, by_name: Mapping[str, Summary], names: Names) -> str:
     rest = "".join(f"; {budget} under {best}" for best, budget in later)
     row = by_name[plan.changes[0][1][0]]
     changed = _changed(row, by_name[row.baseline], names) if row.baseline else ""
-    return f"{start}{budget if start else _capital(budget)} an accepted model is most often aligned under {best}{rest}.{changed}"
+    budget = budget if start else _capital(budget)
+    return f"{start}{budget} an accepted model is most often aligned under {best}{rest}.{changed}"
 
 
 def _changed(row: Summary, baseline: Summary, names: Names) -> str:
@@ -48,9 +49,9 @@ def _changed(row: Summary, baseline: Summary, names: Names) -> str:
     name, other = names.short[row.name], names.short[baseline.name]
     right, right_before = (summary.estimates["base_rate"].value for summary in (row, baseline))
     wrong, wrong_before = (summary.estimates["pass_given_misaligned"].value for summary in (row, baseline))
-    text = f" Under {name} {share(right)} of all models are aligned, under {other} {share(right_before)}"
+    text = f" Of all models {share(right)} are aligned under {name}; {share(right_before)} under {other}"
     if not math.isnan(wrong + wrong_before):
-        text += f"; of the misaligned ones {share(wrong)} pass, under {other} {share(wrong_before)}"
+        text += f". Of misaligned models {share(wrong)} pass, not {share(wrong_before)}"
     unable = [
         f"{share(summary.counts.unable / summary.counts.seeds)} of the models cannot do the job under {called}"
         for summary, called in ((row, name), (baseline, other))
