@@ -1,6 +1,6 @@
 """Two runs on one page: what differs between them, and the conditions of one name side by side."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -9,9 +9,10 @@ from lab.figures.style import VERMILION
 from lab.report.page import charts
 from lab.report.page.charts import INK, Datasets, Kind, Line, inline
 from lab.report.page.names import words
+from lab.report.page.table import cell
 from lab.results.outcomes import is_observed
 from lab.results.summary import Summary
-from lab.statistics import QUANTITIES, compare, compare_evidence
+from lab.statistics import QUANTITIES, Estimate, compare, compare_evidence
 from lab.statistics.evidence import Evidence
 from lab.words import Json, quantity_words, with_interval
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 SHOWN = ("base_rate", "pass_given_misaligned", "aligned_given_pass")
 TABLE = ("base_rate", "pass_given_aligned", "pass_given_misaligned", "aligned_given_pass", "expected_runs")
-MOST_DIFFERENCES = 40
+MOST_DIFFERENCES, MOST_NAMED = 40, 5
 IGNORED = ("question", "seeds.first")  # of a config: they change no result, or say which seeds
 
 
@@ -51,6 +52,8 @@ def comparison(first: "Told", second: "Told") -> Json:
     called = [run.results.attrs["name"] for run in (first, second)]
     if called[0] == called[1]:
         called = [f"{name} {run.results.attrs['hash'][:8]}" for name, run in zip(called, (first, second), strict=True)]
+    shared = [first.names.full[row.name] for row, _ in pairs]
+    changes = [_change(other, row) for row, other in pairs]
     differences = list(_differences(_known(first), _known(second)))
     return {
         "names": called,
@@ -61,9 +64,27 @@ def comparison(first: "Told", second: "Told") -> Json:
         "differences": differences[:MOST_DIFFERENCES],
         "more": max(0, len(differences) - MOST_DIFFERENCES),
         "headings": [quantity_words(quantity) for quantity in TABLE],
-        "rows": [_row(first.names.full[row.name], row, other) for row, other in pairs],
+        "finding": _finding(dict(zip(shared, changes, strict=True)), called),
+        "rows": [_row(*row) for row in zip(shared, *zip(*pairs, strict=True), changes, strict=True)],
         "charts": [_chart(quantity, first, pairs, called) for quantity in SHOWN],
     }
+
+
+def _finding(changes: Mapping[str, Estimate], called: Sequence[str]) -> str:
+    """Say under which conditions accepted models are better in the second run than in the first."""
+    better = [name for name, change in changes.items() if change.low > 0]
+    worse = [name for name, change in changes.items() if change.high < 0]
+    kinds = {"better": better, "worse": worse}
+    said = [f"{kind} in {called[1]} than in {called[0]} under {_few(names)}" for kind, names in kinds.items() if names]
+    left = len(changes) - len(better) - len(worse)
+    known = f"Accepted models are {' and '.join(said)}" if said else "No difference of accepted models is decided"
+    return known + (f"; under {left:,} of {len(changes):,} conditions that is open." if said and left else ".")
+
+
+def _few(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = [f"{len(names) - MOST_NAMED:,} more"] if len(names) > MOST_NAMED else []
+    return "; ".join([*names[:MOST_NAMED], *more])
 
 
 def _known(run: "Told") -> Json:
@@ -94,16 +115,15 @@ def _differences(first: Json, second: Json) -> Iterator[Json]:
             yield {"key": key, "values": [str(one), str(two)]}
 
 
-def _row(name: str, row: Summary, other: Summary) -> Json:
-    """Return a condition of both runs as text."""
-    change = _change(other, row)
+def _row(name: str, row: Summary, other: Summary, change: Estimate) -> Json:
+    """Return a condition of both runs, and what changed, as text."""
     return {
         "name": name,
         "runs": [
             {
                 "models": f"{part.counts.seeds:,}",
                 "unable": f"{100 * part.counts.unable / part.counts.seeds:.1f}%" if part.counts.unable_is_shown else "",
-                "values": [with_interval(part.estimates[quantity]) for quantity in TABLE],
+                "cells": [cell(part.estimates[quantity]) for quantity in TABLE],
             }
             for part in (row, other)
         ],
@@ -111,7 +131,7 @@ def _row(name: str, row: Summary, other: Summary) -> Json:
     }
 
 
-def _change(row: Summary, over: Summary) -> Any:
+def _change(row: Summary, over: Summary) -> Estimate:
     """Return the net log impact of a condition of one run over the same of another, as independent."""
     if row.evidence is None or over.evidence is None:
         return compare(row.counts, over.counts, confidence=row.confidence).net
@@ -142,16 +162,16 @@ def _chart(quantity: str, first: "Told", pairs: Sequence[tuple[Summary, Summary]
     layers = []
     for number, offset in enumerate((2, 12)):
         own = base.transform_filter(f"datum.number == {number}").encode(
-            alt.Color("run:N", title=None, scale=alt.Scale(domain=list(called), range=[INK, VERMILION])),
-            alt.Shape("run:N", title=None, scale=alt.Scale(domain=list(called), range=["circle", "diamond"])),
+            alt.Color("run:N", title=None, scale=alt.Scale(domain=list(called), range=[INK, VERMILION]))
         )
+        shape = alt.Shape("run:N", title=None, scale=alt.Scale(domain=list(called), range=["circle", "diamond"]))
         layers.append(
             own.mark_rule(strokeWidth=2, yOffset=offset).encode(
                 alt.X("low:Q", scale=scale, title=None), alt.X2("high:Q")
             )
         )
         layers.append(
-            own.mark_point(size=60, filled=True, opacity=1, yOffset=offset).encode(alt.X("value:Q", scale=scale))
+            own.mark_point(size=60, filled=True, opacity=1, yOffset=offset).encode(alt.X("value:Q", scale=scale), shape)
         )
     title = quantity_words(quantity)
     specification = (

@@ -153,5 +153,4 @@ document.addEventListener("click", ({ target }) => {
   else if (of) (kind === "json" || kind === "csv" ? saveData : saveChart)(file, of, kind);
 });
 window.addEventListener("hashchange", readAddress);
-window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
 readAddress();

@@ -89,7 +89,7 @@ def page(results: xr.Dataset, manifest: Json, other: tuple[xr.Dataset, Json] | N
         lstrip_blocks=True,
     )
     return environment.get_template("page.html").render(
-        runs=[_section(run) for run in runs],
+        runs=[_section(run, called) for run, called in zip(runs, compared["names"] if compared else [""], strict=True)],
         compared=compared,
         setting=setting,
         style=Markup(_source("page.css")),
@@ -104,8 +104,9 @@ def _source(name: str) -> str:
     return text
 
 
-def _section(run: Told) -> Json:
-    """Return what the page says of one run."""
+def _section(run: Told, called: str) -> Json:
+    """Return what the page says of one run; it is called by its name where there are two."""
+    tail = f" ({called})" if called else ""
     results, rows = run.results, run.rows
     plans, unplanned = _plans(run)
     verdicts = verdict.verdicts(plans, rows, run.names) if plans else []
@@ -119,6 +120,8 @@ def _section(run: Told) -> Json:
     return {
         **({"manifest": run.manifest} if about else _origin(run.manifest)),
         "suffix": run.suffix,
+        "called": called,
+        "tail": tail,
         "about": about,
         "cost_words": COST_WORDS,
         "warnings": warnings(rows),
@@ -140,7 +143,10 @@ def _section(run: Told) -> Json:
         "stopping": stopping(results),
         "graded": graded(results),
         "left_out": [run.names.full[name] for name in table.left_out],
-        "charts": {chart["kind"]: {**chart, "place": chart["kind"] + run.suffix} for chart in drawn},
+        "charts": {
+            chart["kind"]: {**chart, "place": chart["kind"] + run.suffix, "label": chart["label"] + tail}
+            for chart in drawn
+        },
         "tables": tables(rows, run.names),
         "data": as_json(run.last, rows),
         "changes": run.manifest.get("changes", []),

@@ -1,5 +1,6 @@
 """The charts of a sweep: quantities along one of its axes, and a map of one quantity over two of them."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 
@@ -253,7 +254,7 @@ def map_chart(rows: Sequence[Summary], axes: Mapping[str, list[float]], at: Mapp
         .properties(
             width="container",
             autosize=charts.FIT,
-            height=CELL,
+            height=CELL * len(list(axes.values())[1]),
             title=alt.TitleParams(alt.expr(title)),
             datasets=datasets,
         )
@@ -263,12 +264,10 @@ def map_chart(rows: Sequence[Summary], axes: Mapping[str, list[float]], at: Mapp
 
 
 def map_height(axes: Mapping[str, list[float]]) -> list[Json]:
-    """Return the change in Vega that makes a map as high as its upright axis has values; Vega-Lite has no word for it."""
-    numbers = [len(places) for places in axes.values()]
-    values = ", ".join(f"c{index}: {number}" for index, number in enumerate(numbers))
-    return [
-        {"op": "replace", "path": "/height", "value": {"signal": f"{CELL} * ({{{values}}}[y_axis] || {numbers[1]})"}}
-    ]
+    """Return the change in Vega that keeps a map as high as its upright axis has values: Vega-Lite cannot say it."""
+    numbers = {f"c{index}": CELL * len(places) for index, places in enumerate(axes.values())}
+    update = {"events": {"signal": "y_axis"}, "update": f"{json.dumps(numbers)}[y_axis]"}
+    return [{"op": "add", "path": "/signals/-", "value": {"name": "height", "on": [update]}}]
 
 
 def _cell(row: Summary, quantity: str, most: float) -> Json:

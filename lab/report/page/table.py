@@ -65,8 +65,7 @@ def tables(rows: Sequence[Summary], names: Names) -> list[Json]:
             "caption": caption,
             "columns": [{"heading": column.heading, "about": column.about} for column in columns],
             "rows": [
-                {"name": names.full[row.name], "cells": [_cell(column.value(row)) for column in columns]}
-                for row in rows
+                {"name": names.full[row.name], "cells": [cell(column.value(row)) for column in columns]} for row in rows
             ],
         }
         for caption, columns in captions.items()
@@ -90,8 +89,12 @@ def _cost(field: str) -> Callable[[Summary], Estimate]:
     return lambda row: getattr(row, field)
 
 
-def _cell(value: Any) -> Json:
-    """Return the text of a cell, with the interval apart where there is one, and the number that it is sorted by."""
+def cell(value: Any) -> Json:
+    """Return the text of a cell, with the interval apart where there is one, and the number that it is sorted by.
+
+    Args:
+        value: a count, an estimate, or None for what a baseline does not have.
+    """
     if isinstance(value, int):
         return {"text": f"{value:,}", "interval": "", "key": value}
     if value is None:
