@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SHOWN = ("base_rate", "pass_given_misaligned", "aligned_given_pass")
 TABLE = ("base_rate", "pass_given_aligned", "pass_given_misaligned", "aligned_given_pass", "expected_runs")
 MOST_DIFFERENCES, MOST_NAMED = 40, 5
-IGNORED = ("question", "seeds.first")  # of a config: they change no result, or say which seeds
+IGNORED = ("name", "question", "seeds.first")  # of a config: they change no result, or say which seeds
 
 
 def comparison(first: "Told", second: "Told") -> Json:
