@@ -13,7 +13,7 @@ import pytest
 
 from lab import cli, decision, figures, report
 from lab.config import experiment
-from lab.figures.run import group_by_other_axes
+from lab.figures.response import group_by_other_axes
 from lab.results import shards
 from lab.results.store import Run
 from lab.results.summary import Summary

@@ -13,7 +13,7 @@ from rich.console import Console
 from lab import cli
 from lab.config.experiment import parse
 from lab.decision import Choice, Plan
-from lab.figures.run import worlds_at, worlds_figure
+from lab.figures.worlds import worlds_at, worlds_figure
 from lab.report import as_json
 from lab.report.worlds import Planned, Spread, many_worlds, over_plans, over_worlds, plan_table
 from lab.results import shards

@@ -7,7 +7,8 @@ found.
 """
 
 from lab.figures.claim import claim_figure, estimates_figure, name_task
-from lab.figures.run import build, response_axis
+from lab.figures.response import response_axis
+from lab.figures.run import build
 from lab.figures.studies import build_card, build_gates, build_moments, build_schedules
 from lab.figures.style import GREY, PAPER, VENUES, Edition, Figure, save, style_of, subplots
 

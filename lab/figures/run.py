@@ -1,17 +1,16 @@
-"""The figure of a run: conditions side by side, or outcomes along an axis of the sweep."""
+"""The figure of a run: its conditions side by side, or what `response` or `worlds` draw."""
 
+import functools
 import math
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lab.config.schema import WORLD
+from lab.figures.response import OF_ABLE, response_axis, response_figure, response_title
 from lab.figures.style import (
     BLACK,
     GREY,
     PAPER,
-    WHITE,
     WIDTH,
     Axes,
     Edition,
@@ -19,41 +18,30 @@ from lab.figures.style import (
     Line,
     Mark,
     Patch,
-    Style,
     coordinate,
+    draw_schedules,
     group_by_world,
     holds,
     interval,
-    kind_of,
     label,
     matplotlib,
     name_rows,
     save,
-    style_of,
+    styles_of,
     subplots,
     write_world,
 )
-from lab.statistics import QUANTITIES, Estimate
+from lab.figures.worlds import GRID, number_of_worlds, worlds_figure, worlds_title
 from lab.words import (
     MANY_WORLDS,
     Json,
-    World,
     estimate_from_json,
-    name_in_world,
     number_from_json,
     part_words,
     percent,
     plural,
     setting,
 )
-
-
-class Place(NamedTuple):
-    """Where worlds lie in their figure: P(A|T) of the baseline and of a regimen, and whether the net is undecided."""
-
-    x: float
-    y: float
-    hollow: bool
 
 
 class Outcome(NamedTuple):
@@ -82,12 +70,7 @@ OUTCOMES = {
 PART_COLOURS = {"base_rate": "#5b8db5", "likelihood_ratio": "#e3c07a", "net": "#666666"}
 BARS = ("base_rate", "likelihood_ratio")  # parts that are stacked; the net is a point over them
 UNBOUNDED = "...."  # hatch of a bar that nothing bounds
-POINTS_FOR_AXIS = 3  # values that an axis of the sweep needs to be drawn as one
-WIDE_AXIS = 20  # from such a ratio of its ends on, an axis is logarithmic
-WORLD_PANELS = 4  # regimens in a row of the figure of worlds
-GRID = 0.02  # of P(A|T), at which worlds share a dot: about the size of the smallest dot
-DOT, FAINT = 2.4, 0.45  # width in points of the dot of one world, and how opaque it is
-RATES = ("pass_given_misaligned", "pass_given_aligned")  # filled and hollow, along an axis
+WIDTHS = (1.35, 0.7, 0.95, 1.25)  # of the panels of conditions side by side, in proportion
 
 
 def _name_conditions(conditions: Sequence[Json], ax: Axes) -> None:
@@ -106,17 +89,21 @@ def _name_conditions(conditions: Sequence[Json], ax: Axes) -> None:
     ax.tick_params(axis="y", length=0)
 
 
-def _styles(conditions: Sequence[Json], size: float) -> list[Mark]:
+def _marks(conditions: Sequence[Json], size: float) -> list[Mark]:
     """Return the mark of each condition's estimates."""
-    styles = [style_of(condition["regimen"], row) for row, condition in enumerate(conditions)]
-    return [Mark(style.colour, style.marker, size, width=1.4) for style in styles]
+    styles = styles_of([condition["regimen"] for condition in conditions])
+    by_row = [styles[condition["regimen"]] for condition in conditions]
+    return [Mark(style.colour, style.marker, size, width=1.4) for style in by_row]
 
 
 # --- conditions side by side --------------------------------------------------------------------------------------
 
 
 def draw_outcomes(conditions: Sequence[Json], ax: Axes) -> None:
-    """Stack the outcomes of each condition as shares of its models, those that cannot do the job apart."""
+    """Stack the outcomes of each condition as shares of its models, with the interval of P(A) where aligned ones end.
+
+    Where more models than `lab.statistics.counts.UNABLE_SHOWN` cannot do the job, their share is written on them.
+    """
     for row, condition in enumerate(conditions):
         counts, left = dict(condition["counts"]), 0.0
         counts["unable"] = counts["incompetent"] + counts["diverged"]
@@ -127,18 +114,28 @@ def draw_outcomes(conditions: Sequence[Json], ax: Axes) -> None:
             share = counts[name] / total
             ax.barh(row, share, left=left, height=0.68, color=colour, hatch=hatch, edgecolor="white", linewidth=0.4)
             left += share
+        base_rate = estimate_from_json(condition["base_rate"])
+        if not math.isnan(base_rate.value):
+            interval(ax, row, base_rate, Mark(BLACK, "|", size=5, width=1))
+        if OF_ABLE.format("base_rate") in condition:
+            ax.text(
+                0.985, row, f"{round(100 * counts['unable'] / total)}%", ha="right", va="center", fontsize="x-small"
+            )
     _name_conditions(conditions, ax)
+    colours = [mark.colour for mark in _marks(conditions, size=1)]
+    draw_schedules(ax, [condition.get("schedule") for condition in conditions], colours)
     ax.set_xlim(0, 1)
-    ax.set_xlabel("share of models")
+    ax.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, symbol=""))
+    ax.set_xlabel("% of all models")
 
 
 def draw_rate(conditions: Sequence[Json], ax: Axes, quantity: str) -> None:
     """Draw a probability of each condition with its interval."""
-    for row, (condition, mark) in enumerate(zip(conditions, _styles(conditions, size=3), strict=True)):
+    for row, (condition, mark) in enumerate(zip(conditions, _marks(conditions, size=3), strict=True)):
         interval(ax, row, estimate_from_json(condition[quantity]), mark)
     _name_conditions(conditions, ax)
-    ax.set_xlim(-0.02, 1.02)
-    ax.set_xlabel(QUANTITIES[quantity].symbol)
+    ax.set_xlim(-0.04, 1.04)
+    ax.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
 
 
 def draw_likelihood_ratio(conditions: Sequence[Json], ax: Axes) -> None:
@@ -146,7 +143,7 @@ def draw_likelihood_ratio(conditions: Sequence[Json], ax: Axes) -> None:
     ratios = [estimate_from_json(condition["likelihood_ratio"]) for condition in conditions]
     finite = [end for ratio in ratios for end in ratio if math.isfinite(end) and end > 0]
     edges = min([0.5, *finite]) / 1.5, max([2.0, *finite]) * 2.5
-    for row, (ratio, mark) in enumerate(zip(ratios, _styles(conditions, size=4), strict=True)):
+    for row, (ratio, mark) in enumerate(zip(ratios, _marks(conditions, size=4), strict=True)):
         interval(ax, row, ratio, mark, edges)
         if math.isnan(ratio.value):
             ax.text(1.15, row, "undefined", va="center", fontsize="x-small", color=mark.colour)
@@ -157,7 +154,7 @@ def draw_likelihood_ratio(conditions: Sequence[Json], ax: Axes) -> None:
     ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     ax.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: setting(value)))
     ax.axvline(1, color="black", linewidth=0.6, linestyle=":")
-    ax.set_xlabel(QUANTITIES["likelihood_ratio"].words)
+    ax.set_xlabel("what passing says,\nLR of the test")
 
 
 def draw_log_impact(conditions: Sequence[Json], ax: Axes) -> None:
@@ -176,7 +173,7 @@ def draw_log_impact(conditions: Sequence[Json], ax: Axes) -> None:
     _name_conditions(conditions, ax)
     ax.set_xlim(-edge, edge)
     ax.axvline(0, color="black", linewidth=0.6)
-    ax.set_xlabel("log impact (nats)")
+    ax.set_xlabel("change of the log odds\nthat an accepted model is\naligned, nats")
 
 
 def _stack_parts(impact: Json, ax: Axes, row: int, edge: float) -> None:
@@ -195,279 +192,88 @@ def _stack_parts(impact: Json, ax: Axes, row: int, edge: float) -> None:
 
 
 def regimens_figure(data: Json) -> Figure:
-    """Compare regimens side by side: outcomes, base rate, likelihood ratio and log impact; a row per world."""
+    """Compare regimens side by side: outcomes, who is accepted, likelihood ratio and log impact; a row per world."""
     worlds = group_by_world(data["conditions"])
     most = max(map(len, worlds.values()))
     figure, axes = subplots(
         len(worlds),
-        4,
-        figsize=(WIDTH * 1.25, 0.62 + len(worlds) * (0.42 + 0.2 * most)),
+        len(WIDTHS),
+        figsize=(WIDTH, 1.0 + len(worlds) * (0.4 + 0.19 * most)),
         squeeze=False,
         sharey="row",
-        gridspec_kw={"width_ratios": [1.25, 0.8, 1, 1.35]},
+        gridspec_kw={"width_ratios": WIDTHS},
     )
     for row, (world, conditions) in zip(axes, worlds.items(), strict=True):
         draw_outcomes(conditions, row[0])
-        draw_rate(conditions, row[1], "base_rate")
+        draw_rate(conditions, row[1], "aligned_given_pass")
+        row[1].set_xlabel("accepted are\naligned, P(A|T)")
         draw_likelihood_ratio(conditions, row[2])
         draw_log_impact(conditions, row[3])
         write_world(row[0], world)
+    for ax in axes.flat:
+        ax.xaxis.label.set_size("x-small")
     for ax in axes[:-1].flat:
         ax.set_xlabel("")
-    _explain_colours(figure, any("unjudged" in condition["counts"] for condition in data["conditions"]))
+    _explain_colours(figure, data)
     return figure
 
 
-def _explain_colours(figure: Figure, stopped: bool) -> None:
-    """Write legends of outcomes, those stopped by a gate where there are any, and of parts of a log impact."""
-    outcomes = [outcome for name, outcome in OUTCOMES.items() if name != "unjudged" or stopped]
-    shares = [Patch((0, 0), 1, 1, facecolor=colour, hatch=hatch, edgecolor="white") for _, colour, hatch in outcomes]
-    texts = [outcome.words for outcome in outcomes]
-    figure.legend(shares, texts, ncols=3, loc="outside upper left", frameon=False)
-    bars = [Patch((0, 0), 1, 1, facecolor=PART_COLOURS[part]) for part in BARS]
-    net = Line([], [], color=BLACK, marker="o", markersize=4)
-    texts = [part_words(part) for part in PART_COLOURS]
-    figure.legend([*bars, net], texts, ncols=3, loc="outside upper right", frameon=False)
+def _explain_colours(figure: Figure, data: Json) -> None:
+    """Write a legend of outcomes, those stopped by a gate where there are any, and of the parts of a log impact."""
+    stopped = any("unjudged" in condition["counts"] for condition in data["conditions"])
+    outcomes = {name: outcome for name, outcome in OUTCOMES.items() if name != "unjudged" or stopped}
+    marks: list[tuple[Patch | Line, str]] = [
+        (Patch((0, 0), 1, 1, facecolor=colour, hatch=hatch, edgecolor="white"), words)
+        for words, colour, hatch in outcomes.values()
+    ]
+    marks.append((Line([], [], color=BLACK, marker="|", markersize=5, linewidth=1), "P(A) with its interval"))
+    marks += [(Patch((0, 0), 1, 1, facecolor=PART_COLOURS[part]), f"change by the {part_words(part)}") for part in BARS]
+    marks.append((Line([], [], color=BLACK, marker="o", markersize=3), "net; hollow: undecided"))
+    figure.legend(
+        *zip(*marks, strict=True), ncols=3, loc="outside upper center", frameon=False, fontsize="x-small",
+        handlelength=1.5, columnspacing=1.2,
+    )  # fmt: skip
 
 
-# --- along an axis of the sweep -----------------------------------------------------------------------------------
+def regimens_title(data: Json) -> str:
+    """Return under which regimens accepted models are more often aligned than under the baseline, and under which less.
 
-
-class Label(NamedTuple):
-    """The name of a curve at its right end.
-
-    Attributes:
-        height: where the curve ends.
-        text: the name.
-        colour: of the curve.
+    Where there are several worlds, each regimen has the number of worlds in which it is so.
     """
-
-    height: float
-    text: str
-    colour: str
-
-
-def draw_response(conditions: Sequence[Json], ax: Axes, axis: str, quantities: Sequence[str]) -> list[Label]:
-    """Draw rates along one axis of a sweep: a curve per regimen that has the axis, a band for one that has not.
-
-    Curves go from the lowest place on the axis to the highest, whatever the order in the config, and have a gap where
-    a rate is undefined.
-
-    Args:
-        conditions: as JSON values.
-        ax: where to draw.
-        axis: name of the axis.
-        quantities: rates to draw; the first with filled markers, the others hollow.
-
-    Returns:
-        What to write at the ends of the first rate's curves.
-    """
-    regimens = list(dict.fromkeys(condition["regimen"] for condition in conditions))
-    others = [regimen for regimen in regimens if kind_of(regimen) is None]
-    labels = []
-    for position, regimen in enumerate(regimens):
-        style = style_of(regimen, others.index(regimen) if regimen in others else 0)
-        # curves that coincide stay visible: the markers of the first are the largest
-        size = max(2.5, 4.5 - 0.8 * position)
-        members = [condition for condition in conditions if condition["regimen"] == regimen]
-        for quantity in quantities:
-            filled = quantity == quantities[0]
-            if axis in members[0]["coordinates"]:
-                points = {row["coordinates"][axis]: estimate_from_json(row[quantity]) for row in members}
-                end = _draw_curve(ax, points, style, size, filled)
-            else:
-                end = _draw_band(ax, estimate_from_json(members[0][quantity]), style.colour, filled)
-            if filled and end is not None:
-                labels.append(Label(end, label(regimen), style.colour))
-    ax.set_ylim(-0.03, 1.03)
-    ax.set_ylabel(", ".join(QUANTITIES[quantity].symbol for quantity in quantities))
-    return labels
-
-
-def _draw_curve(ax: Axes, points: dict[float, Estimate], style: Style, size: float, filled: bool) -> float | None:
-    """Draw estimates along an axis, with a gap where one is undefined, and return the last that is known, if any is."""
-    along = sorted(points)
-    known = {place: points[place] for place in along if not math.isnan(points[place].value)}
-    if not known:
-        return None
-    values = [points[place].value for place in along]
-    ax.plot(along, values, color=style.colour, linestyle=style.line if filled else (0, (1, 1)), linewidth=1)
-    for place, point in known.items():
-        interval(ax, place, point, Mark(style.colour, style.marker, size, width=1), hollow=not filled, upright=True)
-    return list(known.values())[-1].value
-
-
-def _draw_band(ax: Axes, estimate: Estimate, colour: str, filled: bool) -> float:
-    """Draw an estimate that is the same all along an axis, and return where it ends."""
-    ax.axhspan(estimate.low, estimate.high, color=colour, alpha=0.25, linewidth=0)
-    ax.axhline(estimate.value, color=colour, linewidth=0.8, linestyle="-" if filled else ":")
-    return estimate.value
-
-
-def _write_labels(ax: Axes, labels: Sequence[Label]) -> None:
-    """Write each curve's name at its right end, moved apart where they would touch."""
-    place = -1.0
-    for height, text, colour in sorted(labels):
-        place = max(place + 0.09, height)
-        ax.annotate(
-            text, (1.01, place), xycoords=("axes fraction", "data"), va="center", color=colour, fontsize="small"
-        )
-
-
-def group_by_other_axes(conditions: Sequence[Json], axis: str) -> dict[World, list[Json]]:
-    """Group the conditions that have an axis by their other coordinates; those that have not join where they fit."""
-    columns: dict[World, list[Json]] = {}
-    for condition in conditions:
-        if axis in condition["coordinates"]:
-            rest = tuple((name, value) for name, value in condition["coordinates"].items() if name != axis)
-            columns.setdefault(rest, [])
-    # a regimen that lacks an axis of another regimen has no column of its own
-    columns = {rest: [] for rest in columns if not any(set(rest) < set(other) for other in columns)}
-    for rest, members in columns.items():
-        for condition in conditions:
-            coordinates = condition["coordinates"]
-            if all(coordinates.get(name, value) == value for name, value in rest):
-                members.append(condition)
-    return columns
-
-
-def response_figure(data: Json, axis: str) -> Figure:
-    """Show base rate and pass rates along one axis; a column for every point of the other axes."""
-    columns = group_by_other_axes(data["conditions"], axis)
-    share = min(1.5, 0.7 + 0.22 * len(columns))
-    figure, axes = subplots(2, len(columns), figsize=(share * WIDTH, 3.4), squeeze=False, sharex=True, sharey="row")
-    places = sorted({c["coordinates"][axis] for c in data["conditions"] if axis in c["coordinates"]})
-    labels: list[Label] = []
-    for column, (world, conditions) in enumerate(columns.items()):
-        top, bottom = axes[:, column]
-        labels = draw_response(conditions, top, axis, ["base_rate"])
-        draw_response(conditions, bottom, axis, RATES)
-        _scale(top, places)
-        bottom.tick_params(axis="x", labelrotation=90)
-        bottom.set_xlabel(label(axis))
-        if column:
-            top.set_ylabel("")
-            bottom.set_ylabel("")
-        write_world(top, world)
-    _write_labels(axes[0, -1], labels)
-    lines = [Line([], [], color=GREY, marker="o", markersize=3, markerfacecolor=face) for face in (GREY, WHITE)]
-    texts = [f"{who}: {QUANTITIES[rate].symbol}" for who, rate in zip(("misaligned", "aligned"), RATES, strict=True)]
-    figure.legend(lines, texts, ncols=2, loc="outside lower center", frameon=False, fontsize="small")
-    return figure
-
-
-def _scale(ax: Axes, places: Sequence[float]) -> None:
-    """Scale the horizontal axis by the places on it, and mark some of them."""
-    sizes = sorted({abs(place) for place in places if place})
-    if sizes[-1] / sizes[0] >= WIDE_AXIS:
-        if places[0] > 0:
-            ax.set_xscale("log")
-        else:
-            ax.set_xscale("symlog", linthresh=sizes[0], linscale=0.5)
-    ax.margins(x=0.03)
-    ax.xaxis.set_major_locator(matplotlib.ticker.FixedLocator(_few(places)))
-    ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
-    ax.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: setting(value)))
-
-
-def _few(places: Sequence[float]) -> list[float]:
-    """Return at most about a dozen of the places, both ends and zero included."""
-    stride = max(1, round(len(places) / 11))
-    middle = places.index(0) if 0 in places else 0
-    return [place for index, place in enumerate(places) if (index - middle) % stride == 0]
-
-
-def response_axis(data: Json) -> str | None:
-    """Return the first axis of a run with enough values to be drawn along, or None; worlds lie along no axis."""
-    if number_of_worlds(data):
-        return None
-    values: dict[str, set[float]] = {}
-    for condition in data["conditions"]:
-        for axis, value in condition["coordinates"].items():
-            values.setdefault(axis, set()).add(value)
-    return next((axis for axis, places in values.items() if len(places) >= POINTS_FOR_AXIS), None)
-
-
-# --- many worlds --------------------------------------------------------------------------------------------------
-
-
-def number_of_worlds(data: Json) -> int:
-    """Return how many worlds drawn at random a run has."""
-    return len({condition["coordinates"].get(WORLD) for condition in data["conditions"]} - {None})
-
-
-def worlds_figure(data: Json) -> Figure:
-    """Show P(A|T) in every world under each regimen over that of its baseline, a panel per point of the sweep."""
+    worlds = len(group_by_world(data["conditions"]))
     by_name = {condition["name"]: condition for condition in data["conditions"]}
-    panels: dict[str, list[Json]] = {}
+    baselines: dict[str, None] = {}
+    found: dict[str, list[str]] = {"more": [], "less": [], "undecided": []}
     for condition in data["conditions"]:
-        if condition["log_impact"]:
-            world = ((WORLD, condition["coordinates"][WORLD]),)
-            panels.setdefault(name_in_world(world, condition["name"]), []).append(condition)
-    columns = max(1, min(WORLD_PANELS, len(panels)))
-    rows = max(1, math.ceil(len(panels) / columns))
-    size = (WIDTH, 0.8 + rows * (0.15 + WIDTH / columns))
-    figure, axes = subplots(rows, columns, figsize=size, squeeze=False, sharex=True, sharey=True)
-    for ax in axes.flat[len(panels) :]:
-        ax.set_visible(False)
-    regimens = list(dict.fromkeys(conditions[0]["regimen"] for conditions in panels.values()))
-    baselines, most = {}, 1
-    for ax, (name, conditions) in zip(axes.flat, panels.items(), strict=False):
-        held_out = [by_name[condition["log_impact"]["baseline"]] for condition in conditions]
-        baselines |= {condition["regimen"]: None for condition in held_out}
-        colour = style_of(conditions[0]["regimen"], regimens.index(conditions[0]["regimen"])).colour
-        most = max(most, _draw_worlds(ax, conditions, held_out, colour))
-        point = [label(part).replace("=", " = ") for part in name.split()]
-        ax.set_title("\n".join([", ".join(point), ax.get_title(loc="left")]), loc="left", fontsize="x-small")
-    symbol = QUANTITIES["aligned_given_pass"].symbol
-    figure.supxlabel(f"{symbol}, {', '.join(map(label, baselines))}", fontsize="small")
-    figure.supylabel(f"{symbol}, other regimens", fontsize="small")
-    counts = sorted({1, math.ceil(math.sqrt(most)), most})
-    dots = [Line([], [], color=GREY, marker="o", linestyle="", markersize=_size(count)) for count in counts]
-    texts = [f"{count:,} {plural('world', count)}" for count in counts]
-    figure.legend(dots, texts, ncols=len(dots), loc="outside upper right", frameon=False, fontsize="x-small")
-    return figure
+        if impact := condition["log_impact"]:
+            baselines |= {_accepted(by_name[impact["baseline"]], worlds): None}
+            net = estimate_from_json(impact["net"])
+            found["more" if net.low > 0 else "less" if net.high < 0 else "undecided"].append(
+                _accepted(condition, worlds)
+            )
+    if worlds > 1:
+        found.pop("undecided")
+    parts = [f"{kind} under {_counted(names, worlds)}" for kind, names in found.items() if names]
+    if not parts:
+        return ""
+    return f"Aligned among accepted models: {'; '.join([', '.join(baselines), *parts])}"
 
 
-def _size(count: int) -> float:
-    """Return the width of a dot, whose area grows with the number of worlds that it stands for."""
-    return DOT * math.sqrt(count)
+def _accepted(condition: Json, worlds: int) -> str:
+    """Return the name of a regimen and, where there is one world, which share of its accepted models is aligned."""
+    share = number_from_json(condition["aligned_given_pass"]["value"])
+    name = label(condition["regimen"])
+    return name if worlds > 1 or math.isnan(share) else f"{name} ({100 * share:.0f}%)"
 
 
-def worlds_at(conditions: Sequence[Json], held_out: Sequence[Json]) -> dict[Place, int]:
-    """Return how many worlds lie at each place, of those in which models pass under both regimens.
-
-    Args:
-        conditions: of one regimen.
-        held_out: the baseline of each.
-    """
-    places: Counter[Place] = Counter()
-    for condition, baseline in zip(conditions, held_out, strict=True):
-        net = estimate_from_json(condition["log_impact"]["net"])
-        x, y = (number_from_json(row["aligned_given_pass"]["value"]) for row in (baseline, condition))
-        if not math.isnan(x + y):
-            places[Place(round(x / GRID) * GRID, round(y / GRID) * GRID, holds(net, 0))] += 1
-    return dict(places)
-
-
-def _draw_worlds(ax: Axes, conditions: Sequence[Json], held_out: Sequence[Json], colour: str) -> int:
-    """Draw one regimen: a dot for the worlds at each place; return how many the largest stands for."""
-    nets = [estimate_from_json(condition["log_impact"]["net"]) for condition in conditions]
-    better, worse = sum(net.low > 0 for net in nets), sum(net.high < 0 for net in nets)
-    places = worlds_at(conditions, held_out)
-    ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.6)
-    for place, count in sorted(places.items(), key=lambda item: -item[1]):  # the largest dots lie below
-        face = "none" if place.hollow else matplotlib.colors.to_rgba(colour, FAINT)
-        ax.plot(
-            *(place.x, place.y), "o", color=colour, markerfacecolor=face, markersize=_size(count), markeredgewidth=0.6,
-            clip_on=False,
-        )  # fmt: skip
-    absent = len(conditions) - sum(places.values())
-    ax.set_title(f"{better} better, {worse} worse" + (f", {absent} without dot" if absent else ""), loc="left")
-    ax.set_xlim(-0.06, 1.06)
-    ax.set_ylim(-0.06, 1.06)
-    ax.set_aspect("equal")
-    return max(places.values(), default=1)
+def _counted(names: Sequence[str], worlds: int) -> str:
+    """Return names with commas between, where there are several worlds by the number of those that have each."""
+    if worlds == 1:
+        return ", ".join(names)
+    counts: dict[int, list[str]] = {}
+    for name in dict.fromkeys(names):
+        counts.setdefault(names.count(name), []).append(name)
+    return ", ".join(f"{', '.join(members)} in {count} of {worlds} worlds" for count, members in counts.items())
 
 
 # --- the figure ---------------------------------------------------------------------------------------------------
@@ -504,6 +310,16 @@ def caption(data: Json) -> str:
     return f"{text} {data['stopping']}" if "stopping" in data else text
 
 
+def subtitle(data: Json) -> str:
+    """Return the question of a run, how many models were asked, and how many cannot do the job where that matters."""
+    noun = "row" if data.get("observed") else "model"
+    most = max((number_from_json(row["unable"]["value"]) for row in data["conditions"] if "unable" in row), default=0)
+    shown = any(OF_ABLE.format("base_rate") in condition for condition in data["conditions"])
+    unable = f"Up to {math.ceil(100 * most)}% of models cannot do the job." if shown else ""
+    counted = f"{data['seeds']:,} {plural(noun, data['seeds'])} per condition, {percent(data['confidence'])} intervals."
+    return " ".join(text for text in (data["question"], counted, unable) if text)
+
+
 def build(data: Json, folder: Path | str, edition: Edition = PAPER) -> Path:
     """Draw the figure that fits a run and save it as PDF, PNG and JSON; see `save`.
 
@@ -512,11 +328,12 @@ def build(data: Json, folder: Path | str, edition: Edition = PAPER) -> Path:
         folder: where to write.
         edition: for which venue, and in which form.
     """
-
-    def draw(data: Json) -> Figure:
-        if number_of_worlds(data) >= MANY_WORLDS:
-            return worlds_figure(data)
-        axis = response_axis(data)
-        return response_figure(data, axis) if axis else regimens_figure(data)
-
-    return save(draw, {**data, "caption": caption(data)}, folder, data["name"], edition)
+    axis = response_axis(data)
+    if number_of_worlds(data) >= MANY_WORLDS:
+        draw, title = worlds_figure, worlds_title(data)
+    elif axis:
+        draw, title = functools.partial(response_figure, axis=axis), response_title(data, axis)
+    else:
+        draw, title = regimens_figure, regimens_title(data)
+    words = {"title": title, "subtitle": subtitle(data), "caption": caption(data)}
+    return save(draw, data | words, folder, data["name"], edition)

@@ -100,9 +100,11 @@ PAPER = Edition()
 GREY, BLUE, ORANGE, GREEN, PURPLE = "#5a5a5a", "#0072B2", "#E69F00", "#009E73", "#8a2d7d"
 INK, VERMILION, SKY, BLACK = "#2b2b2b", "#D55E00", "#56B4E9", "#000000"
 WHITE, ALARM = "white", "#b8420f"  # the face of hollow marks; what is not complete
-UNABLE, UNABLE_HATCH = "#d0d0d0", "///"  # models that cannot do the job
 CONTRAST = 4.5  # of text against white, at least: what WCAG 2.2 asks for small letters
 SMALLEST = 6.0  # points of a letter
+
+
+Dashes = Any  # a name, or (offset, lengths), as matplotlib takes them
 
 
 class Style(NamedTuple):
@@ -116,7 +118,7 @@ class Style(NamedTuple):
 
     colour: str
     marker: str
-    line: str
+    line: Dashes
 
 
 STYLES = {  # the first of these that a word in a regimen's name begins with decides
@@ -126,7 +128,7 @@ STYLES = {  # the first of these that a word in a regimen's name begins with dec
     "late": Style(ORANGE, "^", "--"),
     "throughout": Style(GREEN, "D", "-."),
 }
-OTHERS = [Style(VERMILION, "X", "-"), Style(SKY, "P", "--"), Style(BLACK, "*", ":")]
+OTHERS = [Style(VERMILION, "p", "-"), Style(SKY, "P", "--"), Style(BLACK, "*", ":")]
 
 
 def kind_of(regimen: str) -> str | None:
@@ -166,6 +168,23 @@ def ink(colour: str) -> str:
     light = linear(colour) * share
     shares = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return matplotlib.colors.to_hex(tuple(shares.tolist())) if share < 1 else colour
+
+
+def styles_of(regimens: Sequence[str]) -> dict[str, Style]:
+    """Return the style of each regimen of a figure; a second one of a kind has its colour, another marker and line.
+
+    Args:
+        regimens: their names, in the order of the figure.
+    """
+    styles: dict[str, Style] = {}
+    for name in dict.fromkeys(regimens):
+        kind = kind_of(name)
+        rank = sum(kind_of(other) == kind for other in styles)
+        styles[name] = style_of(name, rank)
+        if kind and rank:
+            another = OTHERS[(rank - 1) % len(OTHERS)]
+            styles[name] = Style(STYLES[kind].colour, another.marker, (0, (rank, 1)))
+    return styles
 
 
 # --- the mark of an estimate --------------------------------------------------------------------------------------
@@ -260,7 +279,7 @@ def label(text: str) -> str:
 
 def coordinate(axis: str, value: float) -> str:
     """Return a place on an axis of the sweep as text."""
-    return f"{label(axis)} = {setting(value)}"
+    return f"{label(axis)} {setting(value)}"
 
 
 def group_by_world(conditions: Sequence[Json]) -> dict[World, list[Json]]:

@@ -12,7 +12,7 @@ from lab.report.layout import table_of
 from lab.report.observed import COST_WORDS, cautions, definitions, observed_json, own_marks, sharing, unit
 from lab.results.outcomes import IN_BETWEEN, Results, are_graded, attribute, is_observed, models_each, share_between
 from lab.results.summary import GROUP, Summary, worlds
-from lab.statistics import PARTS, QUANTITIES, Counts, Estimate
+from lab.statistics import PARTS, QUANTITIES, Counts, Estimate, estimate, wilson_interval
 from lab.words import (
     Json,
     bound,
@@ -38,6 +38,7 @@ SHOWN = (
 )
 HEADINGS = (*(QUANTITIES[quantity].heading for quantity in SHOWN), PARTS["net"].heading)
 BESIDE = {"compute": "trainings", "cost": "cost"}  # what costs a table may have beside the net -> its heading
+OF_ABLE = ("base_rate", "pass_given_misaligned")  # rates that are other ones among the models that can do the job
 UNCHANGED = 0.1  # nats: odds change by a factor of 1.105 at most, and no probability by more than .025
 
 
@@ -81,6 +82,7 @@ def as_json(results: Results, summaries: Sequence[Summary]) -> Json:
                 **({} if row.schedule is None else {"schedule": row.schedule}),
                 "counts": {kind: count for kind, count in asdict(row.counts).items() if kind != "unjudged" or count},
                 **{quantity: estimate_json(row.estimates[quantity]) for quantity in QUANTITIES},
+                **_able_json(row),
                 "log_impact": impact_json(row),
                 **({"compute_per_accepted": estimate_json(row.compute)} if row.compute else {}),
                 **({"cost_per_accepted": estimate_json(row.cost)} if row.cost else {}),
@@ -93,6 +95,19 @@ def as_json(results: Results, summaries: Sequence[Summary]) -> Json:
         **({"stopping": stopping(results)} if results.attrs.get("stop") else {}),
         **({"partial": results.attrs["partial"]} if results.attrs.get("partial") else {}),
     }
+
+
+def _able_json(row: Summary) -> Json:
+    """Return the share of models that cannot do the job and, where it is to be shown, rates among those that can."""
+    counts = row.counts
+    if row.evidence is not None or counts.unjudged:  # rows in groups, or models whose end nobody knows
+        return {}
+    share = Estimate(counts.unable / counts.seeds, *wilson_interval(counts.unable, counts.seeds, row.confidence))
+    if not counts.unable_is_shown:
+        return {"unable": estimate_json(share)}
+    able = Counts(*counts.cells[:3], counts.misaligned_fail - counts.unable)
+    rates = {f"{name}_of_able": estimate(able, name, row.confidence) for name in OF_ABLE}
+    return {"unable": estimate_json(share), **{name: estimate_json(rate) for name, rate in rates.items()}}
 
 
 def numbers(summary: Summary) -> dict[str, float]:

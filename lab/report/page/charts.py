@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import altair as alt
 
 from lab.figures.run import OUTCOMES, PART_COLOURS
-from lab.figures.style import BLACK, PURPLE, kind_of, style_of
+from lab.figures.style import BLACK, PURPLE, styles_of
 from lab.figures.style import INK as NEARLY_BLACK
 from lab.report.page.names import Names, place_words
 from lab.results.summary import Summary, worlds
@@ -26,7 +26,7 @@ Edges = tuple[float, float]  # of an axis
 View = alt.Chart | alt.LayerChart | alt.FacetChart
 
 SHAPES = {"s": "square", "o": "circle", "^": "triangle-up", "v": "triangle-down", "D": "diamond", "P": "cross"}
-SHAPES |= {"X": "M-1-.5L-.5-1L0-.5L.5-1L1-.5L.5 0L1 .5L.5 1L0 .5L-.5 1L-1 .5L-.5 0Z"}  # a cross on its side
+SHAPES |= {"p": "M0-1L.95-.31L.59 .81L-.59 .81L-.95-.31Z"}  # a pentagon
 SHAPES |= {"*": "M0-1L.24-.32L.95-.31L.38 .12L.59 .81L0 .4L-.59 .81L-.38 .12L-.95-.31L-.24-.32Z"}
 DASHES = {"-": [1, 0], "--": [7, 4], ":": [2, 3], "-.": [7, 3, 2, 3]}
 FIT: Json = {"type": "fit-x", "contains": "padding", "resize": True}  # a chart as wide as its place
@@ -70,14 +70,14 @@ def config() -> Json:
 
 def styles(regimens: Sequence[str]) -> dict[str, Json]:
     """Return the colour, shape and dash of each regimen."""
-    others = [name for name in dict.fromkeys(regimens) if kind_of(name.replace(" ", "_")) is None]
+    known = styles_of([name.replace(" ", "_") for name in regimens])
     by_name = {}
     for name in regimens:
-        colour, marker, line = style_of(name.replace(" ", "_"), others.index(name) if name in others else 0)
+        style = known[name.replace(" ", "_")]
         by_name[name] = {
-            "colour": IN_THE_DARK.get(colour, colour),
-            "shape": SHAPES.get(marker, "circle"),
-            "dash": DASHES[line],
+            "colour": IN_THE_DARK.get(style.colour, style.colour),
+            "shape": SHAPES.get(style.marker, "circle"),
+            "dash": DASHES[style.line] if isinstance(style.line, str) else [4 * length for length in style.line[1]],
         }
     return by_name
 
