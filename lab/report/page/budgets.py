@@ -97,5 +97,5 @@ def _chart(points: Iterable[Json], regimens: Mapping[str, str], budgets: Iterabl
         .add_params(alt.param(name="world", value=0))
         .properties(width="container", autosize=charts.FIT, height=300, datasets=datasets)
         .configure(**charts.config())
-        .to_dict()
+        .to_dict(validate=False)
     )

@@ -85,6 +85,8 @@ def styles(regimens: Sequence[str]) -> dict[str, Json]:
 def looks_of(regimens: Mapping[str, str]) -> dict[str, Any]:
     """Return the encodings of colour, shape and dash by a column `condition`, in one legend.
 
+    Their order is that of the domain: `sort` would put names into an expression (vega/vega#3695).
+
     Args:
         regimens: what a condition is called -> its regimen.
     """
@@ -93,9 +95,7 @@ def looks_of(regimens: Mapping[str, str]) -> dict[str, Any]:
     names = list(regimens)
     channels = {"color": ("colour", alt.Color), "shape": ("shape", alt.Shape), "strokeDash": ("dash", alt.StrokeDash)}
     return {
-        channel: kind(
-            "condition:N", title=None, sort=names, scale=alt.Scale(domain=names, range=[look[key] for look in looks])
-        )
+        channel: kind("condition:N", title=None, scale=alt.Scale(domain=names, range=[look[key] for look in looks]))
         for channel, (key, kind) in channels.items()
     }
 
@@ -262,7 +262,7 @@ def outcomes_chart(rows: Sequence[Summary], names: Names) -> Json:
         alt.layer(drawn, *line_names(datasets, lines, beside, above=-9))
         .properties(width="container", autosize=FIT, height=38 * len(lines), datasets=datasets)
         .configure(**config())
-        .to_dict()
+        .to_dict(validate=False)
     )
 
 
@@ -336,7 +336,7 @@ def impact_chart(rows: Sequence[Summary], names: Names) -> Json | None:
         alt.layer(*layers, *line_names(datasets, lines, beside, above=-24))
         .properties(width="container", autosize=FIT, height=68 * len(lines), datasets=datasets)
         .configure(**config())
-        .to_dict()
+        .to_dict(validate=False)
     )
 
 

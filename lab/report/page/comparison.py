@@ -184,7 +184,7 @@ def _chart(quantity: str, first: "Told", pairs: Sequence[tuple[Summary, Summary]
             datasets=datasets,
         )
         .configure(**charts.config())
-        .to_dict()
+        .to_dict(validate=False)
     )
     return {
         "kind": f"both-{quantity}",

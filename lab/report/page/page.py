@@ -4,6 +4,7 @@ Nothing is loaded from anywhere: the scripts of Vega are part of the file. Whate
 bytes depend on the runs and on the versions of these libraries alone.
 """
 
+import functools
 import json
 import resource
 import subprocess
@@ -292,6 +293,7 @@ def _explorer(run: Told, table: Grid, verdicts: Sequence[Json]) -> Json:
     )
 
 
+@functools.cache
 def _vega() -> str:
     """Return one script with Vega, Vega-Lite and what shows them, of the version that altair writes."""
     version = ".".join(altair.VEGALITE_VERSION.split(".")[:2])

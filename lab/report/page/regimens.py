@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from markupsafe import Markup, escape
@@ -92,7 +92,7 @@ def _when(starts: tuple[float, float], ends: tuple[float, float]) -> str:
     return f"from {_span(starts, percent)} to {_span(ends, percent)} of training"
 
 
-def _span(values: Sequence[float], text) -> str:
+def _span(values: Sequence[float], text: Callable[[float], str]) -> str:
     """Return the least and the largest of some values as text."""
     low, high = min(values), max(values)
     return text(low) if low == high else f"{text(low)}...{text(high)}"

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import altair as alt
 
@@ -138,7 +138,6 @@ def sweep_chart(
     looks = charts.looks_of({words(row.regimen): row.regimen for row in rows})
     title, meaning = PANELS[quantity]
     meanings = [meaning, "crosses: cannot do the job, of all models" if unable else " "]
-    along = ", ".join(f"c{index}: '{_quoted(words(axis))}'" for index, axis in enumerate(axes))
     return (
         alt.layer(*_layers(data, looks, edges, len(axes), unable))
         .add_params(*_params(axes, at))
@@ -146,11 +145,11 @@ def sweep_chart(
             width="container",
             autosize=charts.FIT,
             height=230,
-            title=alt.TitleParams(alt.expr(f"'{title}, along ' + {{{along}}}[x_axis]"), subtitle=meanings),
+            title=alt.TitleParams(alt.expr(f"'{title}, along ' + {_axis_words(axes)}[x_axis]"), subtitle=meanings),
             datasets=datasets,
         )
         .configure(**charts.config())
-        .to_dict()
+        .to_dict(validate=False)
     )
 
 
@@ -178,7 +177,8 @@ def _layers(data: alt.NamedData, looks: Json, edges: Edges, axes: int, unable: b
     band = flat.mark_rect(fillOpacity=0.1).encode(alt.Y("low:Q", **y), alt.Y2("high:Q"))
     level = flat.mark_rule(strokeWidth=2).encode(alt.Y("value:Q", **y), looks["strokeDash"])
     layers = [faint, band, level, line, interval]
-    for filled, look in (("yes", {"filled": True}), ("no", {"fill": "var(--page)"})):
+    faces: dict[str, Json] = {"yes": {"filled": True}, "no": {"fill": "var(--page)"}}
+    for filled, look in faces.items():
         own = chosen.transform_filter(f"datum.filled == '{filled}'")
         layers.append(own.mark_point(size=45, opacity=1, **look).encode(alt.Y("value:Q", **y), looks["shape"]))
     for side, shape, end in (("<", "triangle-down", "low"), (">", "triangle-up", "high")):
@@ -205,16 +205,8 @@ def map_chart(rows: Sequence[Summary], axes: Mapping[str, list[float]], at: Mapp
         at: the place on further axes that is shown at first.
         regimen: that is shown at first.
     """
-    cells = [
-        {**_places(row, axes), "regimen": row.regimen, "quantity": quantity, **_cell(row, quantity, most)}
-        for quantity, most in ((quantity, _edges(rows, quantity)[1]) for quantity in MAPPED)
-        for row in rows
-        if sum(axis in row.coordinates for axis in axes) > 1
-    ]
-    kinds: dict[str, Kind] = dict.fromkeys(("regimen", "quantity", "text", "short", "fill", "ink", "filled"), "string")
-    kinds |= {f"c{index}": "number" for index in range(len(axes))}
     datasets: Datasets = {}
-    data = inline(datasets, "map", cells, kinds)
+    data = _map_data(datasets, rows, axes)
     here = _here(len(axes), ["x_axis", "y_axis"])
     base = (
         alt.Chart(data)
@@ -241,9 +233,8 @@ def map_chart(rows: Sequence[Summary], axes: Mapping[str, list[float]], at: Mapp
         text="short:N",
         opacity=alt.value(alt.expr(f"bandwidth('x') > {LEGIBLE} ? 1 : 0")),
     )
-    called = ", ".join(f"c{index}: '{_quoted(words(axis))}'" for index, axis in enumerate(axes))
-    named = ", ".join(f"{quantity}: '{text}'" for quantity, text in MAPPED.items())
-    title = f"{{{named}}}[quantity] + '; ' + {{{called}}}[x_axis] + ' across, ' + {{{called}}}[y_axis] + ' up'"
+    called = _axis_words(axes)
+    title = f"{json.dumps(MAPPED)}[quantity] + '; ' + {called}[x_axis] + ' across, ' + {called}[y_axis] + ' up'"
     given = [
         alt.param(name=name, value=value)
         for name, value in (("y_axis", "c1"), ("quantity", "base_rate"), ("regimen", regimen))
@@ -259,8 +250,21 @@ def map_chart(rows: Sequence[Summary], axes: Mapping[str, list[float]], at: Mapp
             datasets=datasets,
         )
         .configure(**charts.config())
-        .to_dict()
+        .to_dict(validate=False)
     )
+
+
+def _map_data(datasets: Datasets, rows: Sequence[Summary], axes: Mapping[str, list[float]]) -> alt.NamedData:
+    """Return the cells of the map as inline data: one per quantity and condition that lies on two axes or more."""
+    cells = [
+        {**_places(row, axes), "regimen": row.regimen, "quantity": quantity, **_cell(row, quantity, most)}
+        for quantity, most in ((quantity, _edges(rows, quantity)[1]) for quantity in MAPPED)
+        for row in rows
+        if sum(axis in row.coordinates for axis in axes) > 1
+    ]
+    kinds: dict[str, Kind] = dict.fromkeys(("regimen", "quantity", "text", "short", "fill", "ink", "filled"), "string")
+    kinds |= {f"c{index}": "number" for index in range(len(axes))}
+    return inline(datasets, "map", cells, kinds)
 
 
 def map_height(axes: Mapping[str, list[float]]) -> list[Json]:
@@ -301,9 +305,9 @@ def _colour(strength: float) -> str:
     return "#" + "".join(f"{part:02x}" for part in mixed)
 
 
-def _quoted(text: str) -> str:
-    """Return a text as it may stand between quotes in an expression."""
-    return text.replace("\\", "\\\\").replace("'", "\\'")
+def _axis_words(axes: Iterable[str]) -> str:
+    """Return what the axes are called as an object of an expression."""
+    return json.dumps({f"c{index}": words(axis) for index, axis in enumerate(axes)})
 
 
 def sweep_words(rows: Sequence[Summary], axes: Mapping[str, list[float]], at: Mapping[str, float]) -> list[str]:
