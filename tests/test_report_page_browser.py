@@ -127,9 +127,7 @@ def test_names_are_shown_and_not_run(opened):
     assert QUOTED in opened.page.locator("select option").all_text_contents()
     assert QUOTED in opened.page.locator("table.every th").all_text_contents()
     assert QUOTED in opened.page.locator("#outcomes svg text").all_text_contents()
-    opened.page.locator("#explore").scroll_into_view_if_needed()
-    points = opened.page.locator("#explore svg .mark-symbol path")
-    points.first.hover(force=True)
+    opened.page.locator("#outcomes svg .mark-rect path").last.hover()
     opened.page.wait_for_selector("#vg-tooltip-element.visible")
     assert QUOTED in opened.page.locator("#vg-tooltip-element").inner_text()
     assert opened.page.evaluate("window.hacked") is None
@@ -272,8 +270,9 @@ def test_by_keyboard(opened):
     for _ in range(80):
         opened.page.keyboard.press("Tab")
         reached.add(opened.page.evaluate("document.activeElement.outerHTML.slice(0, 90)"))
-    can = "[...document.querySelectorAll('button, select, summary, input, [tabindex=\"0\"]')]"
-    assert set(opened.page.evaluate(f"{can}.map((part) => part.outerHTML.slice(0, 90))")) <= reached
+    controls = "[...document.querySelectorAll('button, select, summary, input, [tabindex]')]"
+    shown = f"{controls}.filter((part) => part.checkVisibility()).map((part) => part.outerHTML.slice(0, 90))"
+    assert set(opened.page.evaluate(shown)) <= reached
 
 
 def test_a_map_shows_another_quantity_over_other_axes(browser, swept):
@@ -290,7 +289,7 @@ def test_a_map_shows_another_quantity_over_other_axes(browser, swept):
     assert opened.page.locator("#map svg").bounding_box()["height"] > high  # three rows instead of two
     opened.choose("map.quantity", "P(T|not A): passing, of all misaligned models")
     passing = [fooled / (10 - aligned) for aligned, fooled in SWEEP.values() if aligned < 10]
-    assert sorted(numbers()) == sorted(["", *(f"{share:.2f}" for share in passing)])  # of none, nobody knows
+    assert sorted(numbers()) == sorted(["n/a", *(f"{share:.2f}" for share in passing)])
     opened.choose("sweep-base_rate.x_axis", "onset")
     assert opened.page.locator("select[id='sweep-base_rate.at_1']").is_disabled()
     assert "P(A): aligned, along onset" in opened.page.locator("#sweep-base_rate svg text").all_text_contents()

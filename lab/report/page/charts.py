@@ -204,7 +204,7 @@ def line_names(datasets: Datasets, lines: Sequence[Line], beside: Sequence[str],
     return [name, heading, number]
 
 
-def _outcome_bars(line: int, row: Summary) -> list[Json]:
+def _outcome_bars(line: int, name: str, row: Summary) -> list[Json]:
     """Return a bar for every outcome that a condition has: how many models, and where it begins and ends."""
     counts = {cell: getattr(row.counts, cell) for cell in CELLS}
     counts["unable"] = row.counts.unable
@@ -217,6 +217,7 @@ def _outcome_bars(line: int, row: Summary) -> list[Json]:
             bars.append(
                 {
                     "line": line,
+                    "condition": name,
                     "outcome": outcome.words,
                     "models": models,
                     "of": row.counts.seeds,
@@ -236,14 +237,14 @@ def outcomes_chart(rows: Sequence[Summary], names: Names) -> Json:
         names: of these.
     """
     lines = lines_of(rows, names)
-    bars = [bar for index, line in enumerate(lines) if line.row for bar in _outcome_bars(index, line.row)]
+    bars = [bar for index, line in enumerate(lines) if line.row for bar in _outcome_bars(index, line.text, line.row)]
     beside = [f"P(A) {with_interval(line.row.estimates['base_rate'])}" if line.row else "" for line in lines]
     seen = {bar["outcome"] for bar in bars}
     known = {outcome.words: outcome.colour for outcome in OUTCOMES.values() if outcome.words in seen}
     numeric: dict[str, Kind] = dict.fromkeys(("line", "models", "of", "start", "end"), "number")
     datasets: Datasets = {}
     drawn = (
-        alt.Chart(inline(datasets, "outcomes", bars, {"outcome": "string", **numeric}))
+        alt.Chart(inline(datasets, "outcomes", bars, {"condition": "string", "outcome": "string", **numeric}))
         .mark_bar(stroke="#777777", strokeWidth=0.5, size=14, yOffset=8)
         .encode(
             line_axis(lines),
@@ -255,7 +256,7 @@ def outcomes_chart(rows: Sequence[Summary], names: Names) -> Json:
                 scale=alt.Scale(domain=list(known), range=list(known.values())),
                 sort=list(known),
             ),
-            tooltip=["outcome:N", "models:Q", "of:Q"],
+            tooltip=["condition:N", "outcome:N", "models:Q", "of:Q"],
         )
     )
     return (
@@ -266,7 +267,7 @@ def outcomes_chart(rows: Sequence[Summary], names: Names) -> Json:
     )
 
 
-def _impact_bars(line: int, row: Summary, edge: float) -> list[Json]:
+def _impact_bars(line: int, name: str, row: Summary, edge: float) -> list[Json]:
     """Return how the parts of a log impact are drawn on an axis that ends at `edge` on both sides, and their words."""
     bars = []
     for place, part in enumerate(PART_COLOURS):
@@ -277,6 +278,7 @@ def _impact_bars(line: int, row: Summary, edge: float) -> list[Json]:
             {
                 **drawn,
                 "line": line,
+                "condition": name,
                 "place": place,
                 "part": part_words(part),
                 "bar": drawn["value"] if math.isfinite(value) else unbounded,
@@ -304,15 +306,17 @@ def impact_chart(rows: Sequence[Summary], names: Names) -> Json | None:
     ends = [end for row in compared for part in PART_COLOURS for end in getattr(row.impact, part)]
     edge = 1.1 * max([1.0, *(abs(end) for end in ends if math.isfinite(end))])
     lines = lines_of(rows, names, compared=True)
-    bars = [bar for index, line in enumerate(lines) if line.row for bar in _impact_bars(index, line.row, edge)]
+    bars = [
+        bar for index, line in enumerate(lines) if line.row for bar in _impact_bars(index, line.text, line.row, edge)
+    ]
     beside = [f"net {with_interval(line.row.impact.net)}" if line.row and line.row.impact else "" for line in lines]
-    strings: dict[str, Kind] = dict.fromkeys(("part", "open", "log impact (nats)", "filled"), "string")
+    strings: dict[str, Kind] = dict.fromkeys(("condition", "part", "open", "log impact (nats)", "filled"), "string")
     numbers: dict[str, Kind] = dict.fromkeys(("line", "place", "value", "low", "high", "bar", "zero"), "number")
     parts = list(map(part_words, PART_COLOURS))
     colours = alt.Scale(domain=parts, range=list(PART_COLOURS.values()))
     datasets: Datasets = {}
     data = inline(datasets, "impacts", bars, {**strings, **numbers})
-    base = alt.Chart(data).encode(line_axis(lines), tooltip=["part:N", "log impact (nats):N"])
+    base = alt.Chart(data).encode(line_axis(lines), tooltip=["condition:N", "part:N", "log impact (nats):N"])
     place = {
         "scale": alt.Scale(domain=[-edge, edge], nice=False),
         "title": "log impact over the baseline (nats)",

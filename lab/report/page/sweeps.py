@@ -278,8 +278,8 @@ def _cell(row: Summary, quantity: str, most: float) -> Json:
     """Return how a cell of the map looks, and what is written in it; at `most` its colour is full."""
     estimate = estimate_of(row, quantity)
     if estimate is None or math.isnan(estimate.value):
-        text = "baseline" if estimate is None else with_interval(estimate)
-        return {"text": text, "short": "", "fill": "#ffffff", "ink": "#000000", "filled": "no"}
+        text, short = ("baseline", "baseline") if estimate is None else (with_interval(estimate), "n/a")
+        return {"text": text, "short": short, "fill": "#ffffff", "ink": "#000000", "filled": "no"}
     strength = min(1.0, max(-1.0, estimate.value / most))
     decided = quantity != "net" or estimate.low > 0 or estimate.high < 0
     return {
