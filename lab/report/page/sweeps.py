@@ -21,7 +21,7 @@ UNIT: Edges = (0.0, 1.0)
 PANELS = {  # quantity -> its title, and what it is a share or a change of
     "base_rate": ("P(A): aligned", "of all models"),
     "pass_given_misaligned": ("P(T|not A): passing", "of all misaligned models"),
-    "net": ("net log impact over the baseline", "nats; above 0 accepted models are better"),
+    "net": ("net log impact", "nats over the baseline; above 0 is better"),
 }
 MAPPED = {  # quantity of the map -> what it is called
     "base_rate": "P(A): aligned, of all models",
