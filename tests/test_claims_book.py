@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lab import claims
-from lab.claims.book import latex
+from lab.claims import latex
 from lab.cli import main
 from lab.figures.claim import MOST
 from tests.hand_made_claims import BETTER, HELD, SURE, WORSE, regimens
@@ -49,7 +49,7 @@ def test_numbers_and_words_of_claims_are_what_the_stored_counts_say():
         data, verdicts = claims.rejudge(name)
         assert json.dumps(data, indent=1) + "\n" == stored.with_suffix(".json").read_text()
         assert data["caption"] + "\n" == stored.with_suffix(".txt").read_text()
-        assert latex(verdicts) == stored.with_suffix(".tex").read_text()
+        assert latex.tables(data, verdicts) == stored.with_suffix(".tex").read_text()
 
 
 @pytest.mark.parametrize("name", ["precursors", "validate_or_train"])  # conditions, and estimates

@@ -8,15 +8,7 @@ import pytest
 from lab import figures
 from lab.figures.response import draw_response
 from lab.figures.run import OUTCOMES, PART_COLOURS
-
-# Machado, Oliveira and Fernandes, IEEE TVCG 15:1291 (2009), table 1: deuteranopia, severity 1
-DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
-
-
-def linear(colour):
-    """WCAG 2.2, relative luminance: sRGB without its gamma."""
-    channels = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
-    return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+from tests.colours import DEUTERANOPIA, linear
 
 
 def contrast(one, other, seen):
@@ -31,7 +23,7 @@ def test_contrast_is_what_wcag_says():
     assert contrast("#777777", "#ffffff", np.eye(3)) == pytest.approx(4.48, abs=0.005)
 
 
-@pytest.mark.parametrize("seen", [np.eye(3), np.array(DEUTERANOPIA)], ids=["grey", "deuteranopia"])
+@pytest.mark.parametrize("seen", [np.eye(3), DEUTERANOPIA], ids=["grey", "deuteranopia"])
 def test_what_may_touch_differs_in_grey(seen):
     """Any two outcomes may touch, where no model is in between; on the page nothing is hatched."""
     for (_, one, hatch), (_, other, another) in itertools.combinations(OUTCOMES.values(), 2):

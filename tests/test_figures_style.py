@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from lab import cli, figures
-from lab.figures.style import OTHERS, STYLES, ink, kind_of, linear, luminance, style_of
+from lab.figures.style import OTHERS, STYLES, ink, kind_of, luminance, style_of
 from lab.report.page.charts import SHAPES
 from lab.results.store import StoreError
+from tests.colours import DEUTERANOPIA, linear
 
 
 def test_every_style_has_a_marker_of_its_own():
@@ -33,10 +34,6 @@ def test_a_kind_is_told_by_the_beginning_of_a_word():
     assert len(set(styles)) == len({style[:2] for style in styles}) == 9  # no two look alike without their dashes
 
 
-# a deuteranope's red, green and blue by those of others (Machado, Oliveira and Fernandes 2009, severity 1)
-DEUTERANOPIA = np.array(
-    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
-)
 XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])  # of sRGB
 
 

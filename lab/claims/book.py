@@ -3,7 +3,8 @@
 A claim is a module of `experiments/claims/` with its name. Its docstring holds the sentence (first paragraph) and the
 rule (the paragraph that begins with "Rule"); its `judge` applies the rule to one task's `Stored` counts. What was
 changed in a rule after its run stands there as "(After the run: ...)", and tables say that it was. Its config is
-`configs/claims/NAME.yaml`, with a part for each task; what was counted lies in `figures/claims/NAME.json`.
+`configs/claims/NAME.yaml`, with a part for each task; what was counted lies in `figures/claims/NAME.json`. The overview
+of all claims says it in the words of `experiments.claims.IN_SHORT`.
 
 Where the outcomes of a task are graded, who is aligned hangs on the mark of alignment. `run` then makes the counts at
 `MARKS` as well, and the same rule judges each of them. The JSON keeps these verdicts beside their counts (`marks`), so
@@ -24,13 +25,26 @@ import inspect
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab import figures
-from lab.claims.rules import NOT_RUN, VERDICTS, Caption, Stored, Verdict, count_conditions, moves, overall
+from lab.claims import latex
+from lab.claims.rules import (
+    CONTRADICTED,
+    NOT_RUN,
+    SUPPORTED,
+    VERDICTS,
+    Caption,
+    Stored,
+    Verdict,
+    count_conditions,
+    moves,
+    overall,
+)
 from lab.config.source import read_file, read_yaml, tasks_in
 from lab.results import outcomes, shards
 from lab.results.store import Run, publish
@@ -42,6 +56,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "figures/claims"
+OVERVIEW = "overview"  # the figure of all claims
 RATES = ("base_rate", "pass_given_misaligned", "pass_rate")  # of every condition that the usual figure shows
 # marks of alignment at which graded outcomes are counted beside the task's own: from a half, below which a model does
 # more often what was not intended, to the strictest mark of any task; in twentieths, because held-out models of digits
@@ -264,8 +279,71 @@ def redraw(
     data, by_task = rejudge(name, data)
     figures.save(claim(name).draw, data, to, name, edition)
     publish(to / f"{name}.txt", (data["caption"] + "\n").encode())
-    publish(to / f"{name}.tex", latex(by_task).encode())
+    publish(to / f"{name}.tex", latex.tables(data, by_task).encode())
     return data
+
+
+def redraw_overview(
+    judged: Mapping[str, Json] | None = None, to: Path | str | None = None, edition: figures.Edition = figures.PAPER
+) -> Json:
+    """Draw which claim is supported in which task. Returns the data of the figure.
+
+    Args:
+        judged: name -> data of a claim, as `redraw` returned it; all that are stored, judged again, by default.
+        to: where to write; figures/claims by default.
+        edition: of the figure.
+    """
+    data = overview(judged or {name: rejudge(name)[0] for name in names_with_counts()})
+    figures.save(figures.overview_figure, data, to or FIGURES, OVERVIEW, edition)
+    return data
+
+
+def overview(judged: Mapping[str, Json]) -> Json:
+    """Return the data of the overview: the verdicts on every claim by task, in the groups of `experiments.claims`.
+
+    Args:
+        judged: name -> data of a claim, as `rejudge` returned it.
+    """
+    of_claims = {
+        name: {task: counts["verdict"] for task, counts in data["tasks"].items()} for name, data in judged.items()
+    }
+    asked = Counter(task for by_task in of_claims.values() for task in by_task)
+    every = [verdict for by_task in of_claims.values() for verdict in by_task.values()]
+    support, contradict = every.count(SUPPORTED), every.count(CONTRADICTED)
+    whole = sum(set(by_task.values()) == {SUPPORTED} for by_task in of_claims.values())
+    title = (
+        f"Of {len(every)} verdicts {support} support a claim and {contradict} contradict it; {whole} of "
+        f"{len(of_claims)} claims hold in every task they were asked in"
+    )
+    marks = (
+        "filled circle: supported; half filled: depends on the setting; cross: contradicted; hollow circle: undecided; "
+        "nothing: not asked"
+    )
+    return {
+        "name": OVERVIEW,
+        "title": title,
+        "subtitle": "Which claim of the essay holds in which task?",
+        "caption": f"{title}. Each line is a claim, each column a task; {marks}.",
+        "tasks": [task for task, _ in asked.most_common()],
+        "groups": _groups(of_claims),
+    }
+
+
+def _groups(of_claims: Mapping[str, Mapping[str, str]]) -> list[Json]:
+    """Return the claims under their headings, in short; one that has no place there comes last, in its own words."""
+    module(next(iter(of_claims)))  # so that experiments can be imported
+    in_short: dict[str, dict[str, str]] = importlib.import_module("experiments.claims").IN_SHORT
+    known = {name for sentences in in_short.values() for name in sentences}
+    others = {name: claim(name).sentence for name in of_claims if name not in known}
+    groups = []
+    for heading, sentences in {**in_short, "Others": others}.items():
+        rows = [
+            {"name": name, "claim": sentence, "verdicts": dict(of_claims[name])}
+            for name, sentence in sentences.items()
+            if name in of_claims
+        ]
+        groups += [{"heading": heading, "claims": rows}] if rows else []
+    return groups
 
 
 def rejudge(name: str, data: Json | None = None) -> tuple[Json, dict[str, Verdict]]:
@@ -368,19 +446,6 @@ def caption(data: Json, verdicts: Mapping[str, Verdict], words: Caption) -> str:
     marks = "; ".join(["95% intervals", *([words.marks] if words.marks else [])])
     parts = (words.before, claimed, f"Models per condition: {seeds}; {marks}.", words.after)
     return " ".join(part for part in parts if part)
-
-
-def latex(verdicts: Mapping[str, Verdict]) -> str:
-    """Return a table (booktabs) of verdicts by task with the numbers that decided them."""
-    signs = {letter: f"\\{letter}" for letter in "%_&#${}"} | {"<": r"$<$", ">": r"$>$"}
-    signs |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-
-    def safe(text: str) -> str:
-        return "".join(signs.get(letter, letter) for letter in text)
-
-    rows = [f"{safe(task)} & {verdict.verdict} & {safe(verdict.measured)} \\\\\n" for task, verdict in verdicts.items()]
-    head = "\\begin{tabular}{llp{.65\\linewidth}}\n\\toprule\ntask & verdict & measured \\\\\n\\midrule\n"
-    return head + "".join(rows) + "\\bottomrule\n\\end{tabular}\n"
 
 
 # --- the table ----------------------------------------------------------------------------------------------------

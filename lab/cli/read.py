@@ -217,7 +217,7 @@ def figures(
     """Rebuild figures from stored results only.
 
     Args:
-        which: a run's folder, the name of a claim or of a run under runs/, or all of them.
+        which: a run's folder, the name of a claim or of a run under runs/, "overview" of all claims, or all of these.
         marks: other pass marks, proxy or checkpoint than the run's own.
         out: where to write; the folder "figures" of each run, and figures/claims for claims, by default.
         venue: whose width and sizes of letters figures have.
@@ -231,18 +231,24 @@ def figures(
     if not (folders[0] / "manifest.json").exists():
         stored = sorted(path.parent for path in Path("runs").glob("*/manifest.json"))
         folders = [path for path in stored if which == "all" or path.name.rpartition("-")[0] == which]
-    claims = [name for name in book.names_with_counts() if which in (name, "all")]
+    stored_claims = book.names_with_counts()
+    claims = [name for name in stored_claims if which in (name, "all")]
+    overview = bool(stored_claims) and which in (book.OVERVIEW, "all")
     marks.check_place(out)
-    if claims and marks != OWN_AGED_MARKS:
+    if (claims or overview) and marks != OWN_AGED_MARKS:
         raise UsageError(f"{which}: --mark, --proxy and --checkpoint are for runs: claims have marks of their own")
-    if not folders and not claims:
+    if not folders and not claims and not overview:
         raise UsageError(
             f"{which}: neither a run's folder nor the name of a run under runs/ or, in a clone, of a claim"
         )
     edition = drawing.Edition(venue, format)
+    drawn = {}
     for name in claims:
-        book.redraw(name, to=out, edition=edition)
+        drawn[name] = book.redraw(name, to=out, edition=edition)
         print_line(f"{(out or book.FIGURES) / name}.{format or 'png, .pdf'}, .json, .tex, .txt")
+    if overview:
+        book.redraw_overview(drawn, out, edition)
+        print_line(f"{(out or book.FIGURES) / book.OVERVIEW}.{format or 'png, .pdf'}, .json")
     for folder in folders:
         run = marks.open(folder)
         results = read(run, partial, checkpoint=marks.checkpoint)

@@ -32,7 +32,7 @@ ROWS = {  # quantities that have a row of panels, each with what its axis says
     "pass_given_aligned": "aligned pass,\nP(T|A)",
     "aligned_given_pass": "accepted are\naligned, P(A|T)",
 }
-MOST_TICKS = 20  # in a row of panels
+MOST_TICKS, LEAST_TICKS = 12, 5  # in a row of panels; in a panel
 UNABLE = "unable"  # the row of models that cannot do the job
 OF_ABLE = "{}_of_able"  # key of a rate among the models that do the job
 
@@ -111,7 +111,7 @@ def response_figure(data: Json, axis: str) -> Figure:
     for panels, (world, conditions) in zip(axes.T, columns.items(), strict=True):
         for ax, quantity in zip(panels, rows, strict=True):
             draw_response(conditions, ax, axis, [quantity, OF_ABLE.format(quantity)])
-        _scale(panels[-1], places, MOST_TICKS // len(columns))
+        _scale(panels[-1], places, max(LEAST_TICKS, MOST_TICKS // len(columns)))
         panels[-1].tick_params(axis="x", labelrotation=90 if len(columns) > 1 else 0)
         panels[-1].set_xlabel(label(axis))
         where = "\n".join(coordinate(name, value) for name, value in world)

@@ -35,6 +35,7 @@ from lab.figures.worlds import GRID, number_of_worlds, worlds_figure, worlds_tit
 from lab.words import (
     MANY_WORLDS,
     Json,
+    World,
     estimate_from_json,
     number_from_json,
     part_words,
@@ -70,11 +71,18 @@ OUTCOMES = {
 PART_COLOURS = {"base_rate": "#5b8db5", "likelihood_ratio": "#e3c07a", "net": "#666666"}
 BARS = ("base_rate", "likelihood_ratio")  # parts that are stacked; the net is a point over them
 UNBOUNDED = "...."  # hatch of a bar that nothing bounds
+MOST_NAMED = 6  # regimens in a title
 WIDTHS = (1.35, 0.7, 0.95, 1.25)  # of the panels of conditions side by side, in proportion
 
 
 def _name_conditions(conditions: Sequence[Json], ax: Axes) -> None:
     """Name each row by its regimen, and by its place on the axes along which conditions of that regimen differ."""
+    name_rows(ax, row_names(conditions))
+    ax.tick_params(axis="y", length=0)
+
+
+def row_names(conditions: Sequence[Json]) -> list[str]:
+    """Return what tells each condition from the others: regimen, where there are several, and places on the axes."""
     regimens = [condition["regimen"] for condition in conditions]
     names = []
     for condition in conditions:
@@ -84,9 +92,9 @@ def _name_conditions(conditions: Sequence[Json], ax: Axes) -> None:
             for axis, value in coordinates.items()
             if len({other["coordinates"].get(axis) for other in conditions}) > 1
         ]
-        names.append(", ".join([label(condition["regimen"]), *varied]))
-    name_rows(ax, names)
-    ax.tick_params(axis="y", length=0)
+        regimen = [] if varied and len(set(regimens)) == 1 else [label(condition["regimen"])]
+        names.append(", ".join([*regimen, *varied]))
+    return names
 
 
 def _marks(conditions: Sequence[Json], size: float) -> list[Mark]:
@@ -118,9 +126,7 @@ def draw_outcomes(conditions: Sequence[Json], ax: Axes) -> None:
         if not math.isnan(base_rate.value):
             interval(ax, row, base_rate, Mark(BLACK, "|", size=5, width=1))
         if OF_ABLE.format("base_rate") in condition:
-            ax.text(
-                0.985, row, f"{round(100 * counts['unable'] / total)}%", ha="right", va="center", fontsize="x-small"
-            )
+            ax.text(1.01, row, f"{round(100 * counts['unable'] / total)}%", va="center", fontsize="x-small")
     _name_conditions(conditions, ax)
     colours = [mark.colour for mark in _marks(conditions, size=1)]
     draw_schedules(ax, [condition.get("schedule") for condition in conditions], colours)
@@ -144,9 +150,10 @@ def draw_likelihood_ratio(conditions: Sequence[Json], ax: Axes) -> None:
     finite = [end for ratio in ratios for end in ratio if math.isfinite(end) and end > 0]
     edges = min([0.5, *finite]) / 1.5, max([2.0, *finite]) * 2.5
     for row, (ratio, mark) in enumerate(zip(ratios, _marks(conditions, size=4), strict=True)):
-        interval(ax, row, ratio, mark, edges)
         if math.isnan(ratio.value):
             ax.text(1.15, row, "undefined", va="center", fontsize="x-small", color=mark.colour)
+        else:
+            interval(ax, row, ratio, mark, edges)
     _name_conditions(conditions, ax)
     ax.set_xscale("log")
     ax.set_xlim(*edges)
@@ -193,32 +200,41 @@ def _stack_parts(impact: Json, ax: Axes, row: int, edge: float) -> None:
 
 def regimens_figure(data: Json) -> Figure:
     """Compare regimens side by side: outcomes, who is accepted, likelihood ratio and log impact; a row per world."""
-    worlds = group_by_world(data["conditions"])
+    worlds = _rows_of_panels(data["conditions"])
     most = max(map(len, worlds.values()))
+    compared = any(condition["log_impact"] for condition in data["conditions"])
+    widths = WIDTHS if compared else WIDTHS[:-1]
     figure, axes = subplots(
         len(worlds),
-        len(WIDTHS),
+        len(widths),
         figsize=(WIDTH, 1.0 + len(worlds) * (0.4 + 0.19 * most)),
         squeeze=False,
         sharey="row",
-        gridspec_kw={"width_ratios": WIDTHS},
+        gridspec_kw={"width_ratios": widths},
     )
     for row, (world, conditions) in zip(axes, worlds.items(), strict=True):
         draw_outcomes(conditions, row[0])
         draw_rate(conditions, row[1], "aligned_given_pass")
         row[1].set_xlabel("accepted are\naligned, P(A|T)")
         draw_likelihood_ratio(conditions, row[2])
-        draw_log_impact(conditions, row[3])
+        if compared:
+            draw_log_impact(conditions, row[3])
         write_world(row[0], world)
     for ax in axes.flat:
         ax.xaxis.label.set_size("x-small")
     for ax in axes[:-1].flat:
         ax.set_xlabel("")
-    _explain_colours(figure, data)
+    _explain_colours(figure, data, compared)
     return figure
 
 
-def _explain_colours(figure: Figure, data: Json) -> None:
+def _rows_of_panels(conditions: Sequence[Json]) -> dict[World, list[Json]]:
+    """Return the conditions of each world; all of them as one where a world has one alone, for nothing is compared."""
+    worlds = group_by_world(conditions)
+    return worlds if any(len(members) > 1 for members in worlds.values()) else {(): list(conditions)}
+
+
+def _explain_colours(figure: Figure, data: Json, compared: bool) -> None:
     """Write a legend of outcomes, those stopped by a gate where there are any, and of the parts of a log impact."""
     stopped = any("unjudged" in condition["counts"] for condition in data["conditions"])
     outcomes = {name: outcome for name, outcome in OUTCOMES.items() if name != "unjudged" or stopped}
@@ -227,8 +243,10 @@ def _explain_colours(figure: Figure, data: Json) -> None:
         for words, colour, hatch in outcomes.values()
     ]
     marks.append((Line([], [], color=BLACK, marker="|", markersize=5, linewidth=1), "P(A) with its interval"))
-    marks += [(Patch((0, 0), 1, 1, facecolor=PART_COLOURS[part]), f"change by the {part_words(part)}") for part in BARS]
-    marks.append((Line([], [], color=BLACK, marker="o", markersize=3), "net; hollow: undecided"))
+    if compared:
+        bars = [Patch((0, 0), 1, 1, facecolor=PART_COLOURS[part]) for part in BARS]
+        marks += [(bar, f"change by the {part_words(part)}") for bar, part in zip(bars, BARS, strict=True)]
+        marks.append((Line([], [], color=BLACK, marker="o", markersize=3), "net; hollow: undecided"))
     figure.legend(
         *zip(*marks, strict=True), ncols=3, loc="outside upper center", frameon=False, fontsize="x-small",
         handlelength=1.5, columnspacing=1.2,
@@ -238,7 +256,8 @@ def _explain_colours(figure: Figure, data: Json) -> None:
 def regimens_title(data: Json) -> str:
     """Return under which regimens accepted models are more often aligned than under the baseline, and under which less.
 
-    Where there are several worlds, each regimen has the number of worlds in which it is so.
+    Where there are several worlds, each regimen has the number of worlds in which it is so. Where nothing is compared,
+    the title says which share of accepted models is aligned in each condition.
     """
     worlds = len(group_by_world(data["conditions"]))
     by_name = {condition["name"]: condition for condition in data["conditions"]}
@@ -248,15 +267,14 @@ def regimens_title(data: Json) -> str:
         if impact := condition["log_impact"]:
             baselines |= {_accepted(by_name[impact["baseline"]], worlds): None}
             net = estimate_from_json(impact["net"])
-            found["more" if net.low > 0 else "less" if net.high < 0 else "undecided"].append(
-                _accepted(condition, worlds)
-            )
-    if worlds > 1:
-        found.pop("undecided")
+            kind = "more" if net.low > 0 else "less" if net.high < 0 else "undecided"
+            found[kind].append(_accepted(condition, worlds))
+    if not baselines:
+        return f"Aligned among accepted models: {_listed(list(map(_accepted_by_row, data['conditions'])))}"
     parts = [f"{kind} under {_counted(names, worlds)}" for kind, names in found.items() if names]
-    if not parts:
-        return ""
-    return f"Aligned among accepted models: {'; '.join([', '.join(baselines), *parts])}"
+    if worlds > 1:
+        return f"Aligned among accepted models, beside {', '.join(baselines)}: {'; '.join(parts)}"
+    return f"Aligned among accepted models: {'; '.join([*baselines, *parts])}"
 
 
 def _accepted(condition: Json, worlds: int) -> str:
@@ -266,14 +284,28 @@ def _accepted(condition: Json, worlds: int) -> str:
     return name if worlds > 1 or math.isnan(share) else f"{name} ({100 * share:.0f}%)"
 
 
+def _accepted_by_row(condition: Json) -> str:
+    """Return the name of a condition and which share of its accepted models is aligned."""
+    share = number_from_json(condition["aligned_given_pass"]["value"])
+    accepted = "none accepted" if math.isnan(share) else f"{100 * share:.0f}%"
+    return f"{label(condition['name']).replace('=', ' ')} ({accepted})"
+
+
 def _counted(names: Sequence[str], worlds: int) -> str:
     """Return names with commas between, where there are several worlds by the number of those that have each."""
     if worlds == 1:
-        return ", ".join(names)
+        return _listed(names)
     counts: dict[int, list[str]] = {}
     for name in dict.fromkeys(names):
         counts.setdefault(names.count(name), []).append(name)
-    return ", ".join(f"{', '.join(members)} in {count} of {worlds} worlds" for count, members in counts.items())
+    return ", ".join(f"{_listed(members)} in {count} of {worlds} worlds" for count, members in counts.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names with commas between, or how many there are and the first of them where a title has no room."""
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED:,} more"
 
 
 # --- the figure ---------------------------------------------------------------------------------------------------

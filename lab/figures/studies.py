@@ -91,7 +91,8 @@ def card_figure(data: Json) -> Figure:
     figure.set_layout_engine("none")
     panels = ((0.07, 0.23), (0.38, 0.23), (0.84, 0.15))  # left ends and widths
     left, middle, right = (figure.add_axes((x, 1 - PANELS / height, width, PANEL / height)) for x, width in panels)
-    figure.text(0.03, 1 - TITLE / height, label(data["question"]), weight="bold", fontsize="small", va="top")
+    question, leads = data["question"].removesuffix("."), data["answers"][2]["verdict"]  # where a push leads
+    figure.text(0.03, 1 - TITLE / height, label(f"{question}: {leads}"), weight="bold", fontsize="small", va="top")
     marks, proxy = data["thresholds"], data["proxy"]
     about = (
         f"{data['seeds']:,} models per condition, {percent(data['confidence'])} intervals. A: alignment >= "
@@ -142,6 +143,8 @@ def build_card(data: Json, folder: Path | str) -> Path:
 
 # --- lab gates ----------------------------------------------------------------------------------------------------
 
+GATES_COLUMNS = 3  # conditions beside each other
+
 
 def _shades(curves: Mapping[str, Json]) -> list[Any]:
     """Return the colour of each checkpoint's curve: later ones are darker."""
@@ -177,23 +180,28 @@ def _draw_condition(condition: Json, top: Axes, bottom: Axes) -> None:
     for rank, ((checkpoint, curve), shade) in enumerate(latest_first):
         area = estimate_from_json(curve["area"])
         words = "undefined" if math.isnan(area.value) else rounded(area)
-        text, corner = f"{percent(float(checkpoint))}: area {words}", (0.98, 0.04 + 0.1 * rank)
+        text, corner = f"{percent(float(checkpoint))}: area {words}", (0.98, 0.04 + 0.12 * rank)
         top.annotate(text, corner, xycoords="axes fraction", ha="right", fontsize="x-small", color=shade)
     bottom.axhline(number_from_json(condition["base_rate"]), color=GREY, linewidth=0.6, linestyle=":")
     draw_curves(curves, bottom, "pass_given_aligned", "precision", steps=True)
-    top.set_xlabel(QUANTITIES["pass_given_misaligned"].symbol)
-    bottom.set_xlabel(QUANTITIES["pass_given_aligned"].symbol)
+    top.set_xlabel(f"misaligned pass, {QUANTITIES['pass_given_misaligned'].symbol}", fontsize="x-small")
+    bottom.set_xlabel(f"aligned pass, {QUANTITIES['pass_given_aligned'].symbol}", fontsize="x-small")
 
 
 def gates_figure(data: Json) -> Figure:
-    """Show how well the proxy tells aligned from misaligned models at some checkpoints, a column per condition."""
-    worlds = group_by_world(data["conditions"])
-    most = max(map(len, worlds.values()))
-    size = (max(1.0, 0.24 * most) * WIDTH, 3.7 * len(worlds))
-    figure, axes = subplots(2 * len(worlds), most, figsize=size, squeeze=False, sharey=True)
+    """Show how well the proxy tells aligned from misaligned models at some checkpoints, two panels per condition."""
+    by_world = group_by_world(data["conditions"])
+    columns = min(GATES_COLUMNS, max(map(len, by_world.values())))
+    lines = [
+        (world if start == 0 else (), conditions[start : start + columns])
+        for world, conditions in by_world.items()
+        for start in range(0, len(conditions), columns)
+    ]
+    size = (WIDTH, 3.5 * len(lines))
+    figure, axes = subplots(2 * len(lines), columns, figsize=size, squeeze=False, sharey=True)
     for ax in axes.flat:
         ax.set_visible(False)
-    for row, (world, conditions) in enumerate(worlds.items()):
+    for row, (world, conditions) in enumerate(lines):
         for column, condition in enumerate(conditions):
             top, bottom = axes[2 * row : 2 * row + 2, column]
             for ax in (top, bottom):
@@ -205,9 +213,27 @@ def gates_figure(data: Json) -> Figure:
                 text, (1, 1), (0, 3), "axes fraction", "offset points", va="bottom", ha="right", fontsize="small"
             )
         write_world(axes[2 * row, 0], world, 16)
-        axes[2 * row, 0].set_ylabel(QUANTITIES["pass_given_aligned"].symbol)
-        axes[2 * row + 1, 0].set_ylabel(QUANTITIES["aligned_given_pass"].symbol)
+        axes[2 * row, 0].set_ylabel(f"aligned pass, {QUANTITIES['pass_given_aligned'].symbol}")
+        axes[2 * row + 1, 0].set_ylabel(f"accepted are aligned, {QUANTITIES['aligned_given_pass'].symbol}")
     return figure
+
+
+def gates_title(data: Json) -> str:
+    """Return how large the area under the curve is at the first and the last checkpoint, over all conditions."""
+    areas: dict[str, list[float]] = {}
+    for condition in data["conditions"]:
+        for checkpoint, curve in condition["curves"].items():
+            area = number_from_json(curve["area"]["value"])
+            if not math.isnan(area):
+                areas.setdefault(checkpoint, []).append(area)
+    if not areas:
+        return f"{label(data['proxy'])}: no condition has both aligned and misaligned models"
+    times = sorted(areas, key=float)
+    found = []
+    for time in dict.fromkeys((times[0], times[-1])):
+        ends = dict.fromkeys(f"{area:.2f}" for area in (min(areas[time]), max(areas[time])))
+        found.append(f"{' to '.join(ends)} at {percent(float(time))} of training")
+    return f"How well {label(data['proxy'])} tells who ends aligned, as the area under the curve: {', '.join(found)}"
 
 
 def gates_caption(data: Json) -> str:
@@ -221,7 +247,9 @@ def gates_caption(data: Json) -> str:
 
 def build_gates(data: Json, folder: Path | str) -> Path:
     """Draw the figure of `lab gates` and save it as PDF, PNG and JSON; see `save`."""
-    return save(gates_figure, {**data, "caption": gates_caption(data)}, folder, f"{data['name']}-gates")
+    subtitle = "For every threshold, darker later in training. Dotted: what no information gives (an area of 0.5)."
+    words = {"title": gates_title(data), "subtitle": subtitle, "caption": gates_caption(data)}
+    return save(gates_figure, data | words, folder, f"{data['name']}-gates")
 
 
 # --- lab sensitivity ----------------------------------------------------------------------------------------------
@@ -289,22 +317,23 @@ def moments_figure(data: Json) -> Figure:
     terms = data["terms"]
     shown = {name: text for name, text in MOMENTS.items() if name in data["quantities"]}
     figure, axes = subplots(
-        len(terms), len(shown), figsize=(WIDTH * 1.25, 0.5 + 1.35 * len(terms)), squeeze=False, sharex=True
+        len(terms), len(shown), figsize=(WIDTH, 0.5 + 1.35 * len(terms)), squeeze=False, sharex=True
     )
     for row, (term, measured) in zip(axes, terms.items(), strict=True):
         for ax, (quantity, text) in zip(row, shown.items(), strict=True):
             draw_moments(measured["moments"], ax, quantity)
-            ax.set_title(f"{text}, weight of {label(term)}", fontsize="small")
-        row[0].set_ylabel("change per unit of\nweight and 1%")
+            ax.set_title(text, fontsize="small")
+        row[0].set_ylabel(f"change per unit of\nweight of {label(term)}\nand 1% of training", fontsize="x-small")
     for ax in axes[-1]:
         ax.set_xlabel("share of training")
-    figure.text(0.01, 0.99, f"{label(data['condition'])}, {data['seeds']:,} seeds", va="top", fontsize="small")
     derivative = Line([], [], color=BLUE, linewidth=CURVE)
     if data["estimator"] != "counted":
-        figure.legend([derivative], [ESTIMATORS[data["estimator"]]], loc="outside upper right", frameon=False)
+        texts = [ESTIMATORS[data["estimator"]]]
+        figure.legend([derivative], texts, loc="outside upper center", frameon=False, fontsize="x-small")
         return figure
     pushed = Line([], [], color=GREY, marker="o", markerfacecolor=WHITE, markersize=PUSH.size, linewidth=PUSH.width)
-    figure.legend([derivative, pushed], _steps_text(terms), ncols=2, loc="outside upper right", frameon=False)
+    texts = _steps_text(terms)
+    figure.legend([derivative, pushed], texts, ncols=2, loc="outside upper center", frameon=False, fontsize="x-small")
     return figure
 
 
@@ -318,6 +347,25 @@ def _steps_text(terms: Mapping[str, Json]) -> list[str]:
         f"derivative: a small step of {setting(step)} up and down",
         f"a whole push of {setting(push)}, per unit of weight",
     ]
+
+
+def moments_title(data: Json) -> str:
+    """Return when the weight of each term moves P(A) most, or that it is nowhere told from nothing."""
+    found = []
+    for term, measured in data["terms"].items():
+        sure = []
+        for moment in measured["moments"]:
+            slope = _per_percent(moment, "derivative", "base_rate") if "base_rate" in moment["derivative"] else None
+            if slope is not None and not holds(slope, 0) and math.isfinite(slope.value):
+                sure.append((abs(slope.value), moment))
+        if sure:
+            moment = max(sure, key=lambda item: item[0])[1]
+            when = f"between {percent(moment['start'])} and {percent(moment['end'])} of training"
+            found.append(f"the weight of {label(term)} moves P(A) most {when}")
+        else:
+            found.append(f"the weight of {label(term)} is not seen to move P(A) at any moment")
+    text = "; ".join(found)
+    return text[:1].upper() + text[1:]
 
 
 def moments_caption(data: Json) -> str:
@@ -335,7 +383,9 @@ def moments_caption(data: Json) -> str:
 
 def build_moments(data: Json, folder: Path | str) -> Path:
     """Draw the figure of `lab sensitivity` and save it as PDF, PNG and JSON; see `save`."""
-    return save(moments_figure, {**data, "caption": moments_caption(data)}, folder, data["name"])
+    subtitle = f"{label(data['condition'])}, {data['seeds']:,} models, {percent(data['confidence'])} intervals."
+    words = {"title": moments_title(data), "subtitle": subtitle, "caption": moments_caption(data)}
+    return save(moments_figure, data | words, folder, data["name"])
 
 
 # --- lab optimise -------------------------------------------------------------------------------------------------
@@ -404,4 +454,12 @@ def schedules_caption(data: Json) -> str:
 
 def build_schedules(data: Json, folder: Path | str) -> Path:
     """Draw the figure of `lab optimise` and save it as PDF, PNG and JSON; see `save`."""
-    return save(schedules_figure, {**data, "caption": schedules_caption(data)}, folder, data["name"])
+    best = max(data["rivals"], key=lambda rival: number_from_json(rival["value"]["value"]))
+    reached = f"{GOALS[data['goal']['name']]} {rounded(estimate_from_json(best['value']))}"
+    subtitle = f"{data['seeds']:,} fresh models per schedule, {percent(data['confidence'])} intervals."
+    words = {
+        "title": f"The best schedule is {label(best['name'])}: {reached}",
+        "subtitle": f"{subtitle} Hollow: not told apart from the schedule found.",
+        "caption": schedules_caption(data),
+    }
+    return save(schedules_figure, data | words, folder, data["name"])

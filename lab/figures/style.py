@@ -325,7 +325,7 @@ def draw_schedules(ax: Axes, schedules: Sequence[Schedule | None], colours: Sequ
         schedules: of each row.
         colours: of each row.
     """
-    if all(schedule is None for schedule in schedules):
+    if not any(schedules):
         return
     ax.tick_params(axis="y", pad=SCHEDULE[0] + 2 * SCHEDULE_GAP)
     for row, (schedule, colour) in enumerate(zip(schedules, colours, strict=True)):

@@ -8,12 +8,10 @@ import altair as alt
 from lab.figures.style import VERMILION
 from lab.report.page import charts
 from lab.report.page.charts import INK, Datasets, Kind, Line, inline
-from lab.report.page.names import words
 from lab.report.page.table import cell
 from lab.results.outcomes import is_observed
 from lab.results.summary import Summary
 from lab.statistics import QUANTITIES, Estimate, compare, compare_evidence
-from lab.statistics.evidence import Evidence
 from lab.words import Json, quantity_words, with_interval
 
 if TYPE_CHECKING:
@@ -33,7 +31,8 @@ def comparison(first: "Told", second: "Told") -> Json:
         second: the other one.
 
     Raises:
-        ValueError: they are one run, one of them alone was trained by the lab, or no condition has the same name.
+        ValueError: they are one run, no condition has the same name, or only one of them was trained by the lab, has
+            rows in groups, or was judged.
     """
     one, two = first.results.attrs, second.results.attrs
     if is_observed(first.results) != is_observed(second.results):
@@ -52,15 +51,14 @@ def comparison(first: "Told", second: "Told") -> Json:
     called = [run.results.attrs["name"] for run in (first, second)]
     if called[0] == called[1]:
         called = [f"{name} {run.results.attrs['hash'][:8]}" for name, run in zip(called, (first, second), strict=True)]
+    both = {row.name for row, _ in pairs}
     shared = [first.names.full[row.name] for row, _ in pairs]
     changes = [_change(other, row) for row, other in pairs]
     differences = list(_differences(_known(first), _known(second)))
     return {
         "names": called,
         "question": one["question"] if one["question"] == two["question"] else "",
-        "only": [[words(row.name) for row in run.rows if row.name not in both] for run in (first, second)]
-        if (both := {row.name for row, _ in pairs})
-        else [],
+        "only": [[run.names.full[row.name] for row in run.rows if row.name not in both] for run in (first, second)],
         "differences": differences[:MOST_DIFFERENCES],
         "more": max(0, len(differences) - MOST_DIFFERENCES),
         "headings": [quantity_words(quantity) for quantity in TABLE],
@@ -133,10 +131,11 @@ def _row(name: str, row: Summary, other: Summary, change: Estimate) -> Json:
 
 def _change(row: Summary, over: Summary) -> Estimate:
     """Return the net log impact of a condition of one run over the same of another, as independent."""
-    if row.evidence is None or over.evidence is None:
+    if row.evidence is None and over.evidence is None:
         return compare(row.counts, over.counts, confidence=row.confidence).net
-    pair: tuple[Evidence, Evidence] = row.evidence, over.evidence
-    return compare_evidence(*pair, confidence=row.confidence).net
+    if row.evidence is None or over.evidence is None:
+        raise ValueError("rows of one run come in groups or were judged, and those of the other were not")
+    return compare_evidence(row.evidence, over.evidence, confidence=row.confidence).net
 
 
 def _chart(quantity: str, first: "Told", pairs: Sequence[tuple[Summary, Summary]], called: Sequence[str]) -> Json:
