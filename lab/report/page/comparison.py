@@ -1,7 +1,7 @@
 """Two runs on one page: what differs between them, and the conditions of one name side by side."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import altair as alt
 
@@ -9,13 +9,11 @@ from lab.figures.style import VERMILION
 from lab.report.page import charts
 from lab.report.page.charts import INK, Datasets, Kind, Line, inline
 from lab.report.page.table import cell
+from lab.report.page.told import Told
 from lab.results.outcomes import is_observed
 from lab.results.summary import Summary
 from lab.statistics import QUANTITIES, Estimate, compare, compare_evidence
 from lab.words import Json, quantity_words, with_interval
-
-if TYPE_CHECKING:
-    from lab.report.page.page import Told
 
 SHOWN = ("base_rate", "pass_given_misaligned", "aligned_given_pass")
 TABLE = ("base_rate", "pass_given_aligned", "pass_given_misaligned", "aligned_given_pass", "expected_runs")
@@ -23,7 +21,7 @@ MOST_DIFFERENCES, MOST_NAMED = 40, 5
 IGNORED = ("name", "question", "seeds.first")  # of a config: they change no result, or say which seeds
 
 
-def comparison(first: "Told", second: "Told") -> Json:
+def comparison(first: Told, second: Told) -> Json:
     """Return what the page says of two runs beside each other.
 
     Args:
@@ -85,7 +83,7 @@ def _few(names: Sequence[str]) -> str:
     return "; ".join([*names[:MOST_NAMED], *more])
 
 
-def _known(run: "Told") -> Json:
+def _known(run: Told) -> Json:
     """Return everything that says what a run is."""
     manifest = run.manifest
     marks = {f"mark of {score}": mark for score, mark in run.results.attrs["thresholds"].items()}
@@ -138,7 +136,7 @@ def _change(row: Summary, over: Summary) -> Estimate:
     return compare_evidence(row.evidence, over.evidence, confidence=row.confidence).net
 
 
-def _chart(quantity: str, first: "Told", pairs: Sequence[tuple[Summary, Summary]], called: Sequence[str]) -> Json:
+def _chart(quantity: str, first: Told, pairs: Sequence[tuple[Summary, Summary]], called: Sequence[str]) -> Json:
     """Draw a quantity of the conditions that both runs have."""
     names = first.names.full
     lines = [Line(names[row.name], row) for row, _ in pairs]

@@ -10,7 +10,6 @@ import resource
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import altair
 import jinja2
@@ -24,49 +23,13 @@ from lab.report.observed import COST_WORDS, observed_json, unit, warnings
 from lab.report.page import budgets, charts, courses, explorer, regimens, sweeps, verdict
 from lab.report.page.comparison import comparison
 from lab.report.page.grid import Grid, grid
-from lab.report.page.names import Names, condition_names, place_words, words
+from lab.report.page.names import place_words, words
 from lab.report.page.table import tables
+from lab.report.page.told import Told, told
 from lab.report.tables import as_json, graded, readings, stopping
-from lab.results import summary
 from lab.results.outcomes import is_observed, models_each
 from lab.results.store import StoreError
-from lab.results.summary import Summary
 from lab.words import Json, percent, setting
-
-
-class Told(NamedTuple):
-    """A run as the page tells of it.
-
-    Attributes:
-        results: with all checkpoints.
-        manifest: of the run.
-        rows: what `lab.summarise` returned for its last checkpoint.
-        names: of its conditions.
-        suffix: of what is named after it on the page: empty for the first run.
-    """
-
-    results: xr.Dataset
-    manifest: Json
-    rows: tuple[Summary, ...]
-    names: Names
-    suffix: str
-
-    @property
-    def last(self) -> xr.Dataset:
-        """The results at the end of training."""
-        return self.results.isel(checkpoint=slice(-1, None))
-
-
-def told(results: xr.Dataset, manifest: Json, suffix: str = "") -> Told:
-    """Return a run as the page tells of it.
-
-    Args:
-        results: what `lab.results.shards.results` returned, with all checkpoints.
-        manifest: of the run.
-        suffix: as there.
-    """
-    rows = summary.summarise(results.isel(checkpoint=slice(-1, None)))
-    return Told(results, manifest, rows, condition_names(rows), suffix)
 
 
 def page(results: xr.Dataset, manifest: Json, other: tuple[xr.Dataset, Json] | None = None) -> str:
