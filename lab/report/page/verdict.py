@@ -9,6 +9,7 @@ from lab.report.decisions import equal_choices, why_nothing
 from lab.report.page.names import Names, place_words, words
 from lab.report.tables import reading
 from lab.results.summary import Summary
+from lab.statistics import Estimate, wilson_interval
 from lab.words import Json, chance, plural, quantity_words, with_interval
 
 BUDGETS = (1, 3, 10, 100)
@@ -184,14 +185,31 @@ def _why(plan: Plan, by_name: Mapping[str, Summary], names: Names, name: str, ri
         "name": names.short[name],
         "other": names.short[rival] if other is not row else "",
         "numbers": [
-            (quantity_words(quantity), with_interval(row.estimates[quantity]), with_interval(other.estimates[quantity]))
-            for quantity in WHY
+            *(
+                (quantity_words(name), with_interval(row.estimates[name]), with_interval(other.estimates[name]))
+                for name in WHY
+            ),
+            *(
+                [("cannot do the job, of all models", *map(_unable, (row, other)))]
+                if _unable_is_shown(row, other)
+                else []
+            ),
         ],
         "budget": f"of {_runs(best.runs)}, an aligned model is accepted in "
         f"{_against(best, second, 'accepted_aligned')} of cases; none passes, so that the last is accepted in any "
         f"case, in {_against(best, second, 'forced_fail')}",
         "reading": reading(subject, baseline),
     }
+
+
+def _unable_is_shown(*rows: Summary) -> bool:
+    return any(row.counts.unable_is_shown for row in rows)
+
+
+def _unable(row: Summary) -> str:
+    """Return the share of models that cannot do the job, with its interval."""
+    models, seeds = row.counts.unable, row.counts.seeds
+    return with_interval(Estimate(models / seeds, *wilson_interval(models, seeds, row.confidence)))
 
 
 def _against(best: Choice, second: Choice, quantity: str) -> str:
