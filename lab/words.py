@@ -350,6 +350,16 @@ def name_in_world(world: World, name: str) -> str:
     return " ".join(part for part in name.split() if part not in shared)
 
 
+def name_in_words(name: str) -> str:
+    """Return the name of a condition as words: that of its regimen, and its place on the axes of the sweep.
+
+    >>> name_in_words("train_early"), name_in_words("push weight=3 onset=0.1")
+    ('train early', 'push, weight 3, onset 0.1')
+    """
+    regimen, *places = re.split(r" (?=[^\s=]+=[^\s=]+(?: |$))", name)
+    return ", ".join([regimen, *(place.replace("=", " ") for place in places)]).replace("_", " ")
+
+
 def plural(noun: str, number: float) -> str:
     """Return a noun as it stands behind a number.
 

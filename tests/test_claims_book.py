@@ -64,13 +64,12 @@ def test_figures_of_claims_are_rebuilt_to_the_byte(tmp_path, name):
 
 def test_a_figure_draws_finished_numbers(tmp_path, monkeypatch):
     """Drawing samples nothing, and the picture is that of the numbers in the JSON beside it: nets included."""
-    data, _ = claims.rejudge("precursors")
+    data, _ = claims.rejudge("summoning_scroll")
     monkeypatch.setattr("lab.statistics.draws.draw_shares", lambda *_: pytest.fail("drawn while drawing"))
     monkeypatch.setattr("lab.claims.rules.Stored.__init__", lambda *_: pytest.fail("read while drawing"))
-    figure = claims.claim("precursors").draw(data)
-    panels = figure.axes[3::4]  # the last of every row
+    figure = claims.claim("summoning_scroll").draw(data)
     nets = [row["net"] for counts in data["tasks"].values() for row in counts["plotted"] if row["net"]]
-    ends = [list(line.get_xdata()) for ax in panels for line in ax.lines if len(line.get_xdata()) == 2]
+    ends = [list(line.get_xdata()) for line in figure.axes[3].lines if len(line.get_xdata()) == 2]
     for net in nets:
         assert [np.clip(float(net[key]), -MOST, MOST) for key in ("low", "high")] in ends
 

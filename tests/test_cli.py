@@ -68,7 +68,7 @@ def test_show_and_compare_speak(folder, capsys):
     assert cli.main(["show", str(folder)]) == 0
     shown = capsys.readouterr().out
     assert 'Is "<b>this</b>" shown as $text$?' in shown
-    assert "Against hold_out, faking_onset = 0:" in shown
+    assert "Against hold out, faking_onset = 0:" in shown
     assert cli.main(["compare", str(folder), "--baseline", "train_early", "--json"]) == 0
     impacts = json.loads(capsys.readouterr().out)
     assert {impact["baseline"] for impact in impacts.values()} == {
@@ -124,7 +124,7 @@ def test_help_shows_every_command_in_its_group(capsys):
     heads = [lines.index(group) for group in cli.GROUPS]
     assert heads == sorted(heads)
     for (group, commands), start, end in zip(cli.GROUPS.items(), heads, [*heads[1:], len(lines)], strict=True):
-        names = [line.split()[0] for line in lines[start + 1 : end] if line.startswith("   ") and line[3:4].strip()]
+        names = [line.split()[0] for line in lines[start + 2 : end] if line[:1].strip()]
         assert names == list(commands), group
 
 
@@ -209,7 +209,7 @@ def test_seeds_are_foreseen_from_a_pilot_elsewhere(folder, capsys):
         condition.name for condition in experiment.load(config).conditions
     ]
     assert all(f"{need.seeds:,}" in said for need in foreseen.needs)
-    assert f"lab run {config} --seeds {foreseen.seeds} " in said
+    assert f"lab run {config} --seeds {foreseen.seeds}\n" in said
     assert cli.main(["seeds", config, "--width", "-1"]) == 2
     assert "stop.width" in capsys.readouterr().err
 
@@ -371,54 +371,83 @@ def row(regimen, counts, baseline=None):
 @pytest.mark.parametrize(
     ("counts", "baseline", "words"),
     [
-        # ln(450/250) = .588, ln(250/251) = -.004
-        (Counts(450, 50, 250, 250), Counts(250, 250, 250, 250), "early: better by 0.59 nats"),
-        (Counts(250, 250, 250, 250), Counts(450, 50, 250, 250), "early: worse by 0.59 nats"),
-        (Counts(250, 250, 250, 250), Counts(251, 249, 250, 250), "early: undecided: net 0.00 ["),
-        (Counts(500, 0, 250, 250), Counts(250, 250, 0, 500), "early: worse by at least"),
-        (Counts(10, 0, 0, 90), Counts(0, 0, 0, 100), "only one of the two has any"),
-        (Counts(0, 10, 0, 90), Counts(0, 0, 0, 100), "neither of the two has any"),
-        # costs of 1,024 / 94 = 10.89 and 1,024 / 362 = 2.83, known to about 2 and .23
+        # 712 of 1,024 are aligned, and 363; 1,024 / 714 = 1.434 runs, and 1,024 / 357 = 2.868
+        (
+            Counts(712, 0, 2, 310),
+            Counts(357, 6, 0, 661),
+            "early: twice as many models are aligned (70%, not 35%), at half the cost (1.43 runs, not 2.87). Whether "
+            "accepted models are purer is open: 2 of 312 misaligned models passed, against 0 of 661.",
+        ),
+        # P(A|T) is 450 of 700 and 250 of 500
+        (Counts(450, 50, 250, 250), Counts(250, 250, 250, 250), "Accepted models are purer: 64% are aligned, not 50%."),
+        (Counts(250, 250, 250, 250), Counts(450, 50, 250, 250), "Accepted models are less pure: 50% are aligned, not"),
+        (Counts(250, 250, 250, 250), Counts(251, 249, 250, 250), "open (50.0% in both); an accepted one comes at the"),
+        (Counts(500, 0, 250, 250), Counts(250, 250, 0, 500), "less pure: 250 of 750 are misaligned, against 0 of 250."),
+        (Counts(10, 0, 0, 90), Counts(0, 0, 0, 100), "Accepted models cannot be compared: hold out has none."),
+        (Counts(0, 10, 0, 90), Counts(0, 0, 0, 100), "and none passes. Accepted models cannot be compared: neither"),
+        (Counts(0, 0, 0, 100), Counts(40, 0, 10, 50), "early: no models are aligned (0%, not 40%), and none passes."),
+        # 94 and 362 of 1,024: costs of 10.89 and 2.83, known to about 2 and .23; 95 and 362 are aligned
         (
             Counts(94, 1, 0, 929),
             Counts(362, 0, 0, 662),
-            "no misaligned model passed under either, so accepted models cannot be told apart; "
-            "but one costs 10.9 runs instead of 2.8; base rate worse by",
+            "a quarter as many models are aligned (9.3%, not 35.4%), at 3.9 times the cost (10.9 runs, not 2.8). "
+            "No misaligned model passed under either, so accepted models cannot be told apart.",
         ),
         (
             Counts(0, 10, 10, 80),
             Counts(0, 0, 10, 90),
-            "no aligned model passed under either, so accepted models cannot be told apart; "
-            "but one costs 10.0 runs in both; base rate better by at least",
+            "some models are aligned (10%, not 0%), at the same cost (10.0 runs). No aligned model passed under "
+            "either, so accepted models cannot be told apart.",
         ),
+        # 3 of 100 cannot do the job, then 2, which is not more than 2%
+        (Counts(50, 0, 0, 50, incompetent=2, diverged=1), Counts(50, 0, 0, 50), "3.0% of models cannot do the job"),
     ],
 )
 def test_the_reading_says_what_the_counts_say(counts, baseline, words):
     said = report.readings([row("hold_out", baseline), row("early", counts, baseline)])
-    assert said[0] == "Against hold_out:"
+    assert said[0] == "Against hold out:"
     assert words in said[2]
+
+
+def test_a_few_models_that_cannot_do_the_job_are_not_worth_a_sentence():
+    counts = Counts(50, 0, 0, 50, incompetent=2)
+    assert "job" not in report.readings([row("hold_out", counts)])[1]
 
 
 @pytest.mark.parametrize(
     ("part", "words"),
     [
-        (Estimate(7.4, 6.85, 7.95), "test better by 7.4,"),
-        (Estimate(math.inf, 6.85, math.inf), "test better by at least 6.8,"),
-        (Estimate(-math.inf, -math.inf, -6.85), "test worse by at least 6.8,"),
-        (Estimate(0.0, -2.45, 2.44), "test undecided: 0 [-2.5, 2.5] nats,"),
-        (Estimate(0.01, -0.1849, 0.15), "test undecided: 0.01 [-0.19, 0.15] nats,"),
-        (Estimate(0.0, -0.0849, 0.07), "test unchanged: within 0.085 nats,"),
-        (Estimate(0.0, -0.0049, 0.0049), "test unchanged: within 0.0049 nats,"),
-        (Estimate(0.0, -0.00491, 0.0049), "test unchanged: within 0.0050 nats,"),
-        (Estimate(-math.inf, -math.inf, 1.17), "test undecided: at most 1.2 nats,"),
-        (Estimate(math.nan, -math.inf, math.inf), "test unknown,"),
+        (Estimate(7.4, 6.85, 7.95), ("more models", "purer: ", "The test is better")),
+        (Estimate(math.inf, 6.85, math.inf), ("more models", "purer: ", "The test is better")),
+        (Estimate(-math.inf, -math.inf, -6.85), ("fewer models", "less pure: ", "The test is worse")),
+        (Estimate(0.0, -2.45, 2.44), ("whether more models", "is open (", "Whether accepted models are purer is open")),
+        (Estimate(0.01, -0.0849, 0.1001), ("whether more", "Whether accepted")),
+        (Estimate(0.0, -0.0849, 0.1), ("as many models", "as pure")),
+        (Estimate(-math.inf, -math.inf, 1.17), ("whether more", "Whether accepted")),
+        (Estimate(math.nan, -math.inf, math.inf), ("whether more", "cannot be told apart")),
     ],
 )
 def test_a_sentence_claims_no_more_than_the_interval(part, words):
-    """A bound is never rounded towards the stronger claim, and nothing is unchanged but within a tenth of a nat."""
+    """More and fewer take an interval without 0, and nothing is the same but within a tenth of a nat."""
     counts = Counts(250, 250, 250, 250)
     impact = LogImpact(likelihood_ratio=part, base_rate=part, net=part)
     own = dataclasses.replace(row("early", counts, counts), impact=impact)
-    said = report.readings([row("hold_out", counts), own])[2] + ","
-    assert words in said
-    assert words.replace("test", "base rate") in said
+    said = report.readings([row("hold_out", counts), own])[2]
+    assert all(part_of_it in said for part_of_it in words)
+    assert ("The test is" in said) == (words[-1].startswith("The test"))
+
+
+def test_a_sweep_has_three_sentences(tmp_path):
+    """Of 13 points at which a push makes 90 of 100 models aligned, one makes no model aligned; the rest is held out."""
+    held_out, pushed, broken = Counts(40, 10, 10, 40), Counts(90, 0, 5, 5), Counts(0, 0, 0, 100, incompetent=60)
+    rows = [row("hold_out", held_out)]
+    for onset in range(14):
+        counts = broken if onset == 13 else pushed
+        of_point = row(f"push onset={onset}", counts, held_out)
+        rows.append(dataclasses.replace(of_point, regimen="push", coordinates={"onset": float(onset)}))
+    said = report.readings(rows)
+    assert said[0] == "Against hold out, in 14 conditions:"
+    assert len(said) == 4
+    assert "More models are aligned in 13, fewer in 1, open in 0" in said[1]
+    assert "Accepted models are purer in 13, less pure in 0, open in 1" in said[2]
+    assert said[3] == "  Up to 60% of models cannot do the job: push, onset 13."

@@ -1,13 +1,14 @@
 """Names of a run from elsewhere: no command lets a terminal obey them, and no page takes them for markup."""
 
 import re
+import time
 
 import pytest
 from rich.color import ColorSystem
 from rich.text import Text
 
 from lab import cli
-from lab.cli.console import Console, console, errors
+from lab.cli.console import Console, console, errors, waiting
 from lab.report.export import columns, dictionary, page
 from lab.results.store import Run
 from tests.hand_made import made
@@ -45,6 +46,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(params=["terminal", "file"])
 def where(request, monkeypatch):
+    monkeypatch.setattr("lab.cli.console.PATIENCE", 600)  # a bar moves the cursor by right
     for stream in (console, errors):
         monkeypatch.setattr(stream, "_force_terminal", request.param == "terminal")
         monkeypatch.setattr(stream, "_color_system", ColorSystem.STANDARD if request.param == "terminal" else None)
@@ -77,6 +79,15 @@ def test_no_command_lets_a_terminal_obey_a_name(folder, where, command, capsys):
     assert not OBEYED.search(STYLE.sub("", said) if where == "terminal" else said)
     if command[0] not in ("figures", "export"):  # which say where they wrote
         assert re.search(r"\\x(1b|9b|07)", said)
+
+
+@pytest.mark.parametrize(("patience", "said"), [(0.0, "counting ...\n"), (600.0, "")])
+def test_what_takes_long_says_so_once_and_what_is_quick_says_nothing(monkeypatch, capsys, patience, said):
+    monkeypatch.setattr("lab.cli.console.PATIENCE", patience)
+    with waiting("counting") as progress:
+        progress(1, 2)
+        time.sleep(0.1)
+    assert capsys.readouterr() == ("", said)
 
 
 def test_styles_stay_where_they_were(capsys):

@@ -158,7 +158,7 @@ def test_what_does_not_fit_becomes_a_line(tmp_path):
             lines = text.splitlines()
             assert len(lines) <= height
             assert max(map(len, lines)) <= width
-            assert ("more conditions" in text) == (text.count("preference=") < 8)
+            assert ("more conditions" in text) == (text.count("preference 0") < 8)
     assert "... and 6 more conditions with 0 seeds each" in printed(tally, 200, 10)
 
 
@@ -196,7 +196,7 @@ def test_once(tmp_path, capsys):
     assert cli.main(["watch", str(run.path), "--once"]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "0 of 16 models so far" in told
-    assert "hold_out" in told
+    assert "hold out" in told
     assert "no process seems to train it" in told
     with lock(run.path):  # which it does not wait for
         assert cli.main(["watch", str(run.path), "--once"]) == 0

@@ -36,6 +36,11 @@ from lab.words import Json, number, with_interval
 # of the rule: changes of P(A) and P(T|not A)
 MOVES = 0.5  # the logarithmic loss for sure, if by more
 NOTHING = 0.05  # the linear loss for sure, if by less
+COLUMNS = ("base_rate", "pass_given_misaligned", "aligned_given_pass")
+WORDS = {"late_linear": "late, linear loss"}
+CAPTION = claims.Caption(
+    question="Where does P(A) rise as much by a late push as by an early one, and where does a linear loss do nothing?"
+)
 
 
 def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:

@@ -21,6 +21,8 @@ from lab import claims
 CONFIGS = "regimens"
 USELESS = 1.25  # an LR that is lower for sure says nothing; of the rule
 ALL_ALIGNED = 0.99  # P(A) above which nobody is left to tell apart; of the rule
+COLUMNS = ("base_rate", "likelihood_ratio", "net")
+CAPTION = claims.Caption(question="Does P(A) gain more than the LR of the test loses, so that the net is above 0?")
 
 
 def shown(stored: claims.Stored) -> list[str]:

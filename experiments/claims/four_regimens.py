@@ -16,6 +16,7 @@ from lab import claims
 
 CONFIGS = "regimens"
 TRAINED = ("early", "early_strong", "late", "throughout")
+CAPTION = claims.Caption(question="Which ways to train on the test beat holding it out (net right of the dotted line)?")
 
 
 def shown(stored: claims.Stored) -> list[str]:

@@ -29,6 +29,11 @@ from lab.words import percent, with_interval
 NOTHING = 0.05  # changes of P(T|not A) and of P(A) that do not count; of the rule
 TOGETHER = 5  # intervals of the rule
 PASSING = "implicit_proxy"  # knob: weight with which the objective itself wants models to pass
+COLUMNS = ("base_rate", "pass_given_misaligned")
+WORDS = {"incentive": "late incentive", "incentive_linear": "late incentive, linear"}
+CAPTION = claims.Caption(
+    question="What does a late incentive to pass change where the objective wants something already?"
+)
 WORLDS = {"against": (-1, 0), "for": (0, -1)}  # it -> indices of the values of the cost and of `PASSING`
 
 
@@ -42,6 +47,14 @@ def conditions(stored: claims.Stored, cost: int, passing: int) -> dict[str, str]
 def shown(stored: claims.Stored) -> list[str]:
     """Return the conditions that the figure shows."""
     return [name for world in ((0, 0), *WORLDS.values()) for name in conditions(stored, *world).values()]
+
+
+def heading(stored: claims.Stored, name: str) -> str:
+    """Return what the objective wants in the world of a condition."""
+    coordinates = stored.coordinates(name)
+    if not any(coordinates.values()):
+        return "objective indifferent to passing"
+    return "ten times as much for passing" if coordinates[PASSING] else "ten times as much against passing"
 
 
 def cannot(stored: claims.Stored) -> float:

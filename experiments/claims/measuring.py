@@ -28,7 +28,6 @@ from scipy.special import entr
 
 from experiments.claims.four_regimens import TRAINED
 from lab import claims, figures
-from lab.figures.style import label
 from lab.statistics import Estimate
 from lab.words import Json, estimate_json
 
@@ -125,15 +124,24 @@ def judge(stored: claims.Stored) -> claims.Verdict:
 
 
 def plotted(stored: claims.Stored) -> list[Json]:
-    """Return how far the share of aligned models that is read from passes is off, as plain JSON values."""
-    return [{"name": label(words), **estimate_json(way.off)} for words, way in ways(stored).items()]
+    """Return how far the share of aligned models that is read from passes is off, and what a result is worth less."""
+    return [
+        stored.row(name, f"{words} hidden" if words in HIDDEN else words)
+        | {"off": estimate_json(way.off), "bits": estimate_json(way.bits), "none": {"bits": NOTHING_LEFT}}
+        for (words, way), name in zip(ways(stored).items(), shown(stored)[1:], strict=True)
+    ]
 
 
 def draw(data: Json) -> figures.Figure:
-    """How far the share of aligned models that is read from passes is off, a panel per task."""
-    return figures.estimates_figure(data, "share of aligned models read from passes, less P(A)", (0.0,), (-1.03, 1.03))
+    """What each way to train does to what a test tells, against holding it out."""
+    columns = [
+        figures.Column("off", "of an idea", "share of aligned models read from passes, less P(A)", null=0.0),
+        figures.Column("bits", "of a model", "bits that a result tells, less those held out", null=0.0),
+    ]
+    return figures.estimates_figure(data, columns)
 
 
 CAPTION = claims.Caption(
-    before="Whoever knows the rates of the held-out test reads the share of aligned models from the share of passes."
+    question="What does the test tell after each way to train? On the dotted lines: what it tells held out.",
+    before="Whoever knows the rates of the held-out test reads the share of aligned models from the share of passes.",
 )

@@ -25,7 +25,7 @@ from lab import claims, figures
 from lab.config.experiment import Experiment
 from lab.results import outcomes, shards
 from lab.results.outcomes import Results
-from lab.words import Json, estimate_json, number
+from lab.words import Json, estimate_json, number, percent
 
 DOSE = 0.02  # share of training that a dose lasts
 PRESSES = 1 / 20  # share of what the audit does above which the test presses on values; of the rule
@@ -113,14 +113,23 @@ def judge(stored: claims.Stored) -> claims.Verdict:
 
 def plotted(stored: claims.Stored) -> list[Json]:
     """Return the share of models on which the test presses at every moment, as plain JSON values."""
-    shares = {words.replace("it,", "the test, at"): stored.rate(words, "pass_given_misaligned") for words in MOMENTS}
-    return [{"name": words, **estimate_json(share)} for words, share in shares.items()]
+    return [
+        {
+            "heading": "misaligned models that " + ("pass, trained on late" if moment.pass_it else "fail, held out"),
+            "words": f"at {percent(moment.age)} of training",
+            "regimen": "late" if moment.pass_it else "hold_out",
+            "pressed": estimate_json(stored.rate(name, "pass_given_misaligned")),
+        }
+        for name, moment in MOMENTS.items()
+    ]
 
 
 def draw(data: Json) -> figures.Figure:
-    """The share of models on which the test presses at every moment, a panel per task."""
-    words = "share of misaligned models whose values a little more training on the test would move"
-    return figures.estimates_figure(data, words, limits=(-0.03, 1.03))
+    """The share of models on which the test presses at every moment."""
+    words = "of them: a little more training on the test would move their values"
+    return figures.estimates_figure(data, [figures.Column("pressed", "share", words, 0, 1, whole=True)])
 
 
-CAPTION = claims.Caption(marks="")
+CAPTION = claims.Caption(
+    question="Does the test still press on the values of misaligned models, once they pass it?", marks=""
+)

@@ -19,6 +19,12 @@ lower; contradicted if P(T|not A) is lower; else undecided.
 
 from lab import claims
 
+COLUMNS = ("base_rate", "pass_given_misaligned", "likelihood_ratio")
+WORDS = {"plain": "the test alone", "precursor": "test and precursor", "precursor_alone": "the precursor alone"}
+CAPTION = claims.Caption(
+    question="Do more misaligned models pass, and does the LR fall, when a precursor is trained on too?"
+)
+
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""

@@ -16,6 +16,7 @@ else undecided, also where P(A) of one of the ideas lies between .02 and .98. (A
 worlds are alike for these two ideas, because no misaligned model passes in either; `shortcut` was supported before.)
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,6 +27,7 @@ from lab.statistics import Estimate, draw_shares, from_draws
 from lab.words import Json, estimate_json, with_interval
 
 CONFIGS = "ideas"
+WORLDS = {"perfect": "nothing like the test in the main objective", "hackable": "something like it there"}
 NOTHING = 0.02  # bits, changes of P(A), and distances of P(A) from 0 and 1 that do not count; of the rule
 
 
@@ -94,17 +96,28 @@ def judge(stored: claims.Stored) -> claims.Verdict:
 
 def plotted(stored: claims.Stored) -> list[Json]:
     """Return what a second run teaches about all-or-nothing ideas and about all ideas, as plain JSON values."""
+    worlds = dict(zip(WORLDS, stored.values("implicit_proxy"), strict=True))
+    ideas = {"only ideas that are all or nothing": all_or_nothing(stored), "all ideas": stored.values("preference")}
     rows = []
-    for implicit, test in zip(stored.values("implicit_proxy"), ("no implicit proxy", "implicit proxy"), strict=True):
-        for words, ideas in (("all or nothing", all_or_nothing(stored)), ("all ideas", stored.values("preference"))):
-            names = [stored.at("hold_out", preference=idea, implicit_proxy=implicit) for idea in ideas]
-            rows.append({"name": f"{words}, {test}", **estimate_json(bits_of_second_run(stored, names))})
+    for words, preferences in ideas.items():
+        names = {
+            world: [stored.at("hold_out", preference=idea, implicit_proxy=implicit) for idea in preferences]
+            for world, implicit in worlds.items()
+        }
+        bits = {world: estimate_json(bits_of_second_run(stored, held_out)) for world, held_out in names.items()}
+        unable = max(stored.unable(name) for name in itertools.chain(*names.values()))
+        rows.append({"words": words, "regimen": "hold_out", "unable": unable, **bits})
     return rows
 
 
 def draw(data: Json) -> figures.Figure:
-    """What a second run teaches, a panel per task."""
-    return figures.estimates_figure(data, "bits that a second run teaches about which idea it is", (NOTHING,))
+    """What a second run teaches, in both worlds."""
+    return figures.estimates_figure(
+        data, [figures.Column(world, "bits", words, 0, lines=(NOTHING,)) for world, words in WORLDS.items()]
+    )
 
 
-CAPTION = claims.Caption(marks="dotted: .02 bits")
+CAPTION = claims.Caption(
+    question="How much does a second run teach about which idea it is? Left of the dotted line: nothing.",
+    marks="dotted: .02 bits",
+)

@@ -20,18 +20,27 @@ from lab.results import outcomes, shards, summary
 from lab.words import Json
 
 APART = 0.05  # difference of P(T|not A) that counts; of the rule
+COLUMNS = ("base_rate", "pass_given_misaligned", "aligned_given_pass")
+LATE = "trained on late"
+WORDS = {"test_late": LATE, "prerequisite_late": LATE}
+CAPTION = claims.Caption(question="Do as many misaligned models come to pass what was trained on?")
 
 
 def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
     """Count each proxy, held out and trained on late, on the models of its own regimen."""
     results = shards.results(train(experiment, folder), last_only=True)
-    names, rows, about = list(map(str, results.condition.values)), [], {}
+    described, rows, about = claims.describe_conditions(results), [], {}
     for proxy in ("test", "prerequisite"):
         cells = summary.cells(outcomes.classify(results, proxy=proxy))
         for words, regimen in (("held out", "hold_out"), ("trained late", f"{proxy}_late")):
-            rows.append(cells[names.index(regimen)])
-            about[f"{proxy}, {words}"] = {"regimen": regimen, "coordinates": {}}
+            rows.append(cells[list(described).index(regimen)])
+            about[f"{proxy}, {words}"] = described[regimen]
     return claims.tabulate(rows, about, results.attrs["confidence"])
+
+
+def heading(stored: claims.Stored, name: str) -> str:
+    """Return by what the models of a row are judged."""
+    return "passing the test" if name.startswith("test") else "passing the prerequisite"
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:

@@ -24,17 +24,29 @@ out, and neither for the better choice nor for training. On seeds from 7,000,000
 decides.)
 """
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
-from lab import claims
+from lab import claims, figures
 from lab.config.experiment import Experiment, load
+from lab.figures.style import BLACK, GREY, WIDTH, Axes, Line, Mark, Patch, interval, label
 from lab.results import shards
 from lab.statistics import Estimate
-from lab.words import Json
+from lab.statistics.counts import UNABLE_SHOWN
+from lab.words import Json, estimate_from_json, percent
 
 # LRs of the rule
 USELESS = (0.8, 1.25)
 EFFECTIVE = 20
+COLUMNS = ("base_rate", "likelihood_ratio")
+HEADINGS = ("something like it hides", "the overseer errs")
+STATES = {  # of a test -> LRs, colour
+    "worse than useless: LR < 1": ((0.01, 1.0), "#f6e3da"),
+    "useless: LR near 1": (USELESS, "#e4e4e4"),
+    "very effective: LR > 20": ((EFFECTIVE, 1e5), "#dde8f2"),
+}
+EDGES = (0.1, 1000.0)  # of the axis of LRs
 
 
 def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:
@@ -69,6 +81,11 @@ def shown(stored: claims.Stored) -> list[str]:
     (axis,) = {axis for name in erring for axis in stored.coordinates(name)}
     poor = {axis: stored.values(axis)[-1], "implicit_proxy": stored.values("implicit_proxy")[-1]}
     return [name for name in stored.names if stored.coordinates(name).items() <= poor.items()]
+
+
+def heading(stored: claims.Stored, name: str) -> str:
+    """Return what is wrong with the test in the world of a condition."""
+    return HEADINGS[errs(stored, name)]
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:
@@ -109,3 +126,72 @@ def fewer_aligned(stored: claims.Stored, name: str) -> bool:
     """Return whether P(A) of a condition is below that of holding out in its world, for sure."""
     baseline = stored.baseline(name)
     return baseline is not None and stored.change(name, baseline, "base_rate").high < 0
+
+
+def draw(data: Json) -> figures.Figure:
+    """P(A) over the LR of every regimen: a column of panels per task, a row per world."""
+    tasks = data["tasks"]
+    rows = [row for counts in tasks.values() for row in counts["plotted"]]
+    marks = figures.marks_by_name(rows)
+    figure, axes = figures.subplots(
+        len(HEADINGS), len(tasks), figsize=(WIDTH, 4.0), sharex=True, sharey=True, squeeze=False
+    )
+    for panels, (task, counts) in zip(axes.T, tasks.items(), strict=True):
+        for ax, words in zip(panels, HEADINGS, strict=True):
+            draw_world([row for row in counts["plotted"] if row["heading"] == words], ax, marks)
+        figures.name_task(panels[0], f"{task}\n", counts)
+    for ax, words in zip(axes[:, 0], HEADINGS, strict=True):
+        ax.set_ylabel(f"{words}\nP(A), aligned of all", fontsize="x-small")
+    figure.supxlabel("LR of the test: what passing says", fontsize="small")
+    explain(figure, marks)
+    return figure
+
+
+def draw_world(rows: list[Json], ax: Axes, marks: Mapping[tuple[str, str], Mark]) -> None:
+    """Draw P(A) over the LR of the regimens of a world, with the states of a test shaded.
+
+    Args:
+        rows: of the regimens, holding out first.
+        ax: the panel.
+        marks: of regimens by their names.
+    """
+    ax.set_xscale("log")
+    for (low, high), colour in STATES.values():
+        ax.axvspan(low, high, color=colour, linewidth=0, zorder=0.5)
+    ax.axvline(1, color=BLACK, linewidth=0.6, linestyle=":", zorder=0.9)
+    ax.axhline(rows[0]["base_rate"]["value"], color=GREY, linewidth=0.6, linestyle="--", zorder=0.9)
+    for row in rows:
+        ratio, base_rate = (estimate_from_json(row[key]) for key in ("likelihood_ratio", "base_rate"))
+        mark = marks[figures.name_of(row)]
+        if not math.isnan(ratio.value):
+            interval(ax, base_rate.value, ratio, mark, EDGES)
+    if (unable := max(row["unable"] for row in rows)) > UNABLE_SHOWN:
+        words = f"up to {percent(round(unable, 2))}\ncannot do\nthe job"
+        ax.text(0.97, 0.88, words, transform=ax.transAxes, ha="right", va="top", fontsize="x-small")
+    ax.set_xlim(EDGES[0] * 0.8, EDGES[1] * 1.3)
+    ax.set_xticks([0.1, 1, 10, 100, 1000], ["0.1", "1", "10", "100", "1000"])
+    ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    ax.set_ylim(-0.06, 1.06)
+    ax.minorticks_off()
+    ax.tick_params(labelsize="x-small")
+
+
+def explain(figure: figures.Figure, marks: Mapping[tuple[str, str], Mark]) -> None:
+    """Say above the panels which mark is which regimen, and what is shaded."""
+    handles = [
+        Line([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, linewidth=mark.width)
+        for mark in marks.values()
+    ]
+    handles += [Patch((0, 0), 1, 1, color=colour, linewidth=0) for _, colour in STATES.values()]
+    handles += [Line([], [], color=GREY, linewidth=0.6, linestyle="--")]
+    words = [*(label(words) for words, _ in marks), *STATES, "P(A) held out"]
+    figure.legend(
+        handles, words, loc="outside upper center", ncols=4, frameon=False, fontsize="x-small", handlelength=1.5
+    )
+
+
+CAPTION = claims.Caption(
+    question="How good is the test (to the right), and how many models are aligned (up), under each regimen?",
+    before="A regimen that leaves no misaligned model has no LR and is not drawn.",
+    marks="arrows: the LR has no limit on the axis",
+)

@@ -29,6 +29,15 @@ from lab.statistics import CELLS, Counts, Estimate
 ALIKE = 0.03  # by how much restarting has to raise P(A) over continuing; of the rule
 FEW, MANY = 1 / 4, 1 / 2  # shares of finished models that change sides; of the rule
 TOGETHER = 4
+COLUMNS = ("base_rate", "pass_given_misaligned", "aligned_given_pass")
+WORDS = {
+    "finished": "finished, hold out",
+    "continued": "continued, the test late",
+    "continued_opposite": "continued, its opposite late",
+    "restarted": "restarted, the test throughout",
+    "restarted_opposite": "restarted, its opposite throughout",
+}
+CAPTION = claims.Caption(question="Does it matter whether the test comes last, or from the start of a new training?")
 ALIGNED = len(CELLS) // 2  # how many of the cells are of aligned models; they come first
 
 

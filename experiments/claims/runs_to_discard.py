@@ -22,8 +22,9 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.claims.four_regimens import TRAINED
-from lab import claims
+from lab import claims, figures
 from lab.statistics import Estimate
+from lab.words import Json, estimate_json
 
 CONFIGS = "worth_of_a_test"
 FEW = 0.1  # discarded runs that do not count; of the rule
@@ -71,3 +72,31 @@ def judge(stored: claims.Stored) -> claims.Verdict:
         return claims.Verdict(claims.CONTRADICTED, why)
     holds = all(rise.low > FEW for rise in safe.values()) and all(rise.high < FEW for rise in hackable.values())
     return claims.Verdict(claims.SUPPORTED if holds else claims.UNDECIDED, why)
+
+
+def plotted(stored: claims.Stored) -> list[Json]:
+    """Return how many runs each regimen discards in both worlds, and who passes in the second, as plain JSON values."""
+    rows = []
+    for safe, hackable in zip(*(conditions(stored, world) for world in WORLDS), strict=True):
+        runs = {"safe": stored.of_shares(safe, discarded), "hackable": stored.of_shares(hackable, discarded)}
+        estimates = runs | {"gaming": stored.rate(hackable, "pass_given_misaligned")}
+        row = stored.row(safe) | {"unable": max(stored.unable(safe), stored.unable(hackable))}
+        row |= {"none": {"gaming": "none misaligned"}}
+        rows.append(row | {key: estimate_json(estimate) for key, estimate in estimates.items()})
+    return rows
+
+
+def draw(data: Json) -> figures.Figure:
+    """How many runs each regimen discards before one passes, in both worlds."""
+    gaming = figures.COLUMNS["pass_given_misaligned"]
+    columns = [
+        figures.Column("safe", "runs discarded", "where nothing like the test hides in the main objective", 0),
+        figures.Column("hackable", "runs discarded", "where something like the test hides there", 0),
+        gaming._replace(key="gaming", words=f"{gaming.words}, where something like it hides"),
+    ]
+    return figures.estimates_figure(data, columns)
+
+
+CAPTION = claims.Caption(
+    question="How many runs fail before one passes, if the test is held out (first row) or trained on?"
+)

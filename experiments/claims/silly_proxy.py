@@ -25,6 +25,8 @@ from lab.results import shards
 from lab.words import Json, with_interval
 
 TRAINED = ("early", "throughout")
+COLUMNS = ("base_rate", "pass_given_misaligned", "aligned_given_pass")
+CAPTION = claims.Caption(question="Is P(A) below that of the first row, among models that do the job?")
 
 
 def study(experiment: Experiment, folder: Path, train: claims.Train) -> Json:

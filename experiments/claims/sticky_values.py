@@ -20,11 +20,18 @@ a locked part cannot learn to game. Contradicted if a gain is below 0; else unde
 changed there, not the rule, and other seeds decide.)
 """
 
-from lab import claims
+from lab import claims, figures
+from lab.words import Json, estimate_json
 
 RUNS = 3  # of the rule
 ALIKE = 0.05  # rise of P(A) that does not count; of the rule
 BOTH, PUSH, STICKY = "push_and_sticky", "push", "sticky"
+WORDS = {
+    "neither": "hold out",
+    PUSH: "early push",
+    STICKY: "hold out, then sticky",
+    BOTH: "early push, then sticky",
+}
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:
@@ -47,3 +54,26 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     if values.low > 0:
         return claims.Verdict(claims.SUPPORTED, why)
     return claims.Verdict(claims.DEPENDS if values.high < ALIKE else claims.UNDECIDED, why)
+
+
+def plotted(stored: claims.Stored) -> list[Json]:
+    """Return P(A), P(T|not A) and P(accepted is aligned) of every regimen as plain JSON values."""
+    accepted = claims.aligned_share_of_accepted(RUNS)
+    rows = claims.condition_rows(stored, claims.Rows(("base_rate", "pass_given_misaligned"), WORDS))
+    return [row | {"accepted": estimate_json(stored.of_shares(row["name"], accepted))} for row in rows]
+
+
+def draw(data: Json) -> figures.Figure:
+    """P(A), P(T|not A) and P(accepted is aligned) of every regimen."""
+    words = f"aligned, of those accepted within {RUNS} runs"
+    accepted = figures.COLUMNS["aligned_given_pass"]._replace(
+        key="accepted", head="P(accepted is aligned)", words=words
+    )
+    return figures.estimates_figure(
+        data, [figures.COLUMNS["base_rate"], figures.COLUMNS["pass_given_misaligned"], accepted]
+    )
+
+
+CAPTION = claims.Caption(
+    question="Are accepted models aligned more often where an early push is made sticky (last row)?"
+)

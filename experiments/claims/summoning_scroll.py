@@ -22,6 +22,7 @@ committed before the run that decides.
 from experiments.claims.four_regimens import TRAINED, shown
 from lab import claims
 
+CAPTION = claims.Caption(question="Is there a way to train on the test with a net above 0 (right of the dotted line)?")
 EVEN, NEARLY = 0.5, 0.1  # P(A) held out, and how far from it the odds still count as even; of the rule
 
 

@@ -20,7 +20,7 @@ runs.
 """
 
 from lab import claims, figures
-from lab.words import Json, estimate_json, with_interval
+from lab.words import Json, with_interval
 
 # of the rule: what the sentence promises, and how near to it the calibration and P(A|T) have to be
 PRIOR, PRIOR_WITHIN = 0.1, 0.04  # P(A) held out
@@ -28,7 +28,8 @@ RIGHT, WRONG, LIKELIHOODS_WITHIN = 0.9, 0.1, 0.05  # P(T|A) and P(T|not A) held 
 VALIDATED, VALIDATED_WITHIN = 0.5, 0.1  # P(A|T) validating
 TRAINED = 0.1  # P(A|T) after training on the proxy
 MOST_TRAINED = 0.2  # what stands for `TRAINED` in the rule
-AXIS = (-0.03, 1.03)  # of a probability, with room for marks at its ends
+COLUMNS = ("base_rate", "pass_given_misaligned", "aligned_given_pass", "expected_runs")
+WORDS = {"validate": "hold out, validate"}
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:
@@ -66,18 +67,14 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     return claims.Verdict(verdict, why)
 
 
-def plotted(stored: claims.Stored) -> list[Json]:
-    """Return P(A|T) of each regimen as plain JSON values."""
-    names = {"validating": "validate", "training early": "train_early", "training late": "train_late"}
-    return [
-        {"name": words, "regimen": name, **estimate_json(stored.rate(name, "aligned_given_pass"))}
-        for words, name in names.items()
-    ]
-
-
 def draw(data: Json) -> figures.Figure:
-    """P(A|T) of each regimen, a panel per task, with the promised 50% and 10% marked."""
-    return figures.estimates_figure(data, "P(A|T); dotted: 50% and 10%", (VALIDATED, TRAINED), AXIS)
+    """Rates and cost of each regimen, with the promised 50% and 10% marked."""
+    shown = {name: figures.COLUMNS[name] for name in COLUMNS}
+    shown["aligned_given_pass"] = shown["aligned_given_pass"]._replace(lines=(VALIDATED, TRAINED))
+    return figures.estimates_figure(data, list(shown.values()))
 
 
-CAPTION = claims.Caption(marks="hollow: it holds .5")
+CAPTION = claims.Caption(
+    question="Is P(A|T) at the promised 50% where the test validates, and at 10% where it is trained on (dotted)?",
+    marks="dotted: .5 and .1",
+)

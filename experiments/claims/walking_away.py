@@ -27,13 +27,14 @@ from jaxtyping import Float
 
 from experiments.claims.four_regimens import TRAINED
 from lab import claims, figures
-from lab.figures.style import label
 from lab.statistics import Estimate
 from lab.words import Json, estimate_json, setting
 
 CONFIGS = "worth_of_a_test"
 RUNS = 3  # of the rule
 UTILITIES = (0.5, 0.9)  # of nothing; of the rule
+MUST = "must accept"
+KINDS = {MUST: None, **{f"nothing is worth {setting(nothing)}": nothing for nothing in UTILITIES}}
 WORLDS = 2  # the first values of `implicit_proxy`
 TRAIN, HOLD_OUT, NOTHING, OPEN = "train", "hold out", "nothing", "open"
 # gains over holding out for three kinds of organisation, and five regimens against nothing for two of them
@@ -115,15 +116,20 @@ def _in_one_world(forced: str, free: list[str]) -> str:
 
 def plotted(stored: claims.Stored) -> list[Json]:
     """Return what each way to train gains over holding out in the first world, as plain JSON values."""
-    kinds = {"must accept": None, **{f"nothing is worth {setting(nothing)}": nothing for nothing in UTILITIES}}
+    by_kind = {words: gains(stored, 0, nothing) for words, nothing in KINDS.items()}
     return [
-        {"name": f"{label(regimen)}, {words}", "regimen": regimen, **estimate_json(gain)}
-        for words, nothing in kinds.items()
-        for regimen, gain in gains(stored, 0, nothing).items()
+        stored.row(name) | {words: estimate_json(by_kind[words][regimen]) for words in KINDS}
+        for regimen, name in zip(TRAINED, conditions(stored, 0)[1:], strict=True)
     ]
 
 
 def draw(data: Json) -> figures.Figure:
-    """What each way to train on the test gains over holding out, by what nothing is worth, a panel per task."""
-    words = f"gain over holding out within {RUNS} runs, nothing like the test in the main objective"
-    return figures.estimates_figure(data, words, (0.0,), (-1.03, 1.03))
+    """What each way to train on the test gains over holding out, by what nothing is worth."""
+    columns = [figures.Column(MUST, MUST, "one of three runs", null=0.0)]
+    columns += [figures.Column(words, "may walk away", words, null=0.0) for words in KINDS if words != MUST]
+    return figures.estimates_figure(data, columns)
+
+
+CAPTION = claims.Caption(
+    question="Gain in utility over holding out: right of the line one trains on the test, left of it one does not."
+)

@@ -20,6 +20,16 @@ run on other seeds that decides.
 from lab import claims
 from lab.statistics import Estimate
 
+COLUMNS = ("base_rate", "pass_given_misaligned", "aligned_given_pass")
+CAPTION = claims.Caption(
+    question="Does a late push raise P(A), or P(T|not A)? Compare invisible tests with visible ones."
+)
+
+
+def heading(stored: claims.Stored, name: str) -> str:
+    """Return whether tests can be told from deployment where a condition was trained."""
+    return "tests are visible" if stored.coordinates(name)["detectability"] else "tests are invisible"
+
 
 def judge(stored: claims.Stored) -> claims.Verdict:
     """Apply the rule to one task."""

@@ -1,7 +1,7 @@
 """The claims of the essay: what a rule may say, and the book of sentences, verdicts and figures.
 
-`rules` reads stored counts and makes verdicts of them; `book` finds the claims, runs and redraws them. Only
-experiments and commands import it.
+`rules` reads stored counts and makes verdicts of them, `rows` makes what a figure shows of them; `book` finds the
+claims, runs and redraws them. Only experiments and commands import it.
 """
 
 from lab.claims.book import (
@@ -26,6 +26,7 @@ from lab.claims.book import (
     table,
     verdicts,
 )
+from lab.claims.rows import Rows, condition_rows
 from lab.claims.rules import (
     CONTRADICTED,
     DEPENDS,
@@ -45,6 +46,7 @@ from lab.claims.rules import (
     count_able,
     count_conditions,
     decide,
+    describe_conditions,
     joint_counts,
     less,
     moves,
@@ -75,6 +77,7 @@ __all__ = [
     "Folders",
     "OfBoth",
     "OfShares",
+    "Rows",
     "Shares",
     "Stored",
     "Train",
@@ -83,10 +86,12 @@ __all__ = [
     "aligned_share_of_accepted",
     "aligned_share_of_passing",
     "claim",
+    "condition_rows",
     "configs",
     "count_able",
     "count_conditions",
     "decide",
+    "describe_conditions",
     "joint_counts",
     "less",
     "module",

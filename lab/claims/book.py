@@ -13,6 +13,9 @@ that `table` only has to read them. A module may also have
     CONFIGS                            the name of another config, which several claims then share
     study(experiment, folder, train)   what to do with a config instead of training it and counting (`count_last`)
     shown(stored)                      the conditions that the figure shows; all by default
+    COLUMNS                            the quantities of each condition that the figure shows; `rows.COLUMNS` by default
+    WORDS                              regimen -> what its rows are called; its name by default
+    heading(stored, name)              what conditions are grouped under; their place in the sweep by default
     plotted(stored)                    the numbers that the figure of a task draws; `condition_rows` by default
     draw(data)                         a figure of its own instead of `lab.figures.claim_figure`
     CAPTION                            a `rules.Caption`: what the caption says beside claim, verdict and rule
@@ -23,7 +26,6 @@ import functools
 import importlib
 import inspect
 import json
-import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import figures
 from lab.claims import latex
+from lab.claims.rows import COLUMNS, Rows, condition_rows
 from lab.claims.rules import (
     CONTRADICTED,
     NOT_RUN,
@@ -48,8 +51,7 @@ from lab.claims.rules import (
 from lab.config.source import read_file, read_yaml, tasks_in
 from lab.results import outcomes, shards
 from lab.results.store import Run, publish
-from lab.statistics import Counts
-from lab.words import Json, estimate_json
+from lab.words import Json
 
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment  # imports JAX
@@ -57,7 +59,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "figures/claims"
 OVERVIEW = "overview"  # the figure of all claims
-RATES = ("base_rate", "pass_given_misaligned", "pass_rate")  # of every condition that the usual figure shows
 # marks of alignment at which graded outcomes are counted beside the task's own: from a half, below which a model does
 # more often what was not intended, to the strictest mark of any task; in twentieths, because held-out models of digits
 # all lie between .6 and .9 (figures/tasks.json), and a mark that all models reach, or none, tells nothing
@@ -155,7 +156,8 @@ def claim(name: str) -> Claim:
     """Return a claim by its name. Raises `ClaimError`."""
     source = module(name)
     paragraphs = (inspect.getdoc(source) or "").split("\n\n")
-    shown = getattr(source, "shown", None)
+    shown, columns = getattr(source, "shown", None), getattr(source, "COLUMNS", COLUMNS)
+    rows = Rows(columns, getattr(source, "WORDS", {}), getattr(source, "heading", None))
     return Claim(
         name=name,
         sentence=_one_line(paragraphs[0]),
@@ -164,8 +166,8 @@ def claim(name: str) -> Claim:
         judge=source.judge,
         study=getattr(source, "study", count_last),
         shown=shown,
-        plotted=getattr(source, "plotted", functools.partial(condition_rows, shown=shown)),
-        draw=getattr(source, "draw", figures.claim_figure),
+        plotted=getattr(source, "plotted", functools.partial(condition_rows, rows=rows, shown=shown)),
+        draw=getattr(source, "draw", functools.partial(figures.claim_figure, quantities=columns)),
         caption=getattr(source, "CAPTION", Caption()),
     )
 
@@ -384,7 +386,8 @@ def verdicts_in_words(verdicts: Mapping[str, Verdict]) -> str:
     tasks = {kind: [task for task, judged in verdicts.items() if judged.verdict == kind] for kind in VERDICTS}
     parts = [f"{kind} in {', '.join(members)}" for kind, members in tasks.items() if members]
     if len(parts) == 1 < len(verdicts):
-        return f"{overall(judged.verdict for judged in verdicts.values())} in all {len(verdicts)} tasks"
+        every = "both" if len(verdicts) == 2 else f"all {len(verdicts)}"
+        return f"{overall(judged.verdict for judged in verdicts.values())} in {every} tasks"
     return ", ".join(parts)
 
 
@@ -407,36 +410,6 @@ def _with_marks(verdict: Verdict, counts: Json) -> Verdict:
     return verdict._replace(by_mark=moves(marks)) if marks else verdict
 
 
-def condition_rows(stored: Stored, shown: Callable[[Stored], list[str]] | None = None) -> list[Json]:
-    """Return what the usual figure of a claim draws of a task: a row for every condition that it shows.
-
-    Args:
-        stored: counts of the task.
-        shown: names of the conditions; all by default.
-    """
-    return [_condition_row(stored, name) for name in (shown(stored) if shown else stored.names)]
-
-
-def _condition_row(stored: Stored, name: str) -> Json:
-    """Return the rates of a condition, its net over the baseline of its world, and why nothing is known of that."""
-    row = {"name": name, "regimen": stored.regimen(name), "coordinates": stored.coordinates(name)}
-    row |= {quantity: estimate_json(stored.rate(name, quantity)) for quantity in RATES}
-    row |= {"unable": stored.unable(name), "schedule": stored.schedule(name)}
-    if (baseline := stored.baseline(name)) is None:
-        return row | {"net": None, "no_net": ""}
-    net = stored.impact(name, baseline).net
-    no_net = _no_net(stored.counts(name), stored.counts(baseline)) if math.isnan(net.value) else ""
-    return row | {"net": estimate_json(net), "no_net": no_net}
-
-
-def _no_net(*populations: Counts) -> str:
-    """Say why nothing is known of the net between two populations."""
-    if not all(population.passing for population in populations):
-        return "none passes"
-    kind = "aligned" if any(population.misaligned_pass for population in populations) else "misaligned"
-    return f"no {kind} pass in either"
-
-
 def caption(data: Json, verdicts: Mapping[str, Verdict], words: Caption) -> str:
     """Return the claim, the verdict and what decided it, with every number, and what the figure shows."""
     verdict = overall(verdict.verdict for verdict in verdicts.values())
@@ -457,12 +430,19 @@ def verdicts(name: str, data: Json) -> dict[str, Verdict]:
     return {task: _with_marks(judge(Stored(task, counts)), counts) for task, counts in data["tasks"].items()}
 
 
-def table(to: Path | str | None = None) -> list[Json]:
-    """Return a row for every claim: name, claim, rule, verdict, task -> `Verdict`, from stored counts alone."""
+def table(to: Path | str | None = None, progress: Callable[[int, int], None] | None = None) -> list[Json]:
+    """Return a row for every claim: name, claim, rule, verdict, task -> `Verdict`, from stored counts alone.
+
+    Args:
+        to: folder of the counts; the project's own by default.
+        progress: called with the number of claims that are judged, and that of all.
+    """
     if to and not Path(to).is_dir():
         raise ClaimError(f"{to}: no such folder")
     rows = []
-    for name in names():
+    for done, name in enumerate(names()):
+        if progress:
+            progress(done, len(names()))
         path = Path(to or FIGURES) / f"{name}.json"
         by_task = verdicts(name, json.loads(path.read_text())) if path.exists() else {}
         rows.append(

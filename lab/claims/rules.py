@@ -193,6 +193,16 @@ class Stored:
         """Return what a condition trains on beside the main objective, or None where that is not stored."""
         return self.conditions[name].get("schedule")
 
+    def row(self, name: str, words: str = "") -> Json:
+        """Return what the row of a condition in a figure says beside its estimates.
+
+        Args:
+            name: of the condition.
+            words: what the row is called; the regimen by default.
+        """
+        about = {"words": words or self.regimen(name), "regimen": self.regimen(name)}
+        return about | {"unable": self.unable(name), "schedule": self.schedule(name)}
+
     def baseline(self, name: str) -> str | None:
         """Return the name of the condition that a condition is compared with, or None for a baseline itself."""
         regimen = self.data["baseline"]

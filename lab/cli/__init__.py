@@ -4,21 +4,23 @@
 or `lab.decision`, `about` those that say what there is. They parse, call and print; `console` is what they share.
 """
 
+import contextlib
 import io
 import itertools
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TextIO
 
 import tyro
-from rich.table import Table
+from rich.cells import cell_len
 from rich.text import Text
 
-from lab.cli import console
 from lab.cli.about import check_task, claims, doctor, schema, tasks
 from lab.cli.ask import advise, card, mix, optimise, seeds, sensitivity
-from lab.cli.console import Failed, Stopped, UsageError, errors, print_line
+from lab.cli.console import Failed, Stopped, UsageError, errors, print_rows, print_text
 from lab.cli.decide import gates, ideas, plan, probe
 from lab.cli.observe import import_table
 from lab.cli.read import compare, export, figures, page, show
@@ -27,6 +29,7 @@ from lab.cli.watching import watch
 from lab.config.problems import shown, suggestion
 from lab.config.source import ConfigError
 from lab.machine import surroundings
+from lab.report.layout import INDENT, wrapped
 from lab.results.outcomes import UnknownName
 from lab.results.store import StoreError
 from lab.studies.study import StudyError
@@ -61,46 +64,74 @@ def main(args: Sequence[str] | None = None) -> int:
         if args in (["--help"], ["-h"]):
             print_help()
         else:
-            tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="lab", args=args, description=_description())
+            with _fitting() if {"--help", "-h"} & set(args) else contextlib.nullcontext():
+                tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="lab", args=args, description=_description())
     except (UsageError, UnknownName, ConfigError, StudyError) as error:
-        print_line(str(error), errors)
+        print_text(str(error), errors)
         return 2
     except BrokenPipeError:
         raise
     except OSError as error:
-        print_line(f"{error.filename}: {error.strerror}" if error.filename else str(error), errors)
+        print_text(f"{error.filename}: {error.strerror}" if error.filename else str(error), errors)
         return 1
     except (Failed, StoreError, surroundings.Unusable) as error:
-        print_line(str(error), errors)
+        print_text(str(error), errors)
         return 1
     except Stopped as stopped:
-        errors.print("stopped; what is finished is kept, and the same command goes on from here", markup=False)
+        print_text("stopped; what is finished is kept, and the same command goes on from here", errors)
         return 128 + stopped.args[0]
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except Exception:
         if not (variable := surroundings.unusable()):
             raise
-        print_line(str(variable), errors)
+        print_text(str(variable), errors)
         return 1
     return 0
 
 
+class _Kept(io.TextIOWrapper):
+    """What is printed, kept with the colours and the letters of where it goes on to."""
+
+    def __init__(self, out: TextIO):
+        super().__init__(io.BytesIO(), encoding=out.encoding, errors="backslashreplace", newline="\n")
+        self.out = out
+
+    def isatty(self) -> bool:
+        return self.out.isatty()
+
+    def lines(self) -> list[str]:
+        """Return what was printed."""
+        self.seek(0)
+        return self.read().splitlines()
+
+
+@contextlib.contextmanager
+def _fitting() -> Iterator[None]:
+    """Wrap the lines that tyro leaves wider than the terminal: the usage of a command and what it does."""
+    kept = _Kept(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(kept):
+            yield
+    finally:
+        width = shutil.get_terminal_size().columns
+        for line in kept.lines():
+            plain = Text.from_ansi(line).plain
+            print(line if cell_len(plain) <= width else "\n".join(wrapped(plain, width, INDENT)))
+
+
 def _description() -> str:
-    return sys.modules["lab"].__doc__ or ""
+    """Return the first paragraph of what the package says of itself."""
+    return " ".join((sys.modules["lab"].__doc__ or "").split("\n\n")[0].split())
 
 
 def print_help() -> None:
     """Print all commands in their groups, with the first sentence of what each does."""
-    console.console.print("usage: lab COMMAND [options]   (lab COMMAND --help says more)\n", markup=False)
-    console.console.print(Text(_description()))
+    print_text("usage: lab COMMAND [options]   (lab COMMAND --help says more)\n")
+    print_text(f"{_description()}\n", hanging="")
     for group, commands in GROUPS.items():
-        table = Table(title=Text(group, style="bold"), title_justify="left", show_header=False, box=None)
-        table.add_column(min_width=2 + max(map(len, COMMANDS)))
-        table.add_column()
-        for name, command in commands.items():
-            table.add_row(Text(f"  {name}"), Text((command.__doc__ or "").splitlines()[0]))
-        console.console.print(table)
+        rows = [(name, (command.__doc__ or "").splitlines()[0]) for name, command in commands.items()]
+        print_rows(group, ("", ""), rows)
 
 
 def _at_home(arg: str) -> str:

@@ -6,11 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from rich.table import Table
-from rich.text import Text
 from tyro.conf import Positional, arg
 
-from lab.cli.console import AsJson, Failed, UsageError, console, print_json, print_line, print_rows
+from lab.cli.console import (
+    AsJson,
+    Failed,
+    UsageError,
+    print_json,
+    print_rows,
+    print_text,
+    waiting,
+)
 from lab.words import setting
 
 # --- tasks --------------------------------------------------------------------------------------------------------
@@ -29,13 +35,14 @@ def tasks(name: Positional[str] | None = None, /, trust_code: bool = False) -> N
 
     if name is None:
         for kind in TASKS.values():
-            console.print(Text(_words_of_module(kind).splitlines()[0]), soft_wrap=True)
+            print_text(_words_of_module(kind).splitlines()[0])
         return
     try:
         task = find_task(name, trust_code)()
     except TaskFileError as error:
         raise UsageError(str(error)) from None
-    console.print(Text(_words_of_module(type(task))))
+    for paragraph in _words_of_module(type(task)).split("\n\n"):
+        print_text(" ".join(paragraph.split()) + "\n", hanging="")
     print_rows(
         "knobs (sweep them freely: nothing recompiles)",
         ("knob", "default", "range", ""),
@@ -57,8 +64,8 @@ def tasks(name: Positional[str] | None = None, /, trust_code: bool = False) -> N
     }
     for title, rows in lists.items():
         if rows:
-            print_rows(title, ("", ""), list(rows.items()), show_header=False)
-    console.print(f"parts, which `rates` in a phase can lock in: {', '.join(parts(task))}", markup=False)
+            print_rows(title, ("", ""), list(rows.items()))
+    print_text(f"parts, which `rates` in a phase can lock in: {', '.join(parts(task))}")
 
 
 def _words_of_module(kind: type) -> str:
@@ -67,7 +74,7 @@ def _words_of_module(kind: type) -> str:
 
 
 def check_task(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> None:
-    """Run a Python file that defines a task and say what keeps the lab from training it.
+    """Run a file that defines a task, and say what keeps the lab from training it.
 
     Args:
         file: the file; a config names it as `task: {file: FILE}`.
@@ -79,9 +86,11 @@ def check_task(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> Non
         task = task_class(file)()
     except TaskFileError as error:
         raise UsageError(str(error)) from None
-    if problems := check(task):
+    with waiting(f"training a few steps of {task.name}"):
+        problems = check(task)
+    if problems:
         raise UsageError("\n".join(f"{file}: {problem}" for problem in problems))
-    print_line(f"{file}: the task {task.name!r} is ready: task: {{file: {file.name}}}")
+    print_text(f"{file}: the task {task.name!r} is ready: task: {{file: {file.name}}}")
 
 
 # --- configs and claims -------------------------------------------------------------------------------------------
@@ -95,7 +104,7 @@ def schema() -> None:
 
 
 def claims(figures: Path | None = None, as_json: AsJson = False) -> None:
-    """List the claims with verdicts, which are computed from stored counts; what is not stored is not run.
+    """List the claims with their verdicts, which are computed from stored counts.
 
     Args:
         figures: folder of what `lab experiment` counted; the project's own by default.
@@ -104,7 +113,8 @@ def claims(figures: Path | None = None, as_json: AsJson = False) -> None:
     from lab import claims as book
 
     try:
-        claims = book.table(figures)
+        with waiting("judging claims") as judged:
+            claims = book.table(figures, judged)
     except book.ClaimError as error:
         raise UsageError(str(error)) from None
     if as_json:
@@ -122,7 +132,9 @@ def claims(figures: Path | None = None, as_json: AsJson = False) -> None:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Say what this machine has, what the lab will use, and what is wrong: exit code 0 if nothing is, else 1.
+    """Say what this machine has, what the lab will use, and what is wrong.
+
+    The exit code is 0 if nothing is wrong, else 1.
 
     Args:
         as_json: print JSON.
@@ -134,21 +146,14 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print_json(findings)
     else:
-        _print_box("this machine", _rows_of_machine(findings["machine"]))
-        _print_box("the lab will use", _rows_of_lab(findings["lab"]))
+        print_rows("this machine", ("", ""), list(_rows_of_machine(findings["machine"]).items()))
+        print_rows("the lab will use", ("", ""), list(_rows_of_lab(findings["lab"]).items()))
         for number, problem in enumerate(problems, 1):
-            print_line(f"problem {number}: {problem['what']}\n  do: {problem['do']}")
+            print_text(f"problem {number}: {problem['what']}\n  do: {problem['do']}")
         if not problems:
-            console.print("nothing is wrong")
+            print_text("nothing is wrong")
     if problems:
         raise Failed("1 problem" if len(problems) == 1 else f"{len(problems)} problems")
-
-
-def _print_box(title: str, rows: Mapping[str, str]) -> None:
-    view = Table(title=Text(title, style="bold"), title_justify="left", show_header=False, box=None)
-    for key, value in rows.items():
-        view.add_row(key, Text(value))
-    console.print(view)
 
 
 def _gigabytes(count: int | None) -> str:

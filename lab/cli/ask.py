@@ -8,13 +8,12 @@ from tyro.conf import Positional, arg
 
 from lab import report
 from lab.cli.console import (
+    DRAWING,
     MOST_RUNS,
-    WIDE_STUDY,
     AsJson,
     ConfigFile,
     Failed,
     NameOrNone,
-    Stop,
     UsageError,
     console,
     errors,
@@ -22,11 +21,13 @@ from lab.cli.console import (
     print_json,
     print_line,
     print_rows,
-    print_wide,
+    print_table,
+    print_text,
     split_names,
     split_numbers,
     split_settings,
     usage,
+    waiting,
 )
 from lab.cli.read import read
 from lab.cli.train import train
@@ -79,7 +80,7 @@ def seeds(
     pilot: int = 256,
     trust_code: bool = False,
 ) -> None:
-    """Estimate how many seeds and how much time an interval of a width needs, from a pilot on seeds of its own.
+    """Estimate the seeds and the time that an interval of a width needs, from a pilot.
 
     Args:
         config: a YAML file, or `quickstart`.
@@ -90,18 +91,20 @@ def seeds(
         trust_code: run the Python file that the config names as its task.
     """
     experiment = _load(config, trust_code, task)
-    with Stop() as stop:
-        foreseen = pilot_study.run(experiment, width, of, pilot, progress=stop.check)
-    console.print(report.pilot_table(foreseen, of, width, pilot))
+    with watched() as (progress, _, stop):
+        foreseen = pilot_study.run(experiment, width, of, pilot, progress=progress)
+        stop.check()
+    print_table(report.pilot_table(foreseen, of, width, pilot))
     if foreseen.seeds is None:
         return
     trust = " --trust-code" if trust_code else ""
-    print_line(
+    print_text(
         f"{foreseen.seeds:,} seeds x {foreseen.conditions} conditions: about "
-        f"{foreseen.seconds_per_seed * foreseen.seeds:,.0f} s on this machine, and compiling\n"
-        f"lab run {config} --seeds {foreseen.seeds}{trust}   or, stopping by itself:   "
-        f"lab run {config} --seeds {2 * foreseen.seeds} --width {setting(width)} --of {of}{trust}"
+        f"{foreseen.seconds_per_seed * foreseen.seeds:,.0f} s on this machine, and compiling"
     )
+    print_line(f"lab run {config} --seeds {foreseen.seeds}{trust}")
+    print_text("or, stopping by itself:")
+    print_line(f"lab run {config} --seeds {2 * foreseen.seeds} --width {setting(width)} --of {of}{trust}")
 
 
 def mix(
@@ -113,7 +116,7 @@ def mix(
     trust_code: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Search a knob of a task for a mixed world, in which about half of the held-out models are aligned.
+    """Search a knob for a world in which about half of held-out models are aligned.
 
     Args:
         task: name of a task, or a Python file that defines trial.
@@ -154,11 +157,11 @@ def mix(
         ],
     )
     if searched.best is None:
-        print_line(f"no value of {knob} was found at which models do the job and are of both kinds")
+        print_text(f"no value of {knob} was found at which models do the job and are of both kinds")
         return
     print_line(f"nearest to one half:  knobs: {{{knob}: {setting(searched.best.value)}}}")
     if searched.best.graded >= GRADED:
-        print_line("outcomes are graded there: P(A) hangs on its mark, and models are not of two kinds")
+        print_text("outcomes are graded there: P(A) hangs on its mark, and models are not of two kinds")
 
 
 def card(
@@ -172,7 +175,7 @@ def card(
     trust_code: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Answer five questions about a proxy of a task with measured numbers: a table, a figure and JSON.
+    """Answer five questions about a proxy of a task with measured numbers.
 
     Args:
         task: name of a task, or a Python file that defines one.
@@ -198,11 +201,12 @@ def card(
     )
     data = report.card_json(answered)
     assert answered.folder is not None, "a card that was trained has a folder"
-    path = figures.build_card(data, inner_folder(answered.folder, "figures"))
+    with waiting(DRAWING):
+        path = figures.build_card(data, inner_folder(answered.folder, "figures"))
     if as_json:
         print_json(data)
         return
-    console.print(report.card_table(data))
+    print_table(report.card_table(data))
     print_figures(path)
 
 
@@ -222,7 +226,7 @@ def advise(
     trust_code: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a proxy is best used for, from three short populations: held out, pushed early, pushed late.
+    """Say what a proxy is best used for, from three short populations.
 
     Args:
         task: name of a task, or a Python file that defines one.
@@ -276,10 +280,10 @@ def advise(
         print_json(data)
         return
     for line in (*report.advice_warnings(data), *of_table):
-        print_line(line)
-    print_wide(report.advice_table(data), WIDE_STUDY)
+        print_text(line)
+    print_table(report.advice_table(data))
     for line in report.advice_readings(data):
-        print_line(line)
+        print_text(line)
 
 
 def sensitivity(
@@ -296,7 +300,7 @@ def sensitivity(
     trust_code: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what the weight of a loss term does to outcomes at every moment of training: derivatives with intervals.
+    """Say what the weight of a loss term does to outcomes at every moment of training.
 
     Args:
         config: a YAML file, or `quickstart`; its segments are the moments.
@@ -330,11 +334,12 @@ def sensitivity(
     except Refused as error:
         raise Failed(f"{estimator}: refused: {error}") from None
     data = report.profile_json(profile)
-    path = figures.build_moments(data, inner_folder(profile.folder, "figures"))
+    with waiting(DRAWING):
+        path = figures.build_moments(data, inner_folder(profile.folder, "figures"))
     if as_json:
         print_json(data)
         return
-    print_wide(report.profile_table(data), WIDE_STUDY)
+    print_table(report.profile_table(data))
     print_figures(path)
 
 
@@ -357,7 +362,7 @@ def optimise(
     trust_code: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the schedule of weights that serves a goal best, and compare it with hand-made ones on fresh seeds.
+    """Find the schedule of weights that serves a goal best; test it on fresh seeds.
 
     Args:
         config: a YAML file, or `quickstart`; its segments are those of the schedule, its seeds those of the comparison.
@@ -393,12 +398,13 @@ def optimise(
         trust_code=trust_code,
     )
     data = report.optimised_json(optimised)
-    path = figures.build_schedules(data, inner_folder(optimised.folder, "figures"))
+    with waiting(DRAWING):
+        path = figures.build_schedules(data, inner_folder(optimised.folder, "figures"))
     if as_json:
         print_json(data)
         return
-    console.print(report.optimised_table(data))
-    console.print(report.optimised_reading(data), markup=False)
+    print_table(report.optimised_table(data))
+    print_text(report.optimised_reading(data))
     print_line(f"config:  {optimised.file}")
     print_figures(path)
 
@@ -408,10 +414,10 @@ def _search_for(as_json: bool) -> schedules.Search:
 
     def search_aloud(problem: search.Problem, effort: search.Effort, file: Path | None) -> list[search.Optimum]:
         where = errors if as_json else console
-        where.print(
+        print_text(
             f"{problem.subject.experiment.name}: {effort.starts} searches of {effort.iterations} steps with "
             f"{2 * effort.pairs} models each",
-            markup=False,
+            where,
         )
         with watched() as (progress, _, stop):
             optima = search.searches(problem, effort, file, progress)

@@ -4,7 +4,8 @@ import contextlib
 import itertools
 import json
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -12,12 +13,13 @@ from typing import Annotated, Any, TypeVar
 
 import rich.console
 import tyro
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
-from rich.table import Table
 from rich.text import Span, Text
 from tyro.conf import Positional, arg
 
 from lab.config.source import read_yaml, shortened
+from lab.report.layout import INDENT, Sheet, wrapped
 from lab.results.outcomes import UnknownName
 from lab.results.store import Run
 from lab.words import printable
@@ -60,6 +62,13 @@ class Console(rich.console.Console):
     def __init__(self, **options: Any):
         super().__init__(highlight=False, emoji=False, **options)
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does, once no bar of `waiting` is in the way."""
+        if not self.stderr:
+            for bar in filter(_is_shown, BARS):
+                bar.stop()
+        super().print(*objects, **options)
+
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a string as rich does, safe to print."""
         return super().render_str(printable(text), **options)
@@ -85,28 +94,74 @@ def _printable(text: Text) -> Text:
     return safe
 
 
+BARS: list[Progress] = []  # that wait now
 console = Console()
 errors = Console(stderr=True)
+WIDE = 200  # columns of a table where there is no terminal
+PATIENCE = 2.0  # s in which nothing need be said
+DRAWING = "drawing the figure"
 
 
 def print_line(line: str, where: Console = console) -> None:
-    """Print a line as it is, however long."""
+    """Print a line as it is, however long: a command or a path, which somebody may copy."""
     where.print(line, markup=False, soft_wrap=True)
 
 
-def print_wide(table: rich.console.RenderableType, width: int) -> None:
-    """Print a table that is wide where there is no terminal to fit."""
-    (console if console.is_terminal else Console(width=width)).print(table)
+def print_text(text: str, where: Console = console, hanging: str = INDENT) -> None:
+    """Print sentences: on a terminal in lines that end between words, elsewhere as they are.
+
+    Args:
+        text: to print.
+        where: it is printed.
+        hanging: how much further a line is indented that continues another.
+    """
+    if where.is_terminal:
+        start = text[: len(text) - len(text.lstrip(" "))]
+        text = "\n".join(wrapped(text, where.width, start + hanging))
+    print_line(text, where)
 
 
-def print_rows(title: str | Text, columns: tuple[str, ...], rows: list[tuple[str, ...]], **options: Any) -> None:
-    """Print a table of text; `options` are those of `rich.table.Table`."""
-    view = Table(title=Text(title) if isinstance(title, str) else title, title_justify="left", **options)
-    for column in columns:
-        view.add_column(column, overflow="fold")
+def print_table(view: Sheet) -> None:
+    """Print a table as it fits the terminal, or wide where there is none."""
+    (console if console.is_terminal else Console(width=WIDE)).print(view)
+
+
+def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table of text."""
+    view = Sheet(title, columns)
     for row in rows:
-        view.add_row(*map(Text, row))
-    console.print(view)
+        view.add_row(*row)
+    print_table(view)
+
+
+@contextlib.contextmanager
+def waiting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Say on stderr what takes long: a bar on a terminal, which vanishes at the end, and a line elsewhere.
+
+    Gives what may be called with the number of steps done and that of all.
+
+    Args:
+        what: is being done.
+    """
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    bar = Progress(*columns, console=errors, transient=True)
+    task = bar.add_task(what, total=None)
+    say = threading.Timer(PATIENCE, bar.start if errors.is_terminal else lambda: print_text(f"{what} ...", errors))
+    say.daemon = True
+    say.start()
+    BARS.append(bar)
+    try:
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+    finally:
+        say.cancel()
+        say.join()
+        BARS.remove(bar)
+        if _is_shown(bar):
+            bar.stop()
+
+
+def _is_shown(bar: Progress) -> bool:
+    return bar.live.is_started
 
 
 def print_json(data: Any) -> None:
@@ -197,7 +252,6 @@ AsJson = Annotated[bool, arg(name="json")]
 Number = TypeVar("Number", int, float)
 MOST_NUMBERS = 100  # that an option takes
 MOST_RUNS = 10**9  # of a budget
-WIDE_STUDY = 150  # columns of the table of a study where there is no terminal
 LONGEST_KEY = 64  # characters of a knob's name
 
 

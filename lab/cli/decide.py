@@ -4,9 +4,9 @@ from pathlib import Path
 
 from lab import report
 from lab.cli.console import (
+    DRAWING,
     MOST_RUNS,
     OWN_AGED_MARKS,
-    WIDE_STUDY,
     AsJson,
     Marks,
     NameOrNone,
@@ -18,11 +18,12 @@ from lab.cli.console import (
     errors,
     print_figures,
     print_json,
-    print_line,
-    print_wide,
+    print_table,
+    print_text,
     refuse_observed,
     split_numbers,
     usage,
+    waiting,
 )
 from lab.cli.read import read
 from lab.results.outcomes import attribute, labels
@@ -35,7 +36,6 @@ BUDGETS = "1,3,10,100"  # numbers of runs
 LEAST_COST, MOST_COST = 1e-12, 1e30  # of a budget, in any unit
 MOST_CHANGES = 10_000  # runs up to which it is said where the best condition changes
 MOST_FRESH, MOST_EXACT = 100, 1_000  # ideas and runs, beyond which no exact answer is within reach
-WIDE_PLAN = 140  # columns of the table of a plan where there is no terminal
 
 
 def gates(
@@ -48,7 +48,7 @@ def gates(
     partial: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what rejecting early would have gained, from recorded scores: ROC curves and the best gates for a budget.
+    """Say what rejecting early would have gained: the best gates for a budget.
 
     Args:
         folder: the run's folder.
@@ -64,10 +64,10 @@ def gates(
     budgets = split_numbers("--budget", budget, float, MOST_TRAININGS)
     stored = Marks(mark).open(folder)
     results = read(stored, partial, errors if as_json else console, last_only=False)
-    with usage(folder):
+    with usage(folder), waiting("choosing gates"):
         rejected = rejection.run(results, budgets, proxy)
     for name in rejected.left_out:
-        errors.print(f"{name} has gates of its own: left out", markup=False)
+        print_text(f"{name} has gates of its own: left out", errors)
     data = report.rejection_json(rejected)
     if as_json:
         print_json(data)
@@ -75,13 +75,14 @@ def gates(
             figures.build_gates(data, out)
         return
     confidence = rejected.about.confidence
-    print_wide(report.gates_table(data["conditions"], budgets, confidence, rejected.steps), WIDE_STUDY)
+    print_table(report.gates_table(data["conditions"], budgets, confidence, rejected.steps))
     try:
-        path = figures.build_gates(data, out or inner_folder(stored.path, "figures"))
+        with waiting(DRAWING):
+            path = figures.build_gates(data, out or inner_folder(stored.path, "figures"))
     except StoreError as error:
         if out:
             raise
-        print_line(f"no figure: {error}; --out names another folder", errors)
+        print_text(f"no figure: {error}; --out names another folder", errors)
         return
     print_figures(path)
 
@@ -117,7 +118,7 @@ def plan(
         budgets = split_numbers("--budget-cost", budget_cost, float, MOST_COST, LEAST_COST)
     stored, where = marks.open(folder), errors if as_json else console
     every = read(stored, partial, where, world=world, checkpoint=marks.checkpoint)
-    with usage(folder):
+    with usage(folder), waiting("planning"):
         results, left_out = decision.trained_to_the_end(every)
         over_worlds = report.many_worlds(results) and not as_json
         most = 0 if over_worlds else MOST_CHANGES
@@ -126,19 +127,19 @@ def plan(
     if as_json:
         print_json(report.plan_json(plans))
         return
+    baseline = attribute(results, "baseline")
     if over_worlds:
-        able, baseline = report.able_conditions(results), attribute(results, "baseline")
-        print_wide(report.worlds_plan_table(plans, able, baseline), WIDE_PLAN)
+        print_table(report.worlds_plan_table(plans, report.able_conditions(results), baseline))
     else:
-        print_wide(report.plan_table(plans, attribute(results, "confidence"), costs), WIDE_PLAN)
+        print_table(report.plan_table(plans, attribute(results, "confidence"), costs, baseline))
     for line in report.unaffordable(plans, labels(results)[0]) if costs else ():
-        print_line(line)
+        print_text(line)
     for line in report.cautions(results) if stored.observed else ():
-        print_line(line)
+        print_text(line)
     if "spent" in results.coords:
-        console.print("(runs count in full here, also those that a gate of the regimen stopped early)")
+        print_text("(runs count in full here, also those that a gate of the regimen stopped early)")
     for line in () if over_worlds or costs else report.plan_readings(plans):
-        print_line(line)
+        print_text(line)
 
 
 def ideas(
@@ -152,7 +153,7 @@ def ideas(
     partial: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take a run's conditions as ideas: how much they differ, and what policies on fresh ideas would lead to.
+    """Take conditions as ideas: how they differ, and what policies on fresh ones give.
 
     Args:
         folder: the run's folder.
@@ -177,7 +178,7 @@ def ideas(
         raise UsageError(
             f"{folder}: ideas are the worlds of one regimen, or the regimens of one world: give --regimen or --world"
         )
-    with usage(folder):
+    with usage(folder), waiting("finding the best policy"):
         results, left_out = decision.trained_to_the_end(every)
         field = decision.field(results, regimen)
         outcomes = decision.policies(field, fresh, runs)
@@ -186,20 +187,20 @@ def ideas(
         print_json(report.field_json(field, outcomes))
         return
     known, view = report.field_tables(field, outcomes, fresh, runs)
-    console.print(report.ideas_table(field) if many else known)
+    print_table(report.ideas_table(field) if many else known)
     for line in report.field_readings(field, attribute(results, "confidence")):
-        print_line(line)
-    console.print(view)
+        print_text(line)
+    print_table(view)
 
 
 def _print_left_out(names: list[str]) -> None:
     """Say which conditions a plan or a field leaves out."""
     for name in names:
-        errors.print(f"{name}: gates have stopped runs, whose truth this takes: left out", markup=False)
+        print_text(f"{name}: gates have stopped runs, whose truth this takes: left out", errors)
 
 
 def probe(folder: RunFolder, /, regimen: NameOrNone = None, partial: bool = False, as_json: AsJson = False) -> None:
-    """Fit a linear probe of the hidden layers to each population, and say what the run's own probe misses.
+    """Fit a linear probe to each population, and say what the run's own probe misses.
 
     Args:
         folder: the run's folder.
@@ -209,11 +210,11 @@ def probe(folder: RunFolder, /, regimen: NameOrNone = None, partial: bool = Fals
     """
     stored = refuse_observed(Run(folder), "a table says nothing of hidden layers")
     results = read(stored, partial, errors if as_json else console)
-    with usage(folder):
+    with usage(folder), waiting("fitting probes"):
         probes = probe_study.run(results, regimen)
     if as_json:
         print_json([report.probe_json(fitted) for fitted in probes])
         return
-    console.print(report.probe_table(probes, attribute(results, "confidence")))
+    print_table(report.probe_table(probes, attribute(results, "confidence")))
     for line in report.probe_readings(probes):
-        print_line(line)
+        print_text(line)

@@ -7,7 +7,7 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from lab import report
-from lab.cli.console import AsJson, NameOrNone, UsageError, print_json, print_line
+from lab.cli.console import AsJson, NameOrNone, UsageError, print_json, print_line, print_text
 from lab.cli.read import print_imported
 from lab.machine.extras import MissingExtra
 from lab.results import observed, summary
@@ -112,7 +112,7 @@ def import_table(
     preview: bool = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take a table of runs that were trained elsewhere, and say what is understood of it.
+    """Take a table of runs that were trained elsewhere, and say how it is read.
 
     Args:
         tables: CSV, TSV, JSON lines or Parquet, a row per run or sample; or logs of Inspect (.eval), several of them.
@@ -153,10 +153,10 @@ def import_table(
         print_json(report.as_json(results, summary.summarise(results)))
         return
     for line in (*notes, *report.understood(manifest, results, rows.unused)):
-        print_line(line)
+        print_text(line)
     print_imported(results)
     if stored is not None:
-        print_line(f"stored in {stored.path}; next: lab compare {stored.path}, or lab plan {stored.path}")
+        print_line(f"stored:  {stored.path}\nnext:    lab compare {stored.path}\n         lab plan {stored.path}")
 
 
 def _place(manifest: ManifestJson, runs: observed.Runs) -> Path:

@@ -1,6 +1,5 @@
 """Commands that read stored runs: tables, comparisons, figures, Parquet and a page."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,8 +25,10 @@ from lab.cli.console import (
     print_figures,
     print_json,
     print_line,
-    print_wide,
+    print_table,
+    print_text,
     usage,
+    waiting,
 )
 from lab.results import shards, summary
 from lab.results.outcomes import Results, until
@@ -37,9 +38,6 @@ from lab.words import percent
 
 Venue = Literal["neurips", "icml", "iclr", "slides"]  # the keys of `lab.figures.style.VENUES`
 Form = Literal["png", "pdf", "svg"]
-WIDE = 170  # columns of the table of a run where there is no terminal
-WIDE_IMPACTS = 140
-USUAL, WIDER = 8, 16  # columns of a table that fit there, and what each further one takes
 
 
 def read(
@@ -98,46 +96,42 @@ def print_run(
 ) -> tuple[Results, tuple[Summary, ...]]:
     """Print the table of a run, or of one of its worlds, and what it means; return the results and the rows."""
     results = read(stored, partial, world=world, checkpoint=checkpoint)
-    rows = summary.summarise(results)
+    with waiting("counting"):
+        rows = summary.summarise(results)
     if results.attrs["question"]:
         console.print(Text(results.attrs["question"], style="bold"))
     if checkpoint is not None:
         share = float(results["checkpoint"].values[-1])
-        print_line(f"Models are looked at when {percent(share)} of their training is done.")
+        print_text(f"Models are looked at when {percent(share)} of their training is done.")
     if report.many_worlds(results):
-        print_wide(report.worlds_table(results, rows), WIDE)
+        print_table(report.worlds_table(results, rows))
     else:
-        print_table(results, rows)
+        for view in report.sweep_tables(results, rows) if report.is_sweep(rows) else [report.table(results, rows)]:
+            print_table(view)
         for line in report.readings(rows):
-            print_line(line)
+            print_text(line)
     if stored.observed:
         for line in report.warnings(rows):
-            print_line(line)
+            print_text(line)
         return results, rows
     if drawn := stored.manifest["config"].get("worlds"):
-        print_wide(report.drawn_table(drawn, rows if world is not None else ()), WIDE)
+        print_table(report.drawn_table(drawn, rows if world is not None else ()))
     if line := report.graded(results):
-        print_line(line)
+        print_text(line)
     if line := report.stopping(results):
-        print_line(line)
-        summary.still_open(print_line)(stored)
+        print_text(line)
+        summary.still_open(print_text)(stored)
     for changes in stored.manifest["changes"]:
         console.print(Text(f"Mixed run, continued with something else: {'; '.join(changes)}", style="bold red"))
     return results, rows
 
 
-def print_table(results: Results, rows: Sequence[Summary]) -> None:
-    """Print the table of a run, a little wider for every column beside the usual ones."""
-    view = report.table(results, rows)
-    print_wide(view, WIDE + WIDER * max(0, len(view.columns) - USUAL))
-
-
 def print_imported(results: Results) -> None:
     """Print the table of runs that were trained elsewhere, and what makes its intervals wide."""
     rows = summary.summarise(results)
-    print_table(results, rows)
+    print_table(report.table(results, rows))
     for line in report.warnings(rows):
-        print_line(line)
+        print_text(line)
 
 
 def show(
@@ -188,7 +182,7 @@ def compare(
     """
     stored, where = marks.open(folder), errors if as_json else console
     results = read(stored, partial, where, world=world, checkpoint=marks.checkpoint)
-    with usage(folder):
+    with usage(folder), waiting("comparing"):
         every = summary.summarise(results, baseline, together=together)
     rows = [row for row in every if row.impact is not None]
     if not rows:
@@ -197,14 +191,18 @@ def compare(
         print_json({row.name: report.impact_json(row) for row in rows})
         return
     if report.many_worlds(results):
-        print_wide(report.worlds_impact_table(every, together), WIDE_IMPACTS)
+        print_table(report.worlds_impact_table(every, together))
         return
-    print_wide(report.impact_table(rows, together), WIDE_IMPACTS)
+    intervals = report.impact_intervals(rows, together)
+    sweep = report.is_sweep(every)
+    for view in report.sweep_impact_tables(rows, intervals) if sweep else [report.impact_table(rows, together)]:
+        print_table(view)
     of_table = [*report.cautions(results), *report.warnings(every)] if stored.observed else []
     for line in (*report.readings(every), *of_table):
-        print_line(line)
+        print_text(line)
 
 
+@waiting("drawing figures")
 def figures(
     which: Annotated[Positional[str], arg(metavar="RUN|NAME|all")] = "all",
     /,
@@ -264,7 +262,7 @@ def export(
     out: Path | None = None,
     partial: bool = False,
 ) -> None:
-    """Write a run as Parquet tables for pandas, polars, R and others, with a dictionary of every column.
+    """Write a run as Parquet tables, with a dictionary of every column.
 
     Args:
         folder: the run's folder.
@@ -286,6 +284,7 @@ def export(
         print_line(str(file))
 
 
+@waiting("writing the page")
 def page(
     folder: RunFolder,
     other: Annotated[Positional[Path | None], arg(metavar="RUN")] = None,
@@ -294,15 +293,15 @@ def page(
     out: Path | None = None,
     partial: bool = False,
 ) -> None:
-    """Write one HTML file that explains a stored run, or two and what they share; it needs no network and no server.
+    """Write one HTML file that explains a stored run, or two, without a network or a server.
 
-    Scores of all checkpoints are in memory at once: 4 bytes for each model, score and checkpoint.
+    Scores of all checkpoints are in memory at once: 4 bytes for each.
 
     Args:
         folder: the run's folder.
-        other: folder of another run, whose conditions of the same names are put beside those of the first.
+        other: another run, whose conditions of the same names are put beside.
         marks: other pass marks or another proxy than the runs' own.
-        out: the file; report.html in the (first) run's folder by default, or beside-NAME.html if there are two.
+        out: the file; report.html in the run's folder by default, or beside-NAME.html in that of the first of two.
         partial: use what there is of a run that is not complete, and say so.
     """
     marks.check_place(out)

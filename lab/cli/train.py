@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 
 from lab import report
 from lab.cli.console import (
+    DRAWING,
     ConfigFile,
     Console,
     NameOrNone,
@@ -20,8 +21,10 @@ from lab.cli.console import (
     errors,
     print_figures,
     print_line,
+    print_text,
     split_names,
     usage,
+    waiting,
 )
 from lab.cli.read import print_run
 from lab.cli.watching import watched
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 def new(
     file: Annotated[Positional[Path], arg(metavar="NAME.yaml")], /, task: str = "scratchpad", trust_code: bool = False
 ) -> None:
-    """Write a config to start from: four regimens of a task, with what its marks and knobs mean.
+    """Write a config to start from: four regimens, with what marks and knobs mean.
 
     Args:
         file: where it goes; no file is overwritten.
@@ -54,7 +57,7 @@ def new(
         raise UsageError(f"{file}: is there already, and no file is overwritten: choose another name") from None
     regimens, models = len(experiment.conditions), len(experiment.seeds)
     trust = " --trust-code" if trust_code else ""
-    print_line(f"{file}: {regimens} regimens of {experiment.task.name}, {models} models each")
+    print_text(f"{file}: {regimens} regimens of {experiment.task.name}, {models} models each")
     print_line(f"next:    lab run {shlex.quote(str(file))}{trust}")
 
 
@@ -80,10 +83,10 @@ def train(
 
     models = len(experiment.conditions) * len(experiment.seeds)
     most = "at most " if experiment.config.stop else ""
-    where.print(
+    print_text(
         f"{experiment.name}: {len(experiment.conditions)} conditions x {most}{len(experiment.seeds):,} seeds = "
         f"{most}{models:,} models of {experiment.task.name}, {experiment.training.steps:,} steps each",
-        markup=False,
+        where,
     )
     with watched(engine.folder(experiment, out), mirror) as (progress, say, stop):
         stored = engine.run(
@@ -153,7 +156,9 @@ def run(
     with _mirrored(tracker) as mirror:
         stored = train(experiment, out, accept_changes, elsewhere=elsewhere, mirror=mirror)
         results, rows = print_run(stored)
-        print_figures(figures.build(report.as_json(results, rows), inner_folder(stored.path, "figures")))
+        with waiting(DRAWING):
+            path = figures.build(report.as_json(results, rows), inner_folder(stored.path, "figures"))
+        print_figures(path)
         _print_what_next(results, stored.path)
         if mirror:
             mirror.end(stored, rows)
@@ -167,7 +172,7 @@ def _print_what_next(results: Results, folder: Path) -> None:
         with contextlib.suppress(ValueError):  # gates stopped runs everywhere, or no seed is common to all conditions
             judged, _ = decision.trained_to_the_end(results)
             for line in report.plan_readings(decision.plan(judged, [])):
-                print_line(f"plan:    {line}")
+                print_text(f"plan:    {line}")
     quoted = shlex.quote(str(folder))
     print_line(f"go on:   lab plan {quoted}\n         lab report {quoted}\nagain:   lab show {quoted}")
 
@@ -181,7 +186,7 @@ def _mirrored(kind: str | None) -> Iterator["Mirror | None"]:
     from lab.report.trackers import Mirror, Tracker
 
     try:
-        tracker = Tracker(kind, lambda line: print_line(line, errors))
+        tracker = Tracker(kind, lambda line: print_text(line, errors))
     except ModuleNotFoundError as error:
         raise UsageError(str(error)) from None
     with tracker:
@@ -204,7 +209,7 @@ def _prepare(experiment: "Experiment", out: Path | None, accept_changes: bool) -
 
 
 def worker(folder: RunFolder, /, rank: int, of: int, trust_code: bool = False) -> None:
-    """Train one share of a run that `lab run --prepare` made; shards are the same whoever trains them.
+    """Train one share of a run that `lab run --prepare` made, on any machine.
 
     Args:
         folder: the run's folder, on storage that all workers see.
@@ -217,7 +222,7 @@ def worker(folder: RunFolder, /, rank: int, of: int, trust_code: bool = False) -
     with usage(), watched(folder) as (progress, say, stop):
         count = distributed.work(folder, rank, of, trust_code, progress, say)
         stop.check()
-    console.print(f"share {rank} of {of}: {count} shards trained", markup=False)
+    print_text(f"share {rank} of {of}: {count} shards trained")
 
 
 def experiment(
@@ -228,7 +233,7 @@ def experiment(
     tasks: NameOrNone = None,
     out: Path | None = None,
 ) -> None:
-    """Run the experiment of a claim, or of all: train, count, judge by the claim's rule and draw its figure.
+    """Run the experiment of a claim, or of all: train, count, judge and draw.
 
     Args:
         name: of a claim (`lab claims` lists them), or all.
@@ -251,9 +256,9 @@ def experiment(
             data = book.run(claim, train, seeds, first, folders, split_names(tasks))
             verdicts = book.verdicts(claim, data)
             overall = book.overall(verdict.verdict for verdict in verdicts.values())
-            console.print(f"{claim}: {overall}", markup=False)
+            print_text(f"{claim}: {overall}")
             for task, verdict in verdicts.items():
-                console.print(f"  {task}: {verdict.verdict}: {verdict.measured}", markup=False)
+                print_text(f"  {task}: {verdict.verdict}: {verdict.measured}")
             seconds = time.monotonic() - started
             print_line(f"  {seconds:.0f} s, {folders.figures / claim}.png, .pdf, .json")
     except book.ClaimError as error:

@@ -15,6 +15,7 @@ from rich.text import Text
 from lab import report
 from lab.cli.console import (
     OWN_MARKS,
+    WIDE,
     Console,
     OneWorld,
     OtherMarks,
@@ -23,7 +24,7 @@ from lab.cli.console import (
     console,
     errors,
     print_line,
-    print_wide,
+    print_text,
 )
 from lab.cli.read import print_run
 from lab.results.store import StoreError
@@ -36,7 +37,6 @@ SHARE = 0.03  # of one core that the table of a run may take
 SHORTEST = 1.0  # s between two tables of it
 READING = 0.2  # s of it at a time for shards
 EVERY = 2  # s between two looks of `lab watch`
-WIDE = 170  # columns where there is no terminal
 MARGIN = 3  # lines of a terminal that the table leaves free
 
 
@@ -115,7 +115,7 @@ def watched(path: Path | None = None, mirror: "Mirror | None" = None) -> Iterato
     started, tenths = time.monotonic(), 0  # of the work, as far as told
 
     def say(line: str) -> None:
-        errors.print(line, markup=False)
+        print_text(line, errors)
 
     def progress(done: int, total: int) -> None:
         nonlocal tenths, started
@@ -150,7 +150,7 @@ def watch(
     once: bool = False,
     world: OneWorld = None,
 ) -> None:
-    """Show the table of a run while others train it, until it is complete; reads only, and disturbs nothing.
+    """Show the table of a run while others train it, until it is complete.
 
     Args:
         folder: the run's folder.
@@ -189,7 +189,7 @@ def _follow(tally: Tally, world: int | None) -> None:
         tenth = 10 * len(tally.counted) // len(tally.expected)
         if tenth != last:
             last = tenth
-            print_line(f"{tenth * 10}%, {report.progress_state(tally)}")
+            print_text(f"{tenth * 10}%, {report.progress_state(tally)}")
         time.sleep(EVERY)
         tally.update()
     _print(tally, world)
@@ -197,4 +197,5 @@ def _follow(tally: Tally, world: int | None) -> None:
 
 def _print(tally: Tally, world: int | None) -> None:
     """Print the table once, as wide as it needs where there is no terminal."""
-    print_wide(table(tally, report.progress_state(tally), console, world), WIDE)
+    where = console if console.is_terminal else Console(width=WIDE)
+    where.print(table(tally, report.progress_state(tally), console, world))

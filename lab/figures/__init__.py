@@ -6,7 +6,7 @@ an estimate; `run` draws a run, with `response` along an axis and `worlds` drawn
 `overview` all of them, and `studies` what `lab card`, `gates`, `sensitivity` and `optimise` found.
 """
 
-from lab.figures.claim import claim_figure, estimates_figure, name_task
+from lab.figures.claim import COLUMNS, Column, claim_figure, estimates_figure, marks_by_name, name_of, name_task
 from lab.figures.overview import overview_figure
 from lab.figures.response import response_axis
 from lab.figures.run import build
@@ -14,9 +14,11 @@ from lab.figures.studies import build_card, build_gates, build_moments, build_sc
 from lab.figures.style import GREY, PAPER, VENUES, Edition, Figure, save, style_of, subplots
 
 __all__ = [
+    "COLUMNS",
     "GREY",
     "PAPER",
     "VENUES",
+    "Column",
     "Edition",
     "Figure",
     "build",
@@ -26,6 +28,8 @@ __all__ = [
     "build_schedules",
     "claim_figure",
     "estimates_figure",
+    "marks_by_name",
+    "name_of",
     "name_task",
     "overview_figure",
     "response_axis",

@@ -133,7 +133,7 @@ OTHERS = [Style(VERMILION, "p", "-"), Style(SKY, "P", "--"), Style(BLACK, "*", "
 
 def kind_of(regimen: str) -> str | None:
     """Return the key in `STYLES` that a word of a regimen's name begins with, or None: "related" is not late."""
-    return next((kind for kind in STYLES if re.search(rf"(?:^|[_-]){kind}", regimen.lower())), None)
+    return next((kind for kind in STYLES if re.search(rf"(?:^|[ _-]){kind}", regimen.lower())), None)
 
 
 def style_of(regimen: str, position: int = 0) -> Style:
@@ -214,6 +214,7 @@ def mark_of(regimen: str, position: int = 0) -> Mark:
 
 EVERYWHERE = (-np.inf, np.inf)
 DOTS = (0, (1, 2))  # a point drawn, two left out
+FURTHER = 0.4  # opacity of the weights of further terms
 SCHEDULE, SCHEDULE_GAP = (20.0, 7.0), 4.0  # width and height of the drawing of a schedule; what is beside it; in points
 
 
@@ -307,11 +308,11 @@ def schedule_box(schedule: Schedule, colour: str = INK) -> matplotlib.offsetbox.
     below = any(weight < 0 for course in schedule.values() for _, weight in course)
     box = matplotlib.offsetbox.DrawingArea(width, height, clip=False)
     zero = height / 2 if below else 0.0
-    for course in schedule.values():
-        start = 0.0
+    for order, course in reversed(list(enumerate(schedule.values()))):  # terms after the first are paler, and behind it
+        start, opacity = 0.0, FURTHER if order else 1.0
         for end, weight in course:
-            length = (height - zero) * weight / most
-            box.add_artist(Patch((start * width, zero), (end - start) * width, length, color=colour, linewidth=0))
+            stretch = (start * width, zero), (end - start) * width, (height - zero) * weight / most
+            box.add_artist(Patch(*stretch, color=colour, alpha=opacity, linewidth=0))
             start = end
     box.add_artist(Line([0, width], [zero, zero], color=GREY, linewidth=0.6))
     return box
@@ -449,10 +450,14 @@ def _write_title(figure: Figure, title: str, subtitle: str) -> None:
 
 def wrapped(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
     """Return the lines of a text that is so many inches wide, in letters of so many points."""
-    letters = matplotlib.font_manager.FontProperties(family=FONT, size=size, weight=weight)
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
-        extent = matplotlib.textpath.TextPath((0, 0), label(longer), prop=letters).get_extents().width / 72
-        lines[-1:] = [longer] if extent * HINTED <= width or not lines else [*lines[-1:], word]
+        lines[-1:] = [longer] if extent(longer, size, weight) <= width or not lines else [*lines[-1:], word]
     return lines
+
+
+def extent(text: str, size: float, weight: str = "normal") -> float:
+    """Return how many inches wide a line of text is at most, in letters of so many points."""
+    letters = matplotlib.font_manager.FontProperties(family=FONT, size=size, weight=weight)
+    return HINTED * matplotlib.textpath.TextPath((0, 0), label(text), prop=letters).get_extents().width / 72

@@ -14,6 +14,7 @@ from lab.report.decisions import (
     rejection_json,
     unaffordable,
 )
+from lab.report.impacts import impact_intervals, impact_table
 from lab.report.observed import cautions, understood, warnings
 from lab.report.progress import duration, finished, progress_rows, progress_state, progress_table
 from lab.report.studies import (
@@ -34,12 +35,14 @@ from lab.report.studies import (
     profile_json,
     profile_table,
 )
+from lab.report.sweeps import impact_tables as sweep_impact_tables
+from lab.report.sweeps import tables as sweep_tables
 from lab.report.tables import (
     SHOWN,
     as_json,
     graded,
     impact_json,
-    impact_table,
+    is_sweep,
     numbers,
     reading,
     readings,
@@ -52,7 +55,16 @@ from lab.report.worlds import able_conditions, drawn_table, ideas_table, many_wo
 from lab.report.worlds import impact_table as worlds_impact_table
 from lab.report.worlds import plan_table as worlds_plan_table
 from lab.report.worlds import table as worlds_table
-from lab.words import estimate_from_json, estimate_json, in_words, name_in_world, number, number_json, with_interval
+from lab.words import (
+    estimate_from_json,
+    estimate_json,
+    in_words,
+    name_in_words,
+    name_in_world,
+    number,
+    number_json,
+    with_interval,
+)
 
 __all__ = [
     "BUDGET",
@@ -80,10 +92,13 @@ __all__ = [
     "goal_text",
     "graded",
     "ideas_table",
+    "impact_intervals",
     "impact_json",
     "impact_table",
     "in_words",
+    "is_sweep",
     "many_worlds",
+    "name_in_words",
     "name_in_world",
     "number",
     "number_json",
@@ -108,6 +123,8 @@ __all__ = [
     "rejection_json",
     "short_name",
     "stopping",
+    "sweep_impact_tables",
+    "sweep_tables",
     "table",
     "text_table",
     "unaffordable",

@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
-from rich.table import Table
-from rich.text import Text
 
 from lab.decision import Choice, Field, Plan
 from lab.ideas import PolicyOutcome
-from lab.report.layout import table_of
+from lab.report.layout import Sheet
 from lab.statistics import Estimate
 from lab.studies.rejection import BestGates, Rejection
 from lab.studies.roc import Roc
@@ -20,6 +18,7 @@ from lab.words import (
     estimate_from_json,
     estimate_json,
     in_words,
+    name_in_words,
     name_in_world,
     number,
     number_json,
@@ -59,38 +58,71 @@ def plan_json(plans: Sequence[Plan]) -> list[Json]:
 
 
 BUDGET = ("accepted_aligned", "forced_fail", "expected_runs")
+MANY_CHOICES = 12  # beyond which those that are hardly best are one line
+HARDLY = 0.05  # probability of being best, below which a choice is one of these
+NEVER = 1e-4  # probability below which it is not written out
+MOST_NAMED = 2  # of conditions that come to the same
 
 
-def plan_table(plans: Sequence[Plan], confidence: float, costs: bool = False) -> Table:
-    """Return a `rich.table.Table`: a row per budget and condition, best first.
+def plan_table(plans: Sequence[Plan], confidence: float, costs: bool = False, baseline: str = "") -> Sheet:
+    """Return a `Sheet`: a row per budget and condition, best first; conditions that come to the same are one.
 
     Args:
         plans: what `lab.decision.plan` returned.
         confidence: of the intervals of one budget together.
         costs: whether budgets are costs.
+        baseline: the regimen that has a row of its own also among many.
     """
-    allowed = ("cost allowed", "runs") if costs else ("runs allowed",)
-    view = table_of(
+    view = Sheet(
         f"the first model that passes is accepted, the last one in any case; {percent(confidence)} intervals",
-        (*allowed, "condition", "P(accepted is aligned)", "P(none passes)", "runs used", "best"),
+        ("condition", *["runs"] * costs, "P(accepted is aligned)", "P(none passes)", "runs used", "best"),
         "runs: training runs allowed, and used on average. best: probability that no other is better. Intervals of "
         "one budget hold together over the conditions that are ranked, so also for the best of them.",
     )
     for plan in plans:
-        if plan.world:
-            view.add_section()
-            view.add_row("", Text(in_words(plan.world), style="bold"))
         for budget, choices in plan.choices.items():
-            view.add_section()
-            for index, choice in enumerate(choices):
-                estimates = (with_interval(getattr(choice, key)) for key in BUDGET)
-                style = "bold" if index == 0 else ""
-                name = name_in_world(plan.world, choice.name)
-                places = [f"{budget:,g}" if index == 0 else "", *([f"{choice.runs:,}"] if costs else [])]
-                best = chance(choice.probability_best) if len(choices) > 1 else "alone"
-                cells = (*places, name, *estimates, best)
-                view.add_row(*(Text(cell, style=style) for cell in cells))
+            allowed = f"a cost of {setting(budget)}" if costs else f"{budget:,g} {plural('run', budget)}"
+            view.add_heading(", ".join(filter(None, [in_words(plan.world), f"{allowed} allowed"])))
+            groups = alike(choices)
+            named = [group for group in groups if _is_named(group, len(groups), baseline)]
+            for index, group in enumerate(named):
+                best = _best(group) if len(choices) > 1 else "alone"
+                name = _first_of(plan, [choice.name for choice in group])
+                runs = [f"{group[0].runs:,}"] * costs
+                view.add_row(name, *runs, *_outcome(group[0]), best, style="bold" if index == 0 else "")
+            if rest := [choice for group in groups if group not in named for choice in group]:
+                view.add_row(f"{len(rest):,} others", *[""] * (len(view.columns) - 2), _best(rest))
     return view
+
+
+def _is_named(group: Sequence[Choice], count: int, baseline: str) -> bool:
+    """Whether equal choices have a row of their own: the baseline has, and of many those that may be best."""
+    may_be_best = sum(choice.probability_best for choice in group) >= HARDLY
+    return count <= MANY_CHOICES or may_be_best or any(choice.name.split(" ")[0] == baseline for choice in group)
+
+
+def _outcome(choice: Choice) -> list[str]:
+    """Return what becomes of a budget as text; a chance that is as good as none is not written out."""
+    hopeless = choice.forced_fail.high < NEVER
+    never = f"below {NEVER:g}" if hopeless else with_interval(choice.forced_fail)
+    return [with_interval(choice.accepted_aligned), never, with_interval(choice.expected_runs)]
+
+
+def _best(choices: Sequence[Choice]) -> str:
+    """Return how probable it is that one of several choices is best."""
+    return chance(sum(choice.probability_best for choice in choices))
+
+
+def alike(choices: Sequence[Choice]) -> list[list[Choice]]:
+    """Return choices in groups that come to the very same in every respect, in the order of their first ones.
+
+    Args:
+        choices: with one budget, best first.
+    """
+    groups: dict[tuple[Estimate, ...], list[Choice]] = {}
+    for choice in choices:
+        groups.setdefault(tuple(getattr(choice, name) for name in BUDGET), []).append(choice)
+    return list(groups.values())
 
 
 def equal_choices(choices: Sequence[Choice]) -> list[Choice]:
@@ -124,15 +156,21 @@ def plan_readings(plans: Sequence[Plan]) -> list[str]:
     """Return which condition is best from which number of runs on, a line per world."""
     lines = []
     for plan in plans:
+        world = f"{in_words(plan.world)}: " if plan.world else ""
         if nothing := why_nothing(plan):
-            lines.append((f"{in_words(plan.world)}: " if plan.world else "") + nothing)
+            lines.append(world + nothing)
             continue
-        spans = [
-            f"{' or '.join(name_in_world(plan.world, name) for name in names)} from {runs:,} {plural('run', runs)} on"
-            for runs, names in plan.changes
-        ]
-        lines.append((f"{in_words(plan.world)}: " if plan.world else "") + "best by its estimate: " + ", ".join(spans))
+        spans = [f"{_first_of(plan, names)} from {runs:,} {plural('run', runs)} on" for runs, names in plan.changes]
+        lines.append(f"{world}best by its estimate: {', '.join(spans)}")
     return lines
+
+
+def _first_of(plan: Plan, names: Sequence[str]) -> str:
+    """Return the names of conditions that are best, or that of the first and how many others there are."""
+    words = [name_in_words(name_in_world(plan.world, name)) for name in names]
+    if len(words) <= MOST_NAMED:
+        return " or ".join(words)
+    return f"{words[0]} or {len(words) - 1} others that come to the same"
 
 
 def unaffordable(plans: Sequence[Plan], names: Sequence[str]) -> list[str]:
@@ -223,8 +261,8 @@ def rejection_json(rejection: Rejection) -> Json:
     }
 
 
-def gates_table(conditions: Sequence[Json], budgets: Sequence[float], confidence: float, steps: int | None) -> Table:
-    """Return a `rich.table.Table`: a row per condition and compute budget.
+def gates_table(conditions: Sequence[Json], budgets: Sequence[float], confidence: float, steps: int | None) -> Sheet:
+    """Return a `Sheet`: a row per condition and compute budget.
 
     Args:
         conditions: what `lab gates --json` prints under that name.
@@ -232,22 +270,20 @@ def gates_table(conditions: Sequence[Json], budgets: Sequence[float], confidence
         confidence: of the intervals.
         steps: of one training; None if nobody knows.
     """
-    columns = ("", "trainings", "best gates", "P(A) of accepted", "own gate", "gain", "trainings used (own)")
-    view = table_of(
+    columns = ("trainings", "P(A) of accepted", "own gate", "gain", "trainings used (own)", "best gates")
+    view = Sheet(
         "P(accepted model is aligned) for a compute budget" + (f"; 1 training = {steps:,} steps" if steps else ""),
         columns,
         f"Gates are chosen on one half of the runs and judged on the other, {percent(confidence)} intervals. "
         "A run is rejected only while the compute left pays for another; the last one is accepted in any case.",
     )
     for condition in conditions:
-        view.add_section()
-        for index, budget in enumerate(budgets):
-            best = condition["best_gates"][index]
-            gates = [_gate(**gate) for gate in best["gates"]]
+        view.add_heading(name_in_words(condition["name"]))
+        for budget, best in zip(budgets, condition["best_gates"], strict=True):
+            gates = ", ".join(_gate(**gate) for gate in best["gates"]) or "competence alone"
             values = (with_interval(estimate_from_json(best[key])) for key in ("value", "baseline", "gain"))
             used = f"{number(best['compute'])} ({number(best['baseline_compute'])})"
-            name = condition["name"] if index == 0 else ""
-            view.add_row(*map(Text, (name, setting(budget), ", ".join(gates) or "competence alone", *values, used)))
+            view.add_row(setting(budget), *values, used, gates)
     return view
 
 
@@ -274,12 +310,12 @@ def field_json(field: Field, outcomes: Mapping[str, PolicyOutcome]) -> Json:
     }
 
 
-def field_tables(field: Field, outcomes: Mapping[str, PolicyOutcome], ideas: int, runs: int) -> tuple[Table, Table]:
-    """Return two tables: what each idea is, and what policies on fresh ideas lead to."""
-    known = table_of("P(A) of each idea", ("idea", "as counted", "shrunken towards the field"))
+def field_tables(field: Field, outcomes: Mapping[str, PolicyOutcome], ideas: int, runs: int) -> tuple[Sheet, Sheet]:
+    """Return two sheets: what each idea is, and what policies on fresh ideas lead to."""
+    known = Sheet("P(A) of each idea", ("idea", "as counted", "shrunken towards the field"))
     for name, counts, mean in zip(field.names, field.counts, field.fit.idea_means, strict=True):
-        known.add_row(*map(Text, (name, number(counts.base_rate), number(mean))))
-    view = table_of(
+        known.add_row(name_in_words(name), number(counts.base_rate), number(mean))
+    view = Sheet(
         f"{ideas} fresh ideas of this field, {runs} runs",
         ("policy", "P(accepted is aligned)", "runs used"),
         f"P(T|A) = {number(field.pass_given_aligned)}, P(T|not A) = {number(field.pass_given_misaligned)}, "
@@ -287,7 +323,7 @@ def field_tables(field: Field, outcomes: Mapping[str, PolicyOutcome], ideas: int
         "the field's mean and correlation. Exact for these.",
     )
     for name, outcome in sorted(outcomes.items(), key=lambda item: -item[1].accepted_aligned):
-        view.add_row(*map(Text, (name, number(outcome.accepted_aligned), number(outcome.expected_runs))))
+        view.add_row(name_in_words(name), number(outcome.accepted_aligned), number(outcome.expected_runs))
     return known, view
 
 

@@ -1,26 +1,28 @@
 """The table of a run that is in progress."""
 
 import io
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rich import box
 from rich.console import Console, Group
-from rich.table import Table
 from rich.text import Text
 
 from lab.config.schema import WORLD
+from lab.report.layout import Sheet, wrapped
+from lab.report.tables import DENOMINATORS, NOT_ABLE, unable_share
 from lab.report.worlds import RATES as OVER_WORLDS
 from lab.report.worlds import many_worlds, regimen_and_point, spread, with_quartiles
 from lab.results.summary import in_world, places, still_open
 from lab.results.tally import Tally
 from lab.statistics import PARTS, QUANTITIES, estimate
-from lab.words import percent, with_interval
+from lab.words import name_in_words, percent, with_interval
 
 QUANTITIES_SHOWN = ("base_rate", "pass_given_aligned", "pass_given_misaligned", "likelihood_ratio")
 RATES = {QUANTITIES[quantity].heading: quantity for quantity in QUANTITIES_SHOWN}
 NET = PARTS["net"].heading
 MEDIANS = "Median over the worlds that have models so far, and quartiles. `--world N` shows world N alone."
+LONGEST = 100  # columns of a line of text
 LETTERS = "A: aligned. T: passes the test."
 RATIO = "LR = P(T|A) / P(T|not A)."
 CHANGE = "Net: change of ln o(A|T) against the baseline, on the seeds that both have so far."
@@ -34,12 +36,14 @@ class Row(NamedTuple):
         seeds: how many it has, and of how many where conditions differ in that.
         cells: heading of a column -> "value [low, high]".
         conditions: indices of those that it stands for.
+        unable: whether more than a few models cannot do the job.
     """
 
     name: str
     seeds: str
     cells: dict[str, str]
     conditions: Sequence[int]
+    unable: bool = False
 
 
 def duration(seconds: float) -> str:
@@ -88,14 +92,16 @@ def progress_rows(tally: Tally, most: int, world: int | None = None) -> list[Row
     rows, plans = [], {planned for _, planned in seeds}
     for index, row in zip(shown, tally.summaries(shown), strict=True):
         done, planned = seeds[index]
-        cells = dict.fromkeys((*RATES, NET), "")
+        cells = dict.fromkeys((*RATES, NET, NOT_ABLE), "")
         if done:
             cells = {
                 heading: with_interval(estimate(row.counts, quantity, row.confidence))
                 for heading, quantity in RATES.items()
             }
             cells[NET] = "baseline" if row.impact is None else with_interval(row.impact.net)
-        rows.append(Row(row.name, f"{done:,}" if len(plans) == 1 else f"{done:,} of {planned:,}", cells, [index]))
+            cells[NOT_ABLE] = unable_share(row.counts)
+        of_all = f"{done:,}" if len(plans) == 1 else f"{done:,} of {planned:,}"
+        rows.append(Row(name_in_words(row.name), of_all, cells, [index], row.counts.unable_is_shown))
     return rows
 
 
@@ -109,7 +115,7 @@ def _rows_over_worlds(tally: Tally) -> list[Row]:
         done, planned = (sum(numbers) for numbers in zip(*(seeds[index] for index in members), strict=True))
         rates = {rate: spread([getattr(counts[index], rate) for index in members]) for rate in OVER_WORLDS}
         cells = {QUANTITIES[rate].heading: with_quartiles(of_rate) if done else "" for rate, of_rate in rates.items()}
-        rows.append(Row(name, f"{done:,} of {planned:,}", cells, members))
+        rows.append(Row(name_in_words(name), f"{done:,} of {planned:,}", cells, members))
     return rows
 
 
@@ -126,23 +132,24 @@ def progress_table(tally: Tally, rows: Sequence[Row], state: str, width: int, he
         width: columns of the terminal.
         height: lines of it.
     """
-    columns, measure = [*RATES, NET], Console(width=10_000, file=io.StringIO())
-    layouts = [(columns, " "), (columns, "\n"), ([*columns[:3], NET], "\n"), ([columns[0], columns[2], NET], "\n")]
-    names, between = layouts[0]
-    for columns, between in layouts:
-        names = [name for name in columns if name in rows[0].cells]
-        if measure.measure(_cells(tally, rows, names, between)).maximum <= width:
-            break
+    rates, last = list(RATES), [*[NOT_ABLE] * any(row.unable for row in rows), NET]
+    layouts = [
+        [name for name in (*columns, *last) if name in rows[0].cells]
+        for columns in (rates, rates[:3], [rates[0], rates[2]])
+    ]
+    fitting = (names for names in layouts if len(_cells(tally, rows, names).blocks(width)) == 1)
+    names = next(fitting, layouts[-1])
     console = Console(width=width, file=io.StringIO())
     while True:
-        view = _table(tally, rows, state, names, between)
-        excess = len(console.render_lines(view)) - height
-        if excess <= 0 or len(rows) <= 1:
+        view = _table(tally, rows, state, names, width)
+        lines = len(console.render_lines(view))
+        if lines <= height or len(rows) <= 1:
             return view
-        rows = rows[: max(1, len(rows) - max(1, excess // (1 if between == " " else 2)))]
+        of_row = math.ceil(lines / len(rows))  # at most, so that no row is left out that fits
+        rows = rows[: len(rows) - max(1, (lines - height) // of_row)]
 
 
-def _table(tally: Tally, rows: Sequence[Row], state: str, names: Sequence[str], between: str) -> Group:
+def _table(tally: Tally, rows: Sequence[Row], state: str, names: Sequence[str], width: int) -> Group:
     """Return a heading, the table with the columns of these names, and notes."""
     done = sum(seeds for seeds, _ in tally.seeds)
     planned = sum(seeds for _, seeds in tally.seeds)
@@ -157,21 +164,21 @@ def _table(tally: Tally, rows: Sequence[Row], state: str, names: Sequence[str], 
         notes.append(f"{tally.behind:,} stored shards not counted yet")
     if tally.damaged:
         notes.append(f"{len(tally.damaged):,} damaged shards, which `lab run` computes again")
-    view = _cells(tally, rows, names, between)
-    caption = " ".join([LETTERS, *[RATIO] * ("LR" in names), CHANGE if NET in names else MEDIANS])
+    view = _cells(tally, rows, names)
+    sentences = [LETTERS, *[DENOMINATORS] * (NOT_ABLE in names), *[RATIO] * ("LR" in names)]
+    caption = " ".join([*sentences, CHANGE if NET in names else MEDIANS])
     about = f", {level}" if NET in names else ""
     title = f"{tally.run.manifest['name']}: {done:,} of {planned:,} models so far{about}; {state}"
-    return Group(Text(title, style="bold"), view, *map(Text, [*notes, caption]))
+    lines = [Text("\n".join(wrapped(line, min(width, LONGEST)))) for line in (title, *notes, caption)]
+    lines[0].stylize("bold")
+    return Group(lines[0], view, *lines[1:])
 
 
-def _cells(tally: Tally, rows: Sequence[Row], names: Sequence[str], between: str) -> Table:
-    """Return the table alone; `between` stands between values and their intervals."""
-    view = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+def _cells(tally: Tally, rows: Sequence[Row], names: Sequence[str]) -> Sheet:
+    """Return the table alone, with the columns of these names."""
     plans = {planned for _, planned in tally.seeds} if NET in names else set()
-    view.add_column("condition", overflow="fold", min_width=12)
-    for heading in (f"seeds\nof {plans.pop():,}" if len(plans) == 1 else "seeds", *names):
-        view.add_column(heading, no_wrap=True)
+    seeds = f"seeds\nof {plans.pop():,}" if len(plans) == 1 else "seeds"
+    view = Sheet("", ["condition", seeds, *names])
     for row in rows:
-        cells = (row.cells[name].replace(" ", between, 1) for name in names)
-        view.add_row(*map(Text, (row.name, row.seeds, *cells)))
+        view.add_row(row.name, row.seeds, *(row.cells[name] for name in names))
     return view

@@ -4,10 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from rich.table import Table
-from rich.text import Text
-
-from lab.report.layout import table_of
+from lab.report.layout import Sheet
 from lab.statistics import CELLS, Estimate
 from lab.studies.advice import LEAST, Advice
 from lab.studies.card import Card
@@ -21,6 +18,7 @@ from lab.words import (
     bound,
     estimate_from_json,
     estimate_json,
+    name_in_words,
     number,
     number_json,
     percent,
@@ -70,14 +68,14 @@ def card_json(card: Card) -> Json:
     }
 
 
-def card_table(data: Json) -> Table:
-    """Return a `rich.table.Table` of what `card_json` returned: a row per question."""
-    view = table_of(
+def card_table(data: Json) -> Sheet:
+    """Return a `Sheet` of what `card_json` returned: a row per question."""
+    view = Sheet(
         f"{data['question']} {data['seeds']:,} models per condition, {percent(data['confidence'])} intervals",
         ("question", "answer", "measured"),
     )
     for answer in data["answers"]:
-        view.add_row(*map(Text, (answer["question"], answer["verdict"], answer["reading"])))
+        view.add_row(answer["question"], answer["verdict"], answer["reading"])
     return view
 
 
@@ -111,13 +109,13 @@ USE_WORDS = {
 }
 
 
-def advice_table(data: Json) -> Table:
-    """Return a `rich.table.Table` of what `advice_json` returned: a row per budget."""
+def advice_table(data: Json) -> Sheet:
+    """Return a `Sheet` of what `advice_json` returned: a row per budget."""
     seeds = {name: sum(counts[cell] for cell in CELLS) for name, counts in data["card"].items()}
     least, most = min(seeds.values()), max(seeds.values())
     models = f"{most:,}" if least == most else f"{least:,} to {most:,}"
     pushed = "" if data["weight"] is None else f", at weight {setting(data['weight'])}"
-    view = table_of(
+    view = Sheet(
         f"what the proxy is best used for{pushed}; {models} models in each of three populations",
         ("runs", "best use", "probability", "gain", "because"),
         "Gain: in P(accepted is aligned) over holding out, with its 95% interval; where holding out is best, that of "
@@ -128,7 +126,7 @@ def advice_table(data: Json) -> Table:
         gain = with_interval(estimate_from_json(choice["gain"]))
         probability = f"{choice['probability']:.2f}" if choice["probability"] < MOST_SURE else f"> {MOST_SURE}"
         row = (runs, USE_WORDS[choice["use"]], probability, gain, choice["because"])
-        view.add_row(*map(Text, row))
+        view.add_row(*row)
     return view
 
 
@@ -167,19 +165,19 @@ def probe_readings(probes: Sequence[Probe]) -> list[str]:
     for probe in probes:
         knobs = ", ".join(f"{name}: {value:.4g}" for name, value in (probe.knobs or {}).items())
         words = f"knobs: {{{knobs}}}" if knobs else "cannot be fitted: the even seeds are all of one kind"
-        lines.append(f"{probe.condition}: {words}")
+        lines.append(f"{name_in_words(probe.condition)}: {words}")
     return lines
 
 
-def probe_table(probes: Sequence[Probe], confidence: float) -> Table:
-    """Return a `rich.table.Table` with what the run's own probe and a new one tell, a row per condition."""
-    view = table_of(
+def probe_table(probes: Sequence[Probe], confidence: float) -> Sheet:
+    """Return a `Sheet` with what the run's own probe and a new one tell, a row per condition."""
+    view = Sheet(
         f"area under the ROC curve about alignment, {percent(confidence)} intervals",
         ("condition", "the run's own probe", "refitted"),
         "refitted: fitted to even seeds of that condition; both judged on the odd ones. 0.5 tells nothing.",
     )
     for probe in probes:
-        view.add_row(*map(Text, (probe.condition, with_interval(probe.own_area), with_interval(probe.area))))
+        view.add_row(name_in_words(probe.condition), with_interval(probe.own_area), with_interval(probe.area))
     return view
 
 
@@ -209,23 +207,23 @@ def profile_json(profile: Profile) -> Json:
     }
 
 
-def profile_table(data: Json) -> Table:
-    """Return a `rich.table.Table` of what `profile_json` returned: a row per term and segment."""
+def profile_table(data: Json) -> Sheet:
+    """Return a `Sheet` of what `profile_json` returned: a row per term and segment."""
     quantities, counted = data["quantities"], data["estimator"] == "counted"
     steps = "Steps and pushes" if counted else "Steps"
     sizes = ", ".join(
         f"{setting(measured['step'])}{' and ' + setting(measured['push']) if counted else ''} ({term})"
         for term, measured in data["terms"].items()
     )
-    columns = ["term", "training", *quantities.values()]
-    view = table_of(
-        f"{data['condition']}: change of outcomes per unit of weight held for 1% of training, {data['seeds']:,} "
-        f"seeds, {percent(data['confidence'])} intervals",
+    columns = ["training", *quantities.values()]
+    view = Sheet(
+        f"{name_in_words(data['condition'])}: change of outcomes per unit of weight held for 1% of training, "
+        f"{data['seeds']:,} seeds, {percent(data['confidence'])} intervals",
         [*columns, "P(A) by a push"] if counted else columns,
         f"{ESTIMATORS[data['estimator']]} {steps}: {sizes}.",
     )
     for term, measured in data["terms"].items():
-        view.add_section()
+        view.add_heading(f"weight of {name_in_words(term)}")
         for moment in measured["moments"]:
             span = f"{percent(moment['start'])} to {percent(moment['end'])}"
             changes = [moment["derivative"][name] for name in quantities]
@@ -234,12 +232,12 @@ def profile_table(data: Json) -> Table:
                 with_interval(per_percent(estimate_from_json(change), moment["start"], moment["end"]))
                 for change in changes
             )
-            view.add_row(*map(Text, (term, span, *cells)))
+            view.add_row(span, *cells)
     return view
 
 
-def pilot_table(pilot: Pilot, of: str, width: float, seeds: int) -> Table:
-    """Return a `rich.table.Table` of what a pilot foresees.
+def pilot_table(pilot: Pilot, of: str, width: float, seeds: int) -> Sheet:
+    """Return a `Sheet` of what a pilot foresees.
 
     Args:
         pilot: what `lab.studies.pilot.run` returned.
@@ -248,13 +246,13 @@ def pilot_table(pilot: Pilot, of: str, width: float, seeds: int) -> Table:
         seeds: of the pilot.
     """
     level = percent(pilot.confidence)
-    view = table_of(
+    view = Sheet(
         f"{of}: {level} intervals of width {setting(width)}, foreseen from {seeds:,} seeds",
         ("condition", "width now", "seeds needed"),
     )
     for need in pilot.needs:
         count = f"{need.seeds:,}" if math.isfinite(need.seeds) else "cannot be told: an empty cell in the pilot"
-        view.add_row(*map(Text, (need.name, number(need.width), count)))
+        view.add_row(name_in_words(need.name), number(need.width), count)
     return view
 
 
@@ -302,10 +300,10 @@ def goal_text(data: Json) -> str:
     return text + (f", at least {percent(goal['floor'])} competent" if goal["floor"] else "")
 
 
-def optimised_table(data: Json) -> Table:
-    """Return a `rich.table.Table` of what `optimised_json` returned: a row per schedule, best first."""
+def optimised_table(data: Json) -> Sheet:
+    """Return a `Sheet` of what `optimised_json` returned: a row per schedule, best first."""
     level = percent(data["confidence"])
-    view = table_of(
+    view = Sheet(
         f"{goal_text(data)}, {data['seeds']:,} seeds that the search did not see",
         ("schedule", "goal", "gain of learned over it", "competent"),
         f"Cap {setting(data['cap'])}, budget {setting(data['budget'])} (|weight| times share of training). Values: "
@@ -314,7 +312,7 @@ def optimised_table(data: Json) -> Table:
     for row in data["rivals"]:
         gain = with_interval(estimate_from_json(row["gain"])) if row["gain"] else ""
         able = bound(row["able"], upwards=False, digits=3) + ("" if row["allowed"] else ", below the floor")
-        view.add_row(*map(Text, (row["name"], with_interval(estimate_from_json(row["value"])), gain, able)))
+        view.add_row(name_in_words(row["name"]), with_interval(estimate_from_json(row["value"])), gain, able)
     return view
 
 

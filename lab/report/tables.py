@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
-from rich.table import Table
-from rich.text import Text
 
-from lab.report.layout import table_of
+from lab.report.layout import Sheet
 from lab.report.observed import COST_WORDS, cautions, definitions, observed_json, own_marks, sharing, unit
 from lab.results.outcomes import IN_BETWEEN, Results, are_graded, attribute, is_observed, models_each, share_between
 from lab.results.summary import GROUP, Summary, worlds
@@ -18,13 +16,14 @@ from lab.words import (
     bound,
     estimate_json,
     in_words,
-    limits,
+    name_in_words,
     number,
     number_json,
     percent,
     plural,
     rounded,
     setting,
+    sparkline,
     with_interval,
 )
 
@@ -40,6 +39,23 @@ HEADINGS = (*(QUANTITIES[quantity].heading for quantity in SHOWN), PARTS["net"].
 BESIDE = {"compute": "trainings", "cost": "cost"}  # what costs a table may have beside the net -> its heading
 OF_ABLE = ("base_rate", "pass_given_misaligned")  # rates that are other ones among the models that can do the job
 UNCHANGED = 0.1  # nats: odds change by a factor of 1.105 at most, and no probability by more than .025
+MANY_CONDITIONS = 12  # beyond which a sweep is shown by axis, and read in a few sentences
+WHOLE = (0.1, 0.9)  # probabilities of which a sentence says whole percents
+FEW = 10  # misaligned models that passed, below which a sentence counts them
+SEVERAL = 1.5  # times as many, from which on a sentence says how many times
+TIMES = {"twice": (1.9, 2.1), "half": (0.48, 0.53), "a third": (0.31, 0.36), "a quarter": (0.23, 0.27)}
+COSTS = {"twice the": (1.9, 2.1), "half the": (0.48, 0.53), "a third of the": (0.31, 0.36)}
+UNKNOWN = Estimate(math.nan, -math.inf, math.inf)
+SWEPT = (  # part of the log impact, what more and less of it is called, and the quantity that shows it
+    ("base_rate", "More models are aligned", "fewer", "base_rate"),
+    ("net", "Accepted models are purer", "less pure", "aligned_given_pass"),
+)
+TRAINING = "training"
+TRAINING_WORDS = "Training: the weight of what is trained on beside the main objective, from start to end."
+NOT_ABLE = "cannot do the job"
+DENOMINATORS = (
+    "P(A) is a share of all models. Those that cannot do the job count as misaligned in P(T|not A), and as failing."
+)
 
 
 def impact_json(summary: Summary) -> Json | None:
@@ -139,10 +155,8 @@ def text_table(summaries: Sequence[Summary]) -> Json:
 def _table_caption(results: Results, summaries: Sequence[Summary]) -> str:
     """Return what the columns of a run's table mean."""
     gated = summaries[0].compute is not None
-    aligned, passing = definitions(results, gated)
     sentences = [
-        f"A: {aligned}.",
-        f"T: {passing}.",
+        *outcome_sentences(results, summaries),
         "LR = P(T|A) / P(T|not A).",
         "Runs: 1 / P(T), for one accepted model. Net: change of ln o(A|T) against the baseline.",
     ]
@@ -157,31 +171,53 @@ def _table_caption(results: Results, summaries: Sequence[Summary]) -> str:
     return " ".join(sentences)
 
 
-def table(results: Results, summaries: Sequence[Summary]) -> Table:
-    """Return a `rich.table.Table` with one row per condition."""
-    level, grouped, (most, differ) = percent(summaries[0].confidence), GROUP in results.coords, models_each(results)
-    noun = unit(results)
-    models = f"{'up to ' if differ else ''}{most:,} {plural(noun, most)} each"
-    noun += "s"
-    counted = ([noun] if differ else []) + (["groups"] if grouped else [])
+def outcome_sentences(results: Results, summaries: Sequence[Summary]) -> list[str]:
+    """Return when a model is aligned, when it passes, and of which models rates are shares where that matters.
+
+    Args:
+        results: of the run.
+        summaries: what `lab.summarise` returned.
+    """
+    aligned, passing = definitions(results, summaries[0].compute is not None)
+    return [f"A: {aligned}.", f"T: {passing}.", *[DENOMINATORS] * any_unable(summaries)]
+
+
+def table(results: Results, summaries: Sequence[Summary]) -> Sheet:
+    """Return a `Sheet` with one row per condition."""
+    grouped, differ = GROUP in results.coords, models_each(results)[1]
+    counted = ([f"{unit(results)}s"] if differ else []) + (["groups"] if grouped else [])
     beside = [name for name in BESIDE if getattr(summaries[0], name) is not None]
-    view = table_of(
-        f"{results.attrs['name']}: {models}, {level} intervals",
-        ["", *counted, *HEADINGS, *(BESIDE[name] for name in beside)],
+    drawn = any(row.schedule is not None for row in summaries)
+    told = [TRAINING] * drawn + counted
+    rates = [*HEADINGS[:3], *[NOT_ABLE] * any_unable(summaries), *HEADINGS[3:]]
+    view = Sheet(
+        title(results, summaries),
+        ["", *told, *rates, *(BESIDE[name] for name in beside)],
         _table_caption(results, summaries),
+        optional=(TRAINING, TRAINING_WORDS) if drawn else None,
     )
     for world, members in worlds([(row.regimen, row.coordinates) for row in summaries]).items():
         if world:
-            view.add_section()
-            view.add_row(Text(in_words(world), style="bold"))
+            view.add_heading(in_words(world))
         for row in (summaries[index] for index in members):
-            net = "baseline" if row.impact is None else with_interval(row.impact.net)
-            estimates = (with_interval(row.estimates[quantity]) for quantity in SHOWN)
-            parts = [with_interval(getattr(row, name)) for name in beside]
-            number_of = [f"{row.counts.seeds:,}"] if differ else []
-            number_of += [f"{row.evidence.groups:,}"] if grouped and row.evidence is not None else []
-            view.add_row(*map(Text, (short_name(row), *number_of, *estimates, net, *parts)))
+            cells = {
+                TRAINING: "" if row.schedule is None else sparkline(row.schedule),
+                f"{unit(results)}s": f"{row.counts.seeds:,}",
+                "groups": "" if row.evidence is None else f"{row.evidence.groups:,}",
+                **{QUANTITIES[name].heading: with_interval(row.estimates[name]) for name in SHOWN},
+                NOT_ABLE: unable_share(row.counts),
+                PARTS["net"].heading: "baseline" if row.impact is None else with_interval(row.impact.net),
+                **{BESIDE[name]: with_interval(getattr(row, name)) for name in beside},
+            }
+            view.add_row(short_name(row), *(cells[heading] for heading in view.columns[1:]))
     return view
+
+
+def title(results: Results, summaries: Sequence[Summary]) -> str:
+    """Return the title of a run's table: its name, how many models, and how sure intervals are."""
+    most, differ = models_each(results)
+    models = f"{'up to ' if differ else ''}{most:,} {plural(unit(results), most)} each"
+    return f"{results.attrs['name']}: {models}, {percent(summaries[0].confidence)} intervals"
 
 
 def stopping(results: Results) -> str | None:
@@ -218,56 +254,30 @@ def graded(results: Results) -> str | None:
     )
 
 
-def impact_table(rows: Sequence[Summary], together: bool = False) -> Table:
-    """Return a `rich.table.Table` of log impacts and of what shared seeds do for their precision.
+def short_name(row: Summary) -> str:
+    """Return a condition's regimen and its place on the axes that its baseline does not share, in words."""
+    if not row.coordinates:
+        return name_in_words(row.name)
+    shared = (row.baseline or row.name).split(" ")[1:]
+    return name_in_words(" ".join(part for part in row.name.split(" ") if part not in shared))
+
+
+# --- what a run means, in sentences -------------------------------------------------------------------------------
+
+
+def is_sweep(summaries: Sequence[Summary]) -> bool:
+    """Return whether a run has so many conditions that it is shown by axis, and read in a few sentences.
 
     Args:
-        rows: `Summary`s that have an impact.
-        together: whether their intervals hold all together.
+        summaries: what `lab.summarise` returned.
     """
-    level = percent(rows[0].confidence) if rows else ""
-    intervals = (
-        f"each column's {len(rows)} intervals hold together at {level} (Bonferroni)"
-        if together
-        else f"{level} intervals"
-    )
-    shared_seeds = any(row.pairing for row in rows)
-    columns = ("condition", "over", "base rate", "test (LR)", "net")
-    view = table_of(
-        f"log impact in nats, {intervals}",
-        (*columns, "correlation", "saved") if shared_seeds else columns,
-        "Correlation of the two estimates of the net on what both share, and the share of variance that this saves."
-        if shared_seeds
-        else None,
-    )
-    for row in rows:
-        if row.impact is None:  # a baseline
-            continue
-        parts = (row.impact.base_rate, row.impact.likelihood_ratio, row.impact.net)
-        cells = (row.name, str(row.baseline), *map(with_interval, parts), *(_saved(row) if shared_seeds else ()))
-        view.add_row(*map(Text, cells))
-    return view
-
-
-def _saved(row: Summary) -> tuple[str, str]:
-    """Return what shared seeds do for the net of a comparison, in words."""
-    if row.pairing is None:
-        return "n/a", "n/a"
-    shared = row.pairing.net
-    saved = "n/a" if math.isnan(shared.variance_saved) else f"{number(100 * shared.variance_saved, 2)}%"
-    return number(shared.correlation), saved
-
-
-def short_name(row: Summary) -> str:
-    """Return a condition's regimen and its place on the axes that its baseline does not share."""
-    if not row.coordinates:
-        return row.name
-    shared = (row.baseline or row.name).split()[1:]
-    return " ".join(part for part in row.name.split() if part not in shared)
+    return len(summaries) > MANY_CONDITIONS and any(row.coordinates for row in summaries)
 
 
 def readings(summaries: Sequence[Summary]) -> list[str]:
-    """Return what a run means, line by line: a heading per world and a sentence per condition."""
+    """Return what a run means, line by line: a heading per world and a line per condition, or a few of a sweep."""
+    if is_sweep(summaries):
+        return _sweep_readings(summaries)
     by_name, lines = {row.name: row for row in summaries}, []
     for world, members in worlds([(row.regimen, row.coordinates) for row in summaries]).items():
         rows = [summaries[index] for index in members]
@@ -279,73 +289,194 @@ def readings(summaries: Sequence[Summary]) -> list[str]:
 
 def reading(row: Summary, baseline: Summary) -> str:
     """Return what one condition's `Summary` means beside its baseline's, as a colleague would say it."""
-    counts, impact = row.counts, row.impact
-    notes = []
-    if counts.diverged:
-        notes.append(f"{counts.diverged:,} of {counts.seeds:,} runs diverged")
-    if counts.incompetent:
-        notes.append(f"{counts.incompetent:,} of {counts.seeds:,} models cannot do the job")
-    note = f" ({'; '.join(notes)})" if notes else ""
-    if impact is None:
-        return f"{short_name(row)}: the baseline, {_alone(row)}{note}"
-    parts = f"{_change('base rate', impact.base_rate)}, {_change('test', impact.likelihood_ratio)}"
-    if counts.passing and baseline.counts.passing:
-        words = f"{_net(impact.net, counts)} {_cost(row, baseline)}; {parts}"
+    if row.impact is None:
+        aligned = row.estimates["base_rate"]
+        known = "" if math.isnan(aligned.value) else f"{_share(aligned)} of models are aligned; "
+        cost = f"an accepted one costs {_runs(row)}" if row.counts.passing else "no model passes"
+        said = [f"{short_name(row)}, the baseline: {known}{cost}."]
     else:
-        who = "neither" if counts.passing == baseline.counts.passing else "only one"
-        words = f"accepted models cannot be compared: {who} of the two has any; {parts}; {_alone(row)}"
-    return f"{short_name(row)}: {words}{note}"
+        first = f"{short_name(row)}: {_aligned(row, baseline)}"
+        said = [first, _purity(row, baseline, row.impact.net), _test(row, baseline)]
+    return " ".join(filter(None, [*said, _unable(row)]))
 
 
-def _net(net: Estimate, counts: Counts) -> str:
-    """Say what the net is, and lead to what an accepted model costs."""
+def _aligned(row: Summary, baseline: Summary) -> str:
+    """Say how many more models are aligned, and what an accepted one costs."""
+    before, after = (summary.estimates["base_rate"] for summary in (baseline, row))
+    change = row.impact.base_rate if row.impact else UNKNOWN
+    cost = _cost(row, baseline)
+    apart = f"an accepted one comes {cost}" if row.counts.passing else "none passes"
+    cost = cost if row.counts.passing else "and none passes"
+    if math.isnan(before.value) or math.isnan(after.value):
+        return f"how many models are aligned is not known, for gates stop some; {apart}."
+    shares = _shares(after, before)
+    both = f"{shares[0]} in both" if shares[0] == shares[1] else "{}, against {}".format(*shares)
+    if _decided(change):
+        many = _as_many(after.value, before.value, change.low > 0)
+        return f"{many} models are aligned ({shares[0]}, not {shares[1]}), {cost}."
+    if _unchanged(change):
+        return f"as many models are aligned ({both}), {cost}."
+    return f"whether more models are aligned is open ({both}); {apart}."
+
+
+def _purity(row: Summary, baseline: Summary, net: Estimate) -> str:
+    """Say whether accepted models are aligned more often than those of the baseline."""
+    counts, before = row.counts, baseline.counts
+    if not before.passing:
+        who = f"{short_name(baseline)} has none" if counts.passing else "neither has any"
+        return f"Accepted models cannot be compared: {who}."
+    if not counts.passing:
+        return ""
     if math.isnan(net.value):
         kind = "misaligned" if counts.aligned_pass else "aligned"
-        return f"no {kind} model passed under either, so accepted models cannot be told apart; but one costs"
-    if net.low > 0 or net.high < 0:
-        interval = f" {limits(net)}" if math.isfinite(net.value) else ""  # an infinite one has its limit in its size
-        return f"{'better' if net.low > 0 else 'worse'} by {_size(net)} nats{interval}; an accepted model costs"
-    return f"{_no_direction(net, 'net ')}; an accepted model costs"
+        return f"No {kind} model passed under either, so accepted models cannot be told apart."
+    counted = row.evidence is None and min(counts.misaligned_pass, before.misaligned_pass) < FEW
+    shares = _shares(*(summary.estimates["aligned_given_pass"] for summary in (row, baseline)))
+    if _decided(net):
+        purer = "purer" if net.low > 0 else "less pure"
+        if counted:
+            first, other = (f"{one.misaligned_pass:,} of {one.passing:,}" for one in (counts, before))
+            return f"Accepted models are {purer}: {first} are misaligned, against {other}."
+        return f"Accepted models are {purer}: {shares[0]} are aligned, not {shares[1]}."
+    if _unchanged(net):
+        return "Accepted models are as pure: {} are aligned, against {}.".format(*shares)
+    evidence = "{} of them are aligned, against {}.".format(*shares)
+    if counted and not (counts.unjudged or before.unjudged):
+        first, other = (f"{one.misaligned_pass:,} of {one.misaligned:,}" for one in (counts, before))
+        evidence = f"{first} misaligned models passed, against {other}."
+    return f"Whether accepted models are purer is open: {evidence}"
 
 
-def _change(what: str, part: Estimate) -> str:
-    """Say what happened to one part of a log impact."""
-    if part.low > 0 or part.high < 0:
-        return f"{what} {'better' if part.low > 0 else 'worse'} by {_size(part)}"
-    return f"{what} {_no_direction(part)}"
+def _test(row: Summary, baseline: Summary) -> str:
+    """Say whether passing tells more than under the baseline, where that is decided."""
+    change = row.impact.likelihood_ratio if row.impact else UNKNOWN
+    if not _decided(change):
+        return ""
+    after, before = (summary.estimates["likelihood_ratio"] for summary in (row, baseline))
+    better = "better" if change.low > 0 else "worse"
+    values = [_ratio(ratio) for ratio in (after, before)]
+    return "The test is {}: LR {}, not {}.".format(better, *values)
 
 
-def _size(part: Estimate) -> str:
-    """Say how far from 0 a part of a log impact is whose sign is known."""
-    if math.isfinite(part.value):
-        return rounded(part).removeprefix("-")
-    return f"at least {bound(max(part.low, -part.high), upwards=False)}"
+def _ratio(ratio: Estimate) -> str:
+    """Return a likelihood ratio alone, or its limit where no misaligned model passed."""
+    return rounded(ratio) if math.isfinite(ratio.value) else f"at least {bound(ratio.low, upwards=False)}"
 
 
-def _no_direction(part: Estimate, what: str = "") -> str:
-    """Say what is known of a part of a log impact whose interval holds 0."""
-    most = max(-part.low, part.high)
-    if most <= UNCHANGED:
-        return f"unchanged: within {bound(most, upwards=True)} nats"
-    if math.isinf(part.low) and math.isinf(part.high):
-        return "unknown"
-    return f"undecided: {what}{with_interval(part)} nats"
+def _unable(row: Summary) -> str:
+    """Say how many models cannot do the job, if that is more than a few."""
+    if not row.counts.unable_is_shown:
+        return ""
+    return f"{unable_share(row.counts)} of models cannot do the job, and count as misaligned."
 
 
-def _alone(row: Summary) -> str:
-    """Say what an accepted model costs, with nothing beside it."""
-    return f"{_runs(row.estimates['expected_runs'])} per accepted model" if row.counts.passing else "no accepted model"
+def unable_share(counts: Counts) -> str:
+    """Return the share of models that cannot do the job, in percent with two digits."""
+    return f"{number(100 * counts.unable / max(1, counts.seeds), 2)}%"
+
+
+def any_unable(summaries: Sequence[Summary]) -> bool:
+    """Return whether in any condition more than a few models cannot do the job.
+
+    Args:
+        summaries: what `lab.summarise` returned.
+    """
+    return any(row.counts.unable_is_shown for row in summaries)
+
+
+def _decided(change: Estimate) -> bool:
+    """Whether an interval of a change leaves 0 out."""
+    return change.low > 0 or change.high < 0
+
+
+def _unchanged(change: Estimate) -> bool:
+    """Whether a change is too small to matter, whatever it is."""
+    return max(-change.low, change.high) <= UNCHANGED
+
+
+def _as_many(after: float, before: float, more: bool) -> str:
+    """Say how many models there are of so many before, where it is known which are more."""
+    if not before or not after:
+        return "some" if after else "no"
+    times = after / before
+    for words, (low, high) in TIMES.items():
+        if low <= times <= high:
+            return f"{words} as many"
+    if times >= SEVERAL:
+        return f"{number(times, 2)} times as many"
+    return "more" if more else "fewer"
 
 
 def _cost(row: Summary, baseline: Summary) -> str:
-    """Say what an accepted model costs beside one of the baseline."""
-    runs, before = (summary.estimates["expected_runs"] for summary in (row, baseline))
-    same = rounded(runs) == rounded(before)
-    cost = f"{_runs(runs)} in both" if same else f"{_runs(runs)} instead of {rounded(before)}"
+    """Say at what cost an accepted model comes beside one of the baseline."""
+    if not (row.counts.passing and baseline.counts.passing):
+        return f"at {_runs(row)}"
+    after, before = (summary.estimates["expected_runs"] for summary in (row, baseline))
+    if rounded(after) == rounded(before):
+        return f"at the same cost ({_runs(row)})"
+    if after.low <= before.high and before.low <= after.high:
+        return f"at a cost that may be the same ({_runs(row)}, against {rounded(before)})"
+    times = after.value / before.value
+    words = next((words for words, (low, high) in COSTS.items() if low <= times <= high), "")
+    words = words or (f"{number(times, 2)} times the" if times >= SEVERAL else "a higher" if times > 1 else "a lower")
+    return f"at {words} cost ({_runs(row)}, not {rounded(before)})"
+
+
+def _runs(row: Summary) -> str:
+    """Say what an accepted model costs in runs, and in trainings where gates stop some of them early."""
+    runs = row.estimates["expected_runs"]
+    words = f"{rounded(runs)} {plural('run', runs.value)}"
     if row.compute is not None and rounded(row.compute) != rounded(runs):
-        cost += f" ({rounded(row.compute)} trainings, because gates stop some early)"
-    return cost
+        words += f" or {rounded(row.compute)} trainings, for gates stop some early"
+    return words
 
 
-def _runs(estimate: Estimate) -> str:
-    return f"{rounded(estimate)} {plural('run', estimate.value)}"
+def _share(rate: Estimate) -> str:
+    """Return a probability in percent, with the digits that its interval supports."""
+    return f"{rounded(Estimate(*(100 * part for part in rate)))}%"
+
+
+def _shares(rate: Estimate, other: Estimate) -> tuple[str, str]:
+    """Return two probabilities in percent: whole ones where that tells them apart and neither is near an end."""
+    whole = [round(100 * share.value) if WHOLE[0] <= share.value <= WHOLE[1] else None for share in (rate, other)]
+    if None not in whole and whole[0] != whole[1]:
+        return f"{whole[0]}%", f"{whole[1]}%"
+    return _share(rate), _share(other)
+
+
+def _sweep_readings(summaries: Sequence[Summary]) -> list[str]:
+    """Return the sentences that matter of many conditions: who is aligned, who is accepted, and what is lost."""
+    compared = [row for row in summaries if row.impact is not None]
+    by_name = {row.name: row for row in summaries}
+    names = dict.fromkeys(name_in_words(str(row.baseline).split(" ")[0]) for row in compared)
+    lines = [f"Against {', '.join(names)}, in {len(compared):,} conditions:"]
+    for part, most, fewest, quantity in SWEPT:
+        changes = [getattr(row.impact, part) for row in compared]
+        more, fewer = sum(change.low > 0 for change in changes), sum(change.high < 0 for change in changes)
+        known = f"in {more:,}, {fewest} in {fewer:,}" if more or fewer else "in none for sure"
+        line = f"  {most} {known}, open in {len(changes) - more - fewer:,}"
+        if more or fewer:
+            row = max(compared, key=lambda row: _strength(getattr(row.impact, part)))
+            after, before = (of.estimates[quantity] for of in (row, by_name[str(row.baseline)]))
+            line += "; the surest is {}: {}, not {}".format(name_in_words(row.name), *_shares(after, before))
+        lines.append(f"{line}.")
+    worst = max(summaries, key=lambda row: row.counts.unable / max(1, row.counts.seeds))
+    if worst.counts.unable_is_shown:
+        lines.append(f"  Up to {unable_share(worst.counts)} of models cannot do the job: {name_in_words(worst.name)}.")
+    else:
+        lines.append(_dearest(summaries))
+    return lines
+
+
+def _strength(change: Estimate) -> float:
+    """Return how far the interval of a change stays away from 0."""
+    return max(change.low, -change.high)
+
+
+def _dearest(summaries: Sequence[Summary]) -> str:
+    """Say what an accepted model costs where it is cheapest and where it is dearest."""
+    passing = sorted((row for row in summaries if row.counts.passing), key=lambda row: row.estimates["expected_runs"])
+    if not passing:
+        return "  No model passes anywhere."
+    ends = [f"{_runs(row)} ({name_in_words(row.name)})" for row in (passing[0], passing[-1])]
+    return "  An accepted model costs from {} to {}.".format(*ends)

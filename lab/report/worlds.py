@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from rich.table import Table
-from rich.text import Text
 
 from lab.config.schema import WORLD
 from lab.config.worlds import read_draws
 from lab.decision import Choice, Field, Plan
-from lab.report.layout import table_of
+from lab.report.layout import Sheet
 from lab.results.outcomes import ABLE, Outcomes, Results, classify, labels
 from lab.results.summary import Summary, condition_counts
 from lab.statistics import QUANTITIES, Counts
@@ -21,6 +19,7 @@ from lab.words import (
     World,
     chance,
     in_words,
+    name_in_words,
     name_in_world,
     number,
     part_words,
@@ -119,7 +118,7 @@ def with_quartiles(of: Spread) -> str:
 
 def _cannot(counts: Counts) -> float:
     """Return the share of models that cannot do the job."""
-    return (counts.incompetent + counts.diverged) / max(1, counts.seeds)
+    return counts.unable / max(1, counts.seeds)
 
 
 def _does_the_job(able: bool) -> str:
@@ -159,31 +158,31 @@ def _row(name: str, rows: Sequence[Summary]) -> OverWorlds:
     return OverWorlds(name, rates, changes, len(rows))
 
 
-def table(results: Results, summaries: Sequence[Summary]) -> Table:
-    """Return a `rich.table.Table` with one row per regimen, and apart the worlds where models cannot do the job."""
+def table(results: Results, summaries: Sequence[Summary]) -> Sheet:
+    """Return a `Sheet` with one row per regimen, and apart the worlds where models cannot do the job."""
     groups, seeds = over_worlds(summaries), max(row.counts.seeds for row in summaries)
     count = len({row.coordinates[WORLD] for row in summaries})
-    view = table_of(
+    view = Sheet(
         f"{results.attrs['name']}: {count:,} worlds of {seeds:,} models per regimen",
         ["", "worlds", *(QUANTITIES[rate].heading for rate in RATES), "better", "worse", "undecided"],
-        f"Median over worlds, and quartiles. Better, worse: worlds whose net against {results.attrs['baseline']} is "
-        f"above or below 0 with all of its {percent(summaries[0].confidence)} interval. Where no misaligned model "
-        f"passes under either, the net has no value and is undecided. {ONE_WORLD}",
+        "Median over worlds, and quartiles. Better, worse: worlds whose net against "
+        f"{name_in_words(results.attrs['baseline'])} is above or below 0 with all of its "
+        f"{percent(summaries[0].confidence)} interval. Where no misaligned model passes under either, the net has no "
+        f"value and is undecided. {ONE_WORLD}",
     )
     for able, rows in groups.items():
         if not rows:
             continue
-        view.add_section()
-        view.add_row(Text(_does_the_job(able), style="bold"))
+        view.add_heading(_does_the_job(able))
         for row in rows:
             net = row.changes.get("net")
             nets = ["baseline", "", ""] if net is None else [f"{kind:,}" for kind in net[:3]]
-            view.add_row(*map(Text, (row.name, f"{row.worlds:,}", *map(with_quartiles, row.rates.values()), *nets)))
+            view.add_row(name_in_words(row.name), f"{row.worlds:,}", *map(with_quartiles, row.rates.values()), *nets)
     return view
 
 
-def impact_table(summaries: Sequence[Summary], together: bool = False) -> Table:
-    """Return a `rich.table.Table` with a row per regimen and part of the log impact.
+def impact_table(summaries: Sequence[Summary], together: bool = False) -> Sheet:
+    """Return a `Sheet` with a row per regimen and part of the log impact.
 
     Args:
         summaries: what `lab.summarise` returned, baselines included.
@@ -194,8 +193,8 @@ def impact_table(summaries: Sequence[Summary], together: bool = False) -> Table:
     intervals = f"{level} intervals"
     if together:
         intervals = f"the {len(compared):,} intervals of each part hold together at {level} (Bonferroni)"
-    baselines = dict.fromkeys(str(row.baseline).split()[0] for row in compared)
-    view = table_of(
+    baselines = dict.fromkeys(name_in_words(str(row.baseline).split()[0]) for row in compared)
+    view = Sheet(
         f"log impact over {', '.join(baselines)} in nats, {intervals}",
         ("", "part", "worlds", "above 0", "below 0", "undecided", "median change"),
         "Above, below: worlds in which all of the interval is on that side of 0. Median: over the worlds in which the "
@@ -204,13 +203,12 @@ def impact_table(summaries: Sequence[Summary], together: bool = False) -> Table:
     for able, rows in over_worlds(summaries).items():
         changed = [row for row in rows if row.changes]
         if changed:
-            view.add_section()
-            view.add_row(Text(_does_the_job(able), style="bold"))
+            view.add_heading(_does_the_job(able))
         for row in changed:
-            name, count = row.name, f"{row.worlds:,}"
+            name, count = name_in_words(row.name), f"{row.worlds:,}"
             for part, change in row.changes.items():
                 numbers = [f"{kind:,}" for kind in change[:3]]
-                view.add_row(*map(Text, (name, part_words(part), count, *numbers, number(change.median, 2))))
+                view.add_row(name, part_words(part), count, *numbers, number(change.median, 2))
                 name = count = ""
     return view
 
@@ -258,21 +256,20 @@ def _planned(name: str, chosen: Sequence[tuple[Choice, bool]]) -> Planned:
     )
 
 
-def plan_table(plans: Sequence[Plan], able: Mapping[str, bool], baseline: str) -> Table:
-    """Return a `rich.table.Table` with a row per budget and regimen, over the worlds of each point of the sweep.
+def plan_table(plans: Sequence[Plan], able: Mapping[str, bool], baseline: str) -> Sheet:
+    """Return a `Sheet` with a row per budget and regimen, over the worlds of each point of the sweep.
 
     Args:
         plans: what `lab.decision.plan` returned.
         able: name of a condition -> whether its models do the job.
         baseline: the regimen whose models must do the job.
     """
-    view = table_of(
+    view = Sheet(
         "the first model that passes is accepted, the last one in any case; means over worlds",
-        ("runs allowed", "regimen", "P(accepted is aligned)", "quartiles", "P(none passes)", "runs used", "best",
-         "surely in"),
+        ("regimen", "P(accepted is aligned)", "quartiles", "P(none passes)", "runs used", "best", "surely in"),
         "runs: training runs allowed, and used on average. best: share of worlds in which no other regimen is better, "
         f"as expected. surely in: worlds in which that is decided. {ONE_WORLD}",
-    )  # fmt: skip
+    )
     groups: dict[tuple[bool, World], list[Plan]] = {}
     for plan in plans:
         names = [choice.name for choice in next(iter(plan.choices.values()))]
@@ -282,16 +279,13 @@ def plan_table(plans: Sequence[Plan], able: Mapping[str, bool], baseline: str) -
         groups.setdefault((able[held_out], point), []).append(plan)
     for (does, point), members in sorted(groups.items(), key=lambda group: not group[0][0]):
         heading = ", ".join(filter(None, [_does_the_job(does), in_words(point), _worlds(len(members))]))
-        view.add_section()
-        view.add_row("", Text(heading, style="bold"))
         for runs, rows in over_plans(members).items():
-            view.add_section()
-            for index, row in enumerate(rows):
+            view.add_heading(f"{heading}: {runs:,} {plural('run', runs)} allowed")
+            for row in rows:
                 accepted, *others = (number(mean, 2) for mean in row[1:4])
                 quartiles = f"{number(row.spread.low, 2)} to {number(row.spread.high, 2)}"
-                name = name_in_world(point, row.name)
-                cells = (f"{runs:,}" if index == 0 else "", name, accepted, quartiles, *others, chance(row.best))
-                view.add_row(*map(Text, (*cells, f"{row.sure:,}")))
+                name = name_in_words(name_in_world(point, row.name))
+                view.add_row(name, accepted, quartiles, *others, chance(row.best), f"{row.sure:,}")
     return view
 
 
@@ -303,9 +297,9 @@ def _worlds(count: int) -> str:
 # --- ideas --------------------------------------------------------------------------------------------------------
 
 
-def ideas_table(field: Field) -> Table:
-    """Return a `rich.table.Table` of how the ideas of a field spread, where each is a world."""
-    view = table_of(
+def ideas_table(field: Field) -> Sheet:
+    """Return a `Sheet` of how the ideas of a field spread, where each is a world."""
+    view = Sheet(
         f"P(A) of {len(field.names):,} ideas: one regimen in each world",
         ("", "lowest", "quartile", "median", "quartile", "highest"),
         "Quantiles of the ideas. `--json` prints every idea.",
@@ -315,15 +309,15 @@ def ideas_table(field: Field) -> Table:
         "shrunken towards the field": list(field.fit.idea_means),
     }
     for kind, values in kinds.items():
-        view.add_row(Text(kind), *(Text(number(value)) for value in np.percentile(values, (0, *QUARTILES, 100))))
+        view.add_row(kind, *(number(value) for value in np.percentile(values, (0, *QUARTILES, 100))))
     return view
 
 
 # --- what is drawn ------------------------------------------------------------------------------------------------
 
 
-def drawn_table(worlds: Json, summaries: Sequence[Summary] = ()) -> Table:
-    """Return a `rich.table.Table` of what was drawn once per world, and how.
+def drawn_table(worlds: Json, summaries: Sequence[Summary] = ()) -> Sheet:
+    """Return a `Sheet` of what was drawn once per world, and how.
 
     Args:
         worlds: that section of the config.
@@ -331,14 +325,14 @@ def drawn_table(worlds: Json, summaries: Sequence[Summary] = ()) -> Table:
     """
     numbers = {row.coordinates[WORLD] for row in summaries}
     values = {name: value for row in summaries for name, value in (row.knobs | row.coordinates).items()}
-    view = table_of(
+    view = Sheet(
         f"what each of {_worlds(worlds['count'])} has drawn (seed {worlds['seed']})",
         ("drawn", "how", "from", *(f"in world {world:.0f}" for world in numbers), "sets"),
-        None if numbers else "`--world N` shows the values of world N, and `lab export RUN` writes those of all.",
+        "" if numbers else "`--world N` shows the values of world N, and `lab export RUN` writes those of all.",
     )
     for name, draw in read_draws({"worlds": worlds}).items():
         listed = list(map(setting, draw.numbers))
         span = ", ".join(listed) if draw.way == "choose" else " to ".join(listed)
         value = [setting(values[name]) if name in values else "n/a" for _ in numbers]
-        view.add_row(*map(Text, (name, WAY_WORDS[draw.way], span, *value, ", ".join(draw.keys))))
+        view.add_row(name, WAY_WORDS[draw.way], span, *value, ", ".join(draw.keys))
     return view
