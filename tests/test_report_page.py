@@ -315,7 +315,7 @@ def test_the_share_that_cannot_do_the_job_is_said_where_it_is_large(tmp_path):
     models = {"hold_out": [*MODELS["hold_out"][:7], *[(1.0, 0.9, 0.95, 0.0)] * 3], "late": MODELS[QUOTED]}
     words = plain(report(store(tmp_path / "run", models, question="Which?")))
     assert "30% of the models cannot do the job under hold out." in words and "do the job under late" not in words
-    assert "cannot do the job, of all models 0 [0, 0.28] 0.30 [0.10, 0.61]" in words  # Wilson of 0 and of 3 in 10
+    assert "cannot do the job, of all models 0 [0, 0.3] 0.30 [0.10, 0.61]" in words  # Wilson of 0 and of 3 in 10
     assert "P(A) is a share of all models" in words
 
 

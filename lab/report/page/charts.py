@@ -32,7 +32,7 @@ DASHES = {"-": [1, 0], "--": [7, 4], ":": [2, 3], "-.": [7, 3, 2, 3]}
 FIT: Json = {"type": "fit-x", "contains": "padding", "resize": True}  # a chart as wide as its place
 MANY = 3  # ticks
 TEXT = 12  # pixels; nothing in a chart is smaller
-LEGEND = 210  # pixels of an entry
+LONG_NAME = 22  # letters, from which a legend has one column: two would not fit on a phone
 ROOM = 520  # pixels that a chart must be wide to have numbers beside names
 LOG_EDGES = 1e-3, 1e4  # no log axis goes beyond
 INK = "currentColor"
@@ -61,7 +61,7 @@ def config() -> Json:
         },
         "legend": {
             **{"labelColor": INK, "titleColor": INK, "labelFontSize": TEXT, "titleFontSize": TEXT, "labelLimit": 0},
-            **{"orient": "top", "columns": {"expr": f"max(1, floor(width / {LEGEND}))"}},
+            **{"orient": "top", "columns": 2},
         },
         "text": {"color": INK, "fontSize": TEXT},
         "rule": {"color": INK},
@@ -93,9 +93,15 @@ def looks_of(regimens: Mapping[str, str]) -> dict[str, Any]:
     by_regimen = styles(list(dict.fromkeys(regimens.values())))
     looks = [by_regimen[regimen] for regimen in regimens.values()]
     names = list(regimens)
+    columns = 1 if max(map(len, names)) > LONG_NAME else 2  # their number may not depend on the width, or rows are cut
     channels = {"color": ("colour", alt.Color), "shape": ("shape", alt.Shape), "strokeDash": ("dash", alt.StrokeDash)}
     return {
-        channel: kind("condition:N", title=None, scale=alt.Scale(domain=names, range=[look[key] for look in looks]))
+        channel: kind(
+            "condition:N",
+            title=None,
+            legend=alt.Legend(columns=columns),
+            scale=alt.Scale(domain=names, range=[look[key] for look in looks]),
+        )
         for channel, (key, kind) in channels.items()
     }
 

@@ -8,7 +8,6 @@ const lists = () => [...document.querySelectorAll("select[data-charts]")];
 function draw(place, specification, patch) {
   vegaEmbed("#" + CSS.escape(place), specification, { renderer: "svg", actions: false, patch }).then(({ view }) => {
     views[place] = view;
-    view.resize().runAsync(); // legends have found their rows only now
     lists().forEach((list) => tell(list, place));
     const chart = document.getElementById(place);
     chart.querySelector("svg").setAttribute("aria-hidden", "true"); // the chart has a name, and the tables its numbers
