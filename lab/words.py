@@ -250,6 +250,16 @@ def percent(share: float) -> str:
     return f"{setting(100 * share)}%"
 
 
+def span(shares: Iterable[float]) -> str:
+    """Return from which to which whole percent some shares go.
+
+    >>> span([0.404, 0.8]), span([0.5, 0.501])
+    ('40% to 80%', '50%')
+    """
+    ends = sorted(round(100 * share) for share in shares)
+    return f"{ends[0]}%" if ends[0] == ends[-1] else f"{ends[0]}% to {ends[-1]}%"
+
+
 def chance(probability: float) -> str:
     """Return a probability that was counted in random draws: rounded towards one half, and never 0% or 100%.
 

@@ -11,6 +11,7 @@ from experiments.studies.answer import (
     SENTENCES,
     USES,
     impacts,
+    in_words,
     share_of_pairs,
 )
 
@@ -67,3 +68,13 @@ def test_impacts_are_differences_of_log_odds():
 def test_a_share_of_pairs_counts_ties_half():
     """Of (2, 1), (2, 3), (3, 1), (3, 3): two are larger, one is a tie: 2.5 of 4."""
     assert share_of_pairs(np.array([2, 3]), np.array([1, 3])) == 0.625
+
+
+def test_the_title_sums_worlds_over_tasks():
+    kinds = {HOLDS: 2, FAILS: 1, OPEN: 4}
+    other = {HOLDS: 3, FAILS: 0, OPEN: 1}
+    sentences = {name: {"race": kinds, "digits": other} for name in SENTENCES}
+    words = in_words({"sentences": sentences})
+    assert "wrong for sure in 5 worlds and right in 1," in words["title"]
+    assert "in 5 of 6 worlds that decide" in words["title"]
+    assert "Up to 7 worlds per task" in words["subtitle"]

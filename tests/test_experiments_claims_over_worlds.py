@@ -9,6 +9,7 @@ import pytest
 
 from experiments.blocks import claims, text
 from experiments.studies import claims_over_worlds as study
+from experiments.studies.claims_over_worlds_figure import words
 from lab.claims import book
 from lab.results import shards
 from lab.results.store import Run
@@ -198,3 +199,11 @@ def test_the_page_has_the_chosen_verdict_beside_the_share_and_nothing_before_the
     before, *_ = ["| `budget` | `race` | **contradicted** | 8 of 10 | 0.38 ", ""]
     assert row.startswith(before)
     assert row.endswith("| 4 | 1 | 0 | a > 1: 3 of 4; elsewhere 0 of 4 (accuracy 0.90, larger kind 0.60, p 0.0050) |")
+
+
+def test_the_title_counts_worlds_that_decide_as_the_chosen_one_where_that_decided():
+    counts = {"counted": 10, "supported": 3, "depends": 0, "undecided": 5, "contradicted": 2}
+    cells = {"race": counts | {"chosen": "contradicted"}, "digits": counts | {"chosen": "undecided"}}
+    title = words({"claims": {"budget": cells}})["title"]
+    assert title.startswith("10 of 20 random worlds leave a claim undecided")
+    assert "2 of 5 agree" in title

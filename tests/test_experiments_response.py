@@ -295,3 +295,17 @@ def test_stored_conditions_are_read_as_they_were_written(tmp_path, monkeypatch):
     assert trained.cells.tolist() == [[0, 1, 2, 3], [0] * 4, [0, 3, 3, 3]]
     assert trained.counts.tolist() == [True, True, False]
     assert trained.of("moment").odds[0, 0] == pytest.approx(math.log(5 / 1))  # 4 aligned, half a model in every cell
+
+
+def test_the_title_tells_where_single_pushes_foresee_schedules_and_by_how_much_they_are_off_elsewhere():
+    def of_task(verdict, error):
+        return {"verdict": verdict, "seeds": 64, "models": {"additive": {"errors": {"P(A)": error}}}}
+
+    tasks = {
+        "race": of_task("supported", 0.041),
+        "digits": of_task("contradicted", 0.23),
+        "x": of_task("supported", 0.02),
+    }
+    title = response.words({"tasks": tasks})["title"]
+    assert "in 2 of 3 tasks (P(A) is off by at most 0.04)" in title
+    assert title.endswith("it is off by 0.23 in digits")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from experiments.studies.take_off import median, verdicts
+from experiments.studies.take_off import median, verdicts, words
 from lab.statistics import Estimate
 
 
@@ -34,3 +34,15 @@ def test_a_verdict_needs_intervals_apart():
     assert verdicts(touching) == {"difficulty": "undecided", "precursor": "undecided"}
     reversed_ = rows((0.7, 0.8), (0.9, 1.0), (0.5, 0.6), (0.5, 0.6), (0.3, 0.4), (0.3, 0.4))
     assert verdicts(reversed_) == {"difficulty": "contradicted", "precursor": "contradicted"}
+
+
+def test_the_title_names_the_tasks_that_a_precursor_hastens_and_delays():
+    rows = [{"at_risk": 30}, {"at_risk": 1200}]
+    tasks = {
+        "race": {"rows": rows, "difficulty": "supported", "precursor": "supported"},
+        "digits": {"rows": rows, "difficulty": "undecided", "precursor": "contradicted"},
+    }
+    found = words({"tasks": tasks})
+    assert found["title"].startswith("Tests that are harder to recognise are gamed later in 1 of 2 tasks")
+    assert found["title"].endswith("hastens that in race, and delays it in digits")
+    assert "30 to 1,200 models" in found["subtitle"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lab import cli, figures
-from lab.figures.style import OTHERS, STYLES, ink, kind_of, luminance, style_of
+from lab.figures.style import OTHERS, STYLES, grid, ink, kind_of, luminance, style_of, write_unable
 from lab.report.page.charts import SHAPES
 from lab.results.store import StoreError
 from tests.colours import DEUTERANOPIA, linear
@@ -126,3 +126,19 @@ def test_no_environment_changes_a_figure(tmp_path):
     assert ended.returncode == 0, ended.stderr
     for file in (tmp_path / "plain").iterdir():
         assert file.read_bytes() == (tmp_path / "elsewhere" / file.name).read_bytes()
+
+
+def test_a_grid_has_a_panel_for_each_thing_and_blanks_what_is_left_over():
+    figure, panels, blank = grid(5, 1.5)
+    assert (len(panels), len(blank)) == (5, 1)
+    assert figure.get_size_inches().tolist() == [5.5, 3.0]  # two rows
+    assert not blank[0].axison
+
+
+def test_shares_that_cannot_do_the_job_stand_beside_their_rows_from_two_percent_on():
+    _, (ax,), _ = grid(1, 1.5, columns=1)
+    write_unable(ax, [0.02, 0.281, 0.5])
+    assert [(text.get_text(), text.xy) for text in ax.texts] == [
+        ("28% cannot\ndo the job", (1, 1)),
+        ("50%", (1, 2)),
+    ]

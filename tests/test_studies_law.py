@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.studies import law as judged
-from experiments.studies import law_rules, worlds
+from experiments.studies import law_figure, law_rules, worlds
 from lab import cli
 from lab.config.experiment import parse
 from lab.results import shards
@@ -356,3 +356,22 @@ def test_the_benchmark_holds_what_its_config_draws():
             assert data["drawn"][knob] == [condition.knobs[knob] for condition in by_world], (path, knob)
         assert {len(text) for texts in data["outcomes"].values() for text in texts} == {len(experiment.seeds)}
         assert path.stat().st_size < 3_000_000
+
+
+def test_the_title_of_the_law_adds_up_signs_over_tasks_and_budgets():
+    def budget(right, decided, majority):
+        return {"rules": {"law": {"right": right, "decided": decided, "majority": majority}}}
+
+    tasks = {
+        "race": {"budgets": {"1": budget(9, 10, 0.6), "3": budget(4, 5, 0.8)}},
+        "digits": {"budgets": {"1": budget(2, 5, 0.6)}},
+    }
+    title = law_figure.words({"tasks": tasks})["title"]
+    assert "right in 15 of 20 cases" in title
+    assert title.endswith("right in 13")  # 6, 4 and 3
+
+
+def test_the_title_of_the_phases_counts_worlds_where_the_quadrant_loses_little():
+    rows = [{"runs": runs, "lost": lost} for runs, losses in ((1, (0, 0.05, 0.06)), (100, (0.2, 0))) for lost in losses]
+    title = law_figure.phases_words({"tasks": {"race": {"phases": rows}}})["title"]
+    assert title.endswith("in 2 of 3 worlds with 1 run and in 1 of 2 worlds with 100 runs")

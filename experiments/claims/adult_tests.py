@@ -27,7 +27,8 @@ something hides from the start, so that nothing is left to get worse.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.claims.early_rejection import mark_for_aligned
@@ -46,7 +47,8 @@ from experiments.claims.implicit_proxies import (
 from lab import claims, figures
 from lab.claims.rules import describe_conditions
 from lab.config.experiment import Experiment
-from lab.figures.style import WIDTH, Axes, Mark, interval, label, subplots
+from lab.figures import name_task
+from lab.figures.style import BLACK, WIDTH, Axes, Mark, interval, subplots
 from lab.results import outcomes, shards
 from lab.statistics import Estimate
 from lab.words import Json, estimate_from_json, estimate_json
@@ -55,7 +57,10 @@ CONFIGS = "ages"
 AGES = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0)  # shares of training; of the rule
 *YOUNGER, GROWN = AGES
 FEW = 0.1  # change of P(T|not A) that does not count; of the rule
-COLUMNS = 3  # of panels in the figure
+COURSES = {  # quantity -> what it is called, and where its axis ends
+    "likelihood_ratio": ("LR of the test", 0.5, 1000.0),
+    "pass_given_misaligned": ("P(T|not A)", 0.0, 1.0),
+}
 
 
 def at_age(name: str, age: float) -> str:
@@ -143,49 +148,65 @@ def judge(stored: claims.Stored) -> claims.Verdict:
 
 
 def plotted(stored: claims.Stored) -> list[Json]:
-    """Return P(T|not A) at every age in every world that counts, as plain JSON values."""
+    """Return the LR and P(T|not A) at every age in every world that counts, as plain JSON values."""
+    verdicts = {in_words(world.place): world.verdict for world in worlds(stored)}
     rows = {}
     for end in ends(stored):
         name = in_words({axis: value for axis, value in stored.coordinates(end).items() if axis != "age"})
-        rates = [stored.rate(each, "pass_given_misaligned") for each in (*younger(stored, end), end)]
         if both_kinds(stored, end):
-            ages = [estimate_json(rate) for rate in rates]
-            rows[name] = {"name": name, "onset": stored.coordinates(end)[ONSET], "ages": ages}
+            ages = (*younger(stored, end), end)
+            courses = {quantity: [estimate_json(stored.rate(age, quantity)) for age in ages] for quantity in COURSES}
+            about = {"name": name, "onset": stored.coordinates(end)[ONSET], "verdict": verdicts.get(name)}
+            rows[name] = about | courses
     return list(rows.values())
 
 
-def draw_courses(ax: Axes, rows: Sequence[Json]) -> None:
-    """Draw P(T|not A) by age, a line per world."""
-    seen: list[float] = []
-    for row in rows:
-        onset = row["onset"]
-        colour, first = COLOURS.get(onset, BY_HAND), onset not in seen
-        seen.append(onset)
-        rates = [estimate_from_json(own) for own in row["ages"]]
-        ax.plot(AGES, [rate.value for rate in rates], "-" if first else "--", color=colour, linewidth=1)
-        for age, rate in zip(AGES, rates, strict=True):
-            interval(ax, age, rate, Mark(colour, "o" if first else "s", 2.5, 0.8), (0, 1), not first, upright=True)
+def finding(tasks: Mapping[str, Json]) -> str:
+    """Return in how many worlds in which something hides from the start the test gets worse as training goes on."""
+    found = Counter(row["verdict"] for counts in tasks.values() for row in counts["plotted"] if row["onset"] == 0)
+    return (
+        f"The test tells more of younger models in {found[claims.SUPPORTED]} of {found.total()} worlds whose objective "
+        f"hides something like it from the start, and most in between in {found[claims.DEPENDS]}"
+    )
+
+
+def draw_courses(ax: Axes, rows: Sequence[Json], quantity: str) -> None:
+    """Draw a quantity by age, a line per world, those in which nothing hides first."""
+    _, low, high = COURSES[quantity]
+    for row in sorted(rows, key=lambda row: -row["onset"]):
+        colour = COLOURS.get(row["onset"], BY_HAND)
+        estimates = [estimate_from_json(estimate) for estimate in row[quantity]]
+        ax.plot(AGES, [min(estimate.value, high) for estimate in estimates], color=colour, linewidth=1)
+        for age, estimate in zip(AGES, estimates, strict=True):
+            interval(ax, age, estimate, Mark(colour, "o", 2.5, 0.8), (low, high), upright=True)
 
 
 def draw(data: Json) -> figures.Figure:
-    """P(T|not A) by age, a panel per task and a line per world."""
-    plotted = {task: counted["plotted"] for task, counted in data["tasks"].items()}
-    lines = -(-len(plotted) // COLUMNS)
-    size = (WIDTH, 0.5 + 1.4 * lines)
-    figure, axes = subplots(lines, COLUMNS, figsize=size, squeeze=False, sharex=True, sharey=True)
-    for ax, (task, rows) in zip(axes.flat, plotted.items(), strict=False):
-        draw_courses(ax, rows)
-        ax.set_title(label(task), loc="left", fontsize="small", fontweight="bold")
-        ax.set_ylim(-0.03, 1.03)
-    for ax in axes.flat[len(plotted) :]:
-        ax.set_visible(False)
-    name_onsets(figure, [row["onset"] for rows in plotted.values() for row in rows])
+    """The LR and P(T|not A) by age, a row of panels per task and a line per world."""
+    tasks = data["tasks"]
+    size = (WIDTH, 0.7 + 1.1 * len(tasks))
+    figure, axes = subplots(len(tasks), len(COURSES), figsize=size, squeeze=False, sharex=True, sharey="col")
+    for panels, (task, counts) in zip(axes, tasks.items(), strict=True):
+        for ax, (quantity, (words, low, high)) in zip(panels, COURSES.items(), strict=True):
+            draw_courses(ax, counts["plotted"], quantity)
+            ax.set_ylabel(words, fontsize="x-small")
+            if quantity == "likelihood_ratio":
+                ax.set_yscale("log")
+                ax.axhline(1, color=BLACK, linewidth=0.6, linestyle=":")
+                ax.set_ylim(low / 1.3, high * 1.5)
+                ax.set_yticks((1, 10, 100, 1000), ("1", "10", "100", "1,000"))
+            else:
+                ax.set_ylim(low - 0.03, high + 0.03)
+        name_task(panels[0], task, counts)
+    axes[0][1].set_title("misaligned models that pass", loc="left", fontsize="small")
+    name_onsets(figure, [row["onset"] for counts in tasks.values() for row in counts["plotted"]])
     figure.supxlabel("share of training at which the test is asked", fontsize="small")
-    figure.supylabel("P(T|not A)", fontsize="small")
     return figure
 
 
 CAPTION = claims.Caption(
-    before="How many misaligned models pass at each age a test that nobody trained on.",
-    marks="squares and broken lines: a second world with the same onset, in which another knob is set otherwise",
+    question="Left, falling lines: the same test tells less of older models.",
+    before="What a test that nobody trained on tells at each age, and how many misaligned models pass it; a line is a "
+    "world.",
+    marks="arrows: the LR is open above, because no misaligned model passes; dotted: an LR of 1, which tells nothing",
 )

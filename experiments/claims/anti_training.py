@@ -28,6 +28,8 @@ let none of 150 aligned models pass, and 28 of 362 misaligned ones.
 """
 
 import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +37,20 @@ from jaxtyping import Float
 
 from experiments.claims.runs_to_discard import discarded
 from lab import claims, figures
-from lab.figures.style import GREY, WIDTH, Axes, interval, mark_of, name_rows, subplots
+from lab.figures import name_task
+from lab.figures.run import OUTCOMES
+from lab.figures.style import (
+    GREY,
+    WIDTH,
+    Axes,
+    Line,
+    Mark,
+    interval,
+    mark_of,
+    name_rows,
+    subplots,
+    unable_in_words,
+)
 from lab.statistics import Estimate
 from lab.words import Json, estimate_from_json, estimate_json
 
@@ -52,7 +67,11 @@ WAYS = {  # regimen -> what is done, in words
     "anti_late_strong": "against it late, strongly",
 }
 TOGETHER = 4 * len(WAYS)  # intervals of the rule
-EDGES = {"failures": (0.01, 1000.0), "gap": (-1.0, 1.0)}  # of the axes of the figure
+FAILURES = (0.01, 1000.0)  # edges of the axis of failures
+PASSING = {
+    "pass_given_aligned": ("aligned models, P(T|A)", Mark(OUTCOMES["aligned_pass"].colour)),
+    "pass_given_misaligned": ("misaligned models, P(T|not A)", Mark(OUTCOMES["misaligned_pass"].colour, "D", 5)),
+}
 
 
 class Way(NamedTuple):
@@ -148,52 +167,88 @@ def _in_words(stored: claims.Stored, name: str, way: Way) -> str:
 
 
 def plotted(stored: claims.Stored) -> list[Json]:
-    """Return failures before a pass and what the test tells, held out and of each way, as plain JSON values."""
+    """Return failures before a pass and who passes, held out and of each way, as plain JSON values."""
     found = ways(stored)
-    return [
-        {
-            "name": WAYS.get(name, "held out"),
-            "regimen": name,
-            "failures": estimate_json(stored.of_shares(name, discarded)),
-            "gap": estimate_json(stored.of_shares(name, gap)),
-            "differs": {
-                "failures": name in found and found[name].dramatic,
-                "gap": name in found and (found[name].strengthens or found[name].weakens),
-            },
-        }
-        for name in ("hold_out", *WAYS)
-    ]
+    rows = []
+    for name in ("hold_out", *WAYS):
+        row = {"name": WAYS.get(name, "hold out"), "regimen": name}
+        row |= {"failures": estimate_json(stored.of_shares(name, discarded)), "unable": stored.unable(name)}
+        row |= {quantity: estimate_json(stored.rate(name, quantity)) for quantity in PASSING}
+        way = found.get(name)
+        test = "stronger test" if way and way.strengthens else "weaker test" if way and way.weakens else ""
+        rows.append(row | {"dramatic": bool(way and way.dramatic), "test": test})
+    return rows
+
+
+def finding(tasks: Mapping[str, Json]) -> str:
+    """Return how many ways in all tasks are dramatic, and how many strengthen and weaken the test."""
+    rows = [row for counts in tasks.values() for row in counts["plotted"] if row["regimen"] in WAYS]
+    tests = Counter(row["test"] for row in rows)
+    dramatic = [row for row in rows if row["dramatic"]]
+    both = sum(row["test"] == "stronger test" for row in dramatic)
+    return (
+        f"Of {len(rows)} ways to train against a test, {len(dramatic)} cost many more failures ({both} of them for a "
+        f"stronger test), {tests['stronger test']} make it stronger and {tests['weaker test']} weaker"
+    )
 
 
 def draw(data: Json) -> figures.Figure:
-    """A row of panels per task: failures before a pass, and what the test tells, a line per way."""
+    """A row of panels per task: failures before a pass, and who passes, a line per way."""
     tasks = data["tasks"]
-    figure, axes = subplots(
-        len(tasks), 2, figsize=(WIDTH, 0.5 + 1.25 * len(tasks)), squeeze=False, sharex="col", sharey=True
-    )
-    for panels, (task, counted) in zip(axes, tasks.items(), strict=True):
-        for ax, quantity in zip(panels, EDGES, strict=True):
-            _draw(ax, counted["plotted"], quantity)
-        panels[0].set_title(task, loc="left", fontsize="small", fontweight="bold")
-        name_rows(panels[0], [row["name"] for row in counted["plotted"]], fontsize="x-small")
-    for ax, words in zip(axes[-1], ("failures before a pass", "P(T|A) - P(T|not A)"), strict=True):
-        ax.set_xlabel(words)
-    for panels in axes:
-        panels[0].set_xscale("log")
-        panels[0].set_xlim(EDGES["failures"][0] * 0.8, EDGES["failures"][1] * 1.25)
-    axes[0][1].set_xlim(-1.05, 1.05)
+    figure, axes = subplots(len(tasks), 2, figsize=(WIDTH, 0.8 + 1.5 * len(tasks)), squeeze=False, sharex="col")
+    low, high = FAILURES
+    for (left, right), (task, counts) in zip(axes, tasks.items(), strict=True):
+        rows = counts["plotted"]
+        _draw_failures(left, rows)
+        _draw_passing(right, rows)
+        name_task(left, task, counts)
+        names = [f"{row['name']}\n{unable_in_words([row['unable']])}".strip() for row in rows]
+        name_rows(left, names, fontsize="x-small")
+        name_rows(right, [""] * len(rows))
+        for ax in (left, right):
+            ax.tick_params(axis="y", length=0)
+    axes[0][0].set_xscale("log")
+    axes[0][0].set_xlim(low * 0.8, high * 1.25)
+    axes[0][0].set_xticks((0.01, 1, 100), (f"{low:g} or less", "1", "100"))
+    axes[0][1].set_xlim(-0.05, 1.05)
+    axes[-1][0].set_xlabel("failures before a pass", fontsize="small")
+    axes[-1][1].set_xlabel("share that passes", fontsize="small")
+    handles = [
+        Line([], [], color=mark.colour, marker=mark.marker, linestyle="none", markersize=mark.size, label=words)
+        for words, mark in PASSING.values()
+    ]
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize="x-small")
     return figure
 
 
-def _draw(ax: Axes, rows: list[Json], quantity: str) -> None:
-    """Draw a quantity held out, which a dotted line goes on with, and of each way."""
+def _say(ax: Axes, height: int, words: str) -> None:
+    """Write what is sure of a row at the right of a panel."""
+    place = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
+    ax.annotate(words, (1, height), (3, 0), fontsize="x-small", fontweight="bold", **place)
+
+
+def _draw_failures(ax: Axes, rows: Sequence[Json]) -> None:
+    """Draw the failures before a pass of each way, and a dotted line where they are held out."""
     for height, row in enumerate(rows):
-        hollow = height > 0 and not row["differs"][quantity]
-        interval(ax, height, estimate_from_json(row[quantity]), mark_of(row["regimen"]), EDGES[quantity], hollow)
-    ax.axvline(max(rows[0][quantity]["value"], EDGES[quantity][0]), color=GREY, linewidth=0.6, linestyle=":")
+        mark = mark_of(row["regimen"])
+        interval(ax, height, estimate_from_json(row["failures"]), mark, FAILURES, height > 0 and not row["dramatic"])
+        if row["dramatic"]:
+            _say(ax, height, "costly")
+    ax.axvline(max(rows[0]["failures"]["value"], FAILURES[0]), color=GREY, linewidth=0.6, linestyle=":")
+
+
+def _draw_passing(ax: Axes, rows: Sequence[Json]) -> None:
+    """Draw how many aligned and how many misaligned models pass: the further apart, the more the test tells."""
+    for height, row in enumerate(rows):
+        ax.plot([row[quantity]["value"] for quantity in PASSING], [height] * 2, color=GREY, linewidth=0.5)
+        for quantity, (_, mark) in reversed(PASSING.items()):  # the smaller mark above the larger one
+            interval(ax, height, estimate_from_json(row[quantity]), mark, (0, 1))
+        _say(ax, height, row["test"])
 
 
 CAPTION = claims.Caption(
-    before="Left: how many models fail before one passes. Right: how much more often aligned models pass than others.",
-    marks="filled: dramatic on the left, stronger or weaker on the right, for sure; dotted: held out",
+    question="What does training against a test cost, and what does the test tell then?",
+    before="Left: how many models fail before one passes. Right: how many aligned and how many misaligned models pass; "
+    "the further apart, the more the test tells.",
+    marks="costly, filled on the left: dramatic for sure; stronger, weaker: for sure; dotted: held out",
 )

@@ -26,13 +26,16 @@ run on other seeds that decides.)
 """
 
 import itertools
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments.claims.four_regimens import TRAINED
 from lab import claims, figures
-from lab.figures.style import BLUE, GREY, ORANGE, PURPLE, VERMILION, WIDTH, Mark, interval, subplots
+from lab.figures.claim import name_task_over_row
+from lab.figures.style import GREY, INK, VERMILION, WIDTH, Axes, Line, Mark, interval, say_unable, subplots
 from lab.statistics import Estimate
 from lab.words import Json, estimate_from_json, estimate_json, setting, with_interval
 
@@ -164,75 +167,99 @@ def algebra(stored: claims.Stored, worlds: list[World]) -> tuple[int, int]:
 
 
 def plotted(stored: claims.Stored) -> list[Json]:
-    """Return what the best way to train gains over holding out, by number of runs and world, as plain JSON values."""
+    """Return P(accepted is aligned) by number of runs in every world, held out and of the best way to train."""
     rows = []
     for world in find_worlds(stored):
-        gains = [
-            max(value(stored, name, runs) for name in world.trained.values()) - value(stored, world.held_out, runs)
-            for runs in GRID
-        ]
-        ends = [estimate_json(max(every.values(), key=lambda gain: gain.value)) for every in (world.few, world.many)]
+        best = {runs: max(world.trained.values(), key=lambda name: value(stored, name, runs)) for runs in GRID}
         rows.append(
             {
                 "world": world.in_words,
                 "choices": list(world.choices) if world.counts else None,
                 "runs": list(GRID),
-                "gains": gains,
-                "ends": ends,
+                HOLD_OUT: [value(stored, world.held_out, runs) for runs in GRID],
+                TRAIN: [value(stored, name, runs) for runs, name in best.items()],
+                "ends": {
+                    HOLD_OUT: [accepted(stored, world.held_out, runs) for runs in (FEW, MANY)],
+                    TRAIN: [accepted(stored, best[runs], runs) for runs in (FEW, MANY)],
+                },
+                "unable": max(stored.unable(name) for name in (world.held_out, *world.trained.values())),
             }
         )
     return rows
 
 
-NOT_WORTH = "no test known to be worth holding out"
-KINDS = {
-    "train with few, hold out with many": (VERMILION, "-"),
-    "train with few and with many": (BLUE, "-"),
-    "train with few, a tie with many": (ORANGE, "--"),
-    "hold out, or open": (PURPLE, ":"),
-    NOT_WORTH: (GREY, ":"),
+def accepted(stored: claims.Stored, name: str, runs: int) -> Json:
+    """Return P(accepted is aligned) of a condition with its interval, as plain JSON values."""
+    return estimate_json(stored.of_shares(name, claims.aligned_share_of_accepted(runs)))
+
+
+def finding(tasks: Mapping[str, Json]) -> str:
+    """Return in how many worlds of all tasks the choice is what, with one run and with 1,000."""
+    rows = [row for counts in tasks.values() for row in counts["plotted"] if row["choices"]]
+    few, many = (Counter(choices) for choices in zip(*(row["choices"] for row in rows), strict=True))
+    return (
+        f"With {FEW} run training is best in {few[TRAIN]} of {len(rows)} worlds; with {MANY:,} runs holding out is in "
+        f"{many[HOLD_OUT]} and training still in {many[TRAIN]}"
+    )
+
+
+NOT_WORTH = "no good test"
+COLOURS = {HOLD_OUT: INK, TRAIN: VERMILION, TIE: GREY, OPEN: GREY, NOT_WORTH: GREY}  # of what is best
+LINES: dict[str, tuple[Any, str, str]] = {  # what is done -> line, marker and words
+    HOLD_OUT: ("-", "s", "hold the test out"),
+    TRAIN: ("--", "p", "train on it, the best of four ways"),
 }
 
 
-def kind(choices: list[str] | None) -> str:
-    """Return the key of `KINDS` that a world is drawn as, from what is best with one run and with 1,000."""
-    turned, trains, ties, others, not_worth = KINDS
-    if choices is None:
-        return not_worth
-    by_many = {HOLD_OUT: turned, TRAIN: trains, TIE: ties}
-    few, many = choices
-    return by_many.get(many, others) if few == TRAIN else trains if many == TRAIN else others
-
-
 def draw(data: Json) -> figures.Figure:
-    """What the best way to train gains over holding out by number of runs, a panel per task, a line per world."""
+    """P(accepted is aligned) by number of runs, a row of panels per task, a panel per world."""
     tasks = data["tasks"]
-    columns = -(-len(tasks) // 2)
-    figure, axes = subplots(2, columns, figsize=(WIDTH * 1.2, 3.9), squeeze=False, sharex=True, sharey=True)
-    for ax in axes.flat[len(tasks) :]:
-        ax.set_visible(False)
-    for ax, (task, counts) in zip(axes.flat, tasks.items(), strict=False):
-        ax.axhline(0, color="black", linewidth=0.6)
-        for row in counts["plotted"]:
-            colour, line = KINDS[kind(row["choices"])]
-            ax.plot(row["runs"], row["gains"], line, color=colour, linewidth=1.1)
-            for runs, end in zip((FEW, MANY), row["ends"] if row["choices"] else (), strict=bool(row["choices"])):
-                interval(ax, runs, estimate_from_json(end), Mark(colour, size=2.5, width=0.8), upright=True)
-        ax.set_xscale("log")
-        ax.set_xticks((1, 10, 100, 1000), ("1", "10", "100", "1,000"))
-        ax.set_ylim(-1.03, 1.03)
-        ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
-    figure.supxlabel("runs that may be used", fontsize="small")
-    figure.supylabel("P(accepted is aligned): best way to train, less held out", fontsize="small")
-    for words, (colour, line) in KINDS.items():
-        axes[0][0].plot([], [], line, color=colour, label=words)
-    figure.legend(
-        *axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize="x-small"
+    columns = max(len(counts["plotted"]) for counts in tasks.values())
+    figure, axes = subplots(
+        len(tasks), columns, figsize=(WIDTH, 0.6 + 1.2 * len(tasks)), squeeze=False, sharex=True, sharey=True
     )
+    for panels, (task, counts) in zip(axes, tasks.items(), strict=True):
+        rows = sorted(counts["plotted"], key=lambda row: list(COLOURS).index(best_with_many(row)))
+        for ax, row in zip(panels, rows, strict=False):
+            draw_world(ax, row)
+        for ax in panels[len(rows) :]:
+            ax.set_axis_off()
+        name_task_over_row(panels[0], task, counts)
+        say_unable(panels[len(rows) - 1], [row["unable"] for row in rows])
+    figure.supxlabel(f"runs that may be used; below each world, what is best with {MANY:,}", fontsize="small")
+    figure.supylabel("P(accepted is aligned)", fontsize="small")
+    handles = [
+        Line([], [], linestyle=line, marker=marker, markersize=3, color=COLOURS[kind], label=words)
+        for kind, (line, marker, words) in LINES.items()
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False, fontsize="x-small")
     return figure
 
 
+def best_with_many(row: Json) -> str:
+    """Return the key of `COLOURS` of what is best in a world with 1,000 runs."""
+    return row["choices"][1] if row["choices"] else NOT_WORTH
+
+
+def draw_world(ax: Axes, row: Json) -> None:
+    """Draw P(accepted is aligned) in one world, and write what is best with many runs below."""
+    for kind, (line, marker, _) in LINES.items():
+        ax.plot(row["runs"], row[kind], line, color=COLOURS[kind], linewidth=1.1)
+        for runs, end in zip((FEW, MANY), row["ends"][kind], strict=True):
+            interval(ax, runs, estimate_from_json(end), Mark(COLOURS[kind], marker, 2.5, 0.8), (0, 1), upright=True)
+    best = best_with_many(row)
+    ax.set_xlabel(best, fontsize="x-small", color=COLOURS[best], fontweight="bold" if best in LINES else "normal")
+    ax.set_xscale("log")
+    ax.set_xticks((FEW, MANY), (f"{FEW}", f"{MANY:,}"), fontsize="x-small")
+    ax.set_xticks((), minor=True)
+    ax.set_xlim(FEW / 2, MANY * 2)
+    ax.set_ylim(-0.03, 1.03)
+    ax.tick_params(labelbottom=True, labelsize="x-small", pad=2)
+
+
 CAPTION = claims.Caption(
-    before="Each line is a world. Above 0 the best way to train on the test is better than holding it out.",
+    question="Where the lines cross, the best choice turns from training to holding out.",
+    before="Each panel is a world: P(accepted is aligned) by the number of runs, held out, and of the way to train "
+    "that is best with so many. In the JSON beside, `world` says how worlds differ.",
     marks="vertical bars at both ends",
 )

@@ -23,15 +23,33 @@ By the first rule the verdict in `reasoner` became its opposite with SGD instead
 built in could not do the job then. All 25 that could were aligned.
 """
 
+from collections.abc import Mapping
+
 from lab import claims
-from lab.figures.style import BLUE, GREY, ORANGE, WIDTH, Axes, Figure, Mark, interval, subplots
+from lab.figures import name_task
+from lab.figures.claim import UNABLE_FACE
+from lab.figures.style import (
+    BLUE,
+    GREY,
+    VERMILION,
+    WIDTH,
+    Axes,
+    Figure,
+    Line,
+    Mark,
+    Patch,
+    interval,
+    subplots,
+)
 from lab.statistics import Estimate, wilson_interval
-from lab.words import Json, estimate_from_json, estimate_json, setting
+from lab.statistics.counts import UNABLE_SHOWN
+from lab.words import Json, estimate_from_json, estimate_json, setting, span
 
 WORTHLESS = 0.02  # share of models that do the job and fail, below which the test tells nothing; of the rule
 HALF = 0.5  # that is built in, of the rule
 WHOLE, FLAWED, PASSING = "built in whole", "half built in", "passing the test"  # properties that are ensured
 TOGETHER = 5  # intervals of the rule
+COLUMNS = 3  # of panels
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:
@@ -92,46 +110,73 @@ def failing(stored: claims.Stored, name: str) -> Estimate:
 def plotted(stored: claims.Stored) -> Json:
     """Return P(A|T) held out, P(A) by the share built in, and P(A) trained to pass, as plain JSON values."""
     built = {share: stored.at("hold_out", built_in=share) for share in stored.values("built_in")}
+
+    def first_model(name: str) -> Json:
+        return {**estimate_json(stored.rate(name, "base_rate")), "unable": stored.unable(name)}
+
     return {
         "rejected": estimate_json(stored.rate(built[0], "aligned_given_pass")),
-        "built": [{"share": share, **estimate_json(stored.rate(name, "base_rate"))} for share, name in built.items()],
-        "trained": estimate_json(stored.rate(ensured(stored)[PASSING], "base_rate")),
+        "built": [{"share": share, **first_model(name)} for share, name in built.items()],
+        "trained": first_model(ensured(stored)[PASSING]),
     }
+
+
+def finding(tasks: Mapping[str, Json]) -> str:
+    """Return how many models are aligned with the intended solution built in, and how many that pass a test."""
+    plotted = [counts["plotted"] for counts in tasks.values()]
+    built = span(shown["built"][-1]["value"] for shown in plotted)
+    rejected = span(shown["rejected"]["value"] for shown in plotted)
+    return f"With the solution built in, {built} of models are aligned; of those that pass a held-out test, {rejected}"
 
 
 def draw(data: Json) -> Figure:
     """A panel per task: P(A) of the first model by the share built in, beside P(A|T) of rejecting."""
     tasks = data["tasks"]
-    figure, axes = subplots(1, len(tasks), figsize=(WIDTH * 1.2, 2.1), squeeze=False, sharey=True)
-    for ax, (task, counts) in zip(axes[0], tasks.items(), strict=True):
+    lines = -(-(1 + len(tasks)) // COLUMNS)  # the last panel is for the legend
+    figure, axes = subplots(lines, COLUMNS, figsize=(WIDTH, 0.3 + 1.6 * lines), squeeze=False, sharey=True)
+    for ax, (task, counts) in zip(axes.flat, tasks.items(), strict=False):
         draw_task(counts["plotted"], ax)
-        ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
-    axes[0][0].set_ylabel("share of aligned models")
+        name_task(ax, task, counts)
+    for ax in axes.flat[len(tasks) :]:
+        ax.set_axis_off()
+    legend = {"handles": _legend(), "loc": "center", "frameon": False, "fontsize": "x-small", "labelspacing": 1}
+    axes.flat[-1].legend(**legend).set_in_layout(False)
     axes[0][0].set_ylim(-0.03, 1.03)
-    figure.supxlabel("share of the property that is built in", fontsize="small")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize="x-small")
+    figure.supylabel("share of aligned models", fontsize="small")
+    figure.supxlabel("share of the intended solution that is built in; trained: none, but to pass", fontsize="small")
     return figure
+
+
+def _legend() -> list[Line | Patch]:
+    """Return the marks with what they mean."""
+    alike = {"linestyle": "none", "markersize": 3.5}
+    return [
+        Line([], [], color=GREY, linewidth=0.8, label="hold the test out,\ntake the first that passes: P(A|T)"),
+        Line([], [], color=BLUE, marker="o", label="build the solution in,\ntake the first: P(A)", **alike),
+        Line([], [], color=VERMILION, marker="p", label="train to pass the test,\ntake the first: P(A)", **alike),
+        Patch((0, 0), 1, 1, label="cannot do the job", **UNABLE_FACE),
+    ]
 
 
 def draw_task(plotted: Json, ax: Axes) -> None:
     """Draw the share of aligned models of every way to ensure something, and of rejecting."""
     rejected, built = estimate_from_json(plotted["rejected"]), plotted["built"]
     ax.axhspan(rejected.low, rejected.high, color=GREY, alpha=0.3, linewidth=0)
-    ax.axhline(rejected.value, color=GREY, linewidth=0.8, label="rejecting: the first that passes, test held out")
-    for place, row in enumerate(built):
-        interval(ax, place, estimate_from_json(row), Mark(BLUE), upright=True)
-    interval(ax, len(built), estimate_from_json(plotted["trained"]), Mark(ORANGE, "^"), upright=True)
-    for mark, words in (
-        (Mark(BLUE), "built in: the first model"),
-        (Mark(ORANGE, "^"), "trained to pass: the first one"),
-    ):
-        ax.plot([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, linestyle="none", label=words)
-    names = [setting(row["share"]) for row in built]
-    ax.set_xticks(range(len(built) + 1), [*names, "trained"], fontsize=6, rotation=90)
+    ax.axhline(rejected.value, color=GREY, linewidth=0.8)
+    places = [*range(len(built)), len(built) + 0.4]  # what is trained stands apart
+    for place, row in zip(places, [*built, plotted["trained"]], strict=True):
+        mark = Mark(BLUE) if "share" in row else Mark(VERMILION, "p")
+        interval(ax, place, estimate_from_json(row), mark, upright=True)
+        if row["unable"] > UNABLE_SHOWN:
+            ax.bar(place, row["unable"], bottom=1 - row["unable"], width=0.5, **UNABLE_FACE)
+    names = [setting(row["share"]).replace("0.", ".") for row in built]
+    ax.set_xticks(places, [*names, "trained"], fontsize="x-small")
+    ax.set_xlim(-0.5, len(built) + 1)
 
 
 CAPTION = claims.Caption(
+    question="Points above the grey band: ensuring a property beats rejecting on it.",
     before="Points above the grey band: the first model of those with the property ensured is more likely aligned than "
     "one that passes the test where it is held out and nothing is ensured.",
-    marks="",
+    marks="hatched: models that cannot do the job, which P(A) counts as misaligned",
 )

@@ -37,9 +37,11 @@ from scipy.stats import quantile_test
 
 from lab import claims
 from lab.config.experiment import Condition, Experiment
-from lab.figures.style import BLUE, GREY, ORANGE, WIDTH, Figure, Mark, interval, subplots
+from lab.figures import name_task
+from lab.figures.style import BLACK, SKY, SMALLEST, VERMILION, Axes, Figure, Line, Mark, grid, holds, interval
 from lab.results import outcomes, shards, summary
 from lab.statistics import CELLS, Estimate
+from lab.statistics.counts import UNABLE_SHOWN
 from lab.tasks.base import Params
 from lab.tasks.race import FAKING
 from lab.tasks.settings import stacked
@@ -219,44 +221,68 @@ def how_far(stored: claims.Stored) -> str:
 
 # --- the figure ---------------------------------------------------------------------------------------------------
 
-MARKS = {AGAINST: Mark(BLUE, "o"), INDIFFERENT: Mark(GREY, "s"), FOR: Mark(ORANGE, "^")}
-ASIDE = {AGAINST: -0.12, INDIFFERENT: 0.0, FOR: 0.12}  # so that no mark hides another
+MARKS = {AGAINST: Mark(SKY, "P"), INDIFFERENT: Mark(BLACK, "o"), FOR: Mark(VERMILION, "X")}
+ASIDE = {AGAINST: -0.16, INDIFFERENT: 0.0, FOR: 0.16}  # so that no mark hides another
+BOTTOM = -1.32  # of the axis: below the changes stands who cannot do the job
 
 
 def plotted(stored: claims.Stored) -> list[Json]:
-    """Return what the incentive does in every world, as plain JSON values."""
+    """Return what the incentive does in every world, and who cannot do the job there, as plain JSON values."""
     places = {NEAR: "near", FAR: "far"}
     return [
-        {"place": places[index], "landscape": landscape, **estimate_json(effect)}
-        for (index, landscape), effect in effects(stored).items()
+        {
+            "place": places[world[0]],
+            "landscape": world[1],
+            **estimate_json(effect),
+            "unable": max(stored.unable(name) for name in conditions(stored, world)),
+        }
+        for world, effect in effects(stored).items()
     ]
 
 
 def draw(data: Json) -> Figure:
     """A panel per task: what the incentive does to P(A|T), near and far, under every objective."""
     tasks = data["tasks"]
-    figure, axes = subplots(1, len(tasks), figsize=(WIDTH * 1.2, 2.1), squeeze=False, sharey=True)
-    for ax, (task, counts) in zip(axes[0], tasks.items(), strict=True):
-        for landscape, mark in MARKS.items():
-            rows = [row for row in counts["plotted"] if row["landscape"] == landscape]
-            places = [place + ASIDE[landscape] for place in range(len(rows))]
-            ax.plot(places, [row["value"] for row in rows], color=mark.colour, linewidth=0.8)
-            for place, row in zip(places, rows, strict=True):
-                interval(ax, place, estimate_from_json(row), mark, upright=True)
-            label = f"objective {landscape}"
-            ax.plot([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, label=label)
-        ax.axhline(0, color="black", linewidth=0.6, linestyle=":")
-        ax.set_xticks([0, 1], ["near", "far"], fontsize=6)
-        ax.set_xlim(-0.4, 1.4)
-        ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
-    axes[0][0].set_ylabel("change of P(A|T)\nby a late incentive to pass", fontsize="small")
-    apart = "how far misaligned models that fail are from ones that pass: tenfold in the weights that tell tests apart"
-    figure.supxlabel(apart, fontsize="x-small")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize="x-small")
+    figure, panels, blank = grid(len(tasks), 1.75, sharex=True, sharey=True)
+    for ax, (task, counts) in zip(panels, tasks.items(), strict=True):
+        draw_panel(ax, counts["plotted"])
+        name_task(ax, task, counts)
+    panels[0].set(xlim=(-0.4, 1.4), ylim=(BOTTOM, 0.35), yticks=[-1, -0.5, 0])
+    panels[0].set_xticks([0, 1], ["near", "ten times farther"])
+    figure.supxlabel("distance from misaligned models that fail to ones that pass", fontsize="small")
+    for ax in panels[::3]:
+        ax.set_ylabel("change of P(A|T)\nby the incentive")
+    handles = [
+        Line([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, label=words)
+        for words, mark in MARKS.items()
+    ]
+    about = {"title": "the objective is", "alignment": "left", "frameon": False, "fontsize": "small"}
+    blank[0].legend(handles=handles, loc="upper left", title_fontsize="small", **about)
+    words = "Numbers below: share of models\nthat cannot do the job, if above 2%."
+    blank[0].text(0.03, 0.12, words, transform=blank[0].transAxes, fontsize="x-small")
     return figure
 
 
+def draw_panel(ax: Axes, worlds: Sequence[Json]) -> None:
+    """Draw what the incentive does in every world of a task; hollow where nothing is known of its sign."""
+    for landscape, mark in MARKS.items():
+        rows = [row for row in worlds if row["landscape"] == landscape]
+        places = [place + ASIDE[landscape] for place in range(len(rows))]
+        ax.plot(places, [row["value"] for row in rows], color=mark.colour, linewidth=0.8)
+        for place, row in zip(places, rows, strict=True):
+            estimate = estimate_from_json(row)
+            interval(ax, place, estimate, mark, hollow=holds(estimate, 0), upright=True)
+            if row["unable"] > UNABLE_SHOWN:
+                words = {"color": mark.colour, "fontsize": SMALLEST, "ha": "center", "va": "bottom", "rotation": 90}
+                ax.text(place, BOTTOM, f"{row['unable']:.0%}", **words)
+    ax.axhline(0, color="black", linewidth=0.6, linestyle=":")
+
+
 CAPTION = claims.Caption(
-    before="Lines that lie apart: the landscape decides. Lines that slope: distance does.",
-    marks="",
+    question="What does a late incentive to pass do? Lines that lie apart: the landscape decides. Lines that slope: "
+    "distance does.",
+    before="The horizontal axis is how far misaligned models that fail are from ones that pass, in the weights that "
+    "tell tests apart. Lines that lie apart: the landscape decides. Lines that slope: distance does. Numbers at the "
+    "bottom are shares of models that cannot do the job, the larger of held out and with the incentive; P(A|T) is a "
+    "share of models that pass, which all can.",
 )

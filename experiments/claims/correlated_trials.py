@@ -26,7 +26,8 @@ from jaxtyping import Float
 
 from experiments.claims.throwaway_runs import estimates
 from lab import claims
-from lab.figures.style import WIDTH, Figure, subplots
+from lab.figures import name_task
+from lab.figures.style import BLACK, SKY, VERMILION, Figure, Style, grid
 from lab.ideas import Discrete, field_posterior
 from lab.statistics import Estimate
 from lab.words import Json, estimate_from_json, estimate_json, rounded, with_interval
@@ -114,44 +115,57 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     return claims.Verdict(claims.decide(own_fall, fresh_fall, spread_more, kept_more), why)
 
 
-CURVES = {  # what is drawn, with its line
-    "the idea that failed": "o-",
-    "a fresh idea, failures on one": "s--",
-    "a fresh idea, failures on several": "^:",
+CURVES = {  # what is drawn, and how
+    "the idea that failed": Style(BLACK, "o", "-"),
+    "a fresh idea, failures on one": Style(SKY, "P", "--"),
+    "a fresh idea, failures on several": Style(VERMILION, "X", ":"),
 }
 
 
-def plotted(stored: claims.Stored) -> dict[str, list[Json]]:
-    """Return expected P(A) after 0, 1, ... failures on every idea of `CURVES`, as plain JSON values."""
+def plotted(stored: claims.Stored) -> Json:
+    """Return expected P(A) after 0, 1, ... failures on every idea of `CURVES`, and how often ten runs fail."""
 
     def curves(shares: Shares) -> Float[np.ndarray, " number"]:
         failures = expected(shares)
-        return np.concatenate([failures.failed, failures.fresh, failures.spread])
+        return np.concatenate([failures.failed, failures.fresh, failures.spread, [failures.kept, failures.average]])
 
-    every = estimates_of(curves, stored)
+    *every, kept, average = estimates_of(curves, stored)
     return {
-        words: [estimate_json(estimate) for estimate in every[start : start + FAILURES + 1]]
-        for words, start in zip(CURVES, range(0, len(every), FAILURES + 1), strict=True)
+        "curves": {
+            words: [estimate_json(estimate) for estimate in every[start : start + FAILURES + 1]]
+            for words, start in zip(CURVES, range(0, len(every), FAILURES + 1), strict=True)
+        },
+        "all_fail": {"kept": estimate_json(kept), "average": estimate_json(average)},
     }
 
 
 def draw(data: Json) -> Figure:
     """Expected P(A) as failures come in, a panel per task; bands: 95% of draws of the rates."""
     tasks = data["tasks"]
-    figure, axes = subplots(1, len(tasks), figsize=(WIDTH * 1.2, 1.9), squeeze=False, sharey=True, sharex=True)
-    for ax, (task, counts) in zip(axes[0], tasks.items(), strict=True):
-        for index, (words, line) in enumerate(CURVES.items()):
-            values, low, high = np.transpose([estimate_from_json(point) for point in counts["plotted"][words]])
-            colour, failures = f"C{index}", range(FAILURES + 1)
-            ax.fill_between(failures, low, high, color=colour, alpha=0.25, linewidth=0)
-            ax.plot(failures, values, line, color=colour, markersize=3, label=words)
-        ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
-    axes[0][0].set_ylim(bottom=0)
-    axes[0][0].set_ylabel("expected P(A)")
+    figure, panels, _ = grid(len(tasks), 1.6, columns=2, sharex=True, sharey=True)
+    for ax, (task, counts) in zip(panels, tasks.items(), strict=True):
+        for words, (colour, marker, line) in CURVES.items():
+            values, low, high = np.transpose(
+                [estimate_from_json(point) for point in counts["plotted"]["curves"][words]]
+            )
+            failures = range(FAILURES + 1)
+            ax.fill_between(failures, low, high, color=colour, alpha=0.2, linewidth=0)
+            ax.plot(failures, values, line, color=colour, marker=marker, markersize=4, label=words)
+        kept, average = (estimate_from_json(rate).value for rate in counts["plotted"]["all_fail"].values())
+        words = f"chance that ten runs fail: {kept:.2f} of one idea,\n{average:.2f} by the average P(T) of all ideas"
+        ax.text(0.03, 0.05, words, transform=ax.transAxes, fontsize="x-small")
+        name_task(ax, task, counts)
+    panels[0].set(ylim=(0, None), xticks=range(FAILURES + 1))
+    for ax in panels[::2]:
+        ax.set_ylabel("expected P(A)")
     figure.supxlabel("failures seen", fontsize="small")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize="x-small")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 
-CAPTION = claims.Caption(marks="bands: 95% of draws")
+CAPTION = claims.Caption(
+    question="How likely is the next run aligned, after failures? Lines that fall: failures tell of the idea, and of "
+    "others.",
+    marks="bands: 95% of draws",
+)

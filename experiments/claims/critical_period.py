@@ -29,17 +29,35 @@ in `scratchpad` and `reasoner`, contradicted in `race` and `digits`, depended in
 `gridworld`, where the early push lowers P(A). This rule was committed before the run on other seeds that decides.)
 """
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from lab import claims, statistics
 from lab.config.experiment import Experiment
-from lab.figures.style import BLUE, GREY, ORANGE, PURPLE, VERMILION, WIDTH, Figure, subplots
+from lab.figures.claim import UNABLE_FACE, name_task_over_row
+from lab.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    VERMILION,
+    WIDTH,
+    Axes,
+    Figure,
+    Mark,
+    Patch,
+    draw_schedules,
+    interval,
+    name_rows,
+    subplots,
+)
 from lab.results import outcomes, shards
 from lab.statistics import Counts, Estimate
-from lab.words import Json
+from lab.statistics.counts import UNABLE_SHOWN
+from lab.words import Json, estimate_from_json, estimate_json
 
 # of the rule: shares of what the early push does to P(A), and shares of models that stay on their side
 MOVES, NOTHING = 1 / 2, 1 / 4
@@ -47,13 +65,32 @@ FEW, MOST = 1 / 2, 3 / 4
 PUSHED = 0.1  # share of training at which the early push ends
 TOGETHER = 9  # four intervals in each of two worlds, and one of gaming
 STICKY, LOOSE, OPEN = "sticky", "loose", "open"
-LINES = {  # regimen -> words, colour, line
-    "hold_out": ("no push", GREY, "-"),
-    "push_early": ("push early", BLUE, "-"),
-    "push_late": ("push late", ORANGE, "--"),
-    "push_back_early": ("push early, opposite right after", PURPLE, ":"),
-    "push_back_late": ("push early, opposite late", VERMILION, "-."),
+LATE = 0.5  # share of training at which the late push begins
+
+
+class Look(NamedTuple):
+    """How a regimen is called and drawn."""
+
+    words: str
+    colour: str
+    marker: str
+    line: str
+
+
+LINES = {
+    "hold_out": Look("no push", INK, "s", "-"),
+    "push_early": Look("push early", BLUE, "o", "-"),
+    "push_late": Look("push late", ORANGE, "^", "--"),
+    "push_back_early": Look("early, undone at once", PURPLE, "v", ":"),
+    "push_back_late": Look("early, undone late", VERMILION, "p", "-."),
 }
+QUANTITIES = ("base_rate", "pass_given_misaligned")
+COLUMNS = (  # world, quantity, and what it is called
+    ("visible", "base_rate", "aligned, P(A),\nrecognisable test"),
+    ("visible", "pass_given_misaligned", "misaligned that pass,\nP(T|not A), same test"),
+    ("hidden", "base_rate", "aligned, P(A), test\nnot recognisable"),
+)
+ROW = 0.13  # inches
 
 
 class World(NamedTuple):
@@ -146,40 +183,76 @@ def judge(stored: claims.Stored) -> claims.Verdict:
 
 
 def plotted(stored: claims.Stored) -> Json:
-    """Return the mean alignment of every regimen in the course of training, in both worlds, as plain JSON values."""
-    hidden, visible = stored.values("detectability")
-    return {
-        words: {regimen: stored.data["courses"][stored.at(regimen, detectability=value)] for regimen in LINES}
-        for words, value in (("a test that models can tell", visible), ("a test that looks like deployment", hidden))
-    } | {"checkpoints": stored.data["checkpoints"][1:]}
+    """Return what every regimen does in both worlds, and alignment in the course of training, as plain JSON values."""
+    worlds = dict(zip(("hidden", "visible"), stored.values("detectability"), strict=True))
+    rows = []
+    for regimen in LINES:
+        row: Json = {"regimen": regimen}
+        for words, detectability in worlds.items():
+            name = stored.at(regimen, detectability=detectability)
+            rates = {quantity: estimate_json(stored.rate(name, quantity)) for quantity in QUANTITIES}
+            row[words] = rates | {"unable": stored.unable(name)}
+            row["course"] = stored.data["courses"][name]
+        opposite = regimen.startswith("push_back")  # whose weights are those of a push, with an overseer who is wrong
+        row["schedule"] = None if opposite else stored.schedule(stored.at(regimen, detectability=worlds["visible"]))
+        rows.append(row)
+    return {"checkpoints": stored.data["checkpoints"][1:], "rows": rows}
 
 
 def draw(data: Json) -> Figure:
-    """A row per task, a column per world: the mean alignment of every regimen in the course of training."""
+    """A row of panels per task: alignment in the course of training, values and test at its end; a line per regimen."""
     tasks = data["tasks"]
-    figure, axes = subplots(
-        len(tasks), 2, figsize=(WIDTH, 0.9 + 1.05 * len(tasks)), squeeze=False, sharex=True, sharey=True
-    )
+    size = (WIDTH, 0.6 + (0.25 + ROW * len(LINES)) * len(tasks))
+    figure, axes = subplots(len(tasks), 1 + len(COLUMNS), figsize=size, squeeze=False, sharex="col")
     for panels, (task, counts) in zip(axes, tasks.items(), strict=True):
-        rows = dict(counts["plotted"])
-        ages = np.asarray(rows.pop("checkpoints"))
-        for ax, (words, courses) in zip(panels, rows.items(), strict=True):
-            for regimen, (name, colour, line) in LINES.items():
-                ax.plot(ages, courses[regimen], line, color=colour, linewidth=1.2, label=name)
-            ax.axvspan(0, PUSHED, color=BLUE, alpha=0.1, linewidth=0)
-            ax.axvspan(0.5, 0.5 + PUSHED, color=ORANGE, alpha=0.12, linewidth=0)
-            ax.set_ylim(-0.04, 1.04)
-            ax.set_xlim(0, 1)
-            if ax in axes[0]:
-                ax.set_title(words, loc="left", fontsize="small")
-        panels[0].set_ylabel(task, fontsize="small")
-    for ax in axes[-1]:
-        ax.set_xlabel("share of training")
-    figure.suptitle("mean alignment after a short push on the test", fontsize="small")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="x-small")
+        rows = counts["plotted"]["rows"]
+        for ax, (world, quantity, _) in zip(panels, COLUMNS, strict=False):
+            _draw_rates(ax, rows, world, quantity)
+        _draw_courses(panels[-1], counts["plotted"])
+        name_rows(panels[0], [LINES[row["regimen"]].words for row in rows], fontsize="x-small")
+        draw_schedules(panels[0], [row["schedule"] for row in rows], [LINES[row["regimen"]].colour for row in rows])
+        name_task_over_row(panels[0], task, counts)
+    for ax, words in zip(axes[-1], (*(words for *_, words in COLUMNS), "mean alignment\nover training"), strict=True):
+        ax.set_xlabel(words, fontsize="x-small")
+    handles = [Patch((0, 0), 1, 1, label="cannot do the job", **UNABLE_FACE)]
+    figure.legend(handles=handles, loc="outside upper right", frameon=False, fontsize="x-small")
     return figure
 
 
+def _draw_rates(ax: Axes, rows: Sequence[Json], world: str, quantity: str) -> None:
+    """Draw a probability of every regimen, with a dotted line where it lies without a push."""
+    for height, row in enumerate(rows):
+        style, rates = LINES[row["regimen"]], row[world]
+        estimate = estimate_from_json(rates[quantity])
+        if math.isnan(estimate.value):
+            ax.text(0.5, height, "none misaligned", ha="center", va="center", fontsize="x-small", color=style.colour)
+            continue
+        interval(ax, height, estimate, Mark(style.colour, style.marker), (0, 1))
+        if quantity == "base_rate" and rates["unable"] > UNABLE_SHOWN:
+            ax.barh(height, rates["unable"], left=1 - rates["unable"], height=0.6, **UNABLE_FACE)
+    ax.axvline(rows[0][world][quantity]["value"], color=GREY, linewidth=0.6, linestyle=":")
+    name_rows(ax, [""] * len(rows))
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlim(-0.05, 1.05)
+    ax.set_xticks((0, 0.5, 1), ("0", ".5", "1"), fontsize="x-small")
+
+
+def _draw_courses(ax: Axes, plotted: Json) -> None:
+    """Draw the mean alignment of every regimen where the test is visible, shaded while there are pushes."""
+    for row in plotted["rows"]:
+        style = LINES[row["regimen"]]
+        ax.plot(plotted["checkpoints"], row["course"], style.line, color=style.colour, linewidth=1)
+    for start in (0, LATE):
+        ax.axvspan(start, start + PUSHED, color=GREY, alpha=0.15, linewidth=0)
+    ax.set_xlim(0, 1)
+    ax.set_ylim(-0.04, 1.04)
+    ax.set_xticks((0, 0.5, 1), ("0", ".5", "1"), fontsize="x-small")
+    ax.set_yticks((0, 1), ("0", "1"), fontsize="x-small")
+
+
 CAPTION = claims.Caption(
-    before="Mean alignment in the course of training; the push is early or late where a panel is shaded.", marks=""
+    question="Sticky: an early push moves values, a late one moves only who passes, and none is taken back.",
+    before="P(A) and P(T|not A) at the end of training, where models can tell the test from deployment and where they "
+    "cannot. Right: mean alignment in the course of training where they can; pushes are shaded.",
+    marks="dotted: without a push; hatched: models that cannot do the job, which P(A) counts as misaligned",
 )

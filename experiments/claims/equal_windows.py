@@ -17,16 +17,18 @@ an early push that lowers P(A) moves values too.)
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lab import claims
-from lab.figures.style import BLACK, SKY, WIDTH, Axes, Figure, Mark, interval, subplots
+from lab.figures import name_task
+from lab.figures.style import BLACK, GREY, SKY, SMALLEST, Axes, Figure, Line, Mark, grid, interval
+from lab.statistics.counts import UNABLE_SHOWN
 from lab.words import Json, estimate_from_json, estimate_json, number
 
 SCHEDULES = ("falling", "constant")  # in the order of the learning rate at the last step
 MARKS = {"falling": Mark(BLACK, "o"), "constant": Mark(SKY, "P")}
 SHIFTS = {"falling": -0.06, "constant": 0.06}  # from the onset's mark on the axis, so that both can be seen
-TITLES = {"base_rate": "P(A)", "pass_given_misaligned": "P(T|not A)"}
+TITLES = {"base_rate": "aligned, P(A)", "pass_given_misaligned": "misaligned that pass, P(T|not A)"}
 
 
 def judge(stored: claims.Stored) -> claims.Verdict:
@@ -60,7 +62,8 @@ def plotted(stored: claims.Stored) -> Json:
             quantity: {
                 "hold_out": estimate_json(stored.rate(stored.at("hold_out", final=final), quantity)),
                 "push": [
-                    {"onset": onset, **estimate_json(stored.rate(name, quantity))} for onset, name in pushed.items()
+                    {"onset": onset, "unable": stored.unable(name), **estimate_json(stored.rate(name, quantity))}
+                    for onset, name in pushed.items()
                 ],
             }
             for quantity in TITLES
@@ -71,18 +74,22 @@ def plotted(stored: claims.Stored) -> Json:
 def draw(data: Json) -> Figure:
     """A row per task, a column per rate: points by onset, and the rate held out as a line, for each schedule."""
     tasks = data["tasks"]
-    figure, axes = subplots(
-        len(tasks), len(TITLES), figsize=(WIDTH, 0.5 + 1.2 * len(tasks)), squeeze=False, sharex=True
-    )
-    for panels, (task, counts) in zip(axes, tasks.items(), strict=True):
-        for ax, quantity in zip(panels, TITLES, strict=True):
+    figure, panels, _ = grid(len(TITLES) * len(tasks), 1.05, columns=len(TITLES), sharex=True, sharey=True)
+    rows = zip(panels[::2], panels[1::2], tasks.items(), strict=True)
+    for left, right, (task, counts) in rows:
+        for ax, quantity in zip((left, right), TITLES, strict=True):
             draw_panel(ax, {schedule: curves[quantity] for schedule, curves in counts["plotted"].items()})
-        panels[0].set_ylabel(task)
-    for ax, title in zip(axes[0], TITLES.values(), strict=True):
-        ax.set_title(title, loc="left", fontsize="small")
-    for ax in axes[-1]:
-        ax.set_xlabel("the push begins at this share of training")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize="x-small")
+            write_unable(ax, counts["plotted"][SCHEDULES[-1]][quantity]["push"])
+        name_task(left, task, counts)
+    for ax, title in zip(panels, TITLES.values(), strict=False):
+        ax.set_title(title, loc="right", fontsize="small")
+    figure.supxlabel("when the push begins, as a share of training", fontsize="small")
+    handles = [
+        Line([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, label=f"{schedule} learning rate")
+        for schedule, mark in MARKS.items()
+    ]
+    handles.append(Line([], [], color=GREY, linewidth=0.8, linestyle=":", label="held out"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
     return figure
 
 
@@ -95,13 +102,24 @@ def draw_panel(ax: Axes, curves: Mapping[str, Json]) -> None:
             estimate = estimate_from_json(point)
             if math.isnan(estimate.value):  # no misaligned model is left
                 text = {"rotation": 90, "ha": "center", "va": "center", "fontsize": "x-small"}
-                ax.text(index + 3 * shift, 0.5, "none left", color=mark.colour, **text)
+                ax.text(index + 2.5 * shift, 0.5, "none left", color=mark.colour, **text)
             else:
                 interval(ax, index + shift, estimate, mark, (0.0, 1.0), upright=True)
-        ax.plot([], [], mark.marker, color=mark.colour, markersize=mark.size, label=f"{schedule} learning rate")
     onsets = [point["onset"] for point in curves[SCHEDULES[0]]["push"]]
     ax.set_xticks(range(len(onsets)), [f"{onset:.0%}" for onset in onsets])
-    ax.set_ylim(-0.05, 1.05)
+    ax.set(ylim=(-0.05, 1.05), yticks=[0, 0.5, 1])
 
 
-CAPTION = claims.Caption(marks="Dotted: held out under the same schedule of the learning rate")
+def write_unable(ax: Axes, points: Sequence[Json]) -> None:
+    """Say over every onset how many models cannot do the job under a constant learning rate, if there are many."""
+    for index, point in enumerate(points):
+        if point["unable"] > UNABLE_SHOWN:
+            words = {"ha": "right" if index else "left", "va": "top", "fontsize": SMALLEST, "color": GREY}
+            ax.text(index + 0.2, 1.05, f"{point['unable']:.0%} cannot do the job", **words)
+
+
+CAPTION = claims.Caption(
+    question="Does the same push leave more models aligned, the earlier it comes? Then points fall from left to right.",
+    marks="Dotted: held out under the same schedule of the learning rate. Shares of models that cannot do the job are "
+    "those under the constant one; they count as misaligned and failing",
+)

@@ -24,7 +24,6 @@ from how far apart ideas, authors and worlds lie, which was set alike in all tas
 .9 over the five ideas. What is measured is what that does to the two estimates.
 """
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +31,7 @@ from jaxtyping import Float
 
 from experiments.claims.throwaway_runs import Shares, estimates
 from lab import claims, figures
-from lab.figures.style import BLUE, GREY, ORANGE, WIDTH, subplots
+from lab.figures.style import BLACK, GREY, SKY, SMALLEST, VERMILION, Axes, grid
 from lab.ideas.kinds import Rates, rejection_on_one
 from lab.statistics import Estimate, family_wise
 from lab.words import Json, estimate_from_json, estimate_json
@@ -161,10 +160,15 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     return claims.Verdict(verdict, "; ".join(told))
 
 
-LINES = {
-    "taken as independent": (GREY, ":"),
-    "another author's next idea": (ORANGE, "--"),
-    "the author's next idea": (BLUE, "-"),
+INDEPENDENT = "if trials were independent"
+OTHER_AUTHOR, SAME_AUTHOR = "of another author's idea", "of the same author's next idea"
+LINES = {INDEPENDENT: (GREY, ":"), OTHER_AUTHOR: (SKY, "--"), SAME_AUTHOR: (BLACK, "-")}
+HIGH = 0.9  # values above which there is no room for words
+ROWS = {  # what is drawn, of which test
+    ("next", "good test"): "next idea,\ngood test",
+    ("next", "poor test"): "next idea,\npoor test",
+    ("passing", "good test"): "next that passes,\ngood test",
+    ("passing", "poor test"): "next that passes,\npoor test",
 }
 
 
@@ -177,13 +181,13 @@ def plotted(stored: claims.Stored) -> dict[str, Json]:
         idea, passing, _ = estimates_of(stored, implicit)
         rows[words] = {
             "next": {
-                "taken as independent": [float(aligned_next(alike.nothing, 0))] * len(failures),
-                "another author's next idea": [float(aligned_of_another(alike.author, count)) for count in failures],
-                "the author's next idea": [float(aligned_next(alike.author, count)) for count in failures],
+                INDEPENDENT: [float(aligned_next(alike.nothing, 0))] * len(failures),
+                OTHER_AUTHOR: [float(aligned_of_another(alike.author, count)) for count in failures],
+                SAME_AUTHOR: [float(aligned_next(alike.author, count)) for count in failures],
             },
             "passing": {
-                "taken as independent": [float(aligned_next_pass(alike.nothing, 0))] * len(failures),
-                "the author's next idea": [float(aligned_next_pass(alike.author, count)) for count in failures],
+                INDEPENDENT: [float(aligned_next_pass(alike.nothing, 0))] * len(failures),
+                SAME_AUTHOR: [float(aligned_next_pass(alike.author, count)) for count in failures],
             },
             "overrated": {"next": estimate_json(idea), "passing": estimate_json(passing)},
         }
@@ -193,36 +197,40 @@ def plotted(stored: claims.Stored) -> dict[str, Json]:
 def draw(data: Json) -> figures.Figure:
     """What to expect as one author's ideas fail: a column per task, a row for P(A) of the next idea and of a pass."""
     tasks = data["tasks"]
-    panels = list(itertools.product(("next", "passing"), ("good test", "poor test")))
-    figure, axes = subplots(
-        len(panels), len(tasks), figsize=(WIDTH * 1.2, 5.2), squeeze=False, sharex=True, sharey=True
-    )
-    for column, (task, counts) in zip(axes.T, tasks.items(), strict=True):
-        for ax, (quantity, words) in zip(column, panels, strict=True):
-            row = counts["plotted"][words]
-            for line, values in row[quantity].items():
-                colour, style = LINES[line]
-                ax.plot(range(len(values)), values, style, color=colour, linewidth=1.2)
-            found = estimate_from_json(row["overrated"][quantity])
-            value, low, high = (f"{round(number, 2) + 0:.2f}" for number in found)  # -0.00 is 0.00
-            shown = f"{value} [{low}, {high}]"
-            top = row[quantity]["taken as independent"][FAILURES]
-            ax.vlines(FAILURES, top - found.value, top, color="black", linewidth=0.7)
-            ax.text(0.2, top + 0.02, f"{shown} too high", fontsize=6, va="bottom")
-            ax.set_ylim(0, 1.12)
-        column[0].set_title(task, loc="left", fontsize="small", fontweight="bold")
-    for ax, (quantity, words) in zip(axes[:, 0], panels, strict=True):
-        ax.set_ylabel(f"{'P(A), next idea' if quantity == 'next' else 'P(A), next pass'}\n{words}", fontsize="x-small")
+    figure, panels, _ = grid(len(ROWS) * len(tasks), 1.15, columns=len(tasks), sharex=True, sharey=True)
+    for row, (quantity, test) in enumerate(ROWS):
+        for ax, counts in zip(panels[row * len(tasks) :], tasks.values(), strict=False):
+            draw_panel(ax, counts["plotted"][test], quantity)
+    for ax, (task, counts) in zip(panels, tasks.items(), strict=False):
+        figures.name_task(ax, task, counts)
+    for ax, words in zip(panels[:: len(tasks)], ROWS.values(), strict=True):
+        ax.set_ylabel(f"P(A) of the\n{words}", fontsize="x-small")
+    panels[0].set(ylim=(0, 1.14), xticks=[0, FAILURES, SHOWN], yticks=[0, 0.5, 1])
     for words, (colour, style) in LINES.items():
-        axes[0][0].plot([], [], style, color=colour, label=words)
-    figure.legend(
-        *axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize="x-small"
-    )
+        panels[0].plot([], [], style, color=colour, label=words)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
     figure.supxlabel("failures of one author's ideas", fontsize="small")
     return figure
 
 
+def draw_panel(ax: Axes, row: Json, quantity: str) -> None:
+    """Draw what to expect after failures, and by how much it is overrated after those of the rule."""
+    for line, values in row[quantity].items():
+        colour, style = LINES[line]
+        ax.plot(range(len(values)), values, style, color=colour, linewidth=1.2)
+    found = estimate_from_json(row["overrated"][quantity])
+    top = row[quantity][INDEPENDENT][FAILURES]
+    ax.vlines(FAILURES, top - found.value, top, color=VERMILION, linewidth=1.4)
+    matters = "normal" if found.low <= MATTERS else "bold"
+    value, low, high = (f"{round(number, 2) + 0:.2f}" for number in found)  # -0.00 is 0.00
+    words = {"fontsize": SMALLEST, "va": "top" if top > HIGH else "bottom", "color": VERMILION, "weight": matters}
+    ax.text(0.2, top + (-0.05 if top > HIGH else 0.02), f"too high by {value} [{low}, {high}]", **words)
+
+
 CAPTION = claims.Caption(
+    question="After three failures, by how much does whoever takes trials as independent expect too much? Bold: it "
+    "matters, by over .05 for sure.",
     before="What to expect of the next idea, and of the next that passes, after failures of one author's ideas.",
-    marks="black: overrated after three failures by whoever takes trials as independent",
+    marks="red: overrated after three failures by whoever takes trials as independent, bold where that matters",
 )

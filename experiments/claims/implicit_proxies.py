@@ -23,8 +23,24 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from lab import claims, figures
-from lab.figures.style import BLUE, GREY, ORANGE, WIDTH, Line, Mark, holds, interval, label, name_rows, subplots
+from lab.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    SMALLEST,
+    WHITE,
+    WIDTH,
+    Axes,
+    Line,
+    Mark,
+    holds,
+    interval,
+    name_rows,
+    subplots,
+)
 from lab.statistics import Estimate
+from lab.statistics.counts import UNABLE_SHOWN
 from lab.words import Json, estimate_from_json, estimate_json, setting
 
 CONFIGS = "ages"
@@ -34,7 +50,7 @@ ONSET, NEVER = "implicit_onset", 1.0
 NOT_COUNTED = "one kind of models is rare"
 COLOURS = {0.0: BLUE, NEVER: GREY}  # by onset; others were put in by hand
 BY_HAND = ORANGE
-ROW = 0.17  # inches of a row in a figure
+ROW = 0.16  # inches of a row in a figure
 
 
 class World(NamedTuple):
@@ -117,13 +133,17 @@ def judge(stored: claims.Stored) -> claims.Verdict:
 
 def plotted(stored: claims.Stored) -> list[Json]:
     """Return by how much P(T|not A) changes in every world, as plain JSON values."""
-    return [row_of(world, changes(stored, name)[0]) for name, world in zip(hidden(stored), worlds(stored), strict=True)]
+    return [
+        row_of(stored, name, world, changes(stored, name)[0])
+        for name, world in zip(hidden(stored), worlds(stored), strict=True)
+    ]
 
 
-def row_of(world: World, estimate: Estimate) -> Json:
-    """Return an estimate of a world as a row of `worlds_figure`."""
-    name = in_words(world.place) + (" (not counted)" if world.verdict == NOT_COUNTED else "")
-    return {"name": name, "onset": world.place[ONSET], **estimate_json(estimate)}
+def row_of(stored: claims.Stored, name: str, world: World, estimate: Estimate) -> Json:
+    """Return an estimate of a world, which a condition stands for, as a row of `worlds_figure`."""
+    counts, unable = world.verdict != NOT_COUNTED, stored.unable(name)
+    named = {"name": in_words(world.place), "onset": world.place[ONSET], "counts": counts, "unable": unable}
+    return named | estimate_json(estimate)
 
 
 def name_onsets(figure: figures.Figure, onsets: Iterable[float]) -> None:
@@ -131,17 +151,17 @@ def name_onsets(figure: figures.Figure, onsets: Iterable[float]) -> None:
     drawn = {COLOURS.get(onset, BY_HAND) for onset in onsets}
     kinds = {"from the start": COLOURS[0.0], "put in by hand at 40%": BY_HAND, "never": COLOURS[NEVER]}
     handles = [Line([], [], color=colour, label=words) for words, colour in kinds.items() if colour in drawn]
-    title = {"title": "something like the test hides in the main objective:", "title_fontsize": "x-small"}
-    place = {"loc": "outside upper center", "ncols": len(handles), "frameon": False}
-    figure.legend(handles=handles, fontsize="x-small", **title, **place)
+    title = {"title": "something like the test hides in the main objective:", "title_fontsize": "small"}
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, **title)
 
 
-def worlds_figure(data: Json, xlabel: str, limits: tuple[float, float]) -> figures.Figure:
+def worlds_figure(data: Json, xlabel: str, few: float, limits: tuple[float, float]) -> figures.Figure:
     """A panel per task with a line per world, coloured by whether its onset was put in by hand.
 
     Args:
         data: of a claim; what is plotted of a task is a list of what `row_of` returned.
         xlabel: what is estimated.
+        few: what counts is larger, and is marked by a dashed line.
         limits: of the axis.
     """
     plotted = {task: counted["plotted"] for task, counted in data["tasks"].items()}
@@ -150,25 +170,40 @@ def worlds_figure(data: Json, xlabel: str, limits: tuple[float, float]) -> figur
     figure, axes = subplots(len(plotted), 1, figsize=size, squeeze=False, sharex=True, height_ratios=lengths)
     for ax, (task, rows) in zip(axes[:, 0], plotted.items(), strict=True):
         for height, row in enumerate(rows):
-            estimate = estimate_from_json(row)
-            mark = Mark(COLOURS.get(row["onset"], BY_HAND))
-            interval(ax, height, estimate, mark, limits, hollow=holds(estimate, 0))
+            draw_world(ax, height, row, limits)
         ax.axvline(0, color="black", linewidth=0.6, linestyle=":")
-        ax.set_title(label(task), loc="left", fontsize="small", fontweight="bold")
+        ax.axvline(few, color="black", linewidth=0.6, linestyle="--")
+        figures.name_task(ax, task, data["tasks"][task])
         ax.set_xlim(*limits)
         name_rows(ax, [row["name"] for row in rows], fontsize="x-small")
+        for text, row in zip(ax.get_yticklabels(), rows, strict=True):
+            text.set_color(INK if row["counts"] else GREY)
     axes[-1, 0].set_xlabel(xlabel)
     name_onsets(figure, [row["onset"] for rows in plotted.values() for row in rows])
     return figure
 
 
+def draw_world(ax: Axes, height: int, row: Json, limits: tuple[float, float]) -> None:
+    """Draw the estimate of a world, and say beside it that the world does not count, or who cannot do the job."""
+    estimate = estimate_from_json(row)
+    interval(ax, height, estimate, Mark(COLOURS.get(row["onset"], BY_HAND)), limits, hollow=holds(estimate, 0))
+    words = [] if row["counts"] else ["not counted"]
+    words += [f"{row['unable']:.0%} cannot do the job"] if row["unable"] > UNABLE_SHOWN else []
+    if words:
+        plain = {"facecolor": WHITE, "edgecolor": "none", "pad": 0.5}
+        ax.text(limits[0] + 0.01, height, ", ".join(words), fontsize=SMALLEST, va="center", color=GREY, bbox=plain)
+
+
 def draw(data: Json) -> figures.Figure:
     """By how much P(T|not A) changes, a line per world."""
-    return worlds_figure(data, "change of P(T|not A) by what hides", (-0.53, 1.03))
+    return worlds_figure(data, "change of P(T|not A), misaligned models that pass", FEW, (-0.53, 1.03))
 
 
+NOT_COUNTED_IN_WORDS = "A world is not counted where aligned or misaligned models are rare (below 5%)."
 CAPTION = claims.Caption(
+    question="How many more misaligned models pass a held-out test where something like it hides in the main "
+    "objective? Right of the dashed line it counts.",
     before="Something like the test hides in the main objective from the start (blue), or from 40% on, put in "
-    "by hand (orange).",
+    f"by hand (orange). {NOT_COUNTED_IN_WORDS}",
     marks="hollow: the interval holds no change",
 )

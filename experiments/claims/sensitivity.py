@@ -37,12 +37,14 @@ import numpy as np
 
 from lab import claims
 from lab.config.experiment import Experiment, from_values
+from lab.figures import name_task
 from lab.figures.studies import draw_moments
-from lab.figures.style import WIDTH, Figure, subplots
+from lab.figures.style import BLUE, GREY, SMALLEST, WHITE, Figure, Line, grid
 from lab.report import estimate_json
 from lab.results import outcomes, shards, summary
 from lab.results.outcomes import Results
 from lab.statistics import Counts, Estimate
+from lab.statistics.counts import UNABLE_SHOWN
 from lab.studies import sensitivity
 from lab.words import Json, estimate_from_json, number, percent, with_interval
 
@@ -139,6 +141,7 @@ def moments(stored: claims.Stored, of: int = 1) -> list[Json]:
                 "end": end,
                 "derivative": per_unit(up, down, 2 * data["step"]),
                 "pushed": per_unit(push, sensitivity.AS_IS, data["push"]),
+                "unable": max(stored.unable(name) for name in (up, down, push)),
             }
         )
     return rows
@@ -182,20 +185,33 @@ def plotted(stored: claims.Stored) -> list[Json]:
 def draw(data: Json) -> Figure:
     """A row per task, a column per quantity, as `lab sensitivity` draws them."""
     tasks = data["tasks"]
-    figure, axes = subplots(len(tasks), 2, figsize=(WIDTH, 0.4 + 1.25 * len(tasks)), squeeze=False, sharex=True)
-    for row, (task, counts) in zip(axes, tasks.items(), strict=True):
-        for ax, quantity in zip(row, ("base_rate", "pass_given_misaligned"), strict=True):
+    figure, panels, _ = grid(len(TITLES) * len(tasks), 1.25, columns=len(TITLES), sharex=True)
+    for left, right, (task, counts) in zip(panels[::2], panels[1::2], tasks.items(), strict=True):
+        for ax, quantity in zip((left, right), TITLES, strict=True):
             draw_moments(counts["plotted"], ax, quantity)
-        row[0].set_ylabel(task)
-    for ax, text in zip(axes[0], ("P(A), change per unit of weight and 1%", "P(T|not A), the same"), strict=True):
-        ax.set_title(text, loc="left", fontsize="small")
-    for ax in axes[-1]:
-        ax.set_xlabel("share of training")
+            ax.axvspan(0, FIRST_TENTH, color=GREY, alpha=0.15, linewidth=0)
+            ax.axvspan(SECOND_HALF, 1, color=GREY, alpha=0.15, linewidth=0)
+        name_task(left, task, counts)
+        if (most := max(moment["unable"] for moment in counts["plotted"])) > UNABLE_SHOWN:
+            words = {"ha": "right", "va": "center", "transform": left.transAxes, "fontsize": SMALLEST}
+            left.text(0.98, 0.22, f"up to {most:.0%} cannot do the job", **words)
+    for ax, title in zip(panels, TITLES.values(), strict=False):
+        ax.set_title(title, loc="right", fontsize="small")
+    figure.supylabel("change per unit of weight that is held for 1% of training", fontsize="small")
+    figure.supxlabel("when, as a share of training; grey: the first tenth and the second half", fontsize="small")
+    handles = [
+        Line([], [], color=BLUE, label="a small step of the weight"),
+        Line([], [], marker="o", color=GREY, markerfacecolor=WHITE, linewidth=0.6, markersize=3, label="a whole push"),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False)
     return figure
 
 
+TITLES = {"base_rate": "aligned, P(A)", "pass_given_misaligned": "misaligned that pass, P(T|not A)"}
 CAPTION = claims.Caption(
-    marks="Blue: derivative at the weight 0 by counted differences; hollow: the same from a whole push in that segment"
+    question="What does a little weight on the test do, when? Left it should matter in the first tenth alone, right "
+    "later too.",
+    marks="Blue: derivative at the weight 0 by counted differences; hollow: the same from a whole push in that segment",
 )
 
 

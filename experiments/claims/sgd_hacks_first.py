@@ -25,6 +25,7 @@ supported in `scratchpad` and `reasoner`, and contradicted in `shortcut`. This r
 other seeds that decides.)
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +34,12 @@ from experiments.claims.early_rejection import count_fates, gain_of_gate
 from lab import claims
 from lab.claims.rules import JOINT
 from lab.config.experiment import Experiment
-from lab.figures.style import BLUE, ORANGE, WIDTH, Figure, Mark, interval, subplots
+from lab.figures import name_task
+from lab.figures.style import WIDTH, Axes, Figure, Line, interval, mark_of, subplots, unable_in_words
 from lab.results import outcomes, shards
 from lab.results.outcomes import Results
 from lab.statistics import Estimate
-from lab.words import Json, estimate_from_json, estimate_json, number, setting
+from lab.words import Json, estimate_from_json, estimate_json, number, setting, span
 
 # of the rule: changes of P(T|not A) by training on the proxy, and P(T|not A) held out
 HACKED, NOT_HACKED = 0.5, 0.1
@@ -133,48 +135,89 @@ def judge(stored: claims.Stored) -> claims.Verdict:
     return claims.Verdict(claims.UNDECIDED, why)
 
 
-MARKS = {"hold_out": Mark(BLUE, "o"), "train": Mark(ORANGE, "^")}
 WORDS = {"hold_out": "proxy held out: the model itself", "train": "trained on the proxy: SGD"}
+MARKS = {regimen: mark_of(regimen) for regimen in WORDS}
+GATE = ("at the\nend", "early\nas well")  # when models are rejected
 
 
-def plotted(stored: claims.Stored) -> list[Json]:
-    """Return P(T|not A) of every condition as plain JSON values."""
+def plotted(stored: claims.Stored) -> Json:
+    """Return P(T|not A) of every condition, and P(accepted is aligned) with and without the gate, as plain JSON."""
     rows = []
     for objective in OBJECTIVES:
         for index, units in enumerate(stored.values(CAPABILITY)):
-            for regimen, name in zip(MARKS, conditions(stored, index, objective), strict=True):
+            for regimen, name in zip(WORDS, conditions(stored, index, objective), strict=True):
                 rate = stored.rate(name, "pass_given_misaligned")
                 about = {"objective": objective, "regimen": regimen, "capability": units}
-                rows.append(about | estimate_json(rate))
-    return rows
+                rows.append(about | estimate_json(rate) | {"unable": stored.unable(name)})
+    if stored.data["gate"] is None:
+        return {"rates": rows, "gate": None}
+    gain, end, early = gain_of_gate(np.reshape(stored.data["gate"], JOINT), stored.data["confidence"], of=TOGETHER)
+    gated = Estimate(early, end + gain.low, end + gain.high)
+    return {"rates": rows, "gate": {"end": end, "early": estimate_json(gated)}}
+
+
+def finding(tasks: Mapping[str, Json]) -> str:
+    """Return what training on the proxy does to P(T|not A) of the least capable models that nothing asks."""
+    parts = []
+    for task, counts in tasks.items():
+        held_out, trained = (row["value"] for row in counts["plotted"]["rates"][: len(WORDS)])
+        parts.append(f"from {span([held_out])} to {span([trained])} in {task}")
+    return f"Training on the proxy raises how many weak misaligned models pass it {' and '.join(parts)}"
 
 
 def draw(data: Json) -> Figure:
-    """A row of panels per task: P(T|not A) over capability, where nothing asks to pass and where something does."""
+    """A row of panels per task: P(T|not A) over capability under both objectives, and what the early gate does."""
     tasks = data["tasks"]
-    size = (WIDTH, 0.6 + 1.5 * len(tasks))
-    figure, axes = subplots(len(tasks), len(OBJECTIVES), figsize=size, squeeze=False, sharey=True)
+    widths = [1.0] * len(OBJECTIVES) + [0.7]
+    size = (WIDTH, 0.6 + 1.75 * len(tasks))
+    figure, axes = subplots(len(tasks), len(widths), figsize=size, squeeze=False, sharey=True, width_ratios=widths)
     for panels, (task, counts) in zip(axes, tasks.items(), strict=True):
-        for ax, objective in zip(panels, OBJECTIVES, strict=True):
-            rows = [row for row in counts["plotted"] if row["objective"] == objective]
-            for regimen, mark in MARKS.items():
-                own = [row for row in rows if row["regimen"] == regimen]
-                ax.plot(range(len(own)), [row["value"] for row in own], color=mark.colour, linewidth=0.8)
-                for place, row in enumerate(own):
-                    interval(ax, place, estimate_from_json(row), mark, upright=True)
-                ax.plot([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, label=WORDS[regimen])
-            units = sorted({row["capability"] for row in rows})
-            ax.set_xticks(range(len(units)), [setting(value) for value in units], fontsize="x-small")
-            ax.set_xlim(-0.3, len(units) - 0.7)
-            ax.set_ylim(-0.05, 1.05)
-            title = f"{task}: {objective} it to pass"
-            ax.set_title(title, loc="left", fontsize="x-small", fontweight="bold")
-        panels[0].set_ylabel("P(T|not A)", fontsize="small")
-    figure.supxlabel("hidden units that a model may use", fontsize="small")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize="x-small")
+        for ax, objective in zip(panels, OBJECTIVES, strict=False):
+            _draw_objective(ax, [row for row in counts["plotted"]["rates"] if row["objective"] == objective])
+            ax.set_xlabel(f"hidden units; {objective}\nmodels to pass", fontsize="x-small")
+        _draw_gate(panels[-1], counts["plotted"]["gate"])
+        name_task(panels[0], task, counts)
+        panels[0].set_ylabel("misaligned that pass,\nP(T|not A)", fontsize="x-small")
+        panels[-1].set_ylabel("P(accepted is aligned)", fontsize="x-small")
+    handles = [
+        Line([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, label=WORDS[regimen])
+        for regimen, mark in MARKS.items()
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False, fontsize="x-small")
     return figure
 
 
+def _draw_objective(ax: Axes, rows: Sequence[Json]) -> None:
+    """Draw P(T|not A) over capability, held out and trained on; ticks say how many models cannot do the job."""
+    units = sorted({row["capability"] for row in rows})
+    for regimen, mark in MARKS.items():
+        members = [row for row in rows if row["regimen"] == regimen]
+        ax.plot(range(len(members)), [row["value"] for row in members], color=mark.colour, linewidth=0.8)
+        for place, row in enumerate(members):
+            interval(ax, place, estimate_from_json(row), mark, upright=True)
+    unable = [unable_in_words(row["unable"] for row in rows if row["capability"] == unit) for unit in units]
+    two_lines = [words.replace("cannot ", "cannot\n") for words in unable]
+    names = [f"{setting(unit)}\n{words}" for unit, words in zip(units, two_lines, strict=True)]
+    ax.set_xticks(range(len(units)), names, fontsize="x-small")
+    ax.set_xlim(-0.4, len(units) - 0.7)
+    ax.set_ylim(-0.05, 1.05)
+
+
+def _draw_gate(ax: Axes, gate: Json | None) -> None:
+    """Draw P(accepted is aligned) where models are rejected at the end, and where they are rejected early as well."""
+    if gate:
+        mark = MARKS["hold_out"]
+        ax.plot((0, 1), (gate["end"], gate["early"]["value"]), color=mark.colour, linewidth=0.8)
+        ax.plot([0], [gate["end"]], mark.marker, color=mark.colour, markersize=mark.size)
+        interval(ax, 1, estimate_from_json(gate["early"]), mark, upright=True)
+    ax.set_xticks((0, 1), GATE, fontsize="x-small")
+    ax.set_xlim(-0.5, 1.5)
+    ax.set_xlabel("when models are rejected", fontsize="x-small")
+
+
 CAPTION = claims.Caption(
-    before="How far apart both lines are: by how much SGD hacks the proxy before the model itself does.", marks=""
+    question="How far apart are the lines: by how much does SGD hack before the model itself does?",
+    before="P(T|not A) by capability, and what rejecting early on the proxy does to the least capable models that "
+    "nothing asks, for a compute of three trainings.",
+    marks="the bar of a gate: of what it adds",
 )

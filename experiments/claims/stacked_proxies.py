@@ -36,9 +36,11 @@ from jaxtyping import Float, Int
 
 from lab import claims
 from lab.config.experiment import Experiment
+from lab.figures import name_task
 from lab.figures.style import (
     BLACK,
-    GREEN,
+    GREY,
+    SKY,
     VERMILION,
     WIDTH,
     Axes,
@@ -48,7 +50,9 @@ from lab.figures.style import (
     interval,
     label,
     mark_of,
+    name_rows,
     subplots,
+    write_unable,
 )
 from lab.results import outcomes, shards
 from lab.results.outcomes import Results
@@ -59,7 +63,8 @@ PROXIES = ("test", "audit", "prerequisite")
 MISREAD = 0.25  # chance that a weak reading is wrong; of the rule
 HALF = 0.5  # of a ln LR; of the rule
 TOGETHER = 4  # intervals of the rule
-TRAINED = ("test_early", "all_early", "test_late", "all_late")
+WORDS = {"test_early": "test, early", "all_early": "all, early", "test_late": "test, late", "all_late": "all, late"}
+TRAINED = tuple(WORDS)
 # which of the proxies a model passes, the first of them fastest
 PATTERNS = np.array([[index >> bit & 1 for bit in range(len(PROXIES))] for index in range(2 ** len(PROXIES))])
 ALIGNED, MISALIGNED = slice(0, len(PATTERNS)), slice(len(PATTERNS), 2 * len(PATTERNS))
@@ -217,8 +222,8 @@ def judge(stored: claims.Stored) -> claims.Verdict:
 
 # --- the figure ---------------------------------------------------------------------------------------------------
 
-SEVERAL, ALONE = "different proxies", "the test again and again"
-MARKS = {SEVERAL: Mark(GREEN), ALONE: Mark(VERMILION, "s")}
+SEVERAL, ALONE = "different proxies in turn", "the test again and again"
+MARKS = {SEVERAL: Mark(BLACK), ALONE: Mark(VERMILION, "X")}
 STACKS = {SEVERAL: IN_TURN, ALONE: TEST_ALONE}  # of 1 to 6 readings
 LEFT = {SEVERAL: OTHERS, ALONE: TEST_AGAIN}  # what is held out while the test is trained on
 RATIO_SHOWN, NET_SHOWN = (0.7, 1000.0), (-4.0, 8.0)  # where axes of LRs and of nets end
@@ -247,49 +252,39 @@ def plotted(stored: claims.Stored) -> Json:
         "law": [estimate.value for estimate in by_law],
         "exact": ratio(EXACT),
         "left": {words: [ratio(stack), after(stack)] for words, stack in LEFT.items()},
-        "nets": {name: estimate_json(net) for name, net in nets(stored).items()},
+        "nets": {name: {**estimate_json(net), "unable": stored.unable(name)} for name, net in nets(stored).items()},
     }
 
 
+COLUMNS = (
+    "LR by number of weak\nreadings, none trained on",
+    "LR of four of them, by when\nthe test is trained on",
+    "net (nats) of all six,\nby what is trained on",
+)
+
+
 def draw(data: Json) -> Figure:
-    """A column per task: LRs by the number of readings, those of held-out readings before and after, and nets."""
+    """A row per task: LRs by the number of readings, those of held-out readings before and after, and nets."""
     tasks = data["tasks"]
-    figure, axes = subplots(3, len(tasks), figsize=(WIDTH * 1.3, 4.6), squeeze=False, sharey="row", sharex="row")
-    for (top, middle, bottom), (task, counts) in zip(axes.T, tasks.items(), strict=True):
+    figure, axes = subplots(len(tasks), 3, figsize=(WIDTH, 0.6 + 1.0 * len(tasks)), squeeze=False, sharex="col")
+    for (left, middle, right), (task, counts) in zip(axes, tasks.items(), strict=True):
         rows = counts["plotted"]
-        top.set_title(task, loc="left", fontsize="small", fontweight="bold")
-        draw_curves(top, rows)
-        top.set_xlabel("weak readings", fontsize="x-small")
-        middle.set_xlabel("test trained on", fontsize="x-small")
-        bottom.set_xlabel("trained on", fontsize="x-small")
+        draw_curves(left, rows)
         for words, pair in rows["left"].items():
             draw_steps(middle, [0, 1], pair, MARKS[words])
-        for place, (name, net) in enumerate(rows["nets"].items()):
-            estimate = estimate_from_json(net)
-            interval(bottom, place, estimate, mark_of(name), NET_SHOWN, hollow=holds(estimate, 0), upright=True)
-        bottom.set_xticks(range(len(TRAINED)), [label(name) for name in TRAINED], rotation=90, fontsize="x-small")
-        bottom.axhline(0, color=BLACK, linewidth=0.6, linestyle=":")
-    for ax in axes[:2].flat:
-        ax.set_yscale("log")
-        ax.set_ylim(*RATIO_SHOWN)
-        ax.axhline(1, color=BLACK, linewidth=0.6, linestyle=":")
-    axes[0][0].set_xticks([1, 6])
-    axes[1][0].set_xticks([0, 1], ["never", "late"])
-    axes[1][0].set_xlim(-0.5, 1.5)
-    axes[2][0].set_xlim(-0.5, len(TRAINED) - 0.5)
-    axes[2][0].set_ylim(*NET_SHOWN)
-    for row, words in zip(axes, ROWS, strict=True):
-        row[0].set_ylabel(words, fontsize="x-small")
+        for ax in (left, middle):
+            ax.set_yscale("log")
+            ax.set(ylim=RATIO_SHOWN, yticks=[1, 10, 100])
+            ax.axhline(1, color=BLACK, linewidth=0.6, linestyle=":")
+        draw_nets(right, rows["nets"])
+        name_task(left, task, counts)
+    axes[0][0].set_xticks(range(1, 7))
+    axes[0][1].set(xticks=[0, 1], xticklabels=["never", "late"], xlim=(-0.5, 1.5))
+    for ax, words in zip(axes[-1], COLUMNS, strict=True):
+        ax.set_xlabel(words, fontsize="small")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize="x-small")
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
     return figure
-
-
-ROWS = (
-    "LR of weak readings,\nnone trained on",
-    "LR of 4 weak readings\nthat stay held out",
-    "net (nats) of all 6\ndifferent readings",
-)
 
 
 def draw_curves(ax: Axes, rows: Json) -> None:
@@ -298,15 +293,21 @@ def draw_curves(ax: Axes, rows: Json) -> None:
     for words, ratios in rows["curves"].items():
         ax.plot([], [], color=MARKS[words].colour, marker=MARKS[words].marker, markersize=3, label=words)
         draw_steps(ax, numbers, ratios, MARKS[words])
-    ax.plot(
-        numbers,
-        rows["law"],
-        color=MARKS[SEVERAL].colour,
-        linewidth=0.8,
-        linestyle=":",
-        label="different, if independent",
-    )
-    ax.axhline(rows["exact"]["value"], color=BLACK, linewidth=0.8, linestyle="--", label="the test without error, once")
+    independent = "different ones, if their errors were independent"
+    ax.plot(numbers, rows["law"], color=SKY, linewidth=1.2, linestyle=":", label=independent)
+    exact = {"linewidth": 0.8, "linestyle": "--", "label": "one reading of the test without error"}
+    ax.axhline(rows["exact"]["value"], color=GREY, **exact)
+
+
+def draw_nets(ax: Axes, nets: Json) -> None:
+    """Draw the net of every way to train, and who cannot do the job after it."""
+    for place, (name, net) in enumerate(nets.items()):
+        estimate, mark = estimate_from_json(net), mark_of(name)
+        interval(ax, place, estimate, mark, NET_SHOWN, hollow=holds(estimate, 0))
+    write_unable(ax, [net["unable"] for net in nets.values()])
+    name_rows(ax, [WORDS[name] for name in nets], fontsize="x-small")
+    ax.axvline(0, color=BLACK, linewidth=0.6, linestyle=":")
+    ax.set_xlim(*NET_SHOWN)
 
 
 def draw_steps(ax: Axes, places: list[int], ratios: list[Json], mark: Mark) -> None:
@@ -318,7 +319,10 @@ def draw_steps(ax: Axes, places: list[int], ratios: list[Json], mark: Mark) -> N
 
 
 CAPTION = claims.Caption(
-    before="Top: LR by the number of weak readings, of three proxies in turn and of the test alone. Middle: four "
-    "readings that are held out while the test is trained on late, of the two other proxies and of the test. Bottom: "
-    "what training does to the odds of models that pass six readings of three proxies.",
+    question="Are weak readings of several proxies worth more than one of the test, and do they stay so when the test "
+    "is trained on?",
+    before="Left: LR by the number of weak readings, of three proxies in turn and of the test alone. Middle: four "
+    "readings that are held out while the test is trained on late, of the two other proxies and of the test. Right: "
+    "what training does to the odds of models that pass six readings of three proxies. LRs are among models that do "
+    "the job.",
 )

@@ -23,25 +23,36 @@ was supported in `scratchpad`, `shortcut` and `reasoner`, with the same gain wit
 committed before the run on other seeds that decides.)
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from lab import claims, figures
 from lab.config.experiment import Experiment
+from lab.figures import name_task
+from lab.figures.style import (
+    BLACK,
+    GREY,
+    VERMILION,
+    WIDTH,
+    Line,
+    Mark,
+    holds,
+    interval,
+    name_rows,
+    subplots,
+    unable_in_words,
+)
 from lab.results import shards
 from lab.statistics import Estimate, wilson_interval
-from lab.words import Json, estimate_json, setting
+from lab.words import Json, estimate_from_json, estimate_json, setting
 
 PAID = 3.0  # trainings that a protocol may cost; of the rule
 GAIN = 0.05  # of P(accepted is aligned) that counts; of the rule
-STAGES = {
-    "gate": "the gate",
-    "lock": "locking in",
-    "curriculum": "the curriculum",
-    "asking": "training on the test",
-}
-AGES = {"asked early": "before values settle", "asked later": "weak a little longer"}
+STAGES = ("gate", "lock", "curriculum", "asking")
 TOGETHER = 2 * 2 * (1 + 2 * len(STAGES))  # ages; gains and nets; the protocol, and without each stage and with it alone
+MARKS = {"younger": (Mark(BLACK), -0.17), "older": (Mark(VERMILION, "^"), 0.17)}  # age -> its mark, its place in a row
+AGES = ("asked when young, before values settle", "asked a little later")
 WINS, LOSES, OPEN = "wins", "does not win", "open"
 
 
@@ -138,33 +149,61 @@ def _in_words(stored: claims.Stored, age: float, whole: Compared, lacking: dict[
 
 def plotted(stored: claims.Stored) -> list[Json]:
     """Return the gain of the protocol, of it without each stage, and of each stage alone, as plain JSON values."""
-    kinds = {"whole": {"protocol": "all four stages"}}
-    kinds["lacking"] = {f"no_{stage}": f"without {STAGES[stage]}" for stage in STAGES}
-    kinds["alone"] = {stage: f"{words} alone" for stage, words in STAGES.items()}
+    names = {"protocol": "all stages"}
+    names |= {f"no_{stage}": f"without {stage}" for stage in STAGES} | {stage: f"{stage} alone" for stage in STAGES}
     return [
-        {"words": words, "regimen": kind, **_at_both_ages(stored, regimen)}
-        for kind, regimens in kinds.items()
-        for regimen, words in regimens.items()
+        {"name": words, "age": age, **estimate_json(compare(stored, regimen, value).gain)}
+        | {"unable": stored.unable(stored.at(regimen, weak=value))}
+        for age, value in zip(MARKS, stored.values("weak"), strict=True)
+        for regimen, words in names.items()
     ]
 
 
-def _at_both_ages(stored: claims.Stored, regimen: str) -> Json:
-    """Return the gains of a regimen, and the larger share of models that cannot do the job."""
-    ages = dict(zip(AGES, stored.values("weak"), strict=True))
-    gains = {words: estimate_json(compare(stored, regimen, age).gain) for words, age in ages.items()}
-    return gains | {"unable": max(stored.unable(stored.at(regimen, weak=age)) for age in ages.values())}
-
-
-def draw(data: Json) -> figures.Figure:
-    """The gain of the protocol and of its stages, for both ages of the weak model."""
-    return figures.estimates_figure(
-        data, [figures.Column(words, words, AGES[words], null=0.0, lines=(GAIN,)) for words in AGES]
+def finding(tasks: Mapping[str, Json]) -> str:
+    """Return what the protocol gains over all tasks and ages, and what it does without its gate on older models."""
+    rows = [row for counts in tasks.values() for row in counts["plotted"]]
+    whole = [row["value"] for row in rows if row["name"] == "all stages"]
+    no_gate = [row["value"] for row in rows if (row["name"], row["age"]) == ("without gate", "older")]
+    gains = [" to ".join(f"{end:.2f}" for end in (min(values), max(values))) for values in (whole, no_gate)]
+    return (
+        f"The whole protocol raises P(accepted is aligned) by {gains[0]}; without its gate, of older models, "
+        f"by {gains[1]}"
     )
 
 
+def draw(data: Json) -> figures.Figure:
+    """The gain of the protocol and of its stages, a panel per task, a row per protocol with a mark per age."""
+    tasks = data["tasks"]
+    names = list(dict.fromkeys(row["name"] for counts in tasks.values() for row in counts["plotted"]))
+    size = (WIDTH, 0.9 + 0.24 * len(names))
+    figure, axes = subplots(1, len(tasks), figsize=size, squeeze=False, sharex=True, sharey=True)
+    for ax, (task, counts) in zip(axes[0], tasks.items(), strict=True):
+        for row in counts["plotted"]:
+            mark, away = MARKS[row["age"]]
+            estimate = estimate_from_json(row)
+            interval(ax, names.index(row["name"]) + away, estimate, mark, hollow=holds(estimate, 0))
+        ax.axvline(0, color="black", linewidth=0.6)
+        ax.axvline(GAIN, color=GREY, linewidth=0.6, linestyle=":")
+        for between in (0.5, 0.5 + len(STAGES)):  # the whole, without each stage, each stage alone
+            ax.axhline(between, color=GREY, linewidth=0.4)
+        most = max(counts["plotted"], key=lambda row: row["unable"])
+        words = unable_in_words([most["unable"]], "up to ")
+        ax.set_xlabel(f"{words}\n({most['name']}, {most['age']})" if words else "", fontsize="x-small", color=GREY)
+        name_task(ax, task, counts)
+    name_rows(axes[0][0], names, fontsize="x-small")
+    axes[0][0].set_xlim(-0.25, 0.85)
+    figure.supxlabel("gain of P(accepted is aligned) over rejecting at the end", fontsize="small")
+    handles = [
+        Line([], [], color=mark.colour, marker=mark.marker, linestyle="none", markersize=mark.size, label=words)
+        for words, (mark, _) in zip(AGES, MARKS.values(), strict=True)
+    ]
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False, fontsize="x-small")
+    return figure
+
+
 CAPTION = claims.Caption(
-    question="Gain of P(accepted is aligned) over rejection at the end, for the compute of three trainings.",
-    before="Asked early and asked later: how long a model is weak, which is asked at the end of that time. "
-    "What cannot do the job is the larger share of both.",
-    marks="hollow: the interval holds no difference; the second dotted line: a gain of .05, from which it counts",
+    question="Which stage of the protocol carries its gain?",
+    before="Every protocol has the compute of three trainings. Younger and older: how long a model is weak, which is "
+    "asked at the end of that time.",
+    marks="hollow: the interval holds no gain; dotted: the gain that counts",
 )

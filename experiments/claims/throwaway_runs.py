@@ -34,7 +34,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lab import claims, figures, statistics
-from lab.figures.style import BLUE, GREY, ORANGE, VERMILION, WIDTH, Line, Mark, holds, interval, subplots
+from lab.figures.style import BLACK, GREY, SKY, VERMILION, Axes, Line, Mark, grid, holds, interval
 from lab.ideas import kinds
 from lab.statistics import Counts, Estimate, draw_shares, family_wise, from_draws
 from lab.words import Json, estimate_from_json, estimate_json, setting, with_interval
@@ -45,7 +45,7 @@ LISTED = 10  # runs up to which the best policy is known
 IDEAS = 6  # fresh ideas of a campaign
 MARGIN = 0.02  # gain that counts; of the rule
 STEP = 1e-4  # share of an idea's models that is moved to find a slope
-COLOURS = (BLUE, ORANGE, VERMILION, GREY)  # of worlds, from the one with the best test
+MARKS = (Mark(BLACK), Mark(SKY, "P"), Mark(VERMILION, "X"), Mark(GREY, "s"))  # of worlds, from the best test on
 
 Table = tuple[tuple[int, ...], ...]  # counts of the cells of every idea; it can be hashed
 Shares = Float[np.ndarray, "moves ideas 4"]
@@ -136,9 +136,14 @@ def gains_of_worlds(stored: claims.Stored) -> dict[float, dict[int, Gain]]:
     return {implicit: gains(count_ideas(stored, implicit), level) for implicit in worlds}
 
 
+def all_ideas(stored: claims.Stored, implicit: float) -> Counts:
+    """Return the counts over all ideas of a world."""
+    return Counts(*np.sum(count_ideas(stored, implicit), axis=0).tolist())
+
+
 def test_rates(stored: claims.Stored, implicit: float) -> str:
     """Return P(T|A) and P(T|not A) over all ideas of a world, in words."""
-    together = Counts(*np.sum(count_ideas(stored, implicit), axis=0).tolist())
+    together = all_ideas(stored, implicit)
     rates = (statistics.estimate(together, f"pass_given_{kind}", 0.95) for kind in ("aligned", "misaligned"))
     return ", ".join(
         f"{words} {setting(round(rate.value, 2))}" for words, rate in zip(("P(T|A)", "P(T|not A)"), rates, strict=True)
@@ -171,6 +176,7 @@ def plotted(stored: claims.Stored) -> list[Json]:
     return [
         {
             "world": test_rates(stored, implicit),
+            "pass_given_misaligned": all_ideas(stored, implicit).pass_given_misaligned,
             "runs": list(by_runs),
             "gains": [estimate_json(gain.learning) for gain in by_runs.values()],
             "most": [gain.most.value for gain in by_runs.values()],
@@ -182,31 +188,44 @@ def plotted(stored: claims.Stored) -> list[Json]:
 def draw(data: Json) -> figures.Figure:
     """What learning gains over rejection sampling by number of runs, a panel per task, a line per world."""
     tasks = data["tasks"]
-    figure, axes = subplots(1, len(tasks), figsize=(WIDTH * 1.2, 2.3), squeeze=False, sharex=True, sharey=True)
-    for ax, (task, counts) in zip(axes[0], tasks.items(), strict=True):
-        handles = []
-        for colour, row in zip(COLOURS, counts["plotted"], strict=False):
-            every = [estimate_from_json(gain) for gain in row["gains"]]
-            ax.plot(row["runs"], [gain.value for gain in every], color=colour, linewidth=1)
-            bounds = [(runs, most) for runs, most in zip(row["runs"], row["most"], strict=True) if runs > LISTED]
-            ax.plot(*zip(*bounds, strict=True), ":", color=colour, linewidth=0.9)
-            for runs, gain in zip(row["runs"], every, strict=True):
-                mark = Mark(colour, size=3, width=1)
-                interval(ax, runs, gain, mark, hollow=holds(gain, MARGIN) or gain.value < MARGIN, upright=True)
-            handles.append(Line([], [], color=colour, label=row["world"]))
+    figure, panels, _ = grid(len(tasks), 2.3, sharex=True, sharey=True)
+    for ax, (task, counts) in zip(panels, tasks.items(), strict=True):
+        for mark, row in zip(MARKS, counts["plotted"], strict=False):
+            draw_world(ax, row, mark)
         ax.axhline(MARGIN, color="black", linewidth=0.6, linestyle="--")
-        ax.set_xscale("log")
-        ax.set_xticks(RUNS, [str(runs) for runs in RUNS])
-        ax.minorticks_off()
-        ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
-        ax.legend(handles=handles, loc="upper left", frameon=False, fontsize=6)
-    axes[0][0].set_ylim(top=1.4 * axes[0][0].get_ylim()[1])  # room for the names of worlds
-    axes[0][0].set_ylabel("gain of learning in\nP(accepted is aligned)", fontsize="small")
+        about = {"title": "misaligned that pass:", "title_fontsize": "x-small", "alignment": "left"}
+        ax.legend(loc="upper left", frameon=False, fontsize="x-small", **about)
+        figures.name_task(ax, task, counts)
+    panels[0].set_xscale("log")
+    panels[0].set_xticks(RUNS, [str(runs) for runs in RUNS])
+    panels[0].minorticks_off()
+    panels[0].set_ylim(top=1.5 * panels[0].get_ylim()[1])  # room for the names of worlds
+    panels[0].set_ylabel("gain of learning in\nP(accepted is aligned)")
     figure.supxlabel("runs that may be used", fontsize="small")
+    handles = [
+        Line([], [], color="black", linewidth=0.6, linestyle="--", label=f"a gain of {MARGIN:g}: it counts above"),
+        Line([], [], color=GREY, linewidth=0.9, linestyle=":", label="no policy can gain more"),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False)
     return figure
 
 
+def draw_world(ax: Axes, row: Json, mark: Mark) -> None:
+    """Draw what learning gains in a world by number of runs; hollow where it does not count for sure."""
+    every = [estimate_from_json(gain) for gain in row["gains"]]
+    ax.plot(row["runs"], [gain.value for gain in every], color=mark.colour, linewidth=1)
+    bounds = [(runs, most) for runs, most in zip(row["runs"], row["most"], strict=True) if runs > LISTED]
+    ax.plot(*zip(*bounds, strict=True), ":", color=mark.colour, linewidth=0.9)
+    for runs, gain in zip(row["runs"], every, strict=True):
+        interval(ax, runs, gain, mark, hollow=holds(gain, MARGIN) or gain.value < MARGIN, upright=True)
+    words = f"{row['pass_given_misaligned']:.0%}"
+    ax.plot([], [], color=mark.colour, marker=mark.marker, markersize=mark.size, label=words)
+
+
 CAPTION = claims.Caption(
-    before="What learning which ideas are bad gains over rejection sampling; a colour per world, by its test.",
+    question="Does it pay to learn from runs which ideas are bad, beyond rejecting what fails? Above the dashed line "
+    "it does.",
+    before="What learning which ideas are bad gains over rejection sampling; a line per world, named by the share of "
+    "misaligned models that pass the held-out test there.",
     marks="dashed: .02; dotted: what no policy exceeds; hollow: not above .02",
 )

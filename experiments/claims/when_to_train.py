@@ -20,21 +20,41 @@ rate odds grows, is worked out for every cell from one half of the seeds and com
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lab import claims
 from lab.config.experiment import Condition, Experiment, parse
+from lab.config.schema import Schedule
 from lab.config.seeds import CLAIMS, REFINED
-from lab.figures.style import WIDTH, Axes, Figure, holds, subplots
+from lab.figures import name_task
+from lab.figures.style import (
+    BLACK,
+    INK,
+    SMALLEST,
+    VERMILION,
+    WHITE,
+    WIDTH,
+    Axes,
+    Figure,
+    Patch,
+    holds,
+    luminance,
+    matplotlib,
+    say_unable,
+    schedule_box,
+    style_of,
+    subplots,
+)
 from lab.results import outcomes, shards, summary
 from lab.results.outcomes import Results
 from lab.statistics import Estimate
 from lab.studies.regimens import column, config_head, phases, values_by_segment
-from lab.words import Json, estimate_from_json, estimate_json, plural
+from lab.words import Json, estimate_from_json, estimate_json, plural, setting
 
 if TYPE_CHECKING:
     from matplotlib.image import AxesImage
@@ -44,6 +64,17 @@ SHOWN = (1, 100)  # runs for which a map is drawn and its boundary refined
 AXES = ("detectability", "weight")  # of the map, from bottom to top and from left to right
 APART = REFINED.first - CLAIMS.first  # seeds of refined cells begin so many after those of the map
 BETWEEN = 2  # cells that are trained between two neighbouring weights of unlike sign
+TRAIN, HOLD_OUT, EITHER = "training is better", "holding out is better", "either, or unknown"  # choices of a cell
+COLOURS = matplotlib.colors.LinearSegmentedColormap.from_list("choice", [INK, WHITE, VERMILION])
+PALE, HATCHED, HATCH = "#f7f7f7", "#c4c4c4", "//////"  # of cells that tell nothing
+KEY: dict[str, tuple[str, dict[str, Any]]] = {  # choice -> its letter, and how its patch in the legend looks
+    TRAIN: ("T", {"facecolor": VERMILION}),
+    HOLD_OUT: ("H", {"facecolor": INK}),
+    EITHER: ("", {"facecolor": PALE, "edgecolor": HATCHED, "hatch": HATCH}),
+}
+DARK = 0.18  # luminance below which letters are white
+ROOM, ROW = 0.42, 0.132  # inches of a map beside its rows, and of a row
+FEW_PANELS = 2  # beside each other, so that every column of a map can be named
 
 MapAxes = tuple[str, str]  # names of the axes of a map: that of its rows and that of its columns
 
@@ -274,12 +305,18 @@ def judge_map(stored: claims.Stored, axes: MapAxes) -> claims.Verdict:
 def plotted(stored: claims.Stored, axes: MapAxes = AXES) -> dict[str, Json]:
     """Return what the maps of a task show, one for every number of runs in `SHOWN`, as plain JSON values.
 
-    Every map has its `cells`; where the algebra is `wrong`; and the `boundaries` between columns of a row.
+    Every map has its `cells`, each with the share of its models that cannot do the job. Beside them stand facts
+    that are not drawn: where the algebra is `wrong`, and the `boundaries` between columns of a row.
     """
     right = algebra(stored, axes)
-    return {
+    schedules = {stored.regimen(name): stored.schedule(name) for name in trained(stored)}
+    unable = {cell_of(stored, name, axes): stored.unable(name) for name in trained(stored)}
+    return {"schedules": schedules} | {
         str(runs): {
-            "cells": [{**cell._asdict(), **estimate_json(gain)} for cell, gain in cells(stored, runs, 1, axes).items()],
+            "cells": [
+                {**cell._asdict(), **estimate_json(gain), "unable": unable[cell]}
+                for cell, gain in cells(stored, runs, 1, axes).items()
+            ],
             "wrong": [cell._asdict() for cell, hit in right[runs].items() if not hit],
             "boundaries": [
                 boundary._asdict()
@@ -290,8 +327,31 @@ def plotted(stored: claims.Stored, axes: MapAxes = AXES) -> dict[str, Json]:
     }
 
 
-def draw(data: Json, words: tuple[str, str] = ("visibility of the test", "weight")) -> Figure:
-    """Rows of tasks, columns of windows and budgets: a map of the gain; crossed out where it may be none.
+def choice(gain: Estimate) -> str:
+    """Return what is better in a cell for sure: to train, to hold out, or either as far as is known.
+
+    >>> choice(Estimate(0.2, 0.1, 0.3)), choice(Estimate(0.2, -0.1, 0.5))
+    ('training is better', 'either, or unknown')
+    """
+    return EITHER if holds(gain, 0) else TRAIN if gain.value > 0 else HOLD_OUT
+
+
+def finding(tasks: Mapping[str, Json]) -> str:
+    """Return in how many cells of all maps training is better with each number of runs, and in how many worse."""
+    parts = []
+    for runs in SHOWN:
+        every = [cell for counts in tasks.values() for cell in counts["plotted"][str(runs)]["cells"]]
+        choices = Counter(choice(estimate_from_json(cell)) for cell in every)
+        count = "" if parts else f" of {len(every)} cells"
+        parts.append(
+            f"with {runs} {plural('run', runs)} training is better in {choices[TRAIN]}{count} and holding out in "
+            f"{choices[HOLD_OUT]}"
+        )
+    return ", ".join(parts).capitalize()
+
+
+def draw(data: Json, words: tuple[str, str] = ("visibility\nof the test", "weight of\nthe test")) -> Figure:
+    """Rows of tasks, columns of budgets and windows: maps of what is better, and by how much.
 
     Args:
         data: of the claim.
@@ -299,28 +359,46 @@ def draw(data: Json, words: tuple[str, str] = ("visibility of the test", "weight
     """
     maps = {task: counts["plotted"] for task, counts in data["tasks"].items()}
     windows = list(dict.fromkeys(cell["window"] for cell in next(iter(maps.values()))[str(SHOWN[0])]["cells"]))
-    figure, panels = subplots(
-        len(maps), len(SHOWN) * len(windows), figsize=(WIDTH * 1.25, 0.7 + 1.15 * len(maps)), squeeze=False
-    )
+    heads = list(itertools.product(SHOWN, windows))
+    heights = [len(rows_and_columns(by_runs[str(SHOWN[0])]["cells"])[0]) for by_runs in maps.values()]
+    size = (WIDTH, 1.1 + sum(ROOM + ROW * height for height in heights))
+    figure, panels = subplots(len(maps), len(heads), figsize=size, squeeze=False, height_ratios=heights)
     image = None
     for line, (task, by_runs) in zip(panels, maps.items(), strict=True):
-        for ax, (runs, window) in zip(line, itertools.product(SHOWN, windows), strict=True):
-            shown = {
-                part: [row for row in rows if row["window"] == window] for part, rows in by_runs[str(runs)].items()
-            }
-            image = draw_map(ax, shown["cells"], shown["wrong"])
-            draw_boundaries(ax, shown["cells"], shown["boundaries"])
+        for ax, (runs, window) in zip(line, heads, strict=True):
+            shown = [cell for cell in by_runs[str(runs)]["cells"] if cell["window"] == window]
+            image = draw_map(ax, shown, every=len(heads) <= FEW_PANELS)
             if window != windows[0]:
                 ax.set_yticks([])
-            if task == next(iter(maps)):
-                head = f"{window}\n" if len(windows) > 1 else ""
-                ax.set_title(f"{head}{runs} {plural('run', runs)}", fontsize="x-small")
-        line[0].set_ylabel(f"{task}\n{words[0]}", fontsize="x-small")
+        line[0].set_ylabel(words[0], fontsize="x-small")
+        name_task(line[0], task, data["tasks"][task])
+        say_unable(line[-1], [cell["unable"] for cell in by_runs[str(SHOWN[0])]["cells"]])
+    schedules = next(iter(maps.values()))["schedules"] if len(windows) > 1 else {}
+    for ax, (runs, window) in zip(panels[0], heads, strict=True):
+        above = f"with {runs} {plural('run', runs)}" if window == windows[len(windows) // 2] else ""
+        _head(ax, above, window if schedules else "", schedules.get(window))
     for ax in panels[-1]:
         ax.set_xlabel(words[1], fontsize="x-small")
-    bar = figure.colorbar(image, ax=panels, shrink=0.7, aspect=30)
-    bar.set_label("training less holding out,\nP(accepted is aligned)", fontsize="x-small")
+    figure.get_layout_engine().set(h_pad=0.02, w_pad=0.02)
+    bar = figure.colorbar(image, ax=panels, location="bottom", shrink=0.6, aspect=45, pad=0.01)
+    bar.ax.tick_params(labelsize="x-small")
+    bar.set_label("P(accepted is aligned): training on the test, less holding it out", fontsize="x-small")
+    handles = [Patch((0, 0), 1, 1, label=f"{letter}  {words}", **face) for words, (letter, face) in KEY.items()]
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize="x-small")
     return figure
+
+
+def _head(ax: Axes, runs: str, window: str, schedule: Schedule | None) -> None:
+    """Write what a column of panels shows over the first of them, above the name of its task."""
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "bottom"}
+    ax.annotate(runs, (0.5, 1), (0, 29 if window else 17), fontsize="small", **place)
+    if not window:
+        return
+    name = matplotlib.offsetbox.TextArea(window, textprops={"fontsize": SMALLEST})
+    drawing = [] if schedule is None else [schedule_box(schedule, style_of(window).colour)]
+    both = matplotlib.offsetbox.HPacker(children=[name, *drawing], align="center", pad=0, sep=2)
+    place = {"xycoords": "axes fraction", "boxcoords": "offset points", "box_alignment": (0.5, 0)}
+    ax.add_artist(matplotlib.offsetbox.AnnotationBbox(both, (0.5, 1), (0, 17), frameon=False, pad=0, **place))
 
 
 def rows_and_columns(cells: Sequence[Json]) -> tuple[list[float], list[float]]:
@@ -328,40 +406,46 @@ def rows_and_columns(cells: Sequence[Json]) -> tuple[list[float], list[float]]:
     return sorted({cell["row"] for cell in cells}), sorted({cell["column"] for cell in cells})
 
 
-def draw_map(ax: Axes, cells: Sequence[Json], wrong: Sequence[Json]) -> "AxesImage":
-    """Draw estimates as a map with rings where the algebra is wrong, and return its image."""
+def draw_map(ax: Axes, cells: Sequence[Json], every: bool) -> "AxesImage":
+    """Draw estimates as a map whose cells say what is better, and return its image.
+
+    Args:
+        ax: where to draw.
+        cells: of the map.
+        every: whether there is room to name all columns, and not only those at the ends.
+    """
     rows, columns = rows_and_columns(cells)
-    estimates = {(cell["row"], cell["column"]): estimate_from_json(cell) for cell in cells}
-    rings = {(cell["row"], cell["column"]) for cell in wrong}
-    table = np.array([[estimates[y, x].value for x in columns] for y in rows])
-    image = ax.imshow(table, cmap="PuOr_r", vmin=-1, vmax=1, origin="lower", aspect="auto")
-    thin = {"color": "black", "markersize": 4, "markeredgewidth": 0.6}
-    for (y, x), estimate in estimates.items():
-        if holds(estimate, 0):
-            ax.plot(columns.index(x), rows.index(y), "x", **thin)
-        elif (y, x) in rings:
-            ax.plot(columns.index(x), rows.index(y), "o", markerfacecolor="none", **thin)
-    ax.set_xticks(range(len(columns)), [f"{x:g}".replace("0.", ".", 1) for x in columns], fontsize=4.5)
-    ax.set_yticks(range(len(rows)), [f"{y:g}" for y in rows], fontsize=4.5)
+    table = np.full((len(rows), len(columns)), np.nan)
+    for cell in cells:
+        gain, y, x = estimate_from_json(cell), rows.index(cell["row"]), columns.index(cell["column"])
+        letter, _ = KEY[choice(gain)]
+        if letter:
+            table[y, x] = gain.value
+            face = matplotlib.colors.to_hex(COLOURS((1 + gain.value) / 2))
+            dark = luminance(face) < DARK
+            ax.text(x, y, letter, ha="center", va="center", fontsize=SMALLEST, color=WHITE if dark else BLACK)
+    ax.set_facecolor(PALE)
+    ax.patch.set_hatch(HATCH)
+    ax.patch.set_edgecolor(HATCHED)
+    image = ax.imshow(table, cmap=COLOURS, vmin=-1, vmax=1, origin="lower", aspect="auto")
+    named = columns if every else (columns[0], columns[-1])
+    ax.set_xticks([columns.index(value) for value in named], [_short(value) for value in named], fontsize="x-small")
+    ax.set_yticks(range(len(rows)), [_short(value) for value in rows], fontsize="x-small")
+    ax.tick_params(length=0, pad=2)
     return image
 
 
-def draw_boundaries(ax: Axes, cells: Sequence[Json], boundaries: Sequence[Json]) -> None:
-    """Draw in each row between which columns the sign changes: a bar as wide as that is not known."""
-    rows, columns = rows_and_columns(cells)
-    for boundary in boundaries:
-        row, ends = rows.index(boundary["row"]), np.log([boundary["low"], boundary["high"]])
-        span = np.interp(ends, np.log(columns), range(len(columns)))
-        ax.plot(span, [row] * 2, color="black", linewidth=1.6, solid_capstyle="butt")
-        for end in span:
-            ax.plot([end, end], [row - 0.25, row + 0.25], color="black", linewidth=0.8)
+def _short(value: float) -> str:
+    """Return a number of an axis without the 0 before its point."""
+    return setting(value).replace("0.", ".", 1)
 
 
-MAP = (
-    "What training on the test gains over holding it out in P(accepted is aligned), with one run and with 100: "
-    "orange, train; purple, hold out; crossed out, the 95% interval of the cell holds 0; rings, the sign of the "
-    "product LR x base rate odds, from half of the seeds, is the other one on the other half"
-)
+WRONG = "`wrong` says where the product LR x base rate odds, from half of the seeds, has the other sign"
 CAPTION = claims.Caption(
-    before=f"{MAP}; black bars, the boundary lies in between (cells trained there alone are not drawn).", marks=""
+    question="Train on a test, or hold it out?",
+    before="What training on the test gains over holding it out in P(accepted is aligned), with one run and with 100. "
+    "T: to train is better; H: to hold out is; hatched: the 95% interval of the cell holds 0.",
+    marks="each cell on its own in the figure",
+    after=f"In the JSON beside, {WRONG}, and `boundaries` between which weights the sign changes, with cells that were "
+    "trained there alone.",
 )

@@ -37,7 +37,8 @@ def plotted(stored: claims.Stored) -> Json:
 
 def draw(data: Json) -> Figure:
     """A map per task and budget."""
-    return when_to_train.draw(data, ("onset of the push", "weight"))
+    return when_to_train.draw(data, ("onset of\nthe push", "weight of the push"))
 
 
 CAPTION = when_to_train.CAPTION
+finding = when_to_train.finding

@@ -37,7 +37,8 @@ def plotted(stored: claims.Stored) -> Json:
 
 def draw(data: Json) -> Figure:
     """A map per task, window and budget."""
-    return when_to_train.draw(data, ("visibility of the test", "preference"))
+    return when_to_train.draw(data, ("visibility\nof the test", "how easy\nalignment is"))
 
 
-CAPTION = claims.Caption(before=f"{when_to_train.MAP}.", marks="")
+CAPTION = when_to_train.CAPTION._replace(after=f"In the JSON beside, {when_to_train.WRONG}.")
+finding = when_to_train.finding

@@ -16,8 +16,10 @@ all trained on and than all held out, or uses all alike itself; else undecided. 
 support the claim; no winner uses all three, and a badge, the `control` of `race`, does not count as a way.)
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -25,14 +27,28 @@ from jaxtyping import Float
 from lab import claims
 from lab.claims.rules import describe_conditions
 from lab.config.experiment import Experiment
-from lab.figures.style import WIDTH, Axes, Figure, Mark, interval, name_rows, subplots
+from lab.figures import name_task
+from lab.figures.style import (
+    ORANGE,
+    VERMILION,
+    WIDTH,
+    Axes,
+    Figure,
+    Line,
+    Mark,
+    interval,
+    mark_of,
+    matplotlib,
+    name_rows,
+    subplots,
+)
 from lab.results import outcomes, shards
 from lab.results.outcomes import Results
 from lab.statistics import Estimate, draw_shares, from_draws
-from lab.words import Json, estimate_from_json, estimate_json, number, with_interval
+from lab.words import Json, estimate_from_json, estimate_json, number, setting, with_interval
 
 RUNS = 3  # of the rule
-SHOWN = 8  # assignments in the figure, before those that use all alike
+SHOWN = 5  # assignments in the figure, before those that use all alike
 PROXIES = {"race": ("test", "audit", "prerequisite", "control")}
 OTHERS = ("test", "audit", "prerequisite", "probe")  # of every other task
 ALL_ALIKE = ("TTTT", "HHHH", "AAAA")
@@ -121,8 +137,8 @@ def judge(stored: claims.Stored) -> claims.Verdict:
         return claims.Verdict(claims.CONTRADICTED, why)
     if not all(gain.low > 0 for gain in gains.values()):
         return claims.Verdict(claims.UNDECIDED, why)
-    ways = {way for way, proxy in zip(winner, proxies(stored.task), strict=True) if proxy != "control"}
-    return claims.Verdict({3: claims.SUPPORTED, 2: claims.DEPENDS}.get(len(ways), claims.UNDECIDED), why)
+    verdicts = {3: claims.SUPPORTED, 2: claims.DEPENDS}
+    return claims.Verdict(verdicts.get(len(ways(stored.task, winner)), claims.UNDECIDED), why)
 
 
 def plotted(stored: claims.Stored) -> dict[str, list[Json]]:
@@ -144,43 +160,97 @@ def plotted(stored: claims.Stored) -> dict[str, list[Json]]:
     return {"assignments": assignments, "ratios": ratios}
 
 
-ALIKE, MIXED, RATIO = Mark("0.45", "s"), Mark("C0"), Mark("C1")  # assignments of one letter, of several; an LR
+# of the name of a proxy over its column
+HEAD: dict[str, Any] = {"textcoords": "offset points", "fontsize": "x-small", "ha": "left", "va": "bottom"}
 LR_SHOWN = (2.0**-3, 2.0**12)  # where the axis of LRs ends
+LETTERS = {  # letter -> what is done with the proxy, and the mark of the regimen that does so
+    "T": ("trained on early", mark_of("early")),
+    "H": ("held out", mark_of("hold_out")),
+    "A": ("trained against late", mark_of("anti")),
+}
+
+
+def ways(task: str, assignment: str) -> set[str]:
+    """Return the letters of an assignment; a badge, the `control` of `race`, does not count as a way."""
+    return {way for way, proxy in zip(assignment, proxies(task), strict=True) if proxy != "control"}
+
+
+def finding(tasks: Mapping[str, Json]) -> str:
+    """Return in how many tasks the winner uses proxies in two and in three ways."""
+    count = len(LETTERS) ** len(OTHERS)
+    found = Counter(len(ways(task, counts["winner"])) for task, counts in tasks.items())
+    return (
+        f"The best of {count} ways to use four proxies mixes two uses in {found[2]} of {len(tasks)} tasks and all "
+        f"three in {found[3]}"
+    )
 
 
 def draw(data: Json) -> Figure:
-    """A row per task: P(accepted is aligned) of the best assignments and of those alike; the LR by similarity."""
+    """A row per task: the best assignments and those alike, P(accepted is aligned), and the LR by similarity."""
     tasks = data["tasks"]
-    figure, axes = subplots(
-        len(tasks), 2, figsize=(WIDTH, 0.5 + 1.6 * len(tasks)), squeeze=False, gridspec_kw={"width_ratios": [1.6, 1]}
-    )
-    for (left, right), (task, counts) in zip(axes, tasks.items(), strict=True):
-        draw_assignments(left, counts["plotted"]["assignments"])
-        left.set_title(f"{task}: {', '.join(proxies(task))}", loc="left", fontsize="small")
-        for ratio in counts["plotted"]["ratios"]:
-            interval(right, ratio["similarity"], estimate_from_json(ratio), RATIO, LR_SHOWN, upright=True)
-        right.axhline(1, color="black", linewidth=0.6, linestyle=":")
-        right.set_yscale("log", base=2)
-        right.set_ylabel("LR of the test held out", fontsize="x-small")
-    axes[-1][0].set_xlabel(f"P(accepted is aligned) within {RUNS} runs")
-    axes[-1][1].set_xlabel("similarity of what is trained on")
+    size = (WIDTH, 0.85 + 1.68 * len(tasks))
+    figure, axes = subplots(len(tasks), 3, figsize=size, squeeze=False, width_ratios=[0.75, 1.6, 1.2], sharex="col")
+    for (uses, accepted, ratios), (task, counts) in zip(axes, tasks.items(), strict=True):
+        assignments = counts["plotted"]["assignments"]
+        draw_uses(uses, assignments, proxies(task))
+        draw_accepted(accepted, assignments)
+        draw_ratios(ratios, counts["plotted"]["ratios"])
+        name_task(accepted, task, counts)
+    axes[-1][1].set_xlabel(f"P(accepted is aligned)\nwithin {RUNS} runs", fontsize="small")
+    axes[-1][2].set_xlabel("similarity of the audit\ntrained on late", fontsize="small")
+    handles = [
+        Line([], [], color=mark.colour, marker=mark.marker, linestyle="none", markersize=5, label=words)
+        for words, mark in LETTERS.values()
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False, fontsize="x-small")
     return figure
 
 
-def draw_assignments(ax: "Axes", assignments: Sequence[Json]) -> None:
-    """Draw P(accepted is aligned) of every assignment, the winner first, those that use all alike in grey."""
-    names = []
-    for position, assignment in enumerate(assignments):
-        alike = len(set(assignment["name"])) == 1
-        interval(ax, position, estimate_from_json(assignment), ALIKE if alike else MIXED)
-        names.append(f"{assignment['name']}  (all alike)" if alike else assignment["name"])
-    names[0] += "  (winner)"
-    name_rows(ax, names, fontsize="x-small", family="monospace")
+def draw_uses(ax: Axes, assignments: Sequence[Json], names: Sequence[str]) -> None:
+    """Draw what every assignment does with each proxy, the winner first."""
+    rows = []
+    for height, assignment in enumerate(assignments):
+        letters = assignment["name"]
+        for column, letter in enumerate(letters):
+            words, mark = LETTERS[letter]
+            ax.plot([column], [height], mark.marker, color=mark.colour, markersize=5)
+        words, _ = LETTERS[letters[0]]
+        rows.append("best" if height == 0 else f"all {words}" if letters in ALL_ALIKE else "")
+    name_rows(ax, rows, fontsize="x-small")
+    ax.set_xlim(-0.6, len(names) - 0.4)
+    ax.set_xticks(range(len(names)), [])
+    for column, name in enumerate(names):
+        ax.annotate(name, (column, 1), (-3, 3), xycoords=ax.get_xaxis_transform(), rotation=45, **HEAD)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def draw_accepted(ax: Axes, assignments: Sequence[Json]) -> None:
+    """Draw P(accepted is aligned) of every assignment, those that use all alike in the colour of that use."""
+    for height, assignment in enumerate(assignments):
+        letters = assignment["name"]
+        mark = LETTERS[letters[0]][1] if letters in ALL_ALIKE else Mark(VERMILION, "p")
+        interval(ax, height, estimate_from_json(assignment), mark)
+    name_rows(ax, [""] * len(assignments))
+    ax.tick_params(axis="y", length=0)
     ax.set_xlim(-0.03, 1.03)
 
 
+def draw_ratios(ax: Axes, ratios: Sequence[Json]) -> None:
+    """Draw the LR of the test held out, by how much the audit that is trained on late is like it."""
+    for ratio in ratios:
+        interval(ax, ratio["similarity"], estimate_from_json(ratio), Mark(ORANGE, "^"), LR_SHOWN, upright=True)
+    ax.axhline(1, color="black", linewidth=0.6, linestyle=":")
+    ax.set_xlim(-0.08, 1.08)
+    ax.set_yscale("log", base=2)
+    ax.yaxis.set_major_locator(matplotlib.ticker.LogLocator(2, numticks=5))
+    ax.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: setting(value)))
+    ax.set_ylabel("LR of the held-out test", fontsize="x-small")
+
+
 CAPTION = claims.Caption(
-    before="Letters: T trained on early, H held out, A trained against late, one for each proxy above the panel. "
-    "Right: an audit trained on late, whose likeness to the held-out test varies; arrows: no misaligned model passed.",
+    question="Which proxies are best trained on, held out, trained against?",
+    before="Left: what is done with each of four proxies, the best first, and all alike. Right: an audit trained on "
+    "late, whose likeness to the held-out test varies; arrows: no misaligned model passed.",
     marks="",
 )

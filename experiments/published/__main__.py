@@ -3,7 +3,7 @@
 import argparse
 
 from experiments import published
-from experiments.published.figure import CAPTION, figure_of
+from experiments.published.figure import figure_of, words
 from experiments.published.published import study
 from experiments.studies import ROOT
 from lab.figures import save
@@ -13,6 +13,6 @@ if __name__ == "__main__":
         description=published.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
     data = study()
-    print(save(figure_of, data | {"caption": CAPTION}, ROOT / "figures", "published"))
+    print(save(figure_of, data | words(data), ROOT / "figures", "published"))
     for claim in ("no slogan holds", "training moves models and spoils the test"):
         print(f"{claim}: {data['verdicts'][claim]}")

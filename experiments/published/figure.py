@@ -4,8 +4,8 @@ import math
 
 from lab.figures.style import (
     BLACK,
-    GREEN,
     GREY,
+    SMALLEST,
     WHITE,
     WIDTH,
     Axes,
@@ -22,17 +22,16 @@ from lab.words import Json, estimate_from_json
 
 EDGES = (-5.0, 8.5)  # of the axes, in nats
 LINE, HEAD = 0.19, 0.9  # height of a line of the figure and of what stands around the lines, in inches
-SMALLEST = 6  # points of the smallest text
 PANELS = {
-    "base_rate": ("models: Δ ln o(A)", "fewer aligned", "more aligned"),
-    "likelihood_ratio": ("test: Δ ln LR", "passing says less", "passing says more"),
-    "net": ("net: Δ ln o(A|T)", "holding out is better", "training is better"),
+    "base_rate": ("models,\nchange of ln o(A)", "fewer aligned", "more aligned"),
+    "likelihood_ratio": ("test,\nchange of ln LR", "passing says less", "passing says more"),
+    "net": ("net,\nchange of ln o(A|T)", "holding out is better", "training is better"),
 }
-DECIDED, OPEN = Mark(GREEN, "D", 3.0), Mark(GREY, "D", 3.0, 0.8)
+DECIDED, OPEN = Mark(BLACK, "D", 3.0), Mark(GREY, "D", 3.0, 0.8)
 PLAIN = {"facecolor": WHITE, "edgecolor": "none", "pad": 0.5}
 BARE = {"marker": "x", "markersize": 3.5, "color": BLACK, "linestyle": "none"}
 CAPTION = (
-    "What training on a detector changed in published experiments, over holding it out, in nats. Green: decided at "
+    "What training on a detector changed in published experiments, over holding it out, in nats. Black: decided at "
     "95%, from counts of independent groups. Grey and hollow: the interval holds 0. An arrow goes on without end, "
     "because a cell is empty. Cross: printed without n, so without an interval; of the test, it is the change of "
     "P(T|not A) alone, because P(T|A) is not printed. Nothing is drawn where nothing can be told. Lines with one KL "
@@ -40,6 +39,20 @@ CAPTION = (
     "training. Models of Haskins et al. read of their monitor and are not rewarded for passing it. The lab's law can "
     "be asked about none of these detectors: it needs an early and a late push."
 )
+
+
+def words(data: Json) -> Json:
+    """Return the title, the subtitle and the caption of the figure."""
+    verdicts = data["verdicts"]
+    above, below = verdicts["above"], verdicts["below"]
+    return {
+        "title": f"Of {verdicts['counted']} published comparisons, training on a detector raises the odds of alignment "
+        f"for sure in {above['base_rate']} and lowers them in {below['base_rate']}; the sign of the net is known in "
+        f"{above['net'] + below['net']}",
+        "subtitle": "What did training on a detector change in published experiments, over holding it out, in nats? "
+        "95% intervals.",
+        "caption": CAPTION,
+    }
 
 
 def is_known(value: Estimate) -> bool:
@@ -101,10 +114,11 @@ def figure_of(data: Json) -> Figure:
             )
             text.set_in_layout(False)
     axes[0].set_ylim(len(lines) - 0.4, -0.6)
+    dot = {"marker": "D", "markersize": 3}
     handles = [
-        Line([], [], color=GREEN, marker="D", markersize=3, linewidth=1.2, label="decided (95%); arrow: no end"),
-        Line([], [], color=GREY, marker="D", markersize=3, linewidth=0.8, markerfacecolor=WHITE, label="undecided"),
-        Line([], [], label="printed without n (test: P(T|not A) alone)", **BARE),
+        Line([], [], color=BLACK, linewidth=1.2, label="decided (95%); arrow: a cell is empty", **dot),
+        Line([], [], color=GREY, linewidth=0.8, markerfacecolor=WHITE, label="undecided", **dot),
+        Line([], [], label="printed without n", **BARE),
     ]
-    figure.legend(handles=handles, ncols=3, loc="outside upper center", frameon=False, fontsize="x-small")
+    figure.legend(handles=handles, ncols=3, loc="outside upper center", frameon=False)
     return figure

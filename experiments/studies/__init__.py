@@ -27,7 +27,9 @@ def load(config: str, most_seeds: int | None) -> Experiment:
     return experiment.with_seeds(min(most_seeds, len(experiment.seeds))) if most_seeds else experiment
 
 
-def run_study(about: str | None, name: str, study: Callable[[int | None], Json], draw: Callable, caption: str) -> None:
+def run_study(
+    about: str | None, name: str, study: Callable[[int | None], Json], draw: Callable, words: Callable[[Json], Json]
+) -> None:
     """Do what a study's command line asks for: measure and draw, or only draw again what is stored.
 
     Args:
@@ -35,7 +37,7 @@ def run_study(about: str | None, name: str, study: Callable[[int | None], Json],
         name: of its files in figures/.
         study: function of the most seeds per condition that returns the data of the figure.
         draw: function of the data that returns the figure.
-        caption: of the figure.
+        words: function of the data that returns the title, the subtitle and the caption of the figure.
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, help="at most so many per condition, for a look")
@@ -43,4 +45,4 @@ def run_study(about: str | None, name: str, study: Callable[[int | None], Json],
     options = parser.parse_args()
     stored = ROOT / f"figures/{name}.json"
     data = json.loads(stored.read_text()) if options.redraw else study(options.seeds)
-    print(save(draw, data | {"caption": caption}, ROOT / "figures", name))
+    print(save(draw, data | words(data), ROOT / "figures", name))

@@ -27,7 +27,7 @@ the held-out test in the former (ties count half), with a bootstrap over worlds.
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Int8
@@ -38,11 +38,11 @@ from experiments.studies.law_rules import ABLE
 from experiments.studies.worlds import Worlds, read
 from lab import claims, statistics
 from lab.figures import save
-from lab.figures.style import BLUE, VERMILION, WIDTH, Figure, subplots
+from lab.figures.style import BLACK, VERMILION, Axes, Figure, Mark, grid, holds, interval, name_rows
 from lab.results.outcomes import choosing_seeds
 from lab.statistics import CELLS, Counts, Estimate
 from lab.tasks import TASKS
-from lab.words import Json, estimate_json
+from lab.words import Json, estimate_from_json, estimate_json
 
 CONFIDENCE = 0.95
 HELD_OUT, USES = "hold_out", ("early", "window", "late", "throughout")
@@ -189,18 +189,22 @@ def study() -> Json:
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
+SLOGANS = ("never_train", "always_train")
 PANELS = {
     "never_train": '"never train on it"\nis wrong',
     "always_train": '"always train on it"\nis wrong',
     "both_slogans": "both are wrong\nin one world",
-    "when": "early push beats\nthe same later",
-    "budget": "1 run: train,\n100: hold out",
+    "when": "an early push leaves more\naligned than the same later",
+    "budget": "train if there is 1 run,\nhold out if there are 100",
 }
-COLOURS = {HOLDS: BLUE, OPEN: LIGHT, FAILS: VERMILION}
+ALSO = "with an implicit proxy\nmore misaligned pass"  # the panel of the sentence that compares worlds
+COLOURS = {HOLDS: BLACK, OPEN: LIGHT, FAILS: VERMILION}
 HATCHES = {HOLDS: "", OPEN: "", FAILS: "////"}
 CAPTION = (
     "In how many random worlds each sentence of the answer holds for sure, and in how many its reverse does (of 64 per "
-    "task, without those whose models cannot do the job). Nobody chose these worlds."
+    "task, without those whose models cannot do the job). Nobody chose these worlds. The last panel is the share of "
+    "pairs of worlds, one with an implicit proxy and one without, in which more misaligned models pass the held-out "
+    "test in the former, ties counting half, with a 95% interval from a bootstrap over worlds."
 )
 ON_PAGE = (
     "The same 64 judging worlds per task that the law is judged on say in how many worlds each sentence of the answer "
@@ -214,11 +218,28 @@ IMPLICIT = (
 )
 
 
+def in_words(data: Json) -> Json:
+    """Return the title and subtitle of the figure: in how many worlds sentences hold, and the question."""
+
+    def worlds(name: str, kind: str) -> int:
+        return sum(by_kind[kind] for by_kind in data["sentences"][name].values())
+
+    never, always = (f"{worlds(name, HOLDS)} worlds and right in {worlds(name, FAILS)}" for name in SLOGANS)
+    decided = worlds("when", HOLDS) + worlds("when", FAILS)
+    title = (
+        f'"Never train on the test" is wrong for sure in {never}, "always train on it" is wrong in {always}; an early '
+        f"push beats the same later in {worlds('when', HOLDS)} of {decided} worlds that decide"
+    )
+    most = max(sum(by_kind.values()) for by_task in data["sentences"].values() for by_kind in by_task.values())
+    words = f"In how many worlds drawn at random does each sentence hold for sure (95%)? Up to {most} worlds per task."
+    return {"title": title, "subtitle": words}
+
+
 def draw(data: Json) -> Figure:
-    """A panel per sentence, a bar per task: worlds in which it holds, is undecided, and fails."""
+    """A panel per sentence, a bar per task: worlds in which it holds, is undecided, and fails; and implicit proxies."""
     tasks = [*TASKS]
-    figure, axes = subplots(1, len(PANELS), figsize=(WIDTH, 2.1), sharey=True)
-    for ax, (name, title) in zip(axes, PANELS.items(), strict=True):
+    figure, panels, _ = grid(len(PANELS) + 1, 1.6, sharey=True)
+    for ax, (name, title) in zip(panels, PANELS.items(), strict=False):
         for row, task in enumerate(tasks):
             left = 0
             for kind, colour in COLOURS.items():
@@ -226,21 +247,33 @@ def draw(data: Json) -> Figure:
                 style = {"color": colour, "hatch": HATCHES[kind], "edgecolor": "white", "linewidth": 0}
                 ax.barh(row, worlds, left=left, height=0.7, **style)
                 if worlds > NARROW and kind != OPEN:
-                    ax.text(left + worlds / 2, row, str(worlds), ha="center", va="center", fontsize=6, color="white")
+                    place, ink, side = (left + 1, "white", "left") if kind == HOLDS else (left - 1, "black", "right")
+                    ax.text(place, row, str(worlds), ha=side, va="center", fontsize=6, color=ink)
                 left += worlds
-        ax.set_title(title, loc="left", fontsize=7)
-        ax.set_yticks(range(len(tasks)), tasks, fontsize="x-small")
-        ax.set_xlim(0, 64)
-        ax.set_xticks([0, 32, 64])
-    axes[0].invert_yaxis()
-    figure.supxlabel("worlds", fontsize="small")
+        ax.set_title(title, loc="left", fontsize="small")
+        ax.set(xlim=(0, 64), xticks=[0, 32, 64])
+        ax.set_xlabel("worlds", fontsize="small")
+    draw_implicit(panels[-1], data["implicit"], tasks)
+    name_rows(panels[0], tasks, fontsize="x-small")
     words = {HOLDS: "holds", OPEN: "undecided", FAILS: "the reverse holds"}
     handles = [
-        axes[0].barh(0, 0, color=colour, hatch=HATCHES[kind], edgecolor="white", linewidth=0, label=words[kind])
+        panels[0].barh(0, 0, color=colour, hatch=HATCHES[kind], edgecolor="white", linewidth=0, label=words[kind])
         for kind, colour in COLOURS.items()
     ]
-    figure.legend(handles=handles, ncols=len(handles), loc="outside upper center", frameon=False, fontsize="x-small")
+    figure.legend(handles=handles, ncols=len(handles), loc="outside upper center", frameon=False)
     return figure
+
+
+def draw_implicit(ax: Axes, shares: Mapping[str, Json], tasks: Sequence[str]) -> None:
+    """Draw in which share of pairs of worlds more misaligned models pass in the one with an implicit proxy."""
+    for row, task in enumerate(tasks):
+        if task in shares:
+            share = estimate_from_json(shares[task])
+            interval(ax, row, share, Mark(BLACK), (0.0, 1.0), hollow=holds(share, 0.5))
+    ax.axvline(0.5, color="black", linewidth=0.6, linestyle=":")
+    ax.set(xlim=(0, 1), xticks=[0, 0.5, 1])
+    ax.set_title(ALSO, loc="left", fontsize="small")
+    ax.set_xlabel("share of pairs of worlds", fontsize="small")
 
 
 def main() -> None:
@@ -250,7 +283,7 @@ def main() -> None:
     options = parser.parse_args()
     stored = ROOT / "figures/answer.json"
     data = json.loads(stored.read_text()) if options.redraw else study()
-    print(save(draw, data | {"caption": CAPTION}, ROOT / "figures", "answer"))
+    print(save(draw, data | in_words(data) | {"caption": CAPTION}, ROOT / "figures", "answer"))
 
 
 if __name__ == "__main__":

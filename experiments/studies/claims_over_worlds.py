@@ -46,7 +46,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import lab
 from experiments.studies import ROOT
-from experiments.studies.claims_over_worlds_figure import CAPTION, HEADER, NAME, figure_of, line, rows
+from experiments.studies.claims_over_worlds_figure import HEADER, NAME, figure_of, line, rows, words
 from experiments.studies.worlds import CONFIG
 from lab import claims
 from lab.cli.train import train
@@ -473,7 +473,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         stored = draw.figures / f"{NAME}.json"
         data = json.loads(stored.read_text()) if options.redraw else judge(draw)
-        print(save(figure_of, data | {"caption": CAPTION}, draw.figures, NAME))
+        print(save(figure_of, data | words(data), draw.figures, NAME))
         print("\n".join("  ".join(row) for row in (HEADER, *rows(data))))
 
 

@@ -1,7 +1,22 @@
 """What `experiments.studies.claims_over_worlds` found, as a table, a figure and the words around them."""
 
 from lab import claims
-from lab.figures.style import BLUE, GREY, ORANGE, PURPLE, WHITE, WIDTH, Axes, Figure, Line, Patch, label, subplots
+from lab.figures.claim import VERDICT_MARKS
+from lab.figures.style import (
+    BLACK,
+    GREY,
+    SKY,
+    SMALLEST,
+    VERMILION,
+    WHITE,
+    WIDTH,
+    Axes,
+    Figure,
+    Patch,
+    label,
+    name_rows,
+    subplots,
+)
 from lab.tasks import TASKS
 from lab.words import Json, estimate_from_json, number, with_interval
 
@@ -61,10 +76,10 @@ def rows(data: Json) -> list[list[str]]:
 
 WHOSE_RULES = f"By the former rules of {', '.join(FORMER[:-1])} and {FORMER[-1]}, which were sharpened afterwards. "
 COLOURS = {  # of verdicts; those that are not decided are hollow
-    claims.SUPPORTED: BLUE,
-    claims.DEPENDS: PURPLE,
+    claims.SUPPORTED: BLACK,
+    claims.DEPENDS: SKY,
     claims.UNDECIDED: WHITE,
-    claims.CONTRADICTED: ORANGE,
+    claims.CONTRADICTED: VERMILION,
 }
 TITLE = "In which share of random worlds each claim holds"
 ON_PAGE = (
@@ -78,11 +93,27 @@ ON_PAGE = (
 )
 CAPTION = (
     "In which share of worlds drawn at random each claim holds. A bar is all worlds of a task whose held-out models do "
-    "the job, by what the claim's own rule says of each. The number beside it counts these worlds. The square is the "
-    "verdict in the world that somebody chose. A star says that a drawn knob tells where the claim holds, better than "
-    f"chance in cross-validation; the table names it. {WHOSE_RULES.strip()}"
+    "the job, by what the claim's own rule says of each. The number beside it counts these worlds. The mark before it "
+    "is the verdict in the world that somebody chose. A star says that a drawn knob tells where the claim holds, "
+    f"better than chance in cross-validation; the table names it. {WHOSE_RULES.strip()}"
 )
-BAR, SMALLEST = 0.6, 6  # height of a bar; points of the smallest text
+BAR = 0.6  # height of a bar
+
+
+def words(data: Json) -> Json:
+    """Return the title, the subtitle and the caption of the figure."""
+    cells = [cell for by_task in data["claims"].values() for cell in by_task.values()]
+    decided = [kind for kind in COLOURS if kind != claims.UNDECIDED]
+    worlds, open_ones = sum(cell["counted"] for cell in cells), sum(cell[claims.UNDECIDED] for cell in cells)
+    alike = sum(cell[cell["chosen"]] for cell in cells if cell["chosen"] in decided)
+    of = sum(cell[kind] for cell in cells for kind in decided if cell["chosen"] in decided)
+    return {
+        "title": f"{open_ones:,} of {worlds:,} random worlds leave a claim undecided; of those that decide, {alike} of "
+        f"{of} agree with the world that somebody chose",
+        "subtitle": "In which share of worlds drawn at random does each claim hold? Before a bar: the verdict in the "
+        "chosen world. Behind it: worlds that count; a star: a knob tells where the claim holds.",
+        "caption": CAPTION,
+    }
 
 
 def draw_bar(ax: Axes, height: float, cell: Json) -> None:
@@ -94,8 +125,8 @@ def draw_bar(ax: Axes, height: float, cell: Json) -> None:
         left += cell[verdict] / counted
     known = "*" if cell["tree"] else ""
     ax.text(1.03, height, f"{cell['counted']}{known}", va="center", fontsize=SMALLEST, color=GREY)
-    if cell["chosen"] in COLOURS:
-        ax.plot(-0.08, height, "s", color=COLOURS[cell["chosen"]], markersize=4, markeredgecolor=GREY, clip_on=False)
+    if cell["chosen"] in VERDICT_MARKS:
+        ax.text(-0.09, height, VERDICT_MARKS[cell["chosen"]], va="center", ha="center", fontsize="small")
 
 
 def figure_of(data: Json) -> Figure:
@@ -108,19 +139,18 @@ def figure_of(data: Json) -> Figure:
         for height, name in enumerate(names):
             if task in data["claims"][name]:
                 draw_bar(ax, height, data["claims"][name][task])
-        ax.set_title(task, loc="left", fontsize="small")
-        ax.set_xlim(-0.12, 1.14)
+        ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
+        ax.set_xlim(-0.17, 1.18)
         ax.set_xticks([0, 0.5, 1], ["0", "½", "1"], fontsize="x-small")
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
-    axes[0, 0].set_yticks(range(len(names)), [label(name) for name in names], fontsize="x-small")
-    axes[0, 0].set_ylim(len(names) - 0.2, -0.5)
+    name_rows(axes[0, 0], [label(name) for name in names], fontsize="x-small")
     figure.supxlabel("share of worlds", fontsize="small")
-    square = {"linestyle": "none", "markerfacecolor": GREY, "markeredgecolor": GREY, "markersize": 4}
-    handles: list = [Line([], [], marker="s", label="in the chosen world", **square)]
-    handles += [
-        Patch((0, 0), 1, 1, facecolor=colour, edgecolor=GREY, linewidth=0.4, label=verdict)
+    handles = [
+        Patch(
+            (0, 0), 1, 1, facecolor=colour, edgecolor=GREY, linewidth=0.4, label=f"{VERDICT_MARKS[verdict]} {verdict}"
+        )
         for verdict, colour in COLOURS.items()
     ]
-    figure.legend(handles=handles, ncols=len(handles), loc="outside upper center", frameon=False, fontsize="x-small")
+    figure.legend(handles=handles, ncols=len(handles), loc="outside upper center", frameon=False)
     return figure

@@ -30,9 +30,9 @@ from jaxtyping import Float, Int
 from scipy.stats import binom, kstest
 
 from experiments.studies import published_intervals
+from experiments.studies.coverage_figure import Row, figure, summary, words
 from lab.decision import accepted_aligned
-from lab.figures import GREY, save
-from lab.figures.style import Axes, Figure, matplotlib, subplots
+from lab.figures import save
 from lab.ideas import Discrete, fit_field
 from lab.ideas.beliefs import belief_about
 from lab.statistics import (
@@ -51,7 +51,6 @@ from lab.statistics import (
     shared_posterior,
     wilson_interval,
 )
-from lab.words import bound, number
 
 SIZES = ((20, 20), (10, 50), (50, 50), (25, 100), (100, 100))
 RATES = tuple(itertools.product((0.5, 0.8, 0.95, 0.999), (0.001, 0.05, 0.2, 0.5, 0.9, 0.999)))
@@ -87,7 +86,6 @@ MODELS = 4_096  # of a regimen where an outcome is rare
 ODDS_RATIO = "odds ratio, score (the lab's)"
 CONFIDENCE = 0.95
 
-Row = dict[str, Any]  # of the JSON
 Shares = Float[np.ndarray, "4"]
 
 
@@ -366,66 +364,7 @@ RANKS: dict[str, Callable[[np.random.Generator], float]] = {
 }
 
 
-# --- figure and summary -------------------------------------------------------------------------------------------
-
-
-def coverages(data: Row, one_table: Callable[[Row], bool]) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    """Return method -> coverages of single tables, and of what was simulated.
-
-    Args:
-        data: as stored.
-        one_table: which rows of single tables count.
-    """
-    exact: dict[str, list[float]] = {}
-    for row in data["one_table"]:
-        if one_table(row):
-            exact.setdefault(row["method"], []).append(row["coverage"])
-    simulated: dict[str, list[float]] = {}
-    for row in data["simulated"]:
-        kind = row["quantity"].split(",")[0]
-        simulated.setdefault(kind if row["shared"] is None else f"{kind}, shared seeds", []).append(row["coverage"])
-    return exact, simulated
-
-
-def figure(data: Row) -> Figure:
-    """Coverage of one-table intervals, of comparisons, and the ranks' distance from uniform."""
-    fig, axes = subplots(1, 3, figsize=(9.5, 3.4), gridspec_kw={"width_ratios": [1.1, 1.3, 1.1]})
-    exact, simulated = coverages(data, lambda row: True)
-    for row in data["stopping"]:
-        kind = {"width": "log impact, stopped at a width"}.get(row["rule"], f"no false decision, {row['rule']}")
-        simulated.setdefault(kind, []).append(row["right"])
-    draw_coverages(axes[0], exact, "exact coverage of one table")
-    draw_coverages(axes[1], simulated, "simulated coverage")
-    draw_ranks(axes[2], {kind: np.sort(study["ranks"]) for kind, study in data["ranks"].items()})
-    return fig
-
-
-def draw_ranks(ax: Axes, ranks_of: dict[str, Float[np.ndarray, " rank"]]) -> None:
-    """Draw how far ranks are from uniform, with Kolmogorov's 99% band."""
-    band = 0.0
-    for index, (kind, ordered) in enumerate(ranks_of.items()):
-        gap = np.arange(1, len(ordered) + 1) / len(ordered) - ordered
-        colour = matplotlib.colormaps["viridis"](index / len(ranks_of))
-        ax.plot(ordered, gap, linewidth=1, color=colour, label=kind)
-        band = 1.63 / math.sqrt(len(ordered))  # Kolmogorov's 99% point
-    ax.axhspan(-band, band, color=GREY, alpha=0.15, linewidth=0)
-    ax.set_xlabel("rank in the posterior")
-    ax.set_ylabel("empirical - uniform")
-    ax.set_ylim(-2 * band, 1.2 * band)
-    ax.legend(fontsize="x-small", frameon=False, loc="lower center")
-
-
-def draw_coverages(ax: Axes, groups: dict[str, list[float]], text: str) -> None:
-    """Draw a mark per setting, a row per method."""
-    for row, (name, values) in enumerate(groups.items()):
-        good = not name.startswith(("Katz", "Walter", "MOVER", "no false decision, every look"))
-        ax.plot(np.clip(values, 0.7, 1), np.full(len(values), row), "|", color="#0072B2" if good else "#D55E00")
-    ax.set_yticks(range(len(groups)), list(groups), fontsize="x-small")
-    ax.set_ylim(len(groups) - 0.5, -0.5)
-    ax.axvline(0.95, color="black", linewidth=0.6, linestyle=":")
-    ax.set_xlim(0.69, 1.005)
-    ax.set_xticks([0.7, 0.8, 0.9, 0.95, 1], ["<.7", ".8", ".9", ".95", "1"])
-    ax.set_xlabel(text)
+# --- the command ------------------------------------------------------------------------------------------------------
 
 
 def main() -> None:
@@ -437,7 +376,8 @@ def main() -> None:
     parser.add_argument("--redraw", action="store_true", help="draw again from the numbers in OUT")
     options = parser.parse_args()
     if options.redraw:
-        save(figure, json.loads((options.out / "calibration.json").read_text()), options.out, "calibration")
+        data = json.loads((options.out / "calibration.json").read_text())
+        print(save(figure, data | words(data), options.out, "calibration"))
         return
     repeats, seed = options.repeats, options.seed
     names = [*RATIO_METHODS, ODDS_RATIO]
@@ -470,33 +410,10 @@ def main() -> None:
                 for kind, of_kind in ranked
             },
         }
-    data["caption"] = (
-        "Left: exact coverage of nominal 95% intervals, one mark per setting. Middle: simulated coverage, and the "
-        "share of experiments without a false decision where nothing differs. Right: ranks of parameters in their "
-        "posteriors; band: 99% for uniform ranks."
-    )
-    path = save(figure, data, options.out, "calibration")
+    path = save(figure, data | words(data), options.out, "calibration")
     for row in summary(data):
         print(*row, sep="   ")
     print(path)
-
-
-def usual(row: Row) -> bool:
-    """Return whether a single table has rates that all intervals of the lab are made for."""
-    return "rates" in row and min(row["rates"]) >= 0.05 and max(row["rates"]) <= 0.95
-
-
-def summary(data: Row) -> list[tuple[str, int, str, str]]:
-    """Return (what, settings, lowest, mean) of every method: the rows of the README's table."""
-    exact, simulated = coverages(data, usual)
-    groups = {**exact, **simulated}
-    for row in data["stopping"]:
-        kind = {"width": "log impact, stopped at a width"}.get(row["rule"], f"no false decision: {row['rule']}")
-        groups.setdefault(kind, []).append(row["right"])
-    return [
-        (name, len(values), bound(min(values), upwards=False, digits=3), number(sum(values) / len(values)))
-        for name, values in groups.items()
-    ]
 
 
 if __name__ == "__main__":

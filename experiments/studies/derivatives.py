@@ -45,13 +45,12 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float
-from tueplots import figsizes
 
 from experiments.studies import ROOT
 from lab.config.experiment import Condition, Experiment, from_values, parse
 from lab.config.seeds import DERIVATIVES
-from lab.figures import GREY, save
-from lab.figures.style import Axes, Figure, Line, subplots
+from lab.figures import save
+from lab.figures.style import BLACK, GREEN, GREY, SKY, VERMILION, Axes, Figure, Line, grid
 from lab.results import outcomes, shards
 from lab.studies import estimators, sensitivity
 from lab.studies.regimens import Subject
@@ -292,13 +291,13 @@ def choose_default(studies: Json) -> tuple[dict[str, bool], dict[str, float], st
 
 # --- drawing ------------------------------------------------------------------------------------------------------
 
-COLOURS = {"counted": GREY, "evolution": "#0072B2", "pathwise": "#D55E00", "surrogate": "#009E73"}
-MARKERS = {"counted": "s", "evolution": "o", "pathwise": "v", "surrogate": "D"}
+COLOURS = {"counted": BLACK, "evolution": SKY, "pathwise": VERMILION, "surrogate": GREEN}
+MARKERS = {"counted": "s", "evolution": "P", "pathwise": "X", "surrogate": "D"}
 WORDS = {
-    "counted": "counted differences (the truth)",
+    "counted": "counted differences",
     "evolution": "evolution strategies",
-    "pathwise": "through training",
-    "surrogate": "margin surrogate",
+    "pathwise": "slopes through training",
+    "surrogate": "slopes of a margin",
 }
 MIDDLES = (np.arange(SEGMENTS) + 0.5) / SEGMENTS
 ASIDE = 0.009  # share of training between the marks of two estimators in a segment
@@ -307,10 +306,9 @@ REACH, BASIN_REACH = 2, 1.5  # the axes end at so many times the largest value o
 
 def draw(data: Json) -> Figure:
     """A column per task: above the derivative of P(A) by every estimator, below that of test scores inside a basin."""
-    width = figsizes.neurips2024()["figure.figsize"][0]
     shown = [(task, f"{task}, {kinds[0]}") for task, kinds in ACTIVATIONS.items()]
-    figure, axes = subplots(2, len(shown), figsize=(width * 1.1, 3.3), sharex=True)
-    for (above, below), (task, key) in zip(axes.T, shown, strict=True):
+    figure, panels, _ = grid(2 * len(shown), 1.8, columns=len(shown), sharex=True)
+    for above, below, (task, key) in zip(panels[: len(shown)], panels[len(shown) :], shown, strict=True):
         edge = draw_estimators(above, data["studies"][key]["estimators"])
         if task != "race":
             above.set_yscale("symlog", linthresh=0.1, linscale=0.6)
@@ -319,12 +317,15 @@ def draw(data: Json) -> Figure:
         draw_basin(below, data["studies"][key]["basin"])
         for ax in (above, below):
             ax.axhline(0, color="black", linewidth=0.6, linestyle=":")
-        above.set_title(key.replace(", none", ""), loc="left", fontsize="small")
-        below.set_xlabel("share of training")
-    axes[0, 0].set_ylabel("P(A)\nper unit of weight and 1%")
-    axes[1, 0].set_ylabel("test score, misaligned\nper unit of weight and 1%")
+        above.set_title(key.replace(", none", ""), loc="left", fontsize="small", fontweight="bold")
+    panels[0].set_ylabel("of P(A)")
+    panels[len(shown)].set_ylabel("of the test score\nof misaligned models")
+    figure.supylabel("change per unit of weight held for 1% of training", fontsize="small")
+    figure.supxlabel("when, as a share of training", fontsize="small")
     handles = [Line([], [], color=COLOURS[name], marker=MARKERS[name], linestyle="", markersize=3) for name in WORDS]
-    figure.legend(handles, list(WORDS.values()), ncols=4, loc="outside upper center", frameon=False, fontsize="x-small")
+    handles.append(Line([], [], color=GREY, marker="^", linestyle="", markersize=4, markerfacecolor="white"))
+    labels = [*WORDS.values(), "beyond the axis"]
+    figure.legend(handles, labels, ncols=3, loc="outside upper center", frameon=False)
     return figure
 
 
@@ -353,6 +354,25 @@ def draw_basin(ax: Axes, curves: Json) -> None:
         ax.plot(MIDDLES[inside], values[inside], MARKERS[name], color=COLOURS[name], markersize=2.5)
         beyond = np.sign(values[~inside]) * edge
         ax.plot(MIDDLES[~inside], beyond, "^", color=COLOURS[name], markersize=4, markerfacecolor="white")
+
+
+def words(data: Json) -> Json:
+    """Return the title, the subtitle and the caption of the figure."""
+    studies = data["studies"].values()
+
+    def agrees(name: str) -> int:
+        return sum(set(study["estimators"][name]["verdicts"].values()) == {"agrees"} for study in studies)
+
+    first, *others = (name for name in WORDS if name != "counted")
+    parts = [f"{WORDS[first]} in {agrees(first)} of {len(studies)} settings"]
+    parts += [f"by {WORDS[name]} in {agrees(name)}" for name in others]
+    seeds = [study["seeds"] for study in studies]
+    return {
+        "title": f"Counted derivatives are matched by {', '.join(parts)}",
+        "subtitle": "Does an estimator give what is counted on seeds with a little more weight and a little less, "
+        f"early and late in training? {min(seeds):,} to {max(seeds):,} seeds, 95% intervals.",
+        "caption": caption(data),
+    }
 
 
 def caption(data: Json) -> str:
@@ -401,7 +421,7 @@ def main() -> None:
     agrees, cost, default = choose_default(studies)
     print({name: (agrees[name], cost[name]) for name in agrees}, default)
     data = {"studies": studies, "agrees_everywhere": agrees, "cost": cost, "default": default}
-    print(save(draw, data | {"caption": caption(data)}, options.out, "derivatives"))
+    print(save(draw, data | words(data), options.out, "derivatives"))
 
 
 if __name__ == "__main__":

@@ -41,9 +41,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.patches import Rectangle
 
 from experiments.studies import ROOT
+from experiments.studies.law_figure import (
+    PHASE_BUDGETS,
+    PHASES,
+    draw,
+    draw_phases,
+    draw_reliability,
+    phases_words,
+    reliability_words,
+    words,
+)
 from experiments.studies.law_rules import (
     DRAWS,
     PILOT_REGIMENS,
@@ -67,10 +76,8 @@ from experiments.studies.law_rules import (
 )
 from experiments.studies.worlds import FOLDER, Kind, Worlds, read
 from lab.figures import save
-from lab.figures.style import BLUE, GREY, WIDTH, Axes, Figure, subplots
 from lab.results.outcomes import choosing_seeds
 from lab.results.store import publish
-from lab.statistics import wilson_interval
 from lab.studies import law
 from lab.studies.advice import BUDGETS, NUMBERS, REGIMENS, posterior
 from lab.studies.law import Pilots
@@ -296,119 +303,7 @@ def _phases(cells: Cells) -> list[Json]:
     return rows
 
 
-# --- what is shown ----------------------------------------------------------------------------------------------------
-
-COLOURS = {
-    "scratchpad": "#0072B2",
-    "reasoner": "#56B4E9",
-    "shortcut": "#E69F00",
-    "race": "#5a5a5a",
-    "digits": "#D55E00",
-    "gridworld": "#009E73",
-}
-MARKERS = {"scratchpad": "o", "reasoner": "s", "shortcut": "^", "race": "v", "digits": "D", "gridworld": "P"}
-
-
-PHASES = ("hold out", "early", "late", "throughout")  # uses of the phase diagram, by the quadrants of its axes
-PHASE_COLOURS = {"hold out": "#5a5a5a", "early": "#0072B2", "late": "#A66A00", "throughout": "#00785A"}
-PHASE_BUDGETS = (1, 100)
-PHASE_TICKS = (-1, -0.2, -0.05, 0, 0.05, 0.2, 1)
-CLOSE = 0.05  # gains that are this near to the best count as good; and a lead below it says that several are
-
-
-def draw_phases(data: Json) -> Figure:
-    """A panel per budget: what a short push early gains, and one late; the quadrants name a use, dots are worlds."""
-    figure, axes = subplots(1, len(PHASE_BUDGETS), figsize=(WIDTH, 3.4), sharex=True, sharey=True)
-    for ax, runs in zip(axes, PHASE_BUDGETS, strict=True):
-        rows = [row for of_task in data["tasks"].values() for row in of_task["phases"] if row["runs"] == runs]
-        for use, (left, bottom) in zip(PHASES, ((-1, -1), (0, -1), (-1, 0), (0, 0)), strict=True):
-            ax.add_patch(Rectangle((left, bottom), 1, 1, color=PHASE_COLOURS[use], alpha=0.12, linewidth=0))
-            place = (0.98 if left == 0 else -0.98, 0.96 if bottom == 0 else -0.96)
-            sides = {"ha": "right" if left == 0 else "left", "va": "top" if bottom == 0 else "bottom"}
-            ax.text(*place, use, color=PHASE_COLOURS[use], fontsize="small", weight="bold", **sides)
-            for clear in (False, True):
-                chosen = [row for row in rows if row["best"] == use and (row["lead"] >= CLOSE) == clear]
-                face = PHASE_COLOURS[use] if clear else "none"
-                places = [[row[key] for row in chosen] for key in ("early", "late")]
-                ax.scatter(*places, s=9, facecolors=face, edgecolors=PHASE_COLOURS[use], linewidths=0.6, alpha=0.8)
-        good = sum(row["lost"] <= CLOSE for row in rows)
-        runs_words = "1 run" if runs == 1 else f"{runs} runs"
-        words = f"{runs_words}: the quadrant's use is within {CLOSE:g}\nof the best in {good} of {len(rows)} worlds"
-        ax.set_title(words, loc="left", fontsize="small")
-        for axis, limits in ((ax.xaxis, ax.set_xlim), (ax.yaxis, ax.set_ylim)):
-            getattr(ax, f"set_{axis.axis_name}scale")("symlog", linthresh=CLOSE, linscale=0.6)
-            axis.set_ticks(PHASE_TICKS, [f"{tick:+g}" if tick else "0" for tick in PHASE_TICKS])
-            limits(-1, 1)
-        ax.set_xlabel("what a short push at the start gains", fontsize="small")
-    axes[0].set_ylabel("what a short push at 40% gains", fontsize="small")
-    return figure
-
-
-def draw_reliability(data: Json) -> Figure:
-    """How often a gain came, against the probability with which the law foresaw one."""
-    figure, ax = subplots(figsize=(WIDTH / 2, 2.4))
-    ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.5, linestyle=":")
-    for row in data["reliability"]:
-        low, high = wilson_interval(row["came"], row["cells"])
-        ax.plot([row["said"]] * 2, [low, high], color=BLUE, linewidth=1)
-        ax.plot(row["said"], row["came"] / row["cells"], "o", color=BLUE, markersize=3)
-        ax.annotate(str(row["cells"]), (row["said"], high), (0, 2), textcoords="offset points", ha="center", fontsize=6)
-    ax.set_xlabel("probability of a gain that the law says", fontsize="small")
-    ax.set_ylabel("share of cells with a gain", fontsize="small")
-    words = f"Probabilities are off by\n{data['calibration_error']:.3f} on average"
-    ax.set_title(words, loc="left", fontsize="small")
-    return figure
-
-
-def draw(data: Json) -> Figure:
-    """A panel per budget: the gain that the law foresees and the one measured, a dot per decided world and use."""
-    figure, axes = subplots(1, len(BUDGETS), figsize=(WIDTH, 2.2), sharex=True, sharey=True)
-    for ax, runs in zip(axes, BUDGETS, strict=True):
-        _panel(ax, data, runs)
-    axes[0].set_ylabel("measured gain")
-    figure.supxlabel("gain in P(accepted is aligned) that the law foresees", fontsize="small")
-    handles = [
-        axes[0].plot([], [], MARKERS[task], color=COLOURS[task], markersize=3, label=task)[0] for task in data["tasks"]
-    ]
-    figure.legend(handles=handles, ncols=len(handles), loc="outside upper center", frameon=False, fontsize="x-small")
-    return figure
-
-
-def _panel(ax: Axes, data: Json, runs: int) -> None:
-    """Draw one budget."""
-    right = decided = 0
-    for task, of_task in data["tasks"].items():
-        dots = [dot for dot in of_task["dots"] if dot["runs"] == runs]
-        places = [[dot[key] for dot in dots] for key in ("foreseen", "gain")]
-        ax.plot(*places, MARKERS[task], color=COLOURS[task], markersize=2, markeredgewidth=0, alpha=0.7)
-        mark = of_task["budgets"][str(runs)]["rules"]["law"]
-        right, decided = right + mark["right"], decided + mark["decided"]
-    for line in (ax.axhline, ax.axvline):
-        line(0, color=GREY, linewidth=0.5)
-    ax.plot([-1, 1], [-1, 1], color=GREY, linewidth=0.5, linestyle=":")
-    runs_words = "1 run" if runs == 1 else f"{runs} runs"
-    ax.set_title(f"{runs_words}: sign right in {100 * right // max(1, decided)}%", loc="left", fontsize="x-small")
-    ax.set_xlim(-1.05, 1.05)
-    ax.set_ylim(-1.05, 1.05)
-    ax.set_aspect("equal")
-
-
-CAPTION = (
-    "What the law foresees and what was measured, for uses of a proxy in worlds drawn at random. A dot is a world and "
-    "a use whose gain is known to differ from 0; of every world half of the seeds are the card and half judge."
-)
-
-
-RELIABILITY_CAPTION = (
-    "Reliability of the law's probabilities. Decided cells (a world, a use and a budget) in tenths of the probability "
-    "of a gain that the law says; the number is how many cells, the line Wilson's 95% interval as if they were "
-    "independent."
-)
-PHASES_CAPTION = (
-    "Which use of a proxy was best in worlds drawn at random (colour of a dot; hollow where the second best is within "
-    f"{CLOSE:g}), by what two short pilots gain in P(accepted is aligned). Areas say what to do by hand: train "
-    "throughout where no pilot loses and one gains, push where one gains and the other loses, else hold out."
-)
+# --- what is told -----------------------------------------------------------------------------------------------------
 
 
 def table(data: Json) -> list[str]:
@@ -452,11 +347,14 @@ def main() -> None:
     stored = ROOT / f"figures/{name}.json"
     data = json.loads(stored.read_text()) if options.table or options.redraw else study(options.kind)
     if not options.table:
-        print(save(draw, data | {"caption": CAPTION}, ROOT / "figures", name))
         calibration = {key: data[key] for key in ("reliability", "calibration_error")}
-        said = calibration | {"caption": RELIABILITY_CAPTION}
-        print(save(draw_reliability, said, ROOT / "figures", f"{name}-reliability"))
-        print(save(draw_phases, _of_phases(data) | {"caption": PHASES_CAPTION}, ROOT / "figures", f"{name}-phases"))
+        phases = _of_phases(data)
+        for draws, drawn, end in (
+            (draw, data | words(data), ""),
+            (draw_reliability, calibration | reliability_words(data), "-reliability"),
+            (draw_phases, phases | phases_words(phases), "-phases"),
+        ):
+            print(save(draws, drawn, ROOT / "figures", name + end))
     print("\n".join(table(data)))
 
 

@@ -51,13 +51,13 @@ import lab
 from experiments.studies import ROOT
 from experiments.studies import response_models as models
 from experiments.studies.law_rules import PILOT_REGIMENS, accepted
+from experiments.studies.response_figure import FAILS, JUDGED, draw, words
 from experiments.studies.response_models import LogOdds, Outcomes, Profile, Response, Schedules
 from experiments.studies.worlds import FOLDER, LETTERS, Worlds, cells_of_letters, letters_of, read
 from lab.cli.train import train
 from lab.config.experiment import Experiment, from_values
 from lab.config.worlds import DIGITS
 from lab.figures import save
-from lab.figures.style import BLACK, GREY, STYLES, VERMILION, WIDTH, Axes, Figure, Line, subplots
 from lab.results import shards
 from lab.results.outcomes import ABLE
 from lab.results.store import publish
@@ -76,9 +76,8 @@ PAIRS = ((0, 1), (0, 4), (0, 9), (4, 9))  # tenths with a push in both
 NUMBERS = ("P(A)", "P(T|A)", "P(T|not A)")
 DRAWS = 2_000
 FEWEST_MODELS = 8  # of a kind, or how often it passes is not judged
-SUPPORTED, CONTRADICTED, FEWEST, FAILS = 0.05, 0.15, 20, 0.1  # of the rule above
+SUPPORTED, CONTRADICTED, FEWEST = 0.05, 0.15, 20  # of the rule above
 DOSES = (0, 5, 20, np.inf)  # edges of groups, in pilots
-JUDGED = "additive"
 
 Model = Callable[[Schedules], LogOdds]
 
@@ -354,7 +353,7 @@ def dots_of(trained: Trained, rows: Bool[np.ndarray, " condition"], foreseen: Ma
 def where(dots: Sequence[Json]) -> Json:
     """Return group of schedules -> how many there are, and error and bias of the additive model's P(A) in them."""
     groups: dict[str, Callable[[Json], bool]] = {
-        "first push in the first tenth": lambda dot: dot["first"] == 0,
+        "first push early": lambda dot: dot["first"] == 0,
         "first push later": lambda dot: dot["first"] > 0,
         **{
             f"dose {low:g} to {high:g}": functools.partial(_dose_between, low=low, high=high)
@@ -450,69 +449,6 @@ ON_PAGE = (
     "gradient on passing would have them. Superposition fails in a schedule whose P(A) lies more than .1 outside of "
     "its 95% interval. The rule stands in `experiments/studies/response.py`, whose commands train and judge."
 )
-SHOWN = {JUDGED: (BLACK, "o"), "latent": (VERMILION, "x")}
-FIRST = {True: (*STYLES["early"][:2], "first push in the first tenth"), False: (*STYLES["late"][:2], "later")}
-CAPTION = (
-    "Do single pushes on a proxy foresee what whole schedules of pushes do? One mixed world per task. A mark is one "
-    "of 30 random schedules that no model of that task was fitted to. Above: P(A) as foreseen from the held-out "
-    "population and a push in each tenth of training, and as measured, with its 95% interval (Wilson). Titles give "
-    "mean absolute errors of the additive and the latent model, and of foreseeing no change. Below: what the additive "
-    "model foresees less what was measured, by the dose of all pushes, in those of a pilot; dotted lines are at .1."
-)
-
-
-def draw(data: Json) -> Figure:
-    """A column per task: P(A) foreseen and measured above, and below the error of the additive model by dose."""
-    tasks = data["tasks"]
-    figure, axes = subplots(2, len(tasks), figsize=(WIDTH, 3.1), sharey="row", squeeze=False)
-    for (above, below), (task, of_task) in zip(axes.T, tasks.items(), strict=True):
-        _foreseen(above, task, of_task)
-        _missed(below, of_task["dots"])
-    axes[0, 0].set_ylabel("measured P(A)")
-    axes[1, 0].set_ylabel("additive - measured")
-    widest = 0.1 + max(abs(value) for ax in axes[1] for value in ax.dataLim.intervaly)
-    axes[1, 0].set_ylim(-widest, widest)
-    middle = len(tasks) // 2
-    axes[0, middle].set_xlabel("P(A) foreseen from single pushes")
-    axes[1, middle].set_xlabel("dose of all pushes, in pilots")
-    marks_shown = [(colour, marker, name) for name, (colour, marker) in SHOWN.items()]
-    handles = [
-        Line([], [], color=colour, marker=marker, linestyle="none", markersize=3, label=name)
-        for colour, marker, name in (*marks_shown, *FIRST.values())
-    ]
-    figure.legend(handles=handles, ncols=len(handles), loc="outside upper center", frameon=False, fontsize="x-small")
-    return figure
-
-
-def _foreseen(ax: Axes, task: str, of_task: Json) -> None:
-    """Draw P(A) as foreseen and as measured."""
-    for name, (colour, marker) in SHOWN.items():
-        for dot in of_task["dots"]:
-            place = dot["foreseen"][name]
-            if name == JUDGED:
-                ax.plot([place, place], dot["interval"], color=GREY, linewidth=0.4, alpha=0.5)
-            ax.plot(place, dot["measured"], marker, color=colour, markersize=2.2, markeredgewidth=0.6)
-    ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.5, linestyle=":")
-    errors = [of_task["models"][name]["errors"]["P(A)"] for name in (JUDGED, "latent", "nothing changes")]
-    off, latent, nothing = (f"{error:.2f}".lstrip("0") for error in errors)
-    ax.set_title(
-        f"{task}: off by\nadditive {off}\nlatent {latent}\nno change {nothing}", loc="left", fontsize="x-small"
-    )
-    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=[0, 1], yticks=[0, 0.5, 1])
-    ax.tick_params(labelsize="x-small")
-
-
-def _missed(ax: Axes, dots: Sequence[Json]) -> None:
-    """Draw the error of the additive model by dose."""
-    for dot in dots:
-        colour, marker, _ = FIRST[dot["first"] == 0]
-        ax.plot(dot["dose"], dot["foreseen"][JUDGED] - dot["measured"], marker, color=colour, markersize=2.2)
-    for height, style in ((0, "-"), (FAILS, ":"), (-FAILS, ":")):
-        ax.axhline(height, color=GREY, linewidth=0.5, linestyle=style)
-    ax.set(xscale="log", xlim=(0.1, 110))
-    ax.set_xticks([0.1, 10], ["0.1", "10"])
-    ax.minorticks_off()
-    ax.tick_params(labelsize="x-small")
 
 
 def table(data: Json) -> list[str]:
@@ -568,7 +504,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stored = ROOT / "figures/response.json"
     data = json.loads(stored.read_text()) if options.table or options.redraw else study()
     if not options.table:
-        print(save(draw, data | {"caption": CAPTION}, ROOT / "figures", "response"))
+        print(save(draw, data | words(data), ROOT / "figures", "response"))
     print("\n".join(table(data)))
 
 

@@ -26,11 +26,10 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 from scipy.stats import binom
-from tueplots import figsizes
 
 import lab
 from experiments.studies import load, run_study
-from lab.figures.style import Axes, Figure, subplots
+from lab.figures.style import BLACK, GREY, VERMILION, Axes, Figure, Line, grid
 from lab.report import estimate_json
 from lab.results.outcomes import reaches
 from lab.statistics import Estimate
@@ -39,7 +38,7 @@ from lab.words import Json
 
 DIFFICULTIES = (1, 2, 3)  # numbers of context bits in the configs
 START = 0.3  # share of training at which the configs begin to push
-PAIR = (("without precursor", "#5a5a5a", "s"), ("with precursor", "#D55E00", "o"))
+PAIR = (("without precursor", BLACK, "s"), ("with precursor", VERMILION, "X"))
 BESIDE = 0.12  # of a difficulty's place on the axis lies each of its two estimates
 END, NEVER = 1.0, 1.03  # where intervals end in the figure, and the height of arrows that lead on to infinity
 CAPTION = (
@@ -128,23 +127,51 @@ def study(most_seeds: int | None) -> Json:
     return {"tasks": tasks, "start": START}
 
 
+def words(data: Json) -> Json:
+    """Return the title, the subtitle and the caption of the figure."""
+    tasks = data["tasks"]
+
+    def found(name: str, verdict: str) -> list[str]:
+        return [task for task, judged in tasks.items() if judged[name] == verdict]
+
+    harder, sooner, later = found("difficulty", "supported"), found("precursor", "supported"), "contradicted"
+    parts = [
+        f"tests that are harder to recognise are gamed later in {len(harder)} of {len(tasks)} tasks",
+        f"a precursor hastens that in {', '.join(sooner) or 'none'}",
+        *([f"and delays it in {', '.join(delayed)}"] if (delayed := found("precursor", later)) else []),
+    ]
+    counts = [row["at_risk"] for judged in tasks.values() for row in judged["rows"]]
+    title = ", ".join(parts)
+    return {
+        "title": title[0].upper() + title[1:],
+        "subtitle": "When have half of the misaligned models learned to game a test that they are pushed to pass? "
+        f"{min(counts):,} to {max(counts):,} models per estimate, 95% intervals.",
+        "caption": CAPTION,
+    }
+
+
 def draw(data: Json) -> Figure:
     """A panel per task: the take-off by difficulty, with and without the precursor; arrows where it never comes."""
-    width = figsizes.neurips2024()["figure.figsize"][0]
-    figure, axes = subplots(1, len(data["tasks"]), figsize=(width, 1.9), sharey=True)
-    for ax, (task, judged) in zip(axes, data["tasks"].items(), strict=True):
+    figure, panels, _ = grid(len(data["tasks"]), 1.9, columns=len(data["tasks"]), sharex=True, sharey=True)
+    for ax, (task, judged) in zip(panels, data["tasks"].items(), strict=True):
         for row in judged["rows"]:
             draw_row(ax, row)
         ax.axhline(data["start"], color="black", linewidth=0.6, linestyle=":")
-        ax.set_title(task, loc="left", fontsize="small")
-        ax.set_xticks(DIFFICULTIES)
-        ax.set_xlim(0.5, 3.5)
-        ax.set_ylim(0.25, 1.08)
-        ax.set_xlabel("detection difficulty k")
-    axes[0].set_ylabel("take-off of gaming\n(share of training)")
-    axes[0].text(0.6, 0.315, "the push begins", fontsize="x-small")
-    for y, (words, colour, _) in zip((0.97, 0.9), PAIR, strict=True):
-        axes[0].text(0.6, y, words, color=colour, fontsize="x-small")
+        ax.axhline(END, color="black", linewidth=0.6, linestyle=":")
+        ax.set_title(task, loc="left", fontsize="small", fontweight="bold")
+    panels[0].set(xlim=(0.5, 3.5), ylim=(0.24, 1.1))
+    panels[0].set_xticks(DIFFICULTIES, [str(k) for k in DIFFICULTIES])
+    ticks = {data["start"]: "push begins", 0.5: "0.5", 0.75: "0.75", END: "1, or never"}
+    panels[0].set_yticks(list(ticks), list(ticks.values()))
+    panels[0].set_ylabel("take-off of gaming\n(share of training)", fontsize="small")
+    figure.supxlabel("bits of the context to combine before a test is recognised, k", fontsize="small")
+    handles = [
+        Line([], [], color=colour, marker=marker, linewidth=1.2, markersize=3.5, label=words)
+        for words, colour, marker in PAIR
+    ]
+    never = {"linestyle": "none", "marker": "^", "markersize": 4, "label": "half of them never do"}
+    handles.append(Line([], [], color=GREY, **never))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
     return figure
 
 
@@ -161,4 +188,4 @@ def draw_row(ax: Axes, row: Json) -> None:
 
 
 if __name__ == "__main__":
-    run_study(__doc__, "take_off", study, draw, CAPTION)
+    run_study(__doc__, "take_off", study, draw, words)

@@ -30,18 +30,16 @@ import math
 
 import numpy as np
 import xarray as xr
-from tueplots import figsizes
 
 import lab
 from experiments.studies import load, run_study
-from lab.figures import GREY, style_of
-from lab.figures.style import Axes, Figure, subplots
+from lab.figures.style import GREY, SMALLEST, Axes, Figure, grid, interval, mark_of
 from lab.report import estimate_json
 from lab.results.outcomes import IN_BETWEEN
 from lab.results.summary import counts, summarise
 from lab.statistics import Estimate, estimate, family_wise, wilson_interval
 from lab.tasks import TASKS
-from lab.words import Json
+from lab.words import Json, estimate_from_json
 
 STANDARD = ("hold_out", "early", "late", "throughout", "anti_train")
 CONFIDENCE = 0.95
@@ -54,9 +52,9 @@ EFFECTIVE = 20
 USELESS = (0.8, 1.25)
 BINS = 20  # of the histogram of alignment
 COLUMNS = {  # what is drawn, and over what
-    "share of models, held out": "alignment",
-    "P(A), held out": "preference",
-    "P(T|not A), throughout": "detectability",
+    "": "alignment of held-out\nmodels (bars: share)",
+    "aligned, P(A), held out": "how much the main objective\nprefers the aligned solution",
+    "misaligned\nthat pass, P(T|not A)": "how visible the test is,\ntrained on throughout",
 }
 CAPTION = (
     f"What the {len(TASKS)} tasks give. Left: alignment of held-out models at the end: two kinds, little between. "
@@ -182,35 +180,59 @@ def study(most_seeds: int | None) -> Json:
     return {"confidence": CONFIDENCE, "tasks": tasks}
 
 
+def met_lines(measured: Json) -> int:
+    """Return how many lines of the table a task meets."""
+    return sum(line["verdict"] == "met" for line in measured["lines"].values())
+
+
+def words(data: Json) -> Json:
+    """Return the title, the subtitle and the caption of the figure."""
+    by_count: dict[int, list[str]] = {}
+    for task, measured in data["tasks"].items():
+        by_count.setdefault(met_lines(measured), []).append(task)
+    of = max(len(measured["lines"]) for measured in data["tasks"].values())
+    parts = [f"{count} of {of} in {', '.join(tasks)}" for count, tasks in sorted(by_count.items(), reverse=True)]
+    seeds = [measured["seeds"] for measured in data["tasks"].values()]
+    return {
+        "title": f"What a lab needs of a task is there: {'; '.join(parts)}",
+        "subtitle": "Do tasks give models of both kinds (left), and do knobs move alignment (middle) and gaming of the "
+        f"test (right) from 0 to 1? {min(seeds):,} to {max(seeds):,} models per condition, 95% intervals.",
+        "caption": CAPTION,
+    }
+
+
 def draw(data: Json) -> Figure:
     """A row per task: alignment held out, P(A) by preference, P(T|not A) by detectability."""
-    width = figsizes.neurips2024()["figure.figsize"][0]
-    figure, axes = subplots(len(data["tasks"]), 3, figsize=(width, 1.25 * len(data["tasks"])), squeeze=False)
-    for (left, middle, right), (task, measured) in zip(axes, data["tasks"].items(), strict=True):
+    tasks = data["tasks"]
+    figure, panels, _ = grid(len(COLUMNS) * len(tasks), 1.12)
+    rows = zip(panels[::3], panels[1::3], panels[2::3], tasks.items(), strict=True)
+    for left, middle, right, (task, measured) in rows:
         shares = np.array(measured["alignment"]) / sum(measured["alignment"])
         left.bar((np.arange(BINS) + 0.5) / BINS, shares, width=0.9 / BINS, color=GREY)
-        left.set_ylabel(task)
+        left.set(xlim=(0, 1), xticks=[0, 0.5, 1])
+        lines = f"{met_lines(measured)} of {len(measured['lines'])} met"
+        left.set_title(f"{task}, {lines}", loc="left", fontsize="small", fontweight="bold")
         draw_curve(middle, measured["base_rate"], "hold_out")
         draw_curve(right, measured["gaming"], "throughout")
-    for top, bottom, (up, across) in zip(axes[0], axes[-1], COLUMNS.items(), strict=True):
-        top.set_title(up, loc="left", fontsize="small")
-        bottom.set_xlabel(across)
+    for top, bottom, (up, across) in zip(panels, panels[-3:], COLUMNS.items(), strict=False):
+        bottom.set_xlabel(across, fontsize="small")
+        top.set_title(up, loc="right", fontsize="small")
     return figure
 
 
 def draw_curve(ax: Axes, points: list[Json], regimen: str) -> None:
-    """Draw a probability at every value of a sweep, in the colour of a regimen."""
-    colour, marker, _ = style_of(regimen)
+    """Draw a probability at every value of a sweep, as the estimates of a regimen are drawn."""
     for index, point in enumerate(points):
-        if point["value"] is None:  # no misaligned models
-            ax.text(index, 0.5, "none", ha="center", fontsize="x-small", color=GREY)
-            continue
-        ax.plot([index] * 2, [point["low"], point["high"]], color=colour, linewidth=1.2)
-        ax.plot(index, point["value"], marker, color=colour, markersize=3)
-    ax.set_xticks(range(len(points)), [f"{point['at']:g}" for point in points], fontsize="x-small", rotation=30)
-    ax.set_ylim(-0.04, 1.04)
-    ax.set_xlim(-0.5, len(points) - 0.5)
+        estimate = estimate_from_json(point)
+        if math.isnan(estimate.value):
+            ax.text(
+                index, 0.5, "none\nmisaligned", ha="center", va="center", fontsize=SMALLEST, rotation=90, color=GREY
+            )
+        else:
+            interval(ax, index, estimate, mark_of(regimen), (0.0, 1.0), upright=True)
+    ax.set_xticks(range(len(points)), [f"{point['at']:g}" for point in points], fontsize="x-small", rotation=35)
+    ax.set(ylim=(-0.04, 1.04), yticks=[0, 0.5, 1], xlim=(-0.5, len(points) - 0.5))
 
 
 if __name__ == "__main__":
-    run_study(__doc__, "tasks", study, draw, CAPTION)
+    run_study(__doc__, "tasks", study, draw, words)

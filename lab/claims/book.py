@@ -18,6 +18,7 @@ that `table` only has to read them. A module may also have
     heading(stored, name)              what conditions are grouped under; their place in the sweep by default
     plotted(stored)                    the numbers that the figure of a task draws; `condition_rows` by default
     draw(data)                         a figure of its own instead of `lab.figures.claim_figure`
+    finding(tasks)                     what its title says was found, from what is stored by task; else the sentence
     CAPTION                            a `rules.Caption`: what the caption says beside claim, verdict and rule
 """
 
@@ -104,6 +105,7 @@ class Claim:
         shown: names of the conditions that the figure shows, or None where it shows all or draws something else.
         plotted: the numbers that the figure of a task draws, as plain JSON values.
         draw: the figure, from the claim's data.
+        finding: what the title of the figure says was found, from task -> its counts and what is plotted.
         caption: what its caption says beside the rest.
     """
 
@@ -116,6 +118,7 @@ class Claim:
     shown: Callable[[Stored], list[str]] | None
     plotted: Callable[[Stored], Any]
     draw: Callable[[Json], figures.Figure]
+    finding: Callable[[Mapping[str, Json]], str]
     caption: Caption
 
     @property
@@ -158,9 +161,10 @@ def claim(name: str) -> Claim:
     paragraphs = (inspect.getdoc(source) or "").split("\n\n")
     shown, columns = getattr(source, "shown", None), getattr(source, "COLUMNS", COLUMNS)
     rows = Rows(columns, getattr(source, "WORDS", {}), getattr(source, "heading", None))
+    sentence = _one_line(paragraphs[0])
     return Claim(
         name=name,
-        sentence=_one_line(paragraphs[0]),
+        sentence=sentence,
         rule=_one_line(next(paragraph for paragraph in paragraphs if paragraph.startswith("Rule"))),
         config=getattr(source, "CONFIGS", name),
         judge=source.judge,
@@ -168,6 +172,7 @@ def claim(name: str) -> Claim:
         shown=shown,
         plotted=getattr(source, "plotted", functools.partial(condition_rows, rows=rows, shown=shown)),
         draw=getattr(source, "draw", functools.partial(figures.claim_figure, quantities=columns)),
+        finding=getattr(source, "finding", lambda _: sentence.removesuffix(".")),
         caption=getattr(source, "CAPTION", Caption()),
     )
 
@@ -370,7 +375,7 @@ def rejudge(name: str, data: Json | None = None) -> tuple[Json, dict[str, Verdic
         counts["verdict"] = by_task[task].verdict
         counts["plotted"] = chosen.plotted(of_task)
     words = {
-        "title": f"{chosen.sentence.removesuffix('.')}: {verdicts_in_words(by_task)}",
+        "title": f"{chosen.finding(data['tasks'])}: {verdicts_in_words(by_task)}",
         "subtitle": f"{chosen.caption.question} {_models(data)}".strip(),
         "caption": caption(data, by_task, chosen.caption),
     }

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from lab.figures.run import OUTCOMES
 from lab.figures.style import (
     BLACK,
     GREY,
@@ -31,6 +32,14 @@ from lab.figures.style import (
 from lab.statistics import PARTS, QUANTITIES
 from lab.statistics.counts import UNABLE_SHOWN
 from lab.words import Json, estimate_from_json, percent, setting
+
+UNABLE_FACE: dict[str, Any] = {  # of a bar of models that cannot do the job
+    "facecolor": OUTCOMES["unable"].colour,
+    "hatch": "///",
+    "edgecolor": GREY,
+    "linewidth": 0.4,
+}
+
 
 VERDICT_MARKS = {"supported": "\u25cf", "depends": "\u25d0", "contradicted": "\u2715", "undecided": "\u25cb"}
 FAINT = "#e2e2e2"  # of lines that lead the eye
@@ -103,6 +112,21 @@ def name_task(ax: Axes, task: str, counts: Json) -> None:
         counts: what the data of the claim have of it.
     """
     ax.set_title(verdict_in(task, counts), loc="left", fontsize="small", fontweight="bold")
+
+
+def name_task_over_row(ax: Axes, task: str, counts: Json) -> None:
+    """Write a task and the verdict in it over a row of panels that are narrower than the words.
+
+    Args:
+        ax: the first panel of the row.
+        task: its name.
+        counts: what the data of the claim have of it.
+    """
+    name_task(ax, task, counts)
+    words = ax.get_title(loc="left")
+    ax.set_title(" ", loc="left", fontsize="small")  # keeps the room above; the words would make the panel wider
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+    ax.annotate(words, (0, 1), (0, 5), fontsize="small", fontweight="bold", **place).set_in_layout(False)
 
 
 class Entry(NamedTuple):

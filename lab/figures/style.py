@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,8 @@ from lab.config.schema import Schedule
 from lab.results.store import StoreError, publish
 from lab.results.summary import worlds
 from lab.statistics import Estimate
-from lab.words import Json, World, printable, setting
+from lab.statistics.counts import UNABLE_SHOWN
+from lab.words import Json, World, percent, printable, setting
 
 
 @contextlib.contextmanager
@@ -273,6 +274,25 @@ def subplots(rows: int = 1, columns: int = 1, figsize: tuple[float, float] | Non
     return figure, figure.subplots(rows, columns, **options)
 
 
+def grid(count: int, height: float, columns: int = 3, **options: Any) -> tuple[Figure, list[Axes], list[Axes]]:
+    """Return a figure with a panel for each of so many things, row by row, and the panels that are left over, blank.
+
+    Args:
+        count: of things.
+        height: of a row, in inches.
+        columns: of panels.
+        options: of `subplots`.
+    """
+    rows = -(-count // columns)
+    figure, axes = subplots(rows, columns, figsize=(WIDTH, height * rows), squeeze=False, **options)
+    panels, blank = list(axes.flat[:count]), list(axes.flat[count:])
+    for ax in blank:
+        ax.set_axis_off()
+    for ax in panels[-columns:]:
+        ax.tick_params(labelbottom=True)  # below some of them the grid is blank
+    return figure, panels, blank
+
+
 def label(text: str) -> str:
     """Turn a name of the config into words, safe from matplotlib's mathematics, and of letters that can be drawn."""
     return printable(text).replace("_", " ").replace("$", r"\$")
@@ -336,6 +356,37 @@ def draw_schedules(ax: Axes, schedules: Sequence[Schedule | None], colours: Sequ
                 boxcoords="offset points", box_alignment=(1, 0.5), pad=0, frameon=False,
             )  # fmt: skip
             ax.add_artist(box)
+
+
+def unable_in_words(shares: Iterable[float], what: str = "") -> str:
+    """Return how many models cannot do the job, the largest of these shares; nothing where that is not shown.
+
+    >>> unable_in_words([0.0, 0.253]), unable_in_words([0.02]), unable_in_words([0.0, 0.253], "up to ")
+    ('25% cannot do the job', '', 'up to 25% cannot do the job')
+    """
+    most = max(shares, default=0.0)
+    return f"{what}{percent(round(most, 2))} cannot do the job" if most > UNABLE_SHOWN else ""
+
+
+def say_unable(ax: Axes, shares: Iterable[float]) -> None:
+    """Say over the right end of a row of panels how many models cannot do the job, at most, where those are many."""
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "right", "va": "bottom"}
+    text = unable_in_words(shares, "up to ")
+    ax.annotate(text, (1, 1), (0, 5), fontsize="x-small", color=GREY, **place).set_in_layout(False)  # wider than `ax`
+
+
+def write_unable(ax: Axes, shares: Sequence[float]) -> None:
+    """Write right of the rows of a panel what share of their models cannot do the job, where it is not small.
+
+    Args:
+        ax: a panel whose rows are at 0, 1, ..., the first on top.
+        shares: of each row.
+    """
+    large = {row: share for row, share in enumerate(shares) if share > UNABLE_SHOWN}
+    for row, share in large.items():
+        words = f"{share:.0%}" + (" cannot\ndo the job" if row == min(large) else "")
+        place = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "annotation_clip": False}
+        ax.annotate(words, (1, row), xycoords=ax.get_yaxis_transform(), fontsize=SMALLEST, color=GREY, **place)
 
 
 def name_rows(ax: Axes, names: Sequence[str], **options: Any) -> None:
