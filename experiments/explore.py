@@ -5,6 +5,9 @@ Command:   marimo edit experiments/explore.py -- --run RUN     (or `marimo run`,
 Expected:  at the run's own pass marks, the numbers of `lab show RUN`, `lab compare RUN` and `lab plan RUN`
 Cost:      a few seconds, and memory for every score at every checkpoint
 
+The exported page holds what the cells show, but loads marimo's scripts from the network when it is opened: offline it
+stays empty. For a page that needs no network there is `lab report RUN`.
+
 Without --run it takes the newest runs/quickstart-*. Nothing is trained: pass marks are decided after training, so a
 slider only counts again. Needs the extra `notebook`. Cells have no annotations: marimo writes their signatures itself.
 """

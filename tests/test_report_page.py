@@ -1,4 +1,4 @@
-"""The page of a run whose scores are made by hand, as text and in a browser."""
+"""The page of a run whose scores are made by hand, as text; `test_report_page_browser` opens it."""
 
 import csv
 import io
@@ -9,9 +9,7 @@ import re
 import subprocess
 import sys
 from html import unescape
-from pathlib import Path
 
-import numpy as np
 import pytest
 import vl_convert
 
@@ -21,70 +19,13 @@ from lab.results import shards, summary
 from lab.results.store import Run
 from lab.studies import rejection as gates
 from tests.hand_made import made
-
-HOSTILE = "</script><script>window.hacked=1</script>"
-QUOTED = "a\"'><img onerror=x>{{7}}"
-BROWSER = Path("/usr/bin/chromium")
-# alignment at the end; test at half of training and at the end. The marks are .9, and .5 where a test chooses so
-MODELS = {
-    "hold_out": [
-        *[(1.0, 0.2, 0.95), (1.0, 0.6, 0.95), (1.0, 0.8, 0.95), (1.0, 0.95, 0.4)],  # aligned: 3 of 4 pass at either
-        *[(0.0, 0.1, 0.1), (0.0, 0.1, 0.2), (0.0, 0.6, 0.93), (0.0, 0.7, 0.3), (0.0, 0.2, 0.2), (0.0, 0.1, 0.1)],
-    ],
-    QUOTED: [*[(1.0, 0.5, 0.95)] * 5, *[(1.0, 0.4, 0.9)] * 3, (0.0, 0.1, 0.95), (0.0, 0.1, 0.1)],
-}
-# aligned passes, aligned failures, misaligned passes, misaligned failures
-AT_THE_END = {"hold_out": (3, 1, 1, 5), QUOTED: (8, 0, 1, 1)}
-AT_HALF = {"hold_out": (3, 1, 2, 4), QUOTED: (5, 3, 0, 2)}
+from tests.hand_made_page import AT_HALF, AT_THE_END, HOSTILE, MODELS, QUOTED, SWEEP, SWEPT, place, store
 
 
 def wilson(k, n, z=1.959963984540054):
     """The closed form of Wilson's interval (JASA 22:209, 1927)."""
     middle, half = k / n + z * z / (2 * n), z * math.sqrt(k / n * (1 - k / n) / n + z * z / (4 * n * n))
     return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
-
-
-def store(folder, models=MODELS, missing=0, question=f"Is it {HOSTILE} better?"):
-    """Write a run with these scores; the last `missing` conditions have none."""
-    (folder / "shards").mkdir(parents=True)
-    regimen = {"until": 1.0, "lasts": None, "weights": {}, "knobs": {}, "rates": {}, "gates": {}}
-    names, seeds = list(models), len(MODELS["hold_out"])
-    run = Run.create(
-        folder,
-        {
-            "name": "made",
-            "hash": "0123456789abcdef",
-            "trains": "fedcba9876543210",
-            "question": question,
-            "source": f"name: made\nquestion: {question}\n",
-            "config": {
-                "name": "made",
-                "task": {"name": "race"},
-                "seeds": {"first": 7, "count": seeds},
-                "training": {"steps": 100},
-                "regimens": {"hold_out": [regimen]},
-            },
-            "scores": ["competence", "alignment", "test"],
-            "checkpoints": [0.5, 1.0],
-            "seeds": {"first": 7, "count": seeds},
-            "looks": [seeds],
-            "proxy": "test",
-            "thresholds": {"competence": 0.9, "alignment": 0.9, "test": 0.9},
-            "baseline": "hold_out",
-            "confidence": 0.95,
-            "conditions": [
-                {"name": name, "regimen": name, "coordinates": {}, "knobs": {HOSTILE: 1.0}, "leaf": f"{index:016x}"}
-                for index, name in enumerate(names)
-            ],
-            "identity": {"device": "cpu", "jax": "1.2.3", "python": HOSTILE},
-            "block_width": seeds,
-        },
-    )
-    for index, name in enumerate(names[: len(names) - missing]):
-        scores = np.array([[(1, aligned, half), (1, aligned, end)] for aligned, half, end in models[name]], np.float32)
-        shard = shards.shard(scores, run.manifest["scores"], np.arange(7, 7 + seeds), [0.5, 1.0])
-        shards.write_shard(run, f"{index:016x}", 7, shard)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +40,27 @@ def text(folder):
     return (folder / "report.html").read_text()
 
 
-def table(text, name):
-    """Rows of a data set of the explorable chart."""
-    specification = json.loads(re.search(r'vegaEmbed\("#explore", ({.*}), {"actions"', text)[1])
-    return list(csv.DictReader(io.StringIO(specification["datasets"][name])))
+def specifications(text):
+    """Chart -> its specification."""
+    drawn = re.finditer(r'<script>draw\("([\w-]+)", ', text)
+    return {chart[1]: json.JSONDecoder().raw_decode(text[chart.end() :])[0] for chart in drawn}
+
+
+def table(text, name, chart="explore"):
+    """Rows of a data set of a chart, the explorable one by default."""
+    return list(csv.DictReader(io.StringIO(specifications(text)[chart]["datasets"][name])))
+
+
+def plain(text, start="<main>", end="</main>"):
+    """What a reader reads between two places of the page."""
+    part = text[text.index(start) :]
+    return " ".join(unescape(re.sub("<[^>]+>", " ", part[: part.index(end)])).split())
+
+
+def report(folder, *arguments):
+    """The page of a run."""
+    assert cli.main(["report", str(folder), *arguments]) == 0
+    return (folder / "report.html").read_text()
 
 
 def test_the_grid_has_the_counts_of_the_hand_made_models(text):
@@ -112,7 +70,7 @@ def test_the_grid_has_the_counts_of_the_hand_made_models(text):
     assert len(rows) == 2 * 2 * 21
     for checkpoint, mark, counted in ((1, 18, AT_THE_END), (0, 10, AT_HALF)):  # marks in steps of .05
         for name, cells in counted.items():
-            row = shown[name, checkpoint, mark]
+            row = shown[name.replace("_", " "), checkpoint, mark]
             assert tuple(int(row[cell]) for cell in statistics.CELLS) == cells
             assert float(row["base_rate_value"]) == (cells[0] + cells[1]) / 10
             for quantity, k, n in (
@@ -122,7 +80,7 @@ def test_the_grid_has_the_counts_of_the_hand_made_models(text):
             ):
                 limits = [float(row[f"{quantity}_{side}"]) for side in ("low", "high")]
                 assert limits == pytest.approx(wilson(k, n), abs=1e-4)
-    held, early = shown["hold_out", 1, 18], shown[QUOTED, 1, 18]
+    held, early = shown["hold out", 1, 18], shown[QUOTED, 1, 18]
     assert float(held["likelihood_ratio_value"]) == 4.5  # 3/4 over 1/6
     assert float(held["prior_odds_value"]) == pytest.approx(4 / 6, abs=1e-4)
     assert float(held["posterior_odds_value"]) == 3
@@ -149,12 +107,18 @@ def test_the_runs_own_mark_is_one_of_the_marks():
     assert marks_around(0.37, 3) == [0, 0.37, 1]
 
 
-def test_bands_and_histograms(text):
-    rows = [row for row in table(text, "alignment histogram") if row["condition"] == "0" and row["share"] == "1"]
-    assert [(row["bins"], row["models"], row["of"]) for row in rows] == [("0|19", "6|4", "10")]
-    last = next(row for row in table(text, "test quantiles") if row["condition"] == "0" and row["share"] == "1")
-    # sorted: .1 .1 .2 .2 .3 .4 .93 .95 .95 .95; linear between the middle two
-    assert float(last["q50"]) == pytest.approx(0.35, abs=1e-4)
+def test_shares_and_single_seeds_through_training(text):
+    """Of ten models held out four are aligned throughout; the tests of one and then of four are at .9 or above."""
+    for score, counted in (("alignment", {"0.5": 4, "1": 4}), ("test", {"0.5": 1, "1": 4})):
+        rows = {row["share"]: row for row in table(text, f"{score} shares") if row["condition"] == "0"}
+        for share, models in counted.items():
+            limits = [float(rows[share][side]) for side in ("low", "high")]
+            assert float(rows[share]["value"]) == models / 10
+            assert limits == pytest.approx(wilson(models, 10), abs=1e-4)
+            assert float(rows[share]["unable"]) == 0
+    seeds = [row for row in table(text, "test seeds") if row["condition"] == "0"]
+    assert [row["scores"] for row in seeds] == [f"{half:.2g}|{end:.2g}" for _, half, end in MODELS["hold_out"]]
+    assert {row["shares"] for row in seeds} == {"0.5|1"}
 
 
 def test_what_was_typed_is_text(text):
@@ -164,12 +128,30 @@ def test_what_was_typed_is_text(text):
 
 
 def test_the_verdict_is_in_words(text):
-    words = unescape(re.sub("<[^>]+>", " ", text[: text.index('id="conditions-heading"')]))
-    # one run: base rates .8 and .4 decide
-    assert f"{QUOTED} up to " in words or f"{QUOTED} with any number of runs" in words
+    words = plain(text, end='id="conditions-heading"')
     assert "base rate, P(A)" in words
     assert "2.5" in words  # runs per accepted model of the baseline
     assert "With a budget of 1 run, an aligned model is accepted in 0.8" in words
+
+
+def test_the_finding_comes_first(text):
+    """8 and 4 of ten are aligned; 1 of 2 and 1 of 6 misaligned models pass; P(A|T) is 8/9 and 3/4."""
+    said = plain(text, '<p class="finding">', "</p>")
+    assert said == (
+        f"With any number of runs an accepted model is most often aligned under {QUOTED} (undecided). "
+        f"Of all models 80% are aligned under {QUOTED}; 40% under hold out. Of misaligned models 50% pass, not 17%."
+    )
+    assert text.index('class="finding"') < text.index('id="budget"') < text.index('id="verdict"')
+
+
+def test_the_curve_of_a_budget(text):
+    """Held out, 3 of 10 are aligned and pass, 4 of 10 pass: of two runs .3 + .6 x .4, of three .3 + .6 x .54."""
+    values = {
+        (row["condition"], row["runs"]): float(row["value"]) for row in table(text, "budgets", "budget") if row["value"]
+    }
+    for runs, value in (("1", 0.4), ("2", 0.54), ("3", 0.3 + 0.6 * 0.54)):
+        assert values["hold out", runs] == pytest.approx(value, abs=1e-4)
+    assert values[QUOTED, "2"] == pytest.approx(0.8 + 0.1 * 0.8, abs=1e-4)  # all aligned ones pass, and 1 of 2 others
 
 
 def test_the_page_names_versions_seeds_and_commands(text):
@@ -216,18 +198,98 @@ def test_nothing_is_ranked_where_nothing_can_be(tmp_path):
 
 def test_every_chart_draws_every_name_in_the_order_of_the_config(tmp_path):
     """Also names that every object of JavaScript has (vega/vega#3695), that sort as numbers, or that are no value."""
-    names = ["hold_out", "constructor", "10", "valueOf", "2", "toString", "NA", "null"]
+    names = ["hold_out", "constructor", "10", "valueOf", "2", "toString", "NA", "null", "a" * 64]
     models = {name: MODELS["hold_out" if index % 2 else QUOTED] for index, name in enumerate(names)}
-    folder = store(tmp_path / "run", models, question="Which?")
-    assert cli.main(["report", str(folder)]) == 0
-    text, labels = (folder / "report.html").read_text(), {}
-    for chart in re.finditer(r'vegaEmbed\("#(\w+)", ', text):
-        specification, _ = json.JSONDecoder().raw_decode(text[chart.end() :])
+    text, labels = report(store(tmp_path / "run", models, question="Which?")), {}
+    for name, specification in specifications(text).items():
         svg = vl_convert.vegalite_to_svg({**specification, "width": 500})
-        labels[chart[1]] = [label for label in re.findall(r"<text[^>]*>([^<]*)</text>", svg) if label in names[3:]]
+        labels[name] = [label for label in re.findall(r"<text[^>]*>([^<]*)</text>", svg) if label in names[1:]]
     drawn = [label for label in labels["impacts"] if label != "2"]  # which is a tick as well
-    assert labels["outcomes"] == names[3:] and drawn == [name for name in names[3:] if name != "2"]
-    assert set(labels) == {"outcomes", "impacts", "explore"}
+    assert labels["outcomes"] == names[1:] and drawn == [name for name in names[1:] if name != "2"]
+    assert set(labels) == {"outcomes", "impacts", "explore", "budget"}
+
+
+# --- sweeps -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    return report(store(tmp_path_factory.mktemp("page") / "swept", SWEPT, question="When?"))
+
+
+def test_a_sweep_is_drawn_along_its_longest_axis(swept):
+    """P(A) of the models made by hand; the regimen that no axis changes has no place on any."""
+    rows = {(row["c0"], row["c1"]): row for row in table(swept, "sweep", "sweep-base_rate")}
+    assert set(specifications(swept)) >= {"sweep-base_rate", "sweep-pass_given_misaligned", "sweep-net", "map"}
+    assert float(rows["", ""]["value"]) == 0.4
+    for name, (aligned, _) in SWEEP.items():
+        coordinates = place(name)[1]
+        row = rows[f"{coordinates['weight']:g}", f"{coordinates['onset']:g}"]
+        assert float(row["value"]) == aligned / 10
+        assert [float(row["low"]), float(row["high"])] == pytest.approx(wilson(aligned, 10), abs=1e-4)
+    assert "P(A) at both ends of weight: push (onset 0): 50% at 1, 100% at 3." in plain(swept)
+
+
+def test_a_map_of_two_axes_shows_each_quantity_and_what_is_undecided(swept):
+    cells = {(row["quantity"], row["c0"], row["c1"]): row for row in table(swept, "map", "map")}
+    assert len(cells) == 6 * 6
+    assert cells["base_rate", "3", "0"]["short"] == "1.00"
+    assert cells["pass_given_misaligned", "3", "0.5"]["short"] == "1.00"  # 6 of 6
+    assert cells["pass_given_misaligned", "1", "0.5"]["short"] == "0.33"  # 2 of 6
+    # 4 aligned models and 2 passing misaligned ones of ten, beside 4 and 1: nothing is decided
+    undecided, decided = cells["net", "1", "0.5"], cells["base_rate", "1", "0.5"]
+    assert (undecided["filled"], undecided["fill"]) == ("no", "#ffffff") and decided["filled"] == "yes"
+
+
+def test_conditions_are_named_by_what_differs(swept):
+    names = [row["name"] for row in table(swept, "conditions")]
+    assert names == ["hold out"] + [
+        f"push, weight {weight}, onset {onset}" for weight in (1, 2, 3) for onset in ("0", "0.5")
+    ]
+    assert "push, weight 3, onset 0.5" in [row["text"] for row in table(swept, "names", "outcomes")]
+
+
+def test_names_that_would_be_alike_stay_as_they_are(tmp_path):
+    models = {"hold_out": MODELS["hold_out"], "hold out": MODELS[QUOTED]}
+    text = report(store(tmp_path / "run", models, question="Which?"))
+    assert [row["name"] for row in table(text, "conditions")] == ["hold_out", "hold out"]
+
+
+# --- what was trained ---------------------------------------------------------------------------------------------
+
+
+def test_each_regimen_is_drawn_and_said(tmp_path):
+    """Weight .005 for a tenth of training, then against the test: 132 pixels are all of it."""
+    schedules = {"hold_out": {}, "early": {"test": [(0.1, 0.005), (0.5, 0.0), (1.0, -0.005)]}}
+    models = {"hold_out": MODELS["hold_out"], "early": MODELS[QUOTED]}
+    text = report(store(tmp_path / "run", models, question="Which?", schedules=schedules))
+    words = "test with weight 0.005 from 0% to 10% of training, then weight -0.005 from 50% to 100% of training"
+    assert f"early {words}" in plain(text) and "hold out nothing but the main objective" in plain(text)
+    assert f'aria-label="early: {words}"' in text
+    assert 'd="M0 18V3H13.2V18H66V33H132V18"' in text  # zero in the middle of 36 pixels, 3 of them a margin
+
+
+def test_the_task_is_told(text):
+    """`store` says that the task was the race; the sentence is that of its module."""
+    assert (
+        "race : an aligned, a misaligned and a faking pathway grow under gradient flow; the explicit latent."
+        in plain(text)
+    )
+
+
+def test_a_table_of_runs_has_a_budget_and_no_task(tmp_path, capsys):
+    """Of ten runs each, 1 and 5 are aligned; all of those pass, and nobody else."""
+    rows = [("held", 1)] + [("held", 0)] * 9 + [("pushed", 1)] * 5 + [("pushed", 0)] * 5
+    source = tmp_path / "runs.csv"
+    source.write_text("regimen,aligned,test\n" + "".join(f"{name},{good},{good}\n" for name, good in rows))
+    assert cli.main(["import", str(source), "--mark", "test=1", "--out", str(tmp_path / "run")]) == 0
+    text = report(tmp_path / "run")
+    assert set(specifications(text)) == {"budget", "outcomes", "impacts"}
+    assert "What was trained" not in text
+    assert "Of all models 50% are aligned under pushed; 10% under held." in plain(text)
+
+
+# --- what cannot do the job ---------------------------------------------------------------------------------------
 
 
 def test_a_regimen_with_gates_is_counted_and_left_out_of_the_choice(tmp_path):
@@ -235,133 +297,69 @@ def test_a_regimen_with_gates_is_counted_and_left_out_of_the_choice(tmp_path):
     folder = made(tmp_path / "run", gates=[[0.5, "test", 0.5]], stop_rejected=True).path
     assert cli.main(["report", str(folder)]) == 0
     text = (folder / "report.html").read_text()
-    assert "Left out, because gates of their own decide who passes: early onset=0.25" in text
-    assert [row["name"] for row in table(text, "conditions")] == ["hold_out"]
+    assert "Left out, because gates of their own decide who passes: early." in text
+    assert [row["name"] for row in table(text, "conditions")] == ["hold out"]
     assert "gates have stopped runs of early onset=0.25, and nobody knows what they would have become" in text
-    # by hand: of the six that went on one is aligned and passes, one fails, one misaligned passes; then 5 of which one
-    # cannot do the job, one diverged and two were stopped
-    assert r"[\"early onset=0.25\", 1, 1, 1, 5, 1, 1, 2, " in text
+    # by hand: of the six that went on one is aligned and passes, one fails, one misaligned passes; then 5 of which two
+    # cannot do the job, one of them diverged, and two were stopped
+    assert "early 1 1 1 5 2 1 2" in plain(text)
 
 
 def test_other_commands_do_not_wait_for_the_page():
-    code = "import sys, lab, lab.cli; sys.exit(any(n in sys.modules for n in ('altair', 'vl_convert', 'itables')))"
+    code = "import sys, lab, lab.cli; sys.exit(any(n in sys.modules for n in ('altair', 'vl_convert')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-# --- in a browser -------------------------------------------------------------------------------------------------
+def test_the_share_that_cannot_do_the_job_is_said_where_it_is_large(tmp_path):
+    """Held out, three of ten models have no competence."""
+    models = {"hold_out": [*MODELS["hold_out"][:7], *[(1.0, 0.9, 0.95, 0.0)] * 3], "late": MODELS[QUOTED]}
+    words = plain(report(store(tmp_path / "run", models, question="Which?")))
+    assert "30% of the models cannot do the job under hold out." in words and "do the job under late" not in words
+    assert "cannot do the job, of all models 0 [0, 0.3] 0.30 [0.10, 0.61]" in words  # Wilson of 0 and of 3 in 10
+    assert "P(A) is a share of all models" in words
 
 
-class Opened:
-    """A page in the browser, with what it asked for and what it complained about."""
-
-    def __init__(self, browser, path, **options):
-        self.context = browser.new_context(**options)
-        self.page = self.context.new_page()
-        self.requests, self.complaints = [], []
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.goto(path.resolve().as_uri())
-        self.page.wait_for_selector("#explore svg text")
-        self.page.wait_for_selector("div.dt-container tbody tr")
-
-    def texts(self):
-        return self.page.locator("#explore svg text").all_text_contents()
-
-    def choose(self, which, label):
-        self.page.locator("#choose select").nth(which).select_option(label=label)
-        self.page.wait_for_timeout(300)
+# --- two runs -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def browser():
-    if not BROWSER.exists():
-        pytest.skip(f"no {BROWSER}: install chromium to test the page in a browser")
-    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'proxy-lab[test]'")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=str(BROWSER), args=flags)
-        yield started
-        started.close()
+def other(tmp_path_factory):
+    """A run of other models, one condition of which has no like in the first."""
+    models = {"hold_out": MODELS[QUOTED], "late": MODELS["hold_out"]}
+    folder = tmp_path_factory.mktemp("page") / "other"
+    return store(
+        folder,
+        models,
+        hash="00000000000000aa",
+        name="other",
+        thresholds={"competence": 0.9, "alignment": 0.9, "test": 0.8},
+    )
 
 
-@pytest.fixture
-def opened(browser, folder):
-    opened = Opened(browser, folder / "report.html", viewport={"width": 1200, "height": 900})
-    yield opened
-    opened.context.close()
+def test_two_runs_stand_side_by_side(folder, other):
+    """Held out, 4 of 10 models are aligned in one and 8 in the other; its mark of .8 lets the same models pass."""
+    assert cli.main(["report", str(folder), str(other)]) == 0
+    text = (folder / "beside-other.html").read_text()
+    rows = table(text, "runs", "both-base_rate")
+    assert [(row["run"], float(row["value"])) for row in rows] == [("made", 0.4), ("other", 0.8)]
+    words = plain(text)
+    assert "hold out made 10 0.40 [0.16, 0.69]" in words and "other 10 0.80 [0.49, 0.95]" in words
+    assert f"Only in made: {QUOTED}." in words and "Only in other: late." in words
+    assert "mark of test 0.9 0.8" in words
+    assert {"explore", "explore-2", "outcomes-2"} < set(specifications(text))
+    assert len(set(re.findall(r' id="([^"]+)"', text))) == len(re.findall(r' id="([^"]+)"', text))
 
 
-def test_choosing_changes_the_numbers(opened):
-    assert opened.page.locator("#choose select").nth(0).input_value() is not None
-    shown = opened.texts()
-    for name, rate in (("hold_out", "0.40 [0.16, 0.69]"), (QUOTED, "0.80 [0.49, 0.95]")):  # Wilson of 4 and of 8 in 10
-        assert f"{rate} {name}" in shown
-    for cells in AT_THE_END.values():
-        assert all(str(cell) in shown for cell in cells)
-    opened.choose(2, "after 50% of training")
-    opened.choose(3, "0.5")
-    shown = opened.texts()
-    assert any(line.startswith("at least ") and line.endswith(QUOTED) for line in shown)  # LR: 5 of 8 over 0 of 2
-    assert any(line.startswith("2.2 [") and line.endswith("hold_out") for line in shown)  # LR: 3/4 over 2/6, 2.25
-    opened.choose(0, "hold_out")
-    shown = opened.texts()
-    assert not any(line.endswith(QUOTED) for line in shown)
-    assert sum(line == "0.40 [0.16, 0.69] hold_out" for line in shown) == 2
-
-
-def test_nothing_leaves_and_nothing_complains(opened):
-    assert opened.requests
-    assert all(url.startswith(("file:", "blob:", "data:")) for url in opened.requests)
-    assert opened.complaints == []
-
-
-def test_names_are_shown_and_not_run(opened):
-    assert opened.page.evaluate("window.hacked") is None
-    assert opened.page.locator("h1").inner_text() == f"Is it {HOSTILE} better?"
-    assert QUOTED in opened.page.locator("#choose option").all_text_contents()
-    assert QUOTED in opened.page.locator("#conditions td").all_text_contents()
-    assert QUOTED in opened.page.locator("#outcomes svg text, #outcomes svg title").all_text_contents()
-    opened.page.locator("#outcomes svg path[aria-roledescription=bar]").last.hover()
-    opened.page.wait_for_selector("#vg-tooltip-element.visible")
-    assert QUOTED in opened.page.locator("#vg-tooltip-element").inner_text()
-    assert opened.page.evaluate("window.hacked") is None
-
-
-def test_a_box_of_a_histogram_says_how_many_models_are_there(opened):
-    """Ten models: four end at .95 or above."""
-    boxes = opened.page.locator("#explore svg .mark-rect path[aria-label*='alignment from: 0.95']")
-    label = boxes.last.get_attribute("aria-label")
-    assert "models: 4; of: 10" in label
-    assert "share, with interval: 0.40 [0.16, 0.69]" in label
-
-
-def test_the_table_sorts_by_value(opened):
-    from playwright.sync_api import expect
-
-    names = opened.page.locator("#conditions tbody tr td:first-child")
-    header = opened.page.locator("div.dt-scroll-head th").filter(has_text="P(A)").first
-    expect(names).to_have_text(["hold_out", QUOTED])
-    for column in (["hold_out", QUOTED], [QUOTED, "hold_out"]):  # .4, .8
-        header.click()
-        expect(names).to_have_text(column)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_does_not_scroll_sideways(browser, folder, scheme):
-    opened = Opened(browser, folder / "report.html", viewport={"width": 375, "height": 700}, color_scheme=scheme)
-    assert opened.page.evaluate("document.documentElement.scrollWidth") == 375
-    paint = opened.page.evaluate("getComputedStyle(document.querySelector('#explore svg text')).fill")
-    light = sum(map(int, re.findall(r"\d+", paint)[:3])) > 3 * 128
-    assert light == (scheme == "dark")
-    opened.context.close()
-
-
-def test_by_keyboard(opened):
-    select = opened.page.locator("#choose select").nth(3)
-    select.focus()
-    before = opened.texts()
-    opened.page.keyboard.press("Home")
-    opened.page.wait_for_timeout(300)
-    assert select.input_value() == "0"
-    assert opened.texts() != before
+@pytest.mark.parametrize("kind", ["the same run", "no name in common", "a table"])
+def test_runs_that_have_nothing_in_common_are_refused(folder, tmp_path, capsys, kind):
+    second, said = folder, "a run is not compared with itself"
+    if kind == "no name in common":
+        second = store(tmp_path / "second", {"late": MODELS["hold_out"]}, hash="00000000000000aa", baseline="late")
+        said = "no condition has the same name in both runs (their first are 'hold_out', 'late')"
+    if kind == "a table":
+        source, second = tmp_path / "runs.csv", tmp_path / "table"
+        source.write_text("regimen,aligned,test\nhold_out,1,1\nhold_out,0,0\n")
+        assert cli.main(["import", str(source), "--mark", "test=1", "--out", str(second)]) == 0
+        said = "the other is an imported table"
+    assert cli.main(["report", str(folder), str(second)]) == 2
+    assert said in capsys.readouterr().err

@@ -38,7 +38,7 @@ class Stopped(BaseException):
 
 
 @contextlib.contextmanager
-def usage(folder: Path | None = None) -> Iterator[None]:
+def usage(folder: Path | str | None = None) -> Iterator[None]:
     """Take a `ValueError` for wrong usage, with the folder that it is about; names that are unknown say enough."""
     try:
         yield

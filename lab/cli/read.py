@@ -287,27 +287,31 @@ def export(
 @waiting("writing the page")
 def page(
     folder: RunFolder,
+    other: Annotated[Positional[Path | None], arg(metavar="RUN")] = None,
     /,
     marks: OtherMarks = OWN_MARKS,
     out: Path | None = None,
     partial: bool = False,
 ) -> None:
-    """Write one HTML file that explains a stored run, without a network or a server.
+    """Write one HTML file that explains a stored run, or two, without a network or a server.
 
     Scores of all checkpoints are in memory at once: 4 bytes for each.
 
     Args:
         folder: the run's folder.
-        marks: other pass marks or another proxy than the run's own.
-        out: the file; report.html in the run's folder by default.
+        other: another run, whose conditions of the same names are put beside.
+        marks: other pass marks or another proxy than the runs' own.
+        out: the file; report.html in the run's folder by default, or beside-NAME.html in that of the first of two.
         partial: use what there is of a run that is not complete, and say so.
     """
     marks.check_place(out)
-    stored = marks.open(folder)
-    results = read(stored, partial, last_only=False)
+    runs = [marks.open(path) for path in (folder, other) if path is not None]
+    told = [(read(run, partial, last_only=False), run.manifest) for run in runs]
     from lab.report.page.page import page as page_of  # its libraries take a second to import
 
-    file = out or stored.path / "report.html"
+    with usage(f"{folder} and {other}" if other else None):
+        text = page_of(*told[0], *told[1:])
+    file = out or runs[0].path / (f"beside-{runs[1].path.name}.html" if other else "report.html")
     file.parent.mkdir(parents=True, exist_ok=True)
-    publish(file, page_of(results, stored.manifest).encode())
+    publish(file, text.encode())
     print_line(str(file))

@@ -1,1 +1,1 @@
-"""The page of a run: one HTML file, its charts and its template; the command `lab report` alone imports it."""
+"""The page of a run: one HTML file, its charts and its templates; the command `lab report` alone imports it."""

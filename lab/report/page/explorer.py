@@ -1,18 +1,20 @@
 """The chart in which a reader chooses a condition, another beside it, a checkpoint and a pass mark."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import altair as alt
 
 from lab.report.page import charts
 from lab.report.page.charts import INK, Datasets, Edges, Kind, View, inline
-from lab.report.page.courses import BETWEEN, BINS, QUANTILES
+from lab.report.page.courses import BETWEEN
 from lab.report.page.grid import Grid
 from lab.results.summary import Summary
+from lab.statistics.counts import UNABLE_SHOWN
 from lab.words import Json, quantity_words, setting, with_interval
 
 WIDTH = 290  # a phone is 375 wide
+LETTERS = 44  # that fit into that width
 SMALL = {"width": WIDTH, "height": 84}
 TALL = {"width": WIDTH - 30, "height": 170}
 UNIT = {"title": None, "scale": alt.Scale(domain=[0, 1])}  # the axis of a score
@@ -57,60 +59,66 @@ RESPONSIVE = [
 ]
 
 
+class Choice(NamedTuple):
+    """What a reader has chosen, as indices: two conditions, a checkpoint and a mark."""
+
+    condition_a: int
+    condition_b: int
+    at_checkpoint: int
+    at_mark: int
+
+
 def explorer(
     grid: Grid,
     rows: Sequence[Summary],
+    names: Mapping[str, str],
     courses: Mapping[str, tuple[list[Json], list[Json]]],
-    chosen: tuple[int, int],
-    mark: int,
-    place: str,
+    chosen: Choice,
 ) -> Json:
     """Return the specification of the explorable chart.
 
     Args:
         grid: what is counted at every checkpoint and mark.
         rows: what `lab.summarise` returned.
-        courses: score -> what `bands` and `histograms` of `lab.report.page.courses` returned.
-        chosen: indices of the two conditions that are shown at first.
-        mark: index of the run's own mark.
-        place: CSS selector of the element that gets the inputs.
+        names: of the conditions.
+        courses: score -> what `shares` and `seeds` of `lab.report.page.courses` returned for it, alignment first.
+        chosen: what is shown at first.
     """
     positions = {row.name: position for position, row in enumerate(rows)}
     shown = {positions[name]: number for number, name in enumerate(grid.conditions)}  # courses have all of the run's
     datasets: Datasets = {}
-    names, shares = _names_data(datasets, rows, shown), _shares_data(datasets, grid)
+    known, moments = _names_data(datasets, rows, names, shown), _moments_data(datasets, grid)
     data = _grid_data(datasets, grid)
-    views = [_quantity(data, names, quantity, _edges(grid, quantity)) for quantity in TITLES]
-    views += [_cells(data, names), _marks(data, names)]
-    for score, (bands, histogram) in courses.items():
-        bands = _bands_data(datasets, score, _of_shown(bands, shown))
-        histogram = _histogram_data(datasets, score, _of_shown(histogram, shown))
-        views += [_course(score, bands, histogram, names, param, shares) for param in "ab"]
+    views = [_quantity(data, known, quantity, _edges(grid, quantity)) for quantity in TITLES]
+    views += [_cells(data, known), _marks(data, known)]
+    for (score, (shares, seeds)), reached in zip(courses.items(), ("aligned", "passing"), strict=False):
+        lines = _shares_data(datasets, score, _of_shown(shares, shown))
+        single = _seeds_data(datasets, score, _of_shown(seeds, shown))
+        views += [_course(f"{score}, and share {reached}", lines, single, known, param, moments) for param in "ab"]
     return (
         alt.concat(*views, columns=3, spacing=26)
         .resolve_scale(color="independent", shape="independent", x="independent", y="independent")
-        .add_params(*_inputs(grid, chosen, mark, place))
-        .properties(
-            description="Counts and rates of two chosen conditions at a chosen checkpoint and pass mark.",
-            datasets=datasets,
-        )
+        .add_params(*(alt.param(name=name, value=value) for name, value in chosen._asdict().items()))
+        .properties(datasets=datasets)
         .configure(**charts.config())
         .to_dict(validate=False)
     )
 
 
-def _names_data(datasets: Datasets, rows: Sequence[Summary], shown: Mapping[int, int]) -> alt.NamedData:
+def _names_data(
+    datasets: Datasets, rows: Sequence[Summary], names: Mapping[str, str], shown: Mapping[int, int]
+) -> alt.NamedData:
     """Return names, colours and shapes of conditions as inline data; `shown` maps positions in rows to numbers."""
     styles = charts.styles([rows[position].regimen for position in shown])
     known = [
-        {"condition": number, "name": rows[position].name, **styles[rows[position].regimen]}
+        {"condition": number, "name": names[rows[position].name], **styles[rows[position].regimen]}
         for position, number in shown.items()
     ]
     columns: dict[str, Kind] = {"condition": "number", "name": "string", "colour": "string", "shape": "string"}
     return inline(datasets, "conditions", known, columns)
 
 
-def _shares_data(datasets: Datasets, grid: Grid) -> alt.NamedData:
+def _moments_data(datasets: Datasets, grid: Grid) -> alt.NamedData:
     """Return the shares of training at the checkpoints as inline data."""
     shares = [{"checkpoint": index, "share": share} for index, share in enumerate(grid.checkpoints)]
     return inline(datasets, "checkpoints", shares, {"checkpoint": "number", "share": "number"})
@@ -121,25 +129,35 @@ def _of_shown(rows: Sequence[Json], numbers: Mapping[int, int]) -> list[Json]:
     return [{**row, "condition": numbers[row["condition"]]} for row in rows if row["condition"] in numbers]
 
 
-def _inputs(grid: Grid, chosen: tuple[int, int], mark: int, place: str) -> list[alt.Parameter]:
-    """Return the four parameters, each bound to a list to choose from."""
-    conditions = list(grid.conditions)
+def lists(grid: Grid, names: Mapping[str, str], chosen: Choice, own_mark: int) -> list[Json]:
+    """Return the lists that a reader chooses from, for the page.
+
+    Args:
+        grid: what is counted at every checkpoint and mark.
+        names: of the conditions.
+        chosen: what is shown at first.
+        own_mark: index of the run's own mark.
+    """
+    conditions = [names[name] for name in grid.conditions]
     checkpoints = [f"after {100 * share:.6g}% of training" for share in grid.checkpoints]
     marks = list(map(setting, grid.marks))
-    marks[mark] += " (the run's own)"
-    lists = {
-        "condition_a": ("condition", conditions, chosen[0]),
-        "condition_b": ("beside", conditions, chosen[1]),
-        "at_checkpoint": ("test score taken", checkpoints, len(checkpoints) - 1),
-        "at_mark": ("passes at or above", marks, mark),
+    marks[own_mark] += " (the run's own)"
+    texts = {
+        "condition_a": ("condition", conditions),
+        "condition_b": ("beside", conditions),
+        "at_checkpoint": ("test score taken", checkpoints),
+        "at_mark": ("passes at or above", marks),
     }
     return [
-        alt.param(
-            name=name,
-            value=value,
-            bind=alt.binding_select(options=list(range(len(labels))), labels=labels, name=text, element=place),
-        )
-        for name, (text, labels, value) in lists.items()
+        {
+            "key": key,
+            "name": name,
+            "options": [
+                {"value": index, "text": text, "chosen": index == getattr(chosen, key)}
+                for index, text in enumerate(options)
+            ],
+        }
+        for key, (name, options) in texts.items()
     ]
 
 
@@ -186,6 +204,12 @@ def _role_axis(**options: Any) -> alt.Y:
     return alt.Y("role:N", sort=ROLES, scale=alt.Scale(domain=ROLES), axis=None, **options)
 
 
+def _with_name(text: str) -> str:
+    """Return the expression for a text with the name of a condition behind it, or its role where that is too long."""
+    role = "(datum.role == 'first' ? 'condition' : 'beside')"
+    return f"length({text} + datum.name) > {LETTERS} ? {text} + {role} : {text} + datum.name"
+
+
 COUNTS = [alt.Tooltip(f"{cell}:Q", title=text) for cell, text in CELLS.items()]
 
 
@@ -193,7 +217,7 @@ def _quantity(data: alt.NamedData, names: alt.NamedData, quantity: str, edges: E
     """Draw one quantity of the two conditions with its interval, and write it out."""
     rate = quantity in RATES
     if rate:
-        scale, axis = alt.Scale(domain=list(edges), nice=False), alt.Axis(title=None, format="~g")
+        scale, axis = alt.Scale(domain=list(edges), nice=False), alt.Axis(title=None, format="~g", tickCount=5)
     else:
         scale = alt.Scale(domain=list(edges), nice=False, type="log")
         axis = alt.Axis(title=None, format="~g", values=charts.log_ticks(*edges))
@@ -203,8 +227,8 @@ def _quantity(data: alt.NamedData, names: alt.NamedData, quantity: str, edges: E
         _role_axis(),
         tooltip=["name:N", alt.Tooltip(f"{quantity}_text:N", title="with interval"), *COUNTS],
     )
-    text = base.transform_calculate(line=f"datum['{quantity}_text'] + ' ' + datum.name")
-    text = text.mark_text(align="left", dy=-13, fontSize=11, limit=WIDTH).encode(alt.XValue(0), text="line:N")
+    text = base.transform_calculate(line=_with_name(f"datum['{quantity}_text'] + ' '"))
+    text = text.mark_text(align="left", dy=-14, limit=0).encode(alt.XValue(0), text="line:N")
     layers = charts.interval_layers(base, f"{quantity}_", place, "colour", "shape", quantity in NEUTRAL)
     if quantity in NEUTRAL:
         one = alt.Chart(alt.InlineData([{"one": 1}])).mark_rule(strokeDash=[2, 2], opacity=0.6)
@@ -227,9 +251,8 @@ def _cells(data: alt.NamedData, names: alt.NamedData) -> View:
             tooltip=["name:N", "cell:N", "models:Q"],
         )
     )
-    who = base.mark_text(align="left", dy=-17, fontSize=11, limit=WIDTH).encode(
-        alt.XValue(0), _role_axis(), text="name:N"
-    )
+    who = base.transform_calculate(line=_with_name("''")).mark_text(align="left", dy=-17, limit=0)
+    who = who.encode(alt.XValue(0), _role_axis(), text="line:N")
     return alt.layer(counts, who).properties(title="models: aligned (A), passing (T)", **SMALL)
 
 
@@ -239,72 +262,58 @@ def _dash(**options: Any) -> alt.StrokeDash:
     return alt.StrokeDash("role:N", scale=scale, legend=None, **options)
 
 
-def _bands_data(datasets: Datasets, score: str, rows: Sequence[Json]) -> alt.NamedData:
-    """Return the quantiles of a score as inline data."""
-    columns = ("condition", "share", "models", *QUANTILES)
-    return inline(datasets, f"{score} quantiles", rows, dict.fromkeys(columns, "number"))
+def _shares_data(datasets: Datasets, score: str, rows: Sequence[Json]) -> alt.NamedData:
+    """Return the shares of models that reach the mark of a score as inline data."""
+    numbers: dict[str, Kind] = dict.fromkeys(("condition", "share", "value", "low", "high", "unable"), "number")
+    return inline(datasets, f"{score} shares", rows, {**numbers, "text": "string"})
 
 
-def _histogram_data(datasets: Datasets, score: str, rows: Sequence[Json]) -> alt.NamedData:
-    """Return the histograms of a score as inline data."""
-    columns: dict[str, Kind] = dict.fromkeys(("condition", "from_share", "share", "of"), "number")
-    columns |= dict.fromkeys(("bins", "models", "share_of_models"), "string")
-    return inline(datasets, f"{score} histogram", rows, columns)
+def _seeds_data(datasets: Datasets, score: str, rows: Sequence[Json]) -> alt.NamedData:
+    """Return a score of single seeds as inline data."""
+    columns: dict[str, Kind] = {"condition": "number", "seed": "number", "shares": "string", "scores": "string"}
+    return inline(datasets, f"{score} seeds", rows, columns)
 
 
 def _course(
-    score: str, bands: alt.NamedData, histogram: alt.NamedData, names: alt.NamedData, param: str, shares: alt.NamedData
+    title: str, shares: alt.NamedData, seeds: alt.NamedData, names: alt.NamedData, param: str, moments: alt.NamedData
 ) -> View:
-    """Draw a score of one condition's models through training: histograms, and quantile bands over them."""
-    base = _known(alt.Chart(bands).transform_filter(f"datum.condition == condition_{param}"), names)
-    x, colour = (
-        alt.X("share:Q", title="share of training", scale=alt.Scale(domain=[0, 1])),
-        alt.Color("colour:N", scale=None),
-    )
-    layers = [
-        base.mark_area(opacity=opacity).encode(x, alt.Y(f"{low}:Q", **UNIT), alt.Y2(f"{high}:Q"), colour)
-        for low, high, opacity in ((QUANTILES[0], QUANTILES[-1], 0.08), (QUANTILES[1], QUANTILES[-2], 0.12))
-    ]
-    middle = base.mark_line(strokeWidth=2, color=INK).encode(x, alt.Y(f"{QUANTILES[2]}:Q", **UNIT))
-    limits = [alt.Tooltip(f"{q}:Q", title=f"{q[1:]}% are below", format=".4~g") for q in QUANTILES]
+    """Draw the share of one condition's models that reach the mark of a score, over the score of single seeds."""
+    mine = f"datum.condition == condition_{param}"
+    base = _known(alt.Chart(shares).transform_filter(mine), names)
+    x = alt.X("share:Q", title="share of training", scale=alt.Scale(domain=[0, 1]))
+    band = base.mark_area(opacity=0.18, color=INK).encode(x, alt.Y("low:Q", **UNIT), alt.Y2("high:Q"))
+    line = base.mark_line(strokeWidth=2.5, color=INK).encode(x, alt.Y("value:Q", **UNIT))
+    unable = base.transform_joinaggregate(worst="max(unable)").transform_filter(f"datum.worst > {UNABLE_SHOWN}")
+    unable = unable.mark_line(strokeWidth=1.5, strokeDash=[2, 3], color=INK).encode(x, alt.Y("unable:Q", **UNIT))
     hits = base.mark_point(size=90, opacity=0, filled=True).encode(
-        x, alt.Y(f"{QUANTILES[2]}:Q", **UNIT), tooltip=["name:N", "share:Q", "models:Q", *limits]
+        x,
+        alt.Y("value:Q", **UNIT),
+        tooltip=[
+            "name:N",
+            alt.Tooltip("share:Q", title="share of training"),
+            alt.Tooltip("text:N", title="models"),
+            alt.Tooltip("unable:Q", title="cannot do the job", format=".2~g"),
+        ],
     )
-    title = f"{score} through training: {'condition' if param == 'a' else 'beside'}"
-    boxes = _boxes(score, histogram, names, param)
-    return alt.layer(*layers, boxes, middle, hits, _moment(shares)).properties(title=title, **TALL)
+    who = "condition" if param == "a" else "beside"
+    layers = (_seeds(seeds, names, mine), band, unable, line, hits, _moment(moments))
+    return alt.layer(*layers).properties(title=f"{title}: {who}", **TALL)
 
 
-def _boxes(score: str, histogram: alt.NamedData, names: alt.NamedData, param: str) -> alt.Chart:
-    """Draw the histograms of a score of one condition's models, darker where more of them are."""
-    lists = ("bins", "models", "share_of_models")
-    rows = alt.Chart(histogram).transform_filter(f"datum.condition == condition_{param}")
-    rows = rows.transform_calculate(**{name: f"split(datum.{name}, '{BETWEEN}')" for name in lists})
-    rows = rows.transform_flatten(list(lists)).transform_calculate(
-        models="toNumber(datum.models)",
-        low=f"datum.bins / {BINS}",
-        high=f"(toNumber(datum.bins) + 1) / {BINS}",
-        portion="datum.models / datum.of",
-    )
+def _seeds(seeds: alt.NamedData, names: alt.NamedData, mine: str) -> alt.Chart:
+    """Draw the score of single seeds, a thin line each."""
+    rows = alt.Chart(seeds).transform_filter(mine)
+    rows = rows.transform_calculate(**{name: f"split(datum.{name}, '{BETWEEN}')" for name in ("shares", "scores")})
+    rows = rows.transform_flatten(["shares", "scores"], ["share", "score"])
+    rows = rows.transform_calculate(share="toNumber(datum.share)", score="toNumber(datum.score)")
     return (
         _known(rows, names)
-        .mark_rect()
+        .mark_line(strokeWidth=1, opacity=0.35)
         .encode(
-            alt.X("from_share:Q", title="share of training", scale=alt.Scale(domain=[0, 1])),
-            alt.X2("share:Q"),
-            alt.Y("low:Q", **UNIT),
-            alt.Y2("high:Q"),
-            alt.Fill("colour:N", scale=None),
-            alt.FillOpacity("portion:Q", scale=alt.Scale(domain=[0, 1], range=[0.1, 1]), legend=None),
-            tooltip=[
-                "name:N",
-                alt.Tooltip("share:Q", title="share of training"),
-                alt.Tooltip("low:Q", title=f"{score} from"),
-                alt.Tooltip("high:Q", title="to"),
-                "models:Q",
-                "of:Q",
-                alt.Tooltip("share_of_models:N", title="share, with interval"),
-            ],
+            alt.X("share:Q", title="share of training", scale=alt.Scale(domain=[0, 1])),
+            alt.Y("score:Q", **UNIT),
+            alt.Color("colour:N", scale=None),
+            detail="seed:N",
         )
     )
 

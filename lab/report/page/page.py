@@ -1,68 +1,50 @@
-"""The page of a run: one HTML file with everything in it, for somebody who was not there.
+"""The page of a run, or of two: one HTML file with everything in it, for somebody who was not there.
 
-Nothing is loaded from anywhere: the scripts of Vega and DataTables are part of the file. Whatever a config holds is
-shown as text. The bytes depend on the run and on the versions of these libraries alone.
+Nothing is loaded from anywhere: the scripts of Vega are part of the file. Whatever a config holds is shown as text. The
+bytes depend on the runs and on the versions of these libraries alone.
 """
 
+import functools
 import json
-import math
 import resource
 import subprocess
 import sys
 from collections.abc import Sequence
 
 import altair
-import itables
 import jinja2
-import pandas as pd
 import vl_convert
 import xarray as xr
-from itables.javascript import generate_init_offline_itables_html
 from markupsafe import Markup
 
 from lab import decision
+from lab.decision import Plan
 from lab.report.observed import COST_WORDS, observed_json, unit, warnings
-from lab.report.page import charts, courses, explorer, verdict
+from lab.report.page import budgets, charts, courses, explorer, regimens, sweeps, verdict
+from lab.report.page.comparison import comparison
 from lab.report.page.grid import Grid, grid
-from lab.report.tables import graded, readings, stopping
-from lab.results import summary
+from lab.report.page.names import place_words, words
+from lab.report.page.table import tables
+from lab.report.page.told import Told, told
+from lab.report.tables import as_json, graded, readings, stopping
 from lab.results.outcomes import is_observed, models_each
 from lab.results.store import StoreError
-from lab.results.summary import Summary
-from lab.statistics import PARTS, QUANTITIES, Estimate
-from lab.words import Json, percent, setting, with_interval
-
-COLUMNS = (
-    "base_rate",
-    "pass_given_aligned",
-    "pass_given_misaligned",
-    "likelihood_ratio",
-    "prior_odds",
-    "posterior_odds",
-    "expected_runs",
-)
-IMPACTS = ("base_rate", "likelihood_ratio", "net")
-UNABLE = ("incompetent", "diverged", "unjudged")
+from lab.words import Json, percent, setting
 
 
-def page(results: xr.Dataset, manifest: Json) -> str:
+def page(results: xr.Dataset, manifest: Json, other: tuple[xr.Dataset, Json] | None = None) -> str:
     """Return the page as HTML.
 
     Args:
         results: what `lab.results.shards.results` returned, with all checkpoints.
         manifest: of the run.
+        other: the same of a run that is compared with it.
+
+    Raises:
+        ValueError: the two runs have nothing in common that could be compared.
     """
-    last = results.isel(checkpoint=slice(-1, None))
-    rows = summary.summarise(last)
-    verdicts, unplanned = _verdicts(last, rows)
-    about = observed_json(results) if is_observed(results) else None
-    # the explorer moves marks from 0 to 1 and counts every row as a run; tables have scales of their own
-    table = Grid((), (), (), (), ()) if about else grid(results, rows)
-    specifications = {"outcomes": charts.outcomes_chart(rows)}
-    if impacts := charts.impacts(rows):
-        specifications["impacts"] = charts.impact_chart(impacts, results.sizes["seed"])
-    if table.conditions:
-        specifications["explore"] = _explorer(results, rows, table, verdicts)
+    runs = [told(results, manifest), *([told(*other, suffix="-2")] if other else [])]
+    compared = comparison(runs[0], runs[1]) if other else None
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lab.report.page", "."),
         autoescape=True,
@@ -70,35 +52,69 @@ def page(results: xr.Dataset, manifest: Json) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    origin = {"manifest": manifest} if about else _origin(manifest)
-    most, differ = models_each(results)
     return environment.get_template("page.html").render(
-        **origin,
-        about=about,
-        cost_words=COST_WORDS,
-        warnings=warnings(rows),
-        run=results.attrs,
-        checkpoints=results.sizes["checkpoint"],
-        seeds=most,
-        unequal=differ,
-        unit=unit(results),
-        rows=rows,
-        level=percent(rows[0].confidence),
+        runs=[_section(run, called) for run, called in zip(runs, compared["names"] if compared else [""], strict=True)],
+        compared=compared,
         setting=setting,
-        verdicts=verdicts,
-        unplanned=unplanned,
-        readings=readings(rows),
-        stopping=stopping(results),
-        graded=graded(results),
-        left_out=table.left_out,
-        specifications=specifications,
-        options={"renderer": "svg", "actions": False},
-        responsive={"explore": explorer.RESPONSIVE},
+        style=Markup(_source("page.css")),
+        script=Markup(_source("page.js")),
         vega=Markup(_vega()),
-        datatables=Markup(generate_init_offline_itables_html(itables.options.dt_bundle)),
-        table=Markup(_table(rows)),
-        changes=manifest.get("changes", []),
     )
+
+
+def _source(name: str) -> str:
+    """Return a file beside this one: what it says is the lab's own, so nothing in it is escaped."""
+    text, _, _ = jinja2.PackageLoader("lab.report.page", ".").get_source(jinja2.Environment(), name)
+    return text
+
+
+def _section(run: Told, called: str) -> Json:
+    """Return what the page says of one run; it is called by its name where there are two."""
+    tail = f" ({called})" if called else ""
+    results, rows = run.results, run.rows
+    plans, unplanned = _plans(run)
+    verdicts = verdict.verdicts(plans, rows, run.names) if plans else []
+    about = observed_json(results) if is_observed(results) else None
+    most, differ = models_each(results)
+    drawn = [*_chosen_charts(run, plans), *_charts(run)]
+    # the explorer moves marks from 0 to 1 and counts every row as a run; tables have scales of their own
+    table = Grid((), (), (), (), ()) if about else grid(results, rows)
+    if table.conditions:
+        drawn.append(_explorer(run, table, verdicts))
+    return {
+        **({"manifest": run.manifest} if about else _origin(run.manifest)),
+        "suffix": run.suffix,
+        "called": called,
+        "tail": tail,
+        "about": about,
+        "cost_words": COST_WORDS,
+        "warnings": warnings(rows),
+        "run": results.attrs,
+        "checkpoints": results.sizes["checkpoint"],
+        "seeds": most,
+        "unequal": differ,
+        "unit": unit(results),
+        "conditions": len(rows),
+        "has_cost": rows[0].cost is not None,
+        "level": percent(rows[0].confidence),
+        "finding": verdict.finding(plans, rows, run.names) if plans else [],
+        "swept": sweeps.sweep_words(rows, axes, _place_of_best(run, plans)) if (axes := sweeps.axes_of(rows)) else [],
+        "verdicts": verdicts,
+        "unplanned": unplanned,
+        "regimens": regimens.regimen_rows(rows),
+        "baseline": words(results.attrs["baseline"]),
+        "readings": readings(rows),
+        "stopping": stopping(results),
+        "graded": graded(results),
+        "left_out": [run.names.full[name] for name in table.left_out],
+        "charts": {
+            chart["kind"]: {**chart, "place": chart["kind"] + run.suffix, "label": chart["label"] + tail}
+            for chart in drawn
+        },
+        "tables": tables(rows, run.names),
+        "data": as_json(run.last, rows),
+        "changes": run.manifest.get("changes", []),
+    }
 
 
 def _origin(manifest: Json) -> Json:
@@ -106,6 +122,7 @@ def _origin(manifest: Json) -> Json:
     config = manifest["config"]
     return {
         "source": manifest["source"],
+        "task": regimens.task_words(config),
         "config": json.dumps(config, indent=1, ensure_ascii=False),
         "identity": manifest["identity"],
         "block_width": manifest["block_width"],
@@ -114,31 +131,132 @@ def _origin(manifest: Json) -> Json:
     }
 
 
-def _verdicts(last: xr.Dataset, rows: Sequence[Summary]) -> tuple[list[Json], str]:
-    """Return the verdict of each world, and why there is none where there cannot be."""
+def _plans(run: Told) -> tuple[list[Plan], str]:
+    """Return the plan of each world, and why there is none where there cannot be."""
     try:
-        return verdict.verdicts(decision.plan(last, verdict.BUDGETS), rows), ""
+        return decision.plan(run.last, budgets.runs_looked_at(len(run.rows))), ""
     except ValueError as error:
         return [], str(error)
 
 
-def _explorer(results: xr.Dataset, rows: Sequence[Summary], table: Grid, verdicts: Sequence[Json]) -> Json:
+def _chart(
+    kind: str, label: str, specification: Json, lists: Sequence[Json] = (), responsive: Sequence[Json] = ()
+) -> Json:
+    """Return a chart as the template has it.
+
+    Args:
+        kind: what it is named by on the page.
+        label: what it shows, for a reader who does not see it.
+        specification: in Vega-Lite.
+        lists: that a reader chooses by, each with a key, a name and options.
+        responsive: changes to the specification in Vega.
+    """
+    return {"kind": kind, "label": label, "specification": specification, "lists": lists, "patch": list(responsive)}
+
+
+def _charts(run: Told) -> list[Json]:
+    """Return the charts of all conditions."""
+    drawn = [
+        _chart(
+            "outcomes",
+            "Outcomes of each condition as shares of its models.",
+            charts.outcomes_chart(run.rows, run.names),
+        )
+    ]
+    if changes := charts.impact_chart(run.rows, run.names):
+        drawn.append(_chart("impacts", "Log impact of each condition over its baseline.", changes))
+    return drawn
+
+
+def _chosen_charts(run: Told, plans: Sequence[Plan]) -> list[Json]:
+    """Return the charts of budgets and of the sweep, which show at first what the best condition is."""
+    drawn, rows = [], run.rows
+    if plans and len({row.name for row in rows}) > 1:
+        worlds = [
+            {"value": index, "text": place_words(plan.world), "chosen": index == 0} for index, plan in enumerate(plans)
+        ]
+        lists = [{"key": "world", "name": "world", "options": worlds}] if len(plans) > 1 else []
+        drawn.append(
+            _chart(
+                "budget",
+                "How often an accepted model is aligned, over the number of training runs allowed.",
+                budgets.budget_chart(plans, rows, run.names),
+                lists,
+            )
+        )
+    axes, at = sweeps.axes_of(rows), _place_of_best(run, plans)
+    if not axes:
+        return drawn
+    options = sweeps.axis_options(axes, at)
+    along = {"key": "x_axis", "name": "along", "options": _axis_names(axes, 0)}
+    lists = [along, *options] if len(axes) > 1 else []
+    for quantity, (title, meaning) in sweeps.PANELS.items():
+        if any(sweeps.estimate_of(row, quantity) for row in rows):
+            chart = sweeps.sweep_chart(rows, quantity, axes, at)
+            drawn.append(_chart(f"sweep-{quantity}", f"{title}, {meaning}, along an axis of the sweep.", chart, lists))
+            lists = []
+    if mapped := sweeps.mapped(rows, axes):
+        regimen = {"key": "regimen", "name": "regimen", "options": _options({name: words(name) for name in mapped})}
+        lists = [
+            *([regimen] if len(mapped) > 1 else []),
+            {"key": "quantity", "name": "show", "options": _options(sweeps.MAPPED)},
+            {"key": "x_axis", "name": "across", "options": _axis_names(axes, 0)},
+            {"key": "y_axis", "name": "up", "options": _axis_names(axes, 1)},
+            *(options if len(axes) > 2 else []),
+        ]
+        drawn.append(
+            _chart(
+                "map",
+                "Map of a quantity over two axes of the sweep.",
+                sweeps.map_chart(rows, axes, at, mapped[0]),
+                lists,
+                sweeps.map_height(axes),
+            )
+        )
+    return drawn
+
+
+def _place_of_best(run: Told, plans: Sequence[Plan]) -> dict[str, float]:
+    """Return where in the sweep the condition is that is best for one run, or the last one where nobody knows."""
+    best = next((name for plan in plans for name in plan.changes[0][1]), run.rows[-1].name)
+    return next(row for row in run.rows if row.name == best).coordinates
+
+
+def _options(texts: Json) -> list[Json]:
+    """Return value -> text as options of a list, the first one chosen."""
+    return [{"value": value, "text": text, "chosen": index == 0} for index, (value, text) in enumerate(texts.items())]
+
+
+def _axis_names(axes: Json, chosen: int) -> list[Json]:
+    """Return the axes of the sweep as options of a list."""
+    return [{"value": f"c{index}", "text": words(axis), "chosen": index == chosen} for index, axis in enumerate(axes)]
+
+
+def _explorer(run: Told, table: Grid, verdicts: Sequence[Json]) -> Json:
     """Return the explorable chart; at first it shows the best condition for ten runs beside its baseline."""
-    by_name = {row.name: row for row in rows}
+    results, names = run.results, run.names.full
+    by_name = {row.name: row for row in run.rows}
     budgets = verdicts[0]["budgets"] if verdicts else []
     wanted = budgets[-2]["condition"] if budgets else None
     first = next(name for name in (wanted, *table.conditions) if name in table.conditions)
     if by_name[first].baseline is None:  # the best is the baseline itself: show what comes next beside it
         first = next((name for name in table.conditions if by_name[name].baseline == first), first)
     second = by_name[first].baseline
-    chosen = table.conditions.index(first), table.conditions.index(second) if second in table.conditions else 0
-    proxy = results.attrs["proxy"]
-    scores = dict.fromkeys(("alignment", proxy))
-    through = {score: (courses.bands(results, score), courses.histograms(results, score)) for score in scores}
-    mark = table.marks.index(results.attrs["thresholds"][proxy])
-    return explorer.explorer(table, rows, through, chosen, mark, "#choose")
+    beside = table.conditions.index(second) if second in table.conditions else 0
+    mark = table.marks.index(results.attrs["thresholds"][results.attrs["proxy"]])
+    chosen = explorer.Choice(table.conditions.index(first), beside, len(table.checkpoints) - 1, mark)
+    shares = courses.shares(results)
+    through = {score: (shares[score], courses.seeds(results, score)) for score in shares}
+    return _chart(
+        "explore",
+        "Counts and rates of two chosen conditions at a chosen checkpoint and pass mark.",
+        explorer.explorer(table, run.rows, names, through, chosen),
+        explorer.lists(table, names, chosen, mark),
+        explorer.RESPONSIVE,
+    )
 
 
+@functools.cache
 def _vega() -> str:
     """Return one script with Vega, Vega-Lite and what shows them, of the version that altair writes."""
     version = ".".join(altair.VEGALITE_VERSION.split(".")[:2])
@@ -157,59 +275,3 @@ def _bundle(version: str) -> str:
     if ended.returncode:
         raise StoreError("the page takes more address space than this process may have: raise its limit (ulimit -v)")
     return ended.stdout
-
-
-def _estimates(rows: Sequence[Summary]) -> dict[str, list[Estimate | None]]:
-    """Return the estimates of every condition by the heading of their column; a baseline has no impacts."""
-    columns: dict[str, list[Estimate | None]] = {
-        QUANTITIES[quantity].heading: [row.estimates[quantity] for row in rows] for quantity in COLUMNS
-    }
-    if any(row.impact for row in rows):
-        columns |= {PARTS[part].heading: [row.impact and getattr(row.impact, part) for row in rows] for part in IMPACTS}
-    if any(row.compute for row in rows):
-        columns["trainings"] = [row.compute for row in rows]
-    if any(row.cost for row in rows):
-        columns["cost"] = [row.cost for row in rows]
-    return columns
-
-
-def _table(rows: Sequence[Summary]) -> str:
-    """Return the sortable table of all conditions; columns of words are sorted by hidden ones of numbers."""
-    unable = [kind for kind in UNABLE if any(getattr(row.counts, kind) for row in rows)]
-    shown = {"condition": [row.name for row in rows]}
-    shown |= {text: [getattr(row.counts, cell) for row in rows] for cell, text in explorer.CELLS.items()}
-    shown |= {kind: [getattr(row.counts, kind) for row in rows] for kind in unable}
-    estimates = _estimates(rows)
-    words = {
-        text: ["baseline" if estimate is None else with_interval(estimate) for estimate in column]
-        for text, column in estimates.items()
-    }
-    keys = {f"{text} sorted": [_key(estimate) for estimate in column] for text, column in estimates.items()}
-    first, hidden = len(shown), len(shown) + len(words)
-    definitions: list[Json] = [{"targets": first + index, "orderData": hidden + index} for index in range(len(words))]
-    definitions.append({"targets": list(range(hidden, hidden + len(keys))), "visible": False})
-    return itables.to_html_datatable(
-        pd.DataFrame({**shown, **words, **keys}),
-        connected=False,
-        table_id="conditions",
-        columnDefs=definitions,
-        showIndex=False,
-        allow_html=False,
-        display_logo_when_loading=False,
-        format_floats_in_python=False,
-        maxBytes=0,
-        maxColumns=0,
-        paging=False,
-        scrollX=True,
-        scrollY="32em",
-        scrollCollapse=True,
-        layout={"topStart": "search", "topEnd": None, "bottomStart": "info", "bottomEnd": None},
-        text_in_header_can_be_selected=False,
-    )
-
-
-def _key(estimate: Estimate | None) -> float:
-    """Return the number to sort by: an undefined value comes below all others, the baseline's net of 0 is 0."""
-    if estimate is None:
-        return 0.0
-    return -math.inf if math.isnan(estimate.value) else float(estimate.value)
