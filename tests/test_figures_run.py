@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lab import figures
-from lab.figures.response import draw_response
+from lab.figures.response import ROWS, columns_left_out, draw_response, response_figure
 from lab.figures.run import OUTCOMES, PART_COLOURS
 from tests.colours import DEUTERANOPIA, linear
 
@@ -58,3 +58,18 @@ def test_a_line_goes_along_its_axis_and_has_a_gap_where_nothing_is_known():
     _, ax = figures.subplots()
     draw_response(along([1, 2, 3], [None] * 3), ax, "share", ["base_rate"])
     assert not ax.lines
+
+
+def test_what_a_page_has_no_room_for_is_said():
+    """Eleven worlds: the first, the last and three evenly between have columns, and six have none."""
+    conditions = [
+        {"name": f"{value} {world}", "regimen": "push", "coordinates": {"onset": float(value), "depth": float(world)}}
+        for world in range(11)
+        for value in range(3)
+    ]
+    rate = {"value": 0.5, "low": 0.4, "high": 0.6}
+    data = {"conditions": [condition | dict.fromkeys(ROWS, rate) for condition in conditions]}
+    figure = response_figure(data, "onset")
+    titles = [ax.get_title(loc="left") for ax in figure.axes[:5]]
+    assert titles == [f"depth {world}" for world in (0, 2, 5, 8, 10)]  # round(2.5) and round(7.5) are even
+    assert columns_left_out(data, "onset") == 6

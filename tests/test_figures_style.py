@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ def test_a_kind_is_told_by_the_beginning_of_a_word():
     assert len(set(styles)) == len({style[:2] for style in styles}) == 9  # no two look alike without their dashes
 
 
+ROOT = Path(cli.__file__).parents[2]
 XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])  # of sRGB
 
 
@@ -64,25 +66,33 @@ def test_text_is_dark_enough_to_be_read(colour):
         assert ink(colour) == colour
 
 
+def width_and_letters(content):
+    """Read from a PDF: 72 points are an inch; `Tf` sets the size of letters."""
+    box = re.search(rb"/MediaBox \[ ?0 0 ([0-9.]+) [0-9.]+ ?\]", content)
+    packed = re.findall(rb"stream\r?\n(x.*?)\r?\nendstream", content, re.DOTALL)
+    page = next(stream for stream in map(zlib.decompress, packed) if b" Tf" in stream)
+    assert box
+    return float(box[1]) / 72, [float(size) for size in re.findall(rb"/\S+ ([0-9.]+) Tf", page)]
+
+
 @pytest.mark.parametrize(("venue", "width"), [("neurips", 5.5), ("icml", 6.75), ("iclr", 5.5), ("slides", 5.51)])
 def test_a_figure_has_the_width_of_its_venue_and_no_small_letter(tmp_path, venue, width):
-    """Read from the PDF: 72 points are an inch; `Tf` sets the size of letters."""
-
     def pale(data):
         figure = draw(data)
         figure.axes[0].text(0, 1, "small", fontsize=2, color="#E69F00")
         return figure
 
     figures.save(pale, DATA | {"subtitle": "What is it? " * 20}, tmp_path, "wide", figures.Edition(venue, "pdf"))
-    content = (tmp_path / "wide.pdf").read_bytes()
-    box = re.search(rb"/MediaBox \[ ?0 0 ([0-9.]+) ([0-9.]+) ?\]", content)
-    assert box and float(box[1]) / 72 == pytest.approx(width, abs=0.005)
-    streams = (
-        zlib.decompress(found[1]) for found in re.finditer(rb"stream\r?\n(x.*?)\r?\nendstream", content, re.DOTALL)
-    )
-    page = next(stream for stream in streams if b" Tf" in stream)
-    sizes = [float(size) for size in re.findall(rb"/\S+ ([0-9.]+) Tf", page)]
+    wide, sizes = width_and_letters((tmp_path / "wide.pdf").read_bytes())
+    assert wide == pytest.approx(width, abs=0.005)
     assert min(sizes) == 6 and max(sizes) >= 8  # the small text and the title
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "figures").rglob("*.pdf")), ids=lambda path: path.stem)
+def test_every_figure_of_the_project_fits_a_page_with_letters_that_can_be_read(path):
+    width, sizes = width_and_letters(path.read_bytes())
+    assert width == pytest.approx(5.5, abs=0.005)
+    assert min(sizes) >= 6
 
 
 def draw(data):

@@ -32,6 +32,7 @@ ROWS = {  # quantities that have a row of panels, each with what its axis says
     "pass_given_aligned": "aligned pass,\nP(T|A)",
     "aligned_given_pass": "accepted are\naligned, P(A|T)",
 }
+MOST_COLUMNS = 5  # points of the other axes that a page has room for
 MOST_TICKS, LEAST_TICKS = 12, 5  # in a row of panels; in a panel
 UNABLE = "unable"  # the row of models that cannot do the job
 OF_ABLE = "{}_of_able"  # key of a rate among the models that do the job
@@ -102,7 +103,7 @@ def group_by_other_axes(conditions: Sequence[Json], axis: str) -> dict[World, li
 
 def response_figure(data: Json, axis: str) -> Figure:
     """Show rates along one axis, a row for each of them; a column for every point of the other axes."""
-    columns = group_by_other_axes(data["conditions"], axis)
+    columns = _spread(group_by_other_axes(data["conditions"], axis))
     unable = any(OF_ABLE.format("base_rate") in condition for condition in data["conditions"])
     rows = {**ROWS, UNABLE: "cannot do\nthe job"} if unable else ROWS
     size = (WIDTH, COLUMN_HEAD + ROW * len(rows))
@@ -120,6 +121,20 @@ def response_figure(data: Json, axis: str) -> Figure:
         ax.set_ylabel(words, fontsize="x-small")
     _explain_curves(figure, data["conditions"], unable)
     return figure
+
+
+def _spread(columns: dict[World, list[Json]]) -> dict[World, list[Json]]:
+    """Return the columns that a page has room for: the first, the last and some between, evenly spread."""
+    if len(columns) <= MOST_COLUMNS:
+        return columns
+    kept = [round(step * (len(columns) - 1) / (MOST_COLUMNS - 1)) for step in range(MOST_COLUMNS)]
+    worlds = list(columns)
+    return {worlds[index]: columns[worlds[index]] for index in kept}
+
+
+def columns_left_out(data: Json, axis: str) -> int:
+    """Return how many points of the other axes have no column of their own in the figure."""
+    return max(0, len(group_by_other_axes(data["conditions"], axis)) - MOST_COLUMNS)
 
 
 def _explain_curves(figure: Figure, conditions: Sequence[Json], unable: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lab.figures.response import OF_ABLE, response_axis, response_figure, response_title
+from lab.figures.response import OF_ABLE, columns_left_out, response_axis, response_figure, response_title
 from lab.figures.style import (
     BLACK,
     GREY,
@@ -349,7 +349,10 @@ def subtitle(data: Json) -> str:
     shown = any(OF_ABLE.format("base_rate") in condition for condition in data["conditions"])
     unable = f"Up to {math.ceil(100 * most)}% of models cannot do the job." if shown else ""
     counted = f"{data['seeds']:,} {plural(noun, data['seeds'])} per condition, {percent(data['confidence'])} intervals."
-    return " ".join(text for text in (data["question"], counted, unable) if text)
+    axis = response_axis(data)
+    left_out = columns_left_out(data, axis) if axis else 0
+    hidden = f"{left_out:,} points of the other axes are not shown." if left_out else ""
+    return " ".join(text for text in (data["question"], counted, unable, hidden) if text)
 
 
 def build(data: Json, folder: Path | str, edition: Edition = PAPER) -> Path:

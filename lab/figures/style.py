@@ -410,6 +410,7 @@ SETTINGS: dict[Any, Any] = {
     "axes.labelsize": "small",
     "figure.constrained_layout.use": True,
     "savefig.dpi": 220,
+    "axes.formatter.min_exponent": 5,  # of a power of ten whose exponent is written above it, too small to be read
     "svg.hashsalt": "",  # or its bytes would differ each time
 }
 # without dates and versions, so that the bytes depend on the data alone
