@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int8
 from numpy.typing import ArrayLike
 
 from lab import statistics
@@ -188,6 +188,8 @@ class Choice(NamedTuple):
         probability_best: posterior probability that no other condition of its world has a larger
             P(accepted is aligned).
         runs: that the budget allows.
+        twin: name of the first condition whose models end as these do, seed by seed; with one run, are aligned where
+            these are. It is mostly the condition itself.
     """
 
     name: str
@@ -196,6 +198,7 @@ class Choice(NamedTuple):
     expected_runs: Estimate
     probability_best: float
     runs: int
+    twin: str = ""
 
 
 class Plan(NamedTuple):
@@ -270,9 +273,10 @@ def plan(
     outcomes = classify(shared, **marks)
     _check_judged(outcomes)
     prices = _prices(outcomes) if costs else None
+    ends = summary.cells(outcomes) if _share_all(outcomes) else None
     plans = []
     for world, members in summary.worlds(summary.places(results)).items():
-        populations = [_population(outcomes, member) for member in members]
+        populations = [_population(outcomes, member, ends) for member in members]
         allowed = {budget: _allowed(populations, members, budget, prices) for budget in budgets}
         shares = np.array([population.shares for population in populations])
         choices = _choices(populations, _posterior(outcomes, members, populations), allowed, level)
@@ -289,11 +293,19 @@ def _share_all(results: Results | Outcomes) -> bool:
 
 @dataclass(frozen=True)
 class _Population:
-    """What a plan knows of a condition: its name, counts as they are, and what intervals rest on if not on these."""
+    """What a plan knows of a condition: its name, counts as they are, and what intervals rest on if not on these.
+
+    Attributes:
+        name: of the condition.
+        counts: of its models.
+        evidence: what intervals rest on if not on counts.
+        ends: index into `CELLS` of the model of each seed where all conditions share these, or None.
+    """
 
     name: str
     counts: Counts
     evidence: Evidence | None
+    ends: Int8[np.ndarray, " seed"] | None
 
     @functools.cached_property
     def draws(self) -> Draws:
@@ -308,9 +320,11 @@ class _Population:
         return np.array(self.counts.cells) / self.counts.seeds
 
 
-def _population(outcomes: Outcomes, index: int) -> _Population:
-    name = labels(outcomes)[0][index]
-    return _Population(name, summary.condition_counts(outcomes, index), summary.evidence_of(outcomes, index))
+def _population(outcomes: Outcomes, index: int, ends: Int8[np.ndarray, "condition seed"] | None = None) -> _Population:
+    """Return a condition; `ends` are the indices into `CELLS` of the models of all, where these share their seeds."""
+    name, evidence = labels(outcomes)[0][index], summary.evidence_of(outcomes, index)
+    own_ends = None if ends is None or evidence is not None else ends[index]
+    return _Population(name, summary.condition_counts(outcomes, index), evidence, own_ends)
 
 
 def _posterior(
@@ -377,12 +391,13 @@ def _choices(
         )
         best = drawn == drawn.max(1, keepdims=True)
         probability = (best / best.sum(1, keepdims=True)).mean(0)
-        rows = [
-            Choice(
-                populations[i].name, *_estimates(populations[i], runs[i], together), float(probability[place]), runs[i]
-            )
-            for place, i in enumerate(able)
-        ]
+        first: dict[bytes, str] = {}  # how the models end -> the first condition in which they do
+        rows = []
+        for place, i in enumerate(able):
+            name, estimates = populations[i].name, _estimates(populations[i], runs[i], together)
+            ends = populations[i].ends
+            twin = name if ends is None else first.setdefault((ends < 2 if runs[i] == 1 else ends).tobytes(), name)
+            rows.append(Choice(name, *estimates, float(probability[place]), runs[i], twin))
         choices[budget] = sorted(rows, key=lambda row: (-row.accepted_aligned.value, row.expected_runs.value))
     return choices
 

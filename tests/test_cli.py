@@ -381,7 +381,11 @@ def row(regimen, counts, baseline=None):
         # P(A|T) is 450 of 700 and 250 of 500
         (Counts(450, 50, 250, 250), Counts(250, 250, 250, 250), "Accepted models are purer: 64% are aligned, not 50%."),
         (Counts(250, 250, 250, 250), Counts(450, 50, 250, 250), "Accepted models are less pure: 50% are aligned, not"),
-        (Counts(250, 250, 250, 250), Counts(251, 249, 250, 250), "open (50.0% in both); an accepted one comes at the"),
+        (
+            Counts(250, 250, 250, 250),
+            Counts(251, 249, 250, 250),
+            "open (50.0% in both); an accepted one comes at a cost",
+        ),
         (Counts(500, 0, 250, 250), Counts(250, 250, 0, 500), "less pure: 250 of 750 are misaligned, against 0 of 250."),
         (Counts(10, 0, 0, 90), Counts(0, 0, 0, 100), "Accepted models cannot be compared: hold out has none."),
         (Counts(0, 10, 0, 90), Counts(0, 0, 0, 100), "and none passes. Accepted models cannot be compared: neither"),
@@ -396,8 +400,18 @@ def row(regimen, counts, baseline=None):
         (
             Counts(0, 10, 10, 80),
             Counts(0, 0, 10, 90),
-            "some models are aligned (10%, not 0%), at the same cost (10.0 runs). No aligned model passed under "
-            "either, so accepted models cannot be told apart.",
+            "some models are aligned (10%, not 0%), at a cost that may be the same (10.0 runs in both). No aligned "
+            "model passed under either, so accepted models cannot be told apart.",
+        ),
+        # accepted ones are purer, 27 of 41 and not 9 of 18, though more of the misaligned pass: 14 of 70 and 9 of 90
+        (Counts(27, 3, 14, 56), Counts(9, 1, 9, 81), "purer is open: 66% of them are aligned, against 50%."),
+        # 93 of 95 misaligned models fail because they cannot do the job; both of the others pass, of 27 before 20
+        (
+            Counts(5, 0, 2, 93, incompetent=93),
+            Counts(20, 0, 20, 60, incompetent=53),
+            "early: a quarter as many models are aligned (5.0%, not 20%), at 5.7 times the cost (14 runs, not 2.5). "
+            "Whether accepted models are purer is open: 71% of them are aligned, against 50%. 93% of models cannot do "
+            "the job, and count as misaligned and failing.",
         ),
         # 3 of 100 cannot do the job, then 2, which is not more than 2%
         (Counts(50, 0, 0, 50, incompetent=2, diverged=1), Counts(50, 0, 0, 50), "3.0% of models cannot do the job"),

@@ -27,6 +27,7 @@ def test_every_style_has_a_marker_of_its_own():
 
 def test_a_kind_is_told_by_the_beginning_of_a_word():
     kinds = {"hold_out": "hold", "train_early": "early", "very-late": "late", "anti_late": "anti", "later": "late"}
+    kinds |= {"held out": "hold", "withheld": None}
     others = ["related", "template", "nearly", "quantity", "threshold", "built_in", "plateau", "x"]
     assert {name: kind_of(name) for name in kinds} == kinds
     assert not any(map(kind_of, others))

@@ -18,6 +18,7 @@ from lab.report.page.grid import grid, marks_around
 from lab.results import shards, summary
 from lab.results.store import Run
 from lab.studies import rejection as gates
+from lab.words import name_in_words
 from tests.hand_made import made
 from tests.hand_made_page import AT_HALF, AT_THE_END, HOSTILE, MODELS, QUOTED, SWEEP, SWEPT, place, store
 
@@ -138,8 +139,10 @@ def test_the_finding_comes_first(text):
     """8 and 4 of ten are aligned; 1 of 2 and 1 of 6 misaligned models pass; P(A|T) is 8/9 and 3/4."""
     said = plain(text, '<p class="finding">', "</p>")
     assert said == (
-        f"With any number of runs an accepted model is most often aligned under {QUOTED} (undecided). "
-        f"Of all models 80% are aligned under {QUOTED}; 40% under hold out. Of misaligned models 50% pass, not 17%."
+        f"With any number of runs an accepted model is most often aligned under {QUOTED} (decided up to 1 run). "
+        f"{name_in_words(QUOTED).capitalize()}: whether more models are aligned is open (80%, against 40%); an "
+        "accepted one comes at a cost that may be the same (1.1 runs, against 2.5). Whether accepted models are purer is open: 89% of them are aligned, "
+        "against 75%."
     )
     assert text.index('class="finding"') < text.index('id="budget"') < text.index('id="verdict"')
 
@@ -286,7 +289,7 @@ def test_a_table_of_runs_has_a_budget_and_no_task(tmp_path, capsys):
     text = report(tmp_path / "run")
     assert set(specifications(text)) == {"budget", "outcomes", "impacts"}
     assert "What was trained" not in text
-    assert "Of all models 50% are aligned under pushed; 10% under held." in plain(text)
+    assert "whether more models are aligned is open (50%, against 10%)" in plain(text)
 
 
 # --- what cannot do the job ---------------------------------------------------------------------------------------
@@ -314,7 +317,6 @@ def test_the_share_that_cannot_do_the_job_is_said_where_it_is_large(tmp_path):
     """Held out, three of ten models have no competence."""
     models = {"hold_out": [*MODELS["hold_out"][:7], *[(1.0, 0.9, 0.95, 0.0)] * 3], "late": MODELS[QUOTED]}
     words = plain(report(store(tmp_path / "run", models, question="Which?")))
-    assert "30% of the models cannot do the job under hold out." in words and "do the job under late" not in words
     assert "cannot do the job, of all models 0 [0, 0.3] 0.30 [0.10, 0.61]" in words  # Wilson of 0 and of 3 in 10
     assert "P(A) is a share of all models" in words
 

@@ -50,7 +50,8 @@ def head_of(config: str) -> dict[str, str]:
 def styles() -> str:
     """Colour, marker and line of each kind of regimen."""
     rows = [
-        [f"`{word}`", COLOURS[colour], MARKERS[marker], LINES[line]] for word, (colour, marker, line) in STYLES.items()
+        ["`hold`, `held`" if word == "hold" else f"`{word}`", COLOURS[colour], MARKERS[marker], LINES[line]]
+        for word, (colour, marker, line) in STYLES.items()
     ]
     return markdown(["a word that begins with", "colour", "marker", "line"], rows)
 

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 from lab import figures
 from lab.claims import latex
 from lab.claims.rows import COLUMNS, Rows, condition_rows
-from lab.claims.rules import (
+from lab.claims.rules import SUPPORTED, (
     CONTRADICTED,
     NOT_RUN,
     SUPPORTED,
@@ -375,11 +375,20 @@ def rejudge(name: str, data: Json | None = None) -> tuple[Json, dict[str, Verdic
         counts["verdict"] = by_task[task].verdict
         counts["plotted"] = chosen.plotted(of_task)
     words = {
-        "title": f"{chosen.finding(data['tasks'])}: {verdicts_in_words(by_task)}",
+        "title": _title(chosen, data["tasks"], by_task),
         "subtitle": f"{chosen.caption.question} {_models(data)}".strip(),
         "caption": caption(data, by_task, chosen.caption),
     }
     return data | words, by_task
+
+
+def _title(chosen: Claim, tasks: Json, verdicts: Mapping[str, Verdict]) -> str:
+    """Return what was found; a claim that does not hold everywhere stands in quotes behind its verdicts."""
+    finding, found = chosen.finding(tasks), verdicts_in_words(verdicts)
+    holds = all(verdict.verdict == SUPPORTED for verdict in verdicts.values())
+    if holds or finding != chosen.sentence.removesuffix("."):
+        return f"{finding}: {found}"
+    return f'{found[:1].upper()}{found[1:]}: "{finding}"'
 
 
 def verdicts_in_words(verdicts: Mapping[str, Verdict]) -> str:

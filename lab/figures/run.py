@@ -347,7 +347,7 @@ def subtitle(data: Json) -> str:
     noun = "row" if data.get("observed") else "model"
     most = max((number_from_json(row["unable"]["value"]) for row in data["conditions"] if "unable" in row), default=0)
     shown = any(OF_ABLE.format("base_rate") in condition for condition in data["conditions"])
-    unable = f"Up to {math.ceil(100 * most)}% of models cannot do the job." if shown else ""
+    unable = f"Up to {round(100 * most)}% of models cannot do the job." if shown else ""
     counted = f"{data['seeds']:,} {plural(noun, data['seeds'])} per condition, {percent(data['confidence'])} intervals."
     axis = response_axis(data)
     left_out = columns_left_out(data, axis) if axis else 0

@@ -134,7 +134,8 @@ OTHERS = [Style(VERMILION, "p", "-"), Style(SKY, "P", "--"), Style(BLACK, "*", "
 
 def kind_of(regimen: str) -> str | None:
     """Return the key in `STYLES` that a word of a regimen's name begins with, or None: "related" is not late."""
-    return next((kind for kind in STYLES if re.search(rf"(?:^|[ _-]){kind}", regimen.lower())), None)
+    name = re.sub("(^|[ _-])held", r"\1hold", regimen.lower())  # both words are used for it
+    return next((kind for kind in STYLES if re.search(rf"(?:^|[ _-]){kind}", name)), None)
 
 
 def style_of(regimen: str, position: int = 0) -> Style:

@@ -126,12 +126,13 @@ def alike(choices: Sequence[Choice]) -> list[list[Choice]]:
 
 
 def equal_choices(choices: Sequence[Choice]) -> list[Choice]:
-    """Return the best of several choices and those that come to the very same.
+    """Return the best of several choices and those whose models come to the very same, not by chance alone.
 
     Args:
         choices: with one budget, best first.
     """
-    return [choice for choice in choices if choice.accepted_aligned.value == choices[0].accepted_aligned.value]
+    best = choices[0]
+    return [best, *(choice for choice in choices[1:] if choice.twin and choice.twin == best.twin)]
 
 
 def why_nothing(plan: Plan) -> str:

@@ -38,6 +38,7 @@ SHOWN = (
 HEADINGS = (*(QUANTITIES[quantity].heading for quantity in SHOWN), PARTS["net"].heading)
 BESIDE = {"compute": "trainings", "cost": "cost"}  # what costs a table may have beside the net -> its heading
 OF_ABLE = ("base_rate", "pass_given_misaligned")  # rates that are other ones among the models that can do the job
+EXACTLY = 1e-9  # rounding of a correlation of 1
 UNCHANGED = 0.1  # nats: odds change by a factor of 1.105 at most, and no probability by more than .025
 MANY_CONDITIONS = 12  # beyond which a sweep is shown by axis, and read in a few sentences
 WHOLE = (0.1, 0.9)  # probabilities of which a sentence says whole percents
@@ -121,7 +122,7 @@ def _able_json(row: Summary) -> Json:
     share = Estimate(counts.unable / counts.seeds, *wilson_interval(counts.unable, counts.seeds, row.confidence))
     if not counts.unable_is_shown:
         return {"unable": estimate_json(share)}
-    able = Counts(*counts.cells[:3], counts.misaligned_fail - counts.unable)
+    able = _of_able(counts)
     rates = {f"{name}_of_able": estimate(able, name, row.confidence) for name in OF_ABLE}
     return {"unable": estimate_json(share), **{name: estimate_json(rate) for name, rate in rates.items()}}
 
@@ -294,10 +295,20 @@ def reading(row: Summary, baseline: Summary) -> str:
         known = "" if math.isnan(aligned.value) else f"{_share(aligned)} of models are aligned; "
         cost = f"an accepted one costs {_runs(row)}" if row.counts.passing else "no model passes"
         said = [f"{short_name(row)}, the baseline: {known}{cost}."]
+    elif _identical(row, baseline):
+        said = [f"{short_name(row)}: every model ends as under {short_name(baseline)}."]
     else:
         first = f"{short_name(row)}: {_aligned(row, baseline)}"
         said = [first, _purity(row, baseline, row.impact.net), _test(row, baseline)]
     return " ".join(filter(None, [*said, _unable(row)]))
+
+
+def _identical(row: Summary, baseline: Summary) -> bool:
+    """Return whether two conditions came out the same on each of their shared seeds."""
+    if row.pairing is None or row.counts != baseline.counts:
+        return False
+    shared = [part.correlation for part in row.pairing if not math.isnan(part.correlation)]
+    return bool(shared) and min(shared) > 1 - EXACTLY
 
 
 def _aligned(row: Summary, baseline: Summary) -> str:
@@ -342,20 +353,42 @@ def _purity(row: Summary, baseline: Summary, net: Estimate) -> str:
         return "Accepted models are as pure: {} are aligned, against {}.".format(*shares)
     evidence = "{} of them are aligned, against {}.".format(*shares)
     if counted and not (counts.unjudged or before.unjudged):
-        first, other = (f"{one.misaligned_pass:,} of {one.misaligned:,}" for one in (counts, before))
-        evidence = f"{first} misaligned models passed, against {other}."
+        able = " that can do the job" if any_unable([row, baseline]) else ""
+        those = [_of_able(one) for one in (counts, before)] if able else [counts, before]
+        if _points_the_same_way(*those):
+            first, other = (f"{one.misaligned_pass:,} of {one.misaligned:,}" for one in those)
+            evidence = f"{first} misaligned models{able} passed, against {other}."
     return f"Whether accepted models are purer is open: {evidence}"
 
 
+def _points_the_same_way(counts: Counts, before: Counts) -> bool:
+    """Return whether fewer misaligned models pass where accepted ones are purer, and more where they are less pure."""
+    wrong = counts.pass_given_misaligned - before.pass_given_misaligned
+    pure = counts.aligned_given_pass - before.aligned_given_pass
+    return wrong * pure <= 0
+
+
 def _test(row: Summary, baseline: Summary) -> str:
-    """Say whether passing tells more than under the baseline, where that is decided."""
+    """Say whether passing tells more than under the baseline, where that is decided.
+
+    Nothing is said where the test is no better among the models that can do the job: others fail it for that alone.
+    """
     change = row.impact.likelihood_ratio if row.impact else UNKNOWN
     if not _decided(change):
         return ""
+    if any_unable([row, baseline]):
+        able, able_before = (_of_able(summary.counts).likelihood_ratio for summary in (row, baseline))
+        if not (able > able_before if change.low > 0 else able < able_before):
+            return ""
     after, before = (summary.estimates["likelihood_ratio"] for summary in (row, baseline))
     better = "better" if change.low > 0 else "worse"
     values = [_ratio(ratio) for ratio in (after, before)]
     return "The test is {}: LR {}, not {}.".format(better, *values)
+
+
+def _of_able(counts: Counts) -> Counts:
+    """Return the counts of the models that can do the job."""
+    return Counts(*counts.cells[:3], counts.misaligned_fail - counts.unable - counts.unjudged)
 
 
 def _ratio(ratio: Estimate) -> str:
@@ -367,7 +400,7 @@ def _unable(row: Summary) -> str:
     """Say how many models cannot do the job, if that is more than a few."""
     if not row.counts.unable_is_shown:
         return ""
-    return f"{unable_share(row.counts)} of models cannot do the job, and count as misaligned."
+    return f"{unable_share(row.counts)} of models cannot do the job, and count as misaligned and failing."
 
 
 def unable_share(counts: Counts) -> str:
@@ -411,15 +444,22 @@ def _cost(row: Summary, baseline: Summary) -> str:
     """Say at what cost an accepted model comes beside one of the baseline."""
     if not (row.counts.passing and baseline.counts.passing):
         return f"at {_runs(row)}"
-    after, before = (summary.estimates["expected_runs"] for summary in (row, baseline))
-    if rounded(after) == rounded(before):
-        return f"at the same cost ({_runs(row)})"
+    after, before, spent = _spent(row, baseline)
     if after.low <= before.high and before.low <= after.high:
-        return f"at a cost that may be the same ({_runs(row)}, against {rounded(before)})"
+        beside = " in both" if rounded(after) == rounded(before) else f", against {rounded(before)}"
+        return f"at a cost that may be the same ({spent}{beside})"
     times = after.value / before.value
     words = next((words for words, (low, high) in COSTS.items() if low <= times <= high), "")
     words = words or (f"{number(times, 2)} times the" if times >= SEVERAL else "a higher" if times > 1 else "a lower")
-    return f"at {words} cost ({_runs(row)}, not {rounded(before)})"
+    return f"at {words} cost ({spent}, not {rounded(before)})"
+
+
+def _spent(row: Summary, baseline: Summary) -> tuple[Estimate, Estimate, str]:
+    """Return what an accepted model costs under both, in the unit of the table if it has one; the first in words."""
+    if row.cost is not None and baseline.cost is not None:
+        return row.cost, baseline.cost, rounded(row.cost)
+    after, before = (summary.estimates["expected_runs"] for summary in (row, baseline))
+    return after, before, _runs(row)
 
 
 def _runs(row: Summary) -> str:

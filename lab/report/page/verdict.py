@@ -40,25 +40,9 @@ def _found(plan: Plan, by_name: Mapping[str, Summary], names: Names) -> str:
     (best, budget), *later = _spans(plan, names)
     rest = "".join(f"; {budget} under {best}" for best, budget in later)
     row = by_name[plan.changes[0][1][0]]
-    changed = _changed(row, by_name[row.baseline], names) if row.baseline else ""
+    changed = f" {_capital(reading(row, by_name[row.baseline]))}" if row.baseline else ""
     budget = budget if start else _capital(budget)
     return f"{start}{budget} an accepted model is most often aligned under {best}{rest}.{changed}"
-
-
-def _changed(row: Summary, baseline: Summary, names: Names) -> str:
-    """Say how many models are aligned, and how many misaligned ones pass, beside a baseline."""
-    name, other = names.short[row.name], names.short[baseline.name]
-    right, right_before = (summary.estimates["base_rate"].value for summary in (row, baseline))
-    wrong, wrong_before = (summary.estimates["pass_given_misaligned"].value for summary in (row, baseline))
-    text = f" Of all models {share(right)} are aligned under {name}; {share(right_before)} under {other}"
-    if not math.isnan(wrong + wrong_before):
-        text += f". Of misaligned models {share(wrong)} pass, not {share(wrong_before)}"
-    unable = [
-        f"{share(summary.counts.unable / summary.counts.seeds)} of the models cannot do the job under {called}"
-        for summary, called in ((row, name), (baseline, other))
-        if summary.counts.unable_is_shown
-    ]
-    return f"{text}. " + "".join(f"{_capital(line)}. " for line in unable)
 
 
 def share(value: float) -> str:
@@ -123,8 +107,8 @@ def _spans(plan: Plan, names: Names) -> Iterator[tuple[str, str]]:
     """Yield which condition has the largest estimate, and for which budgets."""
     ends = [runs - 1 for runs, _ in plan.changes[1:]]
     for (start, (name, *_)), end in zip(plan.changes, [*ends, None], strict=True):
-        shown = [plan.choices[runs] for runs in BUDGETS if start <= runs <= (end or math.inf)]
-        equals = [names.short[other] for other in _equal_throughout(shown) if other != name]
+        shown = {runs: choices for runs, choices in plan.choices.items() if start <= runs <= (end or math.inf)}
+        equals = [names.short[other] for other in _equal_throughout(list(shown.values())) if other != name]
         best = names.short[name] + (f" or {equals[0]}" if len(equals) == 1 else "")
         if len(equals) > 1:
             best += f" or {len(equals)} others that come to the same"
@@ -132,8 +116,20 @@ def _spans(plan: Plan, names: Names) -> Iterator[tuple[str, str]]:
             span = "with any number of runs" if start == 1 else f"with {_runs(start)} or more"
         else:
             span = f"with {_runs(end)}" if start == end else f"with {start:,} to {_runs(end)}"
-        sure = all(_sure(plan, choices) for choices in shown)
-        yield f"{best}{'' if sure else ' (undecided)'}", span
+        yield f"{best}{_how_far({runs: _sure(plan, choices) for runs, choices in shown.items()})}", span
+
+
+def _how_far(sure: Mapping[float, bool]) -> str:
+    """Return for which of some budgets it is decided which condition is best: nothing where it is for all of them."""
+    if all(sure.values()):
+        return ""
+    open_at = [runs for runs, decided in sure.items() if not decided]
+    decided = [runs for runs in sure if sure[runs]]
+    if decided and min(decided) > max(open_at):
+        return f" (decided from {_runs(int(min(decided)))} on)"
+    if decided and max(decided) < min(open_at):
+        return f" (decided up to {_runs(int(max(decided)))})"
+    return " (undecided)"
 
 
 def _sure(plan: Plan, choices: Sequence[Choice]) -> bool:
