@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any
 from lab import figures
 from lab.claims import latex
 from lab.claims.rows import COLUMNS, Rows, condition_rows
-from lab.claims.rules import SUPPORTED, (
+from lab.claims.rules import (
     CONTRADICTED,
     NOT_RUN,
     SUPPORTED,
