@@ -140,10 +140,9 @@ def test_the_finding_comes_first(text):
     said = plain(text, '<p class="finding">', "</p>")
     assert said == (
         f"With any number of runs an accepted model is most often aligned under {QUOTED} (decided up to 1 run). "
-        f"{name_in_words(QUOTED).capitalize()}: whether more models are aligned is open (80%, against 40%); an accepted "
-        "one comes at a cost that may be the same (1.1 runs, against 2.5). Whether accepted models are purer is open: "
-        "89% of them are aligned, "
-        "against 75%."
+        f"{name_in_words(QUOTED).capitalize()}: whether more models are aligned is open (80%, against 40%); an "
+        "accepted one comes at a cost that may be the same (1.1 runs, against 2.5). Whether accepted models are "
+        "purer is open: 89% of them are aligned, against 75%."
     )
     assert text.index('class="finding"') < text.index('id="budget"') < text.index('id="verdict"')
 
