@@ -149,6 +149,15 @@ def test_conditions_whose_runs_gates_have_stopped_are_left_out():
         trained_to_the_end(every.assign_coords(stopped=(("condition", "seed"), np.ones((3, 2), bool))))
 
 
+def test_twins_are_conditions_whose_models_end_alike_seed_by_seed():
+    """The first two have the same models; the third has as many of each kind; the last is aligned where they are."""
+    same = ["AT", "AT", "aT", "at"]
+    (only,) = plan(scores([same, same, ["at", "AT", "aT", "AT"], ["At", "At", "aT", "at"]]), [1, 2])
+    twins = {runs: {choice.name: choice.twin for choice in choices} for runs, choices in only.choices.items()}
+    assert twins[2] == {"c0": "c0", "c1": "c0", "c2": "c2", "c3": "c3"}
+    assert twins[1] == {"c0": "c0", "c1": "c0", "c2": "c2", "c3": "c0"}  # one run is taken whether it passes or not
+
+
 def test_plan_takes_what_was_counted_and_says_how_sure_it_is():
     """40 shared seeds: 12 aligned under the second condition alone, 4 under the first alone, 10 under both."""
     first = ["AT"] * 10 + ["AT"] * 4 + ["at"] * 12 + ["aT"] * 14

@@ -270,7 +270,8 @@ def regimens_title(data: Json) -> str:
             kind = "more" if net.low > 0 else "less" if net.high < 0 else "undecided"
             found[kind].append(_accepted(condition, worlds))
     if not baselines:
-        return f"Aligned among accepted models: {_listed(list(map(_accepted_by_row, data['conditions'])))}"
+        named = zip(row_names(data["conditions"]), data["conditions"], strict=True)
+        return f"Aligned among accepted models: {_listed([_accepted_in_row(*pair) for pair in named], '; ')}"
     parts = [f"{kind} under {_counted(names, worlds)}" for kind, names in found.items() if names]
     if worlds > 1:
         return f"Aligned among accepted models, beside {', '.join(baselines)}: {'; '.join(parts)}"
@@ -284,11 +285,10 @@ def _accepted(condition: Json, worlds: int) -> str:
     return name if worlds > 1 or math.isnan(share) else f"{name} ({100 * share:.0f}%)"
 
 
-def _accepted_by_row(condition: Json) -> str:
+def _accepted_in_row(name: str, condition: Json) -> str:
     """Return the name of a condition and which share of its accepted models is aligned."""
     share = number_from_json(condition["aligned_given_pass"]["value"])
-    accepted = "none accepted" if math.isnan(share) else f"{100 * share:.0f}%"
-    return f"{label(condition['name']).replace('=', ' ')} ({accepted})"
+    return f"{name}: none accepted" if math.isnan(share) else f"{name}: {100 * share:.0f}%"
 
 
 def _counted(names: Sequence[str], worlds: int) -> str:
@@ -301,11 +301,11 @@ def _counted(names: Sequence[str], worlds: int) -> str:
     return ", ".join(f"{_listed(members)} in {count} of {worlds} worlds" for count, members in counts.items())
 
 
-def _listed(names: Sequence[str]) -> str:
-    """Return names with commas between, or how many there are and the first of them where a title has no room."""
+def _listed(names: Sequence[str], between: str = ", ") -> str:
+    """Return names with something between; the first of them and how many more where a title has no room for all."""
     if len(names) <= MOST_NAMED:
-        return ", ".join(names)
-    return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED:,} more"
+        return between.join(names)
+    return f"{between.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED:,} more"
 
 
 # --- the figure ---------------------------------------------------------------------------------------------------
