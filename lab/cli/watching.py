@@ -104,12 +104,12 @@ def watched(path: Path | None = None, mirror: "Mirror | None" = None) -> Iterato
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
-        TextColumn("elapsed,"),
+        TextColumn("elapsed"),
         TimeRemainingColumn(),
-        TextColumn("left"),
+        TextColumn("{task.fields[left]}"),
         console=errors,
     )
-    task = bar.add_task("compiling and training", total=None)
+    task = bar.add_task("compiling and training", total=None, left="")
     board = Board(path, errors, mirror) if path is not None and (live or mirror) else None
     screen = Live(Group(board, bar) if board else bar, console=errors, refresh_per_second=1) if live else None
     started, tenths = time.monotonic(), 0  # of the work, as far as told
@@ -122,7 +122,7 @@ def watched(path: Path | None = None, mirror: "Mirror | None" = None) -> Iterato
         stop.check()
         if done * 10 // total < tenths:  # the next look
             tenths, started = 0, time.monotonic()
-        bar.update(task, completed=done, total=total, description="training")
+        bar.update(task, completed=done, total=total, description="training", left="left")
         if board:
             board.refresh()
         if not live and done * 10 // total > tenths:

@@ -17,6 +17,7 @@ from lab.report.decisions import (
 from lab.report.impacts import impact_intervals, impact_table
 from lab.report.observed import cautions, understood, warnings
 from lab.report.progress import duration, finished, progress_rows, progress_state, progress_table
+from lab.report.readings import is_sweep, reading, readings, short_name
 from lab.report.studies import (
     advice_json,
     advice_readings,
@@ -42,11 +43,7 @@ from lab.report.tables import (
     as_json,
     graded,
     impact_json,
-    is_sweep,
     numbers,
-    reading,
-    readings,
-    short_name,
     stopping,
     table,
     text_table,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from lab.report.layout import Sheet
-from lab.report.tables import short_name
+from lab.report.readings import short_name
 from lab.results.summary import Summary, worlds
 from lab.words import in_words, name_in_words, number, percent, with_interval
 

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from lab.config.schema import WORLD
 from lab.report.layout import Sheet, wrapped
-from lab.report.tables import DENOMINATORS, NOT_ABLE, unable_share
+from lab.report.readings import unable_share
+from lab.report.tables import DENOMINATORS, NOT_ABLE
 from lab.report.worlds import RATES as OVER_WORLDS
 from lab.report.worlds import many_worlds, regimen_and_point, spread, with_quartiles
 from lab.results.summary import in_world, places, still_open

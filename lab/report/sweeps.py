@@ -6,7 +6,8 @@ from itertools import groupby
 from operator import itemgetter
 
 from lab.report.layout import Sheet
-from lab.report.tables import NOT_ABLE, any_unable, outcome_sentences, title, unable_share
+from lab.report.readings import any_unable, unable_share
+from lab.report.tables import NOT_ABLE, outcome_sentences, title
 from lab.results.outcomes import Results
 from lab.results.summary import Summary
 from lab.statistics import PARTS, QUANTITIES

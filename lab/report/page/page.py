@@ -26,7 +26,8 @@ from lab.report.page.grid import Grid, grid
 from lab.report.page.names import place_words, words
 from lab.report.page.table import tables
 from lab.report.page.told import Told, told
-from lab.report.tables import as_json, graded, readings, stopping
+from lab.report.readings import readings
+from lab.report.tables import as_json, graded, stopping
 from lab.results.outcomes import is_observed, models_each
 from lab.results.store import StoreError
 from lab.words import Json, percent, setting

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from lab.decision import Choice, Plan
 from lab.report.decisions import equal_choices, why_nothing
 from lab.report.page.names import Names, place_words, words
-from lab.report.tables import reading
+from lab.report.readings import reading
 from lab.results.summary import Summary
 from lab.statistics import Estimate, wilson_interval
 from lab.words import Json, chance, plural, quantity_words, with_interval
