@@ -254,7 +254,7 @@ def test_errors_by_kind_of_schedule():
         {"first": 3, "dose": 5, "pushes": 2, "measured": 0.5, "foreseen": {"additive": 0.5}},
     ]
     groups = response.where(dots)
-    early = groups["first push in the first tenth"]
+    early = groups["first push early"]
     assert (early["schedules"], early["error"], early["bias"]) == pytest.approx((2, 0.15, 0.05))
     assert groups["dose 5 to 20"] == {"schedules": 1, "error": 0.0, "bias": 0.0}
     assert groups["a push precedes another"]["bias"] == pytest.approx(-0.05)
