@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 
+from lab import cli
 from lab.results import shards
 from lab.results.store import Run
 
@@ -106,3 +107,10 @@ def store(folder, models=MODELS, missing=0, question=f"Is it {HOSTILE} better?",
         shard = shards.shard(scores, run.manifest["scores"], np.arange(7, 7 + seeds), [0.5, 1.0])
         shards.write_shard(run, f"{index:016x}", 7, shard)
     return folder
+
+
+def reported(folder, *models, **about):
+    """Write such a run with its page, and return its folder."""
+    made = store(folder, *models, **about)
+    assert cli.main(["report", str(made)]) == 0
+    return made

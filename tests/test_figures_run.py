@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lab import figures
-from lab.figures.response import ROWS, columns_left_out, draw_response, response_figure
+from lab.figures.response import ROWS, columns_left_out, draw_response, response_figure, response_title
 from lab.figures.run import OUTCOMES, PART_COLOURS
 from tests.colours import DEUTERANOPIA, linear
 
@@ -58,6 +58,17 @@ def test_a_line_goes_along_its_axis_and_has_a_gap_where_nothing_is_known():
     _, ax = figures.subplots()
     draw_response(along([1, 2, 3], [None] * 3), ax, "share", ["base_rate"])
     assert not ax.lines
+
+
+def test_the_title_says_what_is_not_known():
+    """Where gates stop models nobody knows whether they would have been aligned."""
+    shares = {("push", 0.0): 0.25, ("push", 0.5): None, ("push", 1.0): None, ("hold_out", None): 0.5}
+    conditions = [
+        {"regimen": name, "coordinates": {} if onset is None else {"onset": onset}, "base_rate": {"value": share}}
+        for (name, onset), share in shares.items()
+    ]
+    title = response_title({"conditions": conditions}, "onset")
+    assert title == "P(A) as onset goes from 0 to 1: push 25% → not known (hold out 50%)"
 
 
 def test_what_a_page_has_no_room_for_is_said():

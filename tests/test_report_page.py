@@ -20,7 +20,7 @@ from lab.results.store import Run
 from lab.studies import rejection as gates
 from lab.words import name_in_words
 from tests.hand_made import made
-from tests.hand_made_page import AT_HALF, AT_THE_END, HOSTILE, MODELS, QUOTED, SWEEP, SWEPT, place, store
+from tests.hand_made_page import AT_HALF, AT_THE_END, HOSTILE, MODELS, QUOTED, SWEEP, SWEPT, place, reported, store
 
 
 def wilson(k, n, z=1.959963984540054):
@@ -31,9 +31,7 @@ def wilson(k, n, z=1.959963984540054):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    place = store(tmp_path_factory.mktemp("page") / "a run")
-    assert cli.main(["report", str(place)]) == 0
-    return place
+    return reported(tmp_path_factory.mktemp("page") / "a run")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from lab import cli
-from tests.hand_made_page import AT_THE_END, HOSTILE, QUOTED, SWEEP, SWEPT, place, store
+from tests.hand_made_page import AT_THE_END, HOSTILE, QUOTED, SWEEP, SWEPT, place, reported
 
 BROWSER = Path("/usr/bin/chromium")
 
@@ -55,17 +55,13 @@ def browser():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    place = store(tmp_path_factory.mktemp("page") / "a run")
-    assert cli.main(["report", str(place)]) == 0
-    return place
+    return reported(tmp_path_factory.mktemp("page") / "a run")
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     schedules = {name: {"test": [(0.5, place(name)[1]["weight"]), (1.0, 0.0)]} for name in SWEEP} | {"hold_out": {}}
-    folder = store(tmp_path_factory.mktemp("page") / "swept", SWEPT, question="When?", schedules=schedules)
-    assert cli.main(["report", str(folder)]) == 0
-    return folder
+    return reported(tmp_path_factory.mktemp("page") / "swept", SWEPT, question="When?", schedules=schedules)
 
 
 @pytest.fixture

@@ -167,8 +167,11 @@ def response_title(data: Json, axis: str) -> str:
 
 
 def _shares(members: Sequence[Json]) -> str:
-    """Return P(A) of some conditions in whole per cent, from the least to the largest."""
-    rates = sorted(round(100 * number_from_json(row["base_rate"]["value"])) for row in members)
+    """Return P(A) of some conditions in whole percents, from the least to the largest of those that are known."""
+    values = [number_from_json(row["base_rate"]["value"]) for row in members]
+    rates = sorted(round(100 * value) for value in values if not math.isnan(value))
+    if not rates:  # gates have stopped models
+        return "not known"
     return f"{rates[0]}%" if rates[0] == rates[-1] else f"{rates[0]} to {rates[-1]}%"
 
 

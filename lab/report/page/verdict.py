@@ -47,6 +47,8 @@ def _found(plan: Plan, by_name: Mapping[str, Summary], names: Names) -> str:
 
 def share(value: float) -> str:
     """Return a share of models in a sentence, where its interval stands elsewhere: 0% and 100% are none and all."""
+    if math.isnan(value):  # gates have stopped models
+        return "not known"
     return f"{100 * value:.0f}%" if value in (0, 1) else f"{min(99, max(1, round(100 * value)))}%"
 
 
