@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from lab import cli, decision, figures, report
@@ -17,7 +18,7 @@ from lab.figures.response import group_by_other_axes
 from lab.results import shards
 from lab.results.store import Run
 from lab.results.summary import Summary
-from lab.statistics import Counts, Estimate, LogImpact, compare
+from lab.statistics import Counts, Estimate, LogImpact, compare, pairing
 from lab.studies import pilot, rejection
 from lab.training import engine
 from tests.hand_made import made
@@ -366,6 +367,21 @@ def test_a_reader_who_leaves_is_no_error():
 def row(regimen, counts, baseline=None):
     impact = baseline and compare(counts, baseline)
     return Summary(regimen, regimen, {}, {}, counts, "hold_out" if baseline else None, impact, None, 0.95, 0.95)
+
+
+def test_regimens_whose_models_end_alike_are_called_so():
+    """The same four cells on each seed, and then the same numbers of each on other seeds."""
+    held_out, cells = Counts(10, 10, 10, 10), np.repeat(np.arange(4), 10)
+    joints = {
+        "alike": np.eye(4, dtype=int) * 10,
+        "shuffled": np.bincount(4 * cells + np.tile(np.arange(4), 10)).reshape(4, 4),
+    }
+    said = {}
+    for name, joint in joints.items():
+        other = dataclasses.replace(row("twin", held_out, held_out), pairing=pairing(held_out, held_out, joint))
+        said[name] = report.readings([row("hold_out", held_out), other])[2]
+    assert said["alike"] == "  twin: every model ends as under hold out."
+    assert said["shuffled"].startswith("  twin: whether more models are aligned is open")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from lab.figures.run import OUTCOMES
 from lab.figures.style import (
     BLACK,
     GREY,
-    OTHERS,
     SCHEDULE,
     SCHEDULE_GAP,
     SMALLEST,
@@ -25,7 +24,7 @@ from lab.figures.style import (
     kind_of,
     label,
     matplotlib,
-    style_of,
+    styles_of,
     subplots,
     wrapped,
 )
@@ -167,17 +166,12 @@ def marks_by_name(rows: Sequence[Json]) -> dict[tuple[str, str], Mark]:
 
     What a row is called decides on its kind, its regimen where that says nothing.
     """
-    members: dict[str | None, list[str]] = {}
+    decides = {(words, regimen): words if kind_of(words) else regimen for words, regimen in map(name_of, rows)}
+    styles = styles_of(list(decides.values()))
     marks = {}
-    for words, regimen in map(name_of, rows):
-        decides = words if kind_of(words) else regimen
-        alike = members.setdefault(kind_of(decides), [])
-        if decides not in alike:
-            alike.append(decides)
-        position = alike.index(decides)
-        style, again = style_of(decides, position), kind_of(decides) is not None and position > 0
-        marker = OTHERS[(position - 1) % len(OTHERS)].marker if again else style.marker
-        marks[words, regimen] = Mark(style.colour, marker, SHAPES.get(marker, Mark(style.colour).size))
+    for name, decisive in decides.items():
+        colour, marker, _ = styles[decisive]
+        marks[name] = Mark(colour, marker, SHAPES.get(marker, Mark(colour).size))
     return marks
 
 

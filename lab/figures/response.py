@@ -35,7 +35,7 @@ ROWS = {  # quantities that have a row of panels, each with what its axis says
 MOST_COLUMNS = 5  # points of the other axes that a page has room for
 MOST_TICKS, LEAST_TICKS = 12, 5  # in a row of panels; in a panel
 UNABLE = "unable"  # the row of models that cannot do the job
-OF_ABLE = "{}_of_able"  # key of a rate among the models that do the job
+AMONG_ABLE = "{}_of_able"  # key of a rate among the models that do the job
 
 
 def draw_response(conditions: Sequence[Json], ax: Axes, axis: str, quantities: Sequence[str]) -> None:
@@ -104,14 +104,14 @@ def group_by_other_axes(conditions: Sequence[Json], axis: str) -> dict[World, li
 def response_figure(data: Json, axis: str) -> Figure:
     """Show rates along one axis, a row for each of them; a column for every point of the other axes."""
     columns = _spread(group_by_other_axes(data["conditions"], axis))
-    unable = any(OF_ABLE.format("base_rate") in condition for condition in data["conditions"])
+    unable = any(AMONG_ABLE.format("base_rate") in condition for condition in data["conditions"])
     rows = {**ROWS, UNABLE: "cannot do\nthe job"} if unable else ROWS
     size = (WIDTH, COLUMN_HEAD + ROW * len(rows))
     figure, axes = subplots(len(rows), len(columns), figsize=size, squeeze=False, sharex=True, sharey="row")
     places = sorted({c["coordinates"][axis] for c in data["conditions"] if axis in c["coordinates"]})
     for panels, (world, conditions) in zip(axes.T, columns.items(), strict=True):
         for ax, quantity in zip(panels, rows, strict=True):
-            draw_response(conditions, ax, axis, [quantity, OF_ABLE.format(quantity)])
+            draw_response(conditions, ax, axis, [quantity, AMONG_ABLE.format(quantity)])
         _scale(panels[-1], places, max(LEAST_TICKS, MOST_TICKS // len(columns)))
         panels[-1].tick_params(axis="x", labelrotation=90 if len(columns) > 1 else 0)
         panels[-1].set_xlabel(label(axis))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lab.figures.response import OF_ABLE, columns_left_out, response_axis, response_figure, response_title
+from lab.figures.response import AMONG_ABLE, columns_left_out, response_axis, response_figure, response_title
 from lab.figures.style import (
     BLACK,
     GREY,
@@ -125,7 +125,7 @@ def draw_outcomes(conditions: Sequence[Json], ax: Axes) -> None:
         base_rate = estimate_from_json(condition["base_rate"])
         if not math.isnan(base_rate.value):
             interval(ax, row, base_rate, Mark(BLACK, "|", size=5, width=1))
-        if OF_ABLE.format("base_rate") in condition:
+        if AMONG_ABLE.format("base_rate") in condition:
             ax.text(1.01, row, f"{round(100 * counts['unable'] / total)}%", va="center", fontsize="x-small")
     _name_conditions(conditions, ax)
     colours = [mark.colour for mark in _marks(conditions, size=1)]
@@ -346,7 +346,7 @@ def subtitle(data: Json) -> str:
     """Return the question of a run, how many models were asked, and how many cannot do the job where that matters."""
     noun = "row" if data.get("observed") else "model"
     most = max((number_from_json(row["unable"]["value"]) for row in data["conditions"] if "unable" in row), default=0)
-    shown = any(OF_ABLE.format("base_rate") in condition for condition in data["conditions"])
+    shown = any(AMONG_ABLE.format("base_rate") in condition for condition in data["conditions"])
     unable = f"Up to {round(100 * most)}% of models cannot do the job." if shown else ""
     counted = f"{data['seeds']:,} {plural(noun, data['seeds'])} per condition, {percent(data['confidence'])} intervals."
     axis = response_axis(data)
