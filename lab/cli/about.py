@@ -8,15 +8,8 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from lab.cli.console import (
-    AsJson,
-    Failed,
-    UsageError,
-    print_json,
-    print_rows,
-    print_text,
-    waiting,
-)
+from lab.cli.console import Failed, UsageError, print_json, print_rows, print_text, waiting
+from lab.cli.options import AsJson
 from lab.words import setting
 
 # --- tasks --------------------------------------------------------------------------------------------------------
@@ -98,7 +91,7 @@ def check_task(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> Non
 
 def schema() -> None:
     """Print the JSON schema of a config."""
-    from lab.config.experiment import Config
+    from lab.config.schema import Config
 
     print_json(Config.model_json_schema())
 

@@ -13,19 +13,8 @@ from rich.segment import Segments
 from rich.text import Text
 
 from lab import report
-from lab.cli.console import (
-    OWN_MARKS,
-    WIDE,
-    Console,
-    OneWorld,
-    OtherMarks,
-    RunFolder,
-    Stop,
-    console,
-    errors,
-    print_line,
-    print_text,
-)
+from lab.cli.console import WIDE, Console, Stop, console, errors, print_line, print_text
+from lab.cli.options import OWN_MARKS, OneWorld, OtherMarks, RunFolder
 from lab.cli.read import print_run
 from lab.results.store import StoreError
 from lab.results.tally import Tally
