@@ -99,6 +99,7 @@ def with_interval(estimate: "Estimate") -> str:
 
     An interval that is open on one side reads "at least" or "at most" its limit, alone where the value is infinite.
 
+    >>> from lab.statistics import Estimate
     >>> with_interval(Estimate(0.354, 0.3253, 0.3838)), with_interval(Estimate(3e-4, 2.61e-4, 3.44e-4))
     ('0.354 [0.325, 0.384]', '3.0e-4 [2.6e-4, 3.5e-4]')
     >>> with_interval(Estimate(math.inf, 94.3, math.inf)), with_interval(Estimate(1.0, 1.0, 1.0))
@@ -118,6 +119,7 @@ def with_interval(estimate: "Estimate") -> str:
 def rounded(estimate: "Estimate") -> str:
     """Return the value of an estimate alone, with the digits that its interval supports.
 
+    >>> from lab.statistics import Estimate
     >>> rounded(Estimate(10.894, 8.98, 13.27)), rounded(Estimate(2.8287, 2.6, 3.1))
     ('10.9', '2.8')
     """
@@ -127,6 +129,7 @@ def rounded(estimate: "Estimate") -> str:
 def limits(estimate: "Estimate") -> str:
     """Return the interval of an estimate alone, as `with_interval` has it behind a value.
 
+    >>> from lab.statistics import Estimate
     >>> limits(Estimate(0.354, 0.3253, 0.3838)), limits(Estimate(-1.5, -math.inf, -0.24))
     ('[0.325, 0.384]', '(at most -0.24)')
     """
