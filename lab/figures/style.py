@@ -513,4 +513,6 @@ def wrapped(text: str, width: float, size: float, weight: str = "normal") -> lis
 def extent(text: str, size: float, weight: str = "normal") -> float:
     """Return how many inches wide a line of text is at most, in letters of so many points."""
     letters = matplotlib.font_manager.FontProperties(family=FONT, size=size, weight=weight)
-    return HINTED * matplotlib.textpath.TextPath((0, 0), label(text), prop=letters).get_extents().width / 72
+    outline = matplotlib.textpath.TextPath((0, 0), label(text), prop=letters)
+    points = outline.vertices[outline.codes != outline.CLOSEPOLY, 0]  # curves of a font turn at points of theirs
+    return HINTED * float(np.ptp(points)) / 72 if points.size else 0.0
