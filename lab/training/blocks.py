@@ -150,9 +150,11 @@ class Blocks:
         """
         settings = stacked(node.settings)
         seeds, state = lanes.seeds.astype(np.uint32), lanes.state
+        edges = self.edges[node.depth : node.end + 1]
         if state is None:
+            self.trainer.prepare(seeds, settings, edges)
             state = self.trainer.init(seeds, jax.tree.map(lambda leaf: leaf[0], settings))
-        return self.trainer.train(seeds, settings, state, self.edges[node.depth : node.end + 1])
+        return self.trainer.train(seeds, settings, state, edges)
 
     def still_needed(self, leaf: Leaf, depth: int, lanes: Lanes) -> Bool[np.ndarray, " lanes"]:
         """Return which lanes some condition of a leaf still needs when segment `depth` begins."""

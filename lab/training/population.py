@@ -8,6 +8,7 @@ device, which is therefore part of a run's identity.
 import functools
 import hashlib
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -189,6 +190,27 @@ def segments(
     return jax.lax.fori_loop(0, count, segment, (state, table))
 
 
+class _Call(NamedTuple):
+    """A call of a program.
+
+    Attributes:
+        kind: init or train.
+        lane: what is done to one lane.
+        axes: which axis of each argument lanes lie on, None where they share it.
+        block: the arguments, or their shapes where it is only compiled.
+    """
+
+    kind: str
+    lane: Callable[..., PyTree]
+    axes: tuple[Any, ...]
+    block: tuple[PyTree, ...]
+
+    @property
+    def key(self) -> tuple[str, tuple[Any, ...]]:
+        """What decides which program it is."""
+        return self.kind, self.axes
+
+
 class Trainer:
     """The compiled programs of a run: `init` and `train` act on blocks of lanes, sharded over devices.
 
@@ -231,6 +253,38 @@ class Trainer:
         self._compiled: dict[tuple[str, tuple[Any, ...]], jax.stages.Compiled] = {}
 
     @fixed()
+    def prepare(
+        self,
+        seeds: Integer[ArrayLike, " lanes"],
+        settings: Settings,
+        edges: Int[np.ndarray, " edges"] | Sequence[int],
+    ) -> None:
+        """Compile both programs for blocks like this one: one is traced while the other is compiled.
+
+        Without it, each program is compiled by its first call.
+
+        Args:
+            seeds: as for `train`.
+            settings: as for `train`.
+            edges: as for `train`.
+
+        Raises:
+            MemoryError: a program needs more memory than there is.
+        """
+        first = self._of_init(seeds, jax.tree.map(lambda leaf: leaf[0], settings))
+        if first.key in self._compiled:
+            return
+        with ThreadPoolExecutor(1) as other:
+            traced = self._traced(first)
+            compiling = other.submit(fixed()(self._compile), first, traced.lower())
+            state = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, weak_type=leaf.weak_type), traced.out_avals
+            )
+            second = self._of_train(seeds, settings, state, edges)
+            self._compile(second, self._traced(second).lower())
+            compiling.result()
+
+    @fixed()
     def init(self, seeds: Integer[ArrayLike, " lanes"], settings: Settings) -> State:
         """Return the state of a block before training.
 
@@ -238,8 +292,7 @@ class Trainer:
             seeds: of the lanes, uint32.
             settings: of all lanes, or with a row per lane.
         """
-        lane = functools.partial(init, self.task, self.training)
-        return self._run("init", lane, (0, _lane_axes(settings, 0)), seeds, settings)
+        return self._run(self._of_init(seeds, settings))
 
     @fixed()
     def train(
@@ -263,6 +316,22 @@ class Trainer:
         Raises:
             MemoryError: the program needs more memory than there is.
         """
+        state, scores = self._run(self._of_train(seeds, settings, state, edges))
+        return state, scores[:, : len(edges) - 1]
+
+    def _of_init(self, seeds: Integer[ArrayLike, " lanes"], settings: Settings) -> "_Call":
+        """Return the call that makes the state of a block before training."""
+        lane = functools.partial(init, self.task, self.training)
+        return _Call("init", lane, (0, _lane_axes(settings, 0)), (seeds, settings))
+
+    def _of_train(
+        self,
+        seeds: Integer[ArrayLike, " lanes"],
+        settings: Settings,
+        state: PyTree,
+        edges: Int[np.ndarray, " edges"] | Sequence[int],
+    ) -> "_Call":
+        """Return the call that trains a block through consecutive segments."""
         count, axes = len(edges) - 1, _lane_axes(settings, 1)
         short = self.most_segments - count
         edges = np.pad(np.asarray(edges, np.int32), (0, short), mode="edge")
@@ -275,26 +344,32 @@ class Trainer:
 
         settings = Settings._make(map(padded, settings, axes))
         lane = functools.partial(segments, self.task, self.training, np.float32(self.training.steps), used=self.used)
-        block = (seeds, settings, state, edges, np.int32(count))
-        state, scores = self._run("train", lane, (0, axes, 0, None, None), *block)
-        return state, scores[:, :count]
+        return _Call("train", lane, (0, axes, 0, None, None), (seeds, settings, state, edges, np.int32(count)))
 
-    def _run(self, kind: str, lane: Callable[..., PyTree], axes: tuple[Any, ...], *block: PyTree) -> Any:
-        """Return what a program makes of a block; compile it first if lanes share other things than before."""
+    def _traced(self, call: "_Call") -> jax.stages.Traced:
+        """Return the program of a call, traced."""
 
         def whole(*block: PyTree) -> PyTree:
-            self.traces += kind == "train"
-            return jax.vmap(lane, in_axes=axes)(*block)
+            self.traces += call.kind == "train"
+            return jax.vmap(call.lane, in_axes=call.axes)(*block)
 
-        if (kind, axes) not in self._compiled:
-            specs = jax.tree.map(lambda axis: LANES if axis == 0 else SHARED, axes, is_leaf=lambda axis: axis is None)
-            sharded = jax.shard_map(whole, mesh=self.mesh, in_specs=specs, out_specs=LANES, check_vma=False)
-            shardings = jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), specs)
-            # with unused inputs, or two programs that differ in which inputs they use could have the same text
-            program = compiled(jax.jit(sharded, in_shardings=shardings, keep_unused=True).lower(*block), self.devices)
-            self._check_memory(program)
-            self._compiled[kind, axes] = program
-        return self._compiled[kind, axes](*block)
+        specs = jax.tree.map(lambda axis: LANES if axis == 0 else SHARED, call.axes, is_leaf=lambda axis: axis is None)
+        sharded = jax.shard_map(whole, mesh=self.mesh, in_specs=specs, out_specs=LANES, check_vma=False)
+        shardings = jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), specs)
+        # with unused inputs, or two programs that differ in which inputs they use could have the same text
+        return jax.jit(sharded, in_shardings=shardings, keep_unused=True).trace(*call.block)
+
+    def _compile(self, call: "_Call", lowered: jax.stages.Lowered) -> None:
+        """Compile the program of a call. Raises a MemoryError if it takes more than there is."""
+        program = compiled(lowered, self.devices)
+        self._check_memory(program)
+        self._compiled[call.key] = program
+
+    def _run(self, call: "_Call") -> Any:
+        """Return what a program makes of a block; compile it first if lanes share other things than before."""
+        if call.key not in self._compiled:
+            self._compile(call, self._traced(call).lower())
+        return self._compiled[call.key](*call.block)
 
     def _check_memory(self, program: jax.stages.Compiled) -> None:
         """Raise a MemoryError if a program takes more than there is."""
