@@ -202,4 +202,5 @@ def _rows_of_lab(plan: Mapping[str, Any] | None) -> dict[str, str]:
         "platform": f"{plan['platform']}, {plan['devices']} devices, a block of models on each",
         "block width": ", ".join(f"{task} {width[task]:,} ({at_once[task]:,} models at once)" for task in width),
         "runs go to": plan["runs"],
+        "programs": f"kept in {plan['programs']}" if plan["programs"] else "compiled anew in every process",
     }

@@ -5,8 +5,11 @@ edges of segments, so one compiled program serves a whole sweep. XLA may change 
 device, which is therefore part of a run's identity.
 """
 
+import contextlib
 import functools
 import hashlib
+import os
+import sys
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,11 +18,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.experimental import serialize_executable
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
+from jaxlib import version as jaxlib_version
 from jaxtyping import Array, Float, Int, Integer, Key, PyTree
 
-from lab.machine import surroundings
+from lab.machine import programs, surroundings
+from lab.machine.cores import allowed_cores
 from lab.machine.fixed import PRNG, compile_options, fixed
 from lab.tasks.base import Task, Training, draw, initial_state, measured
 from lab.tasks.settings import Settings
@@ -395,10 +401,43 @@ def compiled(lowered: jax.stages.Lowered, devices: Sequence[Device]) -> jax.stag
         return lowered.compile(compiler_options=options)
     recorded = surroundings.recorded_options(jax.config.values)
     key = hashlib.sha256(text.encode()).digest(), lowered.in_tree, lowered.out_tree, tuple(devices), recorded
-    program = _programs.pop(key, None) or lowered.compile(compiler_options=options)
+    program = _programs.pop(key, None) or _from_disk(lowered, text, devices, recorded)
     _programs[key] = program
     if len(_programs) > KEPT:
         _programs.pop(next(iter(_programs)))
+    return program
+
+
+def _from_disk(lowered: jax.stages.Lowered, text: str, devices: Sequence[Device], recorded: str) -> jax.stages.Compiled:
+    """Return the program that an earlier process compiled and kept, or compile it and keep it.
+
+    A program that was read runs the very machine code that was kept, so its bytes are those of that process
+    (`tests/test_machine_programs.py`). It is kept for the same text, versions, processor and cores alone.
+
+    JAX has a cache like this. With zstandard it runs what has changed on the disk (190 of 300 flipped bits passed), it
+    writes files in place, and without `filelock` it grows for ever. Before jaxlib 0.10.2, whatever reads a program for
+    a processor with AVX-512 says on stderr that the processor is another one (jax-ml/jax#38445). GPUs were not tried.
+
+    Args:
+        lowered: as for `compiled`.
+        text: of the program.
+        devices: as for `compiled`.
+        recorded: options of JAX.
+    """
+    options = compile_options()
+    if devices[0].platform != "cpu" or jaxlib_version.__version_info__ < (0, 10, 2):
+        return lowered.compile(compiler_options=options)
+    versions = jax.__version__, jaxlib_version.__version__, np.__version__, sys.version
+    machine = surroundings.instructions(), os.cpu_count(), allowed_cores(), [device.id for device in devices]
+    settings = sorted(options.items()), recorded, os.environ.get("XLA_FLAGS")
+    key = repr((text, str(lowered.in_tree), str(lowered.out_tree), versions, machine, settings))
+    if (kept := programs.load(key)) is not None:
+        with contextlib.suppress(Exception):  # whatever it is, a program that cannot be read is compiled
+            client = devices[0].client
+            return serialize_executable.deserialize_and_load(kept, lowered.in_tree, lowered.out_tree, client, devices)
+    program = lowered.compile(compiler_options=options)
+    with contextlib.suppress(ValueError, NotImplementedError):  # it is of a kind that cannot be kept
+        programs.save(key, serialize_executable.serialize(program)[0])
     return program
 
 
