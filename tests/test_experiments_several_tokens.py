@@ -99,7 +99,7 @@ def test_the_entropy_of_even_tokens_is_the_logarithm_of_their_symbols(tokens, sy
 
 def test_the_chances_of_a_scratchpad_are_those_of_its_tokens():
     setup = replace(SMALL, tokens=3)
-    steps = log_chances(setup, params_of(setup), jnp.ones(3))
+    steps = whole(log_chances, setup)(params_of(setup), jnp.ones(3))
     chances = np.exp(chained(steps))
     np.testing.assert_allclose(chances.sum(axis=1), 1, rtol=1e-5)
     for index, (a, b, c) in enumerate(itertools.product(range(2), repeat=3)):
@@ -111,9 +111,9 @@ def test_a_silent_token_says_nothing_and_costs_nothing():
     now = now_of(SMALL, 0.0, curriculum=1.0)
     assert now.written.tolist() == [1, 0]
     assert now.asked.tolist() == [1, 0]
-    chances = np.exp(chained(log_chances(SMALL, params_of(SMALL), now.written)))
+    chances = np.exp(chained(whole(log_chances, SMALL)(params_of(SMALL), now.written)))
     np.testing.assert_allclose(chances[:, [0, 2]].sum(axis=1), 1, rtol=1e-6)
-    losses = answer_losses(SMALL, params_of(SMALL), now)
+    losses = whole(answer_losses, SMALL)(params_of(SMALL), now)
     np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-6)
     assert now_of(SMALL, 0.5, curriculum=1.0).written.tolist() == [1, 1]
 
