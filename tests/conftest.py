@@ -1,4 +1,5 @@
 import functools
+import gc
 import os
 import subprocess
 import sys
@@ -26,6 +27,12 @@ jax.config.update("jax_disable_most_optimizations", True)  # of what tests compi
 
 PROGRAMS = {}  # of training, by how well they are compiled
 population.KEPT = 64  # of each; many tests of a file train by one program
+
+
+def pytest_collection_finish():
+    """What was imported and collected stays, so the collector of garbage need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

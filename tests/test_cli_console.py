@@ -1,7 +1,7 @@
 """Names of a run from elsewhere: no command lets a terminal obey them, and no page takes them for markup."""
 
 import re
-import time
+from types import SimpleNamespace
 
 import pytest
 from rich.color import ColorSystem
@@ -83,10 +83,21 @@ def test_no_command_lets_a_terminal_obey_a_name(folder, where, command, capsys):
 
 @pytest.mark.parametrize(("patience", "said"), [(0.0, "counting ...\n"), (600.0, "")])
 def test_what_takes_long_says_so_once_and_what_is_quick_says_nothing(monkeypatch, capsys, patience, said):
+    """By a clock that has come to the end of a second when it is started."""
+
+    class Timer:
+        def __init__(self, interval, function):
+            self.start = function if interval < 1 else lambda: None
+
+        def cancel(self):
+            pass
+
+        join = cancel
+
+    monkeypatch.setattr("lab.cli.console.threading", SimpleNamespace(Timer=Timer))
     monkeypatch.setattr("lab.cli.console.PATIENCE", patience)
     with waiting("counting") as progress:
         progress(1, 2)
-        time.sleep(0.1)
     assert capsys.readouterr() == ("", said)
 
 

@@ -36,9 +36,14 @@ DRAWS = 4000
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 
+def whole(function, setup):
+    """The function of a setup as one program: its operations one by one would be hundreds of programs."""
+    return jax.jit(functools.partial(function, setup))
+
+
 def params_of(setup, scale=1.5):
     """Initial weights made larger, so that chances are far from even."""
-    return jax.tree.map(lambda leaf: scale * leaf, init(setup, jax.random.key(3)))
+    return jax.tree.map(lambda leaf: scale * leaf, whole(init, setup)(jax.random.key(3)))
 
 
 def now_of(setup, progress=0.6, **weights):
@@ -85,15 +90,16 @@ def test_the_information_of_codes_made_by_hand_is_their_bits():
 @pytest.mark.parametrize(("tokens", "symbols"), [(2, 3), (3, 2)])
 def test_the_entropy_of_even_tokens_is_the_logarithm_of_their_symbols(tokens, symbols):
     setup = Setup(tokens, symbols, shown="given", width=4, estimator="exact")
-    params = init(setup, jax.random.key(0))
+    params = whole(init, setup)(jax.random.key(0))
     params["writer"] = jax.tree.map(jnp.zeros_like, params["writer"])
-    plain, spread = (loss(setup, params, jax.random.key(0), now_of(setup, 0.0, entropy=e)) for e in (0.0, 1.0))
+    cost = whole(loss, setup)
+    plain, spread = (cost(params, jax.random.key(0), now_of(setup, 0.0, entropy=e)) for e in (0.0, 1.0))
     assert float(plain - spread) == pytest.approx(tokens * math.log(symbols), rel=1e-5)
 
 
 def test_the_chances_of_a_scratchpad_are_those_of_its_tokens():
     setup = replace(SMALL, tokens=3)
-    steps = log_chances(setup, params_of(setup), jnp.ones(3))
+    steps = whole(log_chances, setup)(params_of(setup), jnp.ones(3))
     chances = np.exp(chained(steps))
     np.testing.assert_allclose(chances.sum(axis=1), 1, rtol=1e-5)
     for index, (a, b, c) in enumerate(itertools.product(range(2), repeat=3)):
@@ -105,9 +111,9 @@ def test_a_silent_token_says_nothing_and_costs_nothing():
     now = now_of(SMALL, 0.0, curriculum=1.0)
     assert now.written.tolist() == [1, 0]
     assert now.asked.tolist() == [1, 0]
-    chances = np.exp(chained(log_chances(SMALL, params_of(SMALL), now.written)))
+    chances = np.exp(chained(whole(log_chances, SMALL)(params_of(SMALL), now.written)))
     np.testing.assert_allclose(chances[:, [0, 2]].sum(axis=1), 1, rtol=1e-6)
-    losses = answer_losses(SMALL, params_of(SMALL), now)
+    losses = whole(answer_losses, SMALL)(params_of(SMALL), now)
     np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-6)
     assert now_of(SMALL, 0.5, curriculum=1.0).written.tolist() == [1, 1]
 
@@ -125,12 +131,9 @@ def flat(tree):
 def test_the_policy_gradient_is_the_slope_of_the_enumerated_cost_on_average():
     """With the overseer's reading in it. The band is that of a mean of draws, shared between all weights."""
     now, params = now_of(SMALL, 0.0, reading=0.3), params_of(SMALL)
-    exact = flat(jax.grad(functools.partial(expected_cost, SMALL), 0)(params, now))
-    np.testing.assert_allclose(
-        flat(jax.grad(loss, 1)(replace(SMALL, estimator="exact"), params, jax.random.key(0), now)),
-        exact,
-        atol=1e-6,
-    )
+    exact = flat(whole(jax.grad(expected_cost, 1), SMALL)(params, now))
+    estimated = whole(jax.grad(loss, 1), replace(SMALL, estimator="exact"))(params, jax.random.key(0), now)
+    np.testing.assert_allclose(flat(estimated), exact, atol=1e-6)
     draw = jax.jit(jax.vmap(lambda key: jax.grad(loss, 1)(SMALL, params, key, now)))
     slopes = [
         np.reshape(leaf, (DRAWS, -1)) for leaf in jax.tree.leaves(draw(jax.random.split(jax.random.key(1), DRAWS)))

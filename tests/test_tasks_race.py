@@ -29,17 +29,24 @@ def settings(weights=None, **knobs):
 
 
 @functools.cache
+def programs():
+    """Initial states and training of several seeds as one program each, whatever the settings are."""
+    lane = functools.partial(segments, TASK, TASK.training)
+    return (
+        jax.jit(jax.vmap(functools.partial(init, TASK, TASK.training), in_axes=(0, None))),
+        jax.jit(jax.vmap(lane, in_axes=(None, 0, None, 0, None, None))),
+    )
+
+
+@functools.cache
 def trained(steps, count, knobs=(), weights=(), until=None):
     """Initial and final p of `count` seeds, float32 of shape (count, 3); `weights` act until a step."""
     seeds = jnp.arange(count, dtype=jnp.uint32)
     own, plain = settings(dict(weights), **dict(knobs)), settings(**dict(knobs))
-    start = jax.vmap(lambda seed: init(TASK, TASK.training, seed, plain))(seeds)
-    rows = Settings(*(jnp.stack(leaves) for leaves in zip(own, plain, strict=True)))
-    edges = jnp.array([0, until or steps, steps])
-    train = jax.jit(
-        jax.vmap(lambda seed, state: segments(TASK, TASK.training, jnp.float32(steps), seed, rows, state, edges, 2)[0])
-    )
-    state = train(seeds, start)
+    begin, train = programs()
+    start = begin(seeds, plain)
+    rows = Settings(*(np.stack(leaves) for leaves in zip(own, plain, strict=True)))
+    state, _ = train(np.float32(steps), seeds, rows, start, np.array([0, until or steps, steps], np.int32), np.int32(2))
     return np.asarray(start.params["params"]["p"], float), np.asarray(state.params["params"]["p"], float)
 
 
@@ -174,11 +181,10 @@ regimens:
     # train without, with and again without the force
     seeds = jnp.arange(count, dtype=jnp.uint32)
     plain = settings(**dict(knobs))
-    state = jax.vmap(lambda seed: init(TASK, TASK.training, seed, plain))(seeds)
+    begin, train = programs()
     rows = Settings(*(np.array(leaves, np.float32) for leaves in zip(*experiment.conditions[0].settings, strict=True)))
-    edges = np.array([0, *experiment.ends])
-    lane = functools.partial(segments, TASK, TASK.training, jnp.float32(1000))
-    state, _ = jax.jit(jax.vmap(lane, in_axes=(0, None, 0, None, None)))(seeds, rows, state, edges, len(edges) - 1)
+    edges = np.array([0, *experiment.ends], np.int32)
+    state, _ = train(np.float32(1000), seeds, rows, begin(seeds, plain), edges, np.int32(len(edges) - 1))
     ours = np.mean(share(np.asarray(state.params["params"]["p"], float), 3.0) > 0.5)
     assert abs(ours - theirs) < 5 * math.sqrt(0.25 / count + 0.25 / 4096)
 

@@ -1,6 +1,7 @@
 """A lane by itself: its step against a recursion by hand and against differences, and a block of such lanes."""
 
 import dataclasses
+import functools
 import os
 import subprocess
 import sys
@@ -38,9 +39,8 @@ def test_training_can_be_differentiated_and_agrees_with_differences():
     with jax.enable_x64(True):
         task = Race()
         own = jax.tree.map(lambda value: jnp.asarray(value, jnp.float64), lane(task))
-        state = State(
-            *jax.tree.map(lambda leaf: leaf.astype(jnp.float64), init(task, task.training, jnp.uint32(1), own))
-        )
+        begin = functools.partial(init, task, task.training)
+        state = State(*jax.tree.map(lambda leaf: leaf.astype(jnp.float64), jax.jit(begin)(jnp.uint32(1), own)))
         seed_key = jax.random.key(0)
 
         def outcome(weight):
@@ -53,7 +53,7 @@ def test_training_can_be_differentiated_and_agrees_with_differences():
             return task.measure(end.params, dict(zip(task.knobs, row.world_knobs, strict=True)))["alignment"]
 
         outcome = jax.jit(outcome)
-        slope = jax.grad(outcome)(0.5)
+        slope = jax.jit(jax.grad(outcome))(0.5)
         difference = (outcome(0.5 + 1e-5) - outcome(0.5 - 1e-5)) / 2e-5
         assert abs(float(difference)) > 1e-3
         assert float(slope) == pytest.approx(float(difference), rel=1e-6)
@@ -64,11 +64,12 @@ def test_adam_follows_its_published_recursion():
     task = Race()
     training = dataclasses.replace(task.training, optimizer="adam", momentum=0.9)
     own = lane(task)._replace(final_learning_rate=np.float32(0.5))
-    state = init(task, training, jnp.uint32(2), own)
+    state = jax.jit(functools.partial(init, task, training))(jnp.uint32(2), own)
+    advance = jax.jit(functools.partial(step, task, training, jnp.float32(3)))
     p = np.asarray(state.params["params"]["p"], float)
     m = v = np.zeros(3)
     for index in range(3):
-        state = step(task, training, jnp.float32(3), jax.random.key(0), own, jnp.int32(index), state)
+        state = advance(jax.random.key(0), own, jnp.int32(index), state)
         strength = p**3
         r = 1 - strength[0] - strength[1]
         gradient = np.array([-(p[0] ** 2) * r, -(p[1] ** 2) * r, 0.0])
@@ -78,7 +79,7 @@ def test_adam_follows_its_published_recursion():
     assert np.asarray(state.params["params"]["p"]) == pytest.approx(p, rel=1e-5)
 
 
-def test_every_lane_trains_by_its_own_settings():
+def test_every_lane_trains_by_its_own_settings(quick_to_compile):
     """A block that mixes weights gives each lane what a uniform block gives it."""
     task, width = Scratchpad(width=8), 4
     trainer = Trainer(task, task.training, width, jax.devices()[:1])
@@ -131,8 +132,9 @@ def test_a_program_that_takes_more_memory_than_there_is_does_not_start():
 @pytest.mark.parametrize(("test", "weight", "critic"), [(0.5, -0.25, 0.75), (0, 0.5, 0), (-0.5, 0.75, 0.75)])
 def test_a_step_against_a_term_is_none_against_its_critic(test, weight, critic):
     task, row = Acting(), acting.lane(test)
-    start = init(task, task.training, jnp.uint32(0), row)
-    end = step(task, task.training, jnp.float32(8), jax.random.key(0), row, jnp.int32(0), start)
+    start = jax.jit(functools.partial(init, task, task.training))(jnp.uint32(0), row)
+    advance = jax.jit(functools.partial(step, task, task.training, jnp.float32(8)))
+    end = advance(jax.random.key(0), row, jnp.int32(0), start)
     assert (float(end.params["weight"]), float(end.params["critic"])) == (weight, critic)
 
 

@@ -320,29 +320,29 @@ def classify(
             raise UnknownName(f"no score {name!r}; known: {', '.join(map(str, results.data_vars))}")
         if name not in marks:
             raise ValueError(f"thresholds have no pass mark of {name!r}")
-    scores = results.isel(checkpoint=checkpoint_index(results, checkpoint))
-    everywhere = np.ones((scores.sizes["condition"], scores.sizes["seed"]), bool)
+    index = checkpoint_index(results, checkpoint)
+    ends = results.coords.to_dataset().isel(checkpoint=index)
+    everywhere = np.ones((results.sizes["condition"], results.sizes["seed"]), bool)
     trained, survives, stopped = (
-        scores[name].values if name in scores.coords else everywhere & default for name, default in FLAGS.items()
+        ends[name].values if name in ends else everywhere & default for name, default in FLAGS.items()
     )
-    scores = scores.drop_vars(list(FLAGS), errors="ignore")
-    lost = ~scores.map(np.isfinite).to_dataarray().all("variable")
-    _check_gaps(results, lost.values & trained & ~stopped)
-    unjudged = lost.copy(data=trained & stopped)
+    # plain arrays: labelled ones take ten times as long, and a study classifies hundreds of times
+    scores = {name: table.values[..., index] for name, table in results.items()}
+    lost = ~np.all([np.isfinite(score) for score in scores.values()], axis=0)
+    _check_gaps(results, lost & trained & ~stopped)
+    unjudged = trained & stopped
     diverged = trained & lost & ~unjudged
     competent = ~lost & ~unjudged & reaches(scores["competence"], marks["competence"])
-    passes = competent & reaches(scores[proxy], marks[proxy]) & survives
-    return xr.Dataset(
-        {
-            "aligned": competent & reaches(scores["alignment"], marks["alignment"]),
-            "passes": passes,
-            "incompetent": trained & ~competent & ~diverged & ~unjudged,
-            "diverged": diverged,
-            "unjudged": unjudged,
-            "trained": lost.copy(data=trained),
-        },
-        attrs=results.attrs,
-    )
+    outcomes = {
+        "aligned": competent & reaches(scores["alignment"], marks["alignment"]),
+        "passes": competent & reaches(scores[proxy], marks[proxy]) & survives,
+        "incompetent": trained & ~competent & ~diverged & ~unjudged,
+        "diverged": diverged,
+        "unjudged": unjudged,
+        "trained": trained,
+    }
+    labelled = {name: (AXES[:2], values) for name, values in outcomes.items()}
+    return ends.drop_vars(list(FLAGS), errors="ignore").assign(labelled).assign_attrs(results.attrs)
 
 
 def _check_gaps(results: Results, lost: Bool[np.ndarray, "condition seed"]) -> None:
@@ -353,8 +353,7 @@ def _check_gaps(results: Results, lost: Bool[np.ndarray, "condition seed"]) -> N
     if trained_here(results):
         if "trained" in results.coords:
             return
-        empty = results.map(np.isnan).to_dataarray().all(("variable", "checkpoint"))
-        lost = lost & empty.transpose(*AXES[:2]).values
+        lost = lost & np.all([np.isnan(table.values).all(axis=-1) for table in results.values()], axis=0)
     if not lost.any():
         return
     condition, seed = np.argwhere(lost)[0]

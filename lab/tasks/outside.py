@@ -2,12 +2,12 @@
 
 import ast
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -121,19 +121,22 @@ def code_of(module: ModuleType) -> dict[str, bytes]:
         module = waiting.pop()
         if module.__name__ not in sources:
             sources[module.__name__] = source_of(module)
-            names = _imported(module, sources[module.__name__])
+            names = _imported(module.__package__, sources[module.__name__])
             waiting += [imported for imported in map(_own_module, names) if imported is not None]
     return sources
 
 
-def _imported(module: ModuleType, source: bytes) -> Iterator[str]:
-    """Yield the names that a module imports anywhere in its source; some may be no modules."""
+@functools.cache  # a source is parsed once, however many runs a process begins
+def _imported(package: str | None, source: bytes) -> tuple[str, ...]:
+    """Return the names that a module of a package imports anywhere in its source; some may be no modules."""
+    names: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            package = importlib.util.resolve_name("." * node.level + (node.module or ""), module.__package__)
-            yield from (package, *(f"{package}.{alias.name}" for alias in node.names))
+            above = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            names += [above, *(f"{above}.{alias.name}" for alias in node.names)]
+    return tuple(names)
 
 
 def _own_module(name: str) -> ModuleType | None:
