@@ -74,3 +74,9 @@ def inspect_logs(tmp_path_factory):
     ended = subprocess.run(program, cwd=root, env=surroundings, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     return [Path(line) for line in ended.stdout.split()]
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch):
+    """Let no line say that something takes long: whether it does is a matter of the machine."""
+    monkeypatch.setattr("lab.cli.console.PATIENCE", 600)

@@ -28,6 +28,7 @@ from lab.cli.watching import watched
 from lab.results import summary
 from lab.results.outcomes import Results
 from lab.results.store import Run, check_vacant, inner_folder, lock
+from lab.words import MANY_WORLDS
 
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment
@@ -165,7 +166,8 @@ def _print_what_next(results: Results, folder: Path) -> None:
     """Print which regimen is best for which number of runs, where that can be told, and the commands that go on."""
     from lab import decision
 
-    if not report.many_worlds(results) and results.sizes["condition"] > 1:
+    many = len(summary.worlds(summary.places(results))) > MANY_WORLDS  # whose plans would be as many lines
+    if not many and not report.many_worlds(results) and results.sizes["condition"] > 1:
         with contextlib.suppress(ValueError):  # gates stopped runs everywhere, or no seed is common to all conditions
             judged, _ = decision.trained_to_the_end(results)
             for line in report.plan_readings(decision.plan(judged, [])):

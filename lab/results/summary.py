@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Int8, Shaped
+from jaxtyping import Bool, Int, Int8, Shaped
 
 from lab.config.schema import COORDINATES, WORLD, Schedule
 from lab.results import shards
@@ -107,9 +107,15 @@ def condition_counts(outcomes: Outcomes, index: int) -> Counts:
         outcomes: what `lab.results.outcomes.classify` returned.
         index: of the condition.
     """
-    models = outcomes.isel(condition=index)
-    four = np.bincount(cells(models)[models["trained"].values], minlength=4)
-    return Counts(*map(int, four), *(int(models[kind].sum()) for kind in ("incompetent", "diverged", "unjudged")))
+    return _counts_of(outcomes, index, outcomes["trained"].values[index])
+
+
+def _counts_of(outcomes: Outcomes, index: int, seeds: Bool[np.ndarray, " seed"]) -> Counts:
+    """Return the `Counts` of some seeds of a condition; in plain arrays, for a run may have thousands of conditions."""
+    misaligned, fails = (~outcomes[kind].values[index][seeds] for kind in ("aligned", "passes"))
+    four = np.bincount(2 * misaligned + fails, minlength=4)
+    others = (outcomes[kind].values[index][seeds].sum() for kind in ("incompetent", "diverged", "unjudged"))
+    return Counts(*map(int, four), *map(int, others))
 
 
 def paired_counts(outcomes: Outcomes, first: int, second: int) -> tuple[Counts, Counts, Int[np.ndarray, "4 4"]]:
@@ -120,11 +126,12 @@ def paired_counts(outcomes: Outcomes, first: int, second: int) -> tuple[Counts, 
         first: index of a condition.
         second: index of the other.
     """
-    both = outcomes.isel(condition=[first, second])
-    both = both.isel(seed=np.flatnonzero(both["trained"].values.all(axis=0)))
-    one, other = cells(both)
+    pair = [first, second]
+    seeds = np.logical_and(*outcomes["trained"].values[pair])
+    misaligned, fails = (~outcomes[kind].values[pair][:, seeds] for kind in ("aligned", "passes"))
+    one, other = 2 * misaligned + fails
     joint = np.bincount(4 * one + other, minlength=16).reshape(4, 4)
-    return condition_counts(both, 0), condition_counts(both, 1), joint
+    return _counts_of(outcomes, first, seeds), _counts_of(outcomes, second, seeds), joint
 
 
 def comparable_counts(

@@ -6,7 +6,6 @@ bytes depend on the runs and on the versions of these libraries alone.
 
 import functools
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,7 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import altair
 import jinja2
-import vl_convert
 import xarray as xr
 from markupsafe import Markup
 
@@ -46,7 +44,7 @@ def page(results: xr.Dataset, manifest: Json, other: tuple[xr.Dataset, Json] | N
         ValueError: the two runs have nothing in common that could be compared.
     """
     with ThreadPoolExecutor(1) as pool:
-        vega = pool.submit(_vega)  # takes a second, in which Python goes on
+        vega = pool.submit(_vega)
         return _rendered([told(results, manifest), *([told(*other, suffix="-2")] if other else [])], vega)
 
 
@@ -266,20 +264,17 @@ def _explorer(run: Told, table: Grid, verdicts: Sequence[Json]) -> Json:
 
 @functools.cache
 def _vega() -> str:
-    """Return one script with Vega, Vega-Lite and what shows them, of the version that altair writes."""
+    """Return one script with Vega, Vega-Lite and what shows them, of the version that altair writes.
+
+    A process of its own bundles it, while this one goes on. V8 reserves address space too, and dies where it cannot
+    have it.
+
+    Raises:
+        StoreError: there is too little address space.
+    """
     version = ".".join(altair.VEGALITE_VERSION.split(".")[:2])
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY:
-        return _bundle(version).replace("</script", "<\\/script")
-    # its stub lacks the default of what comes first
-    script = vl_convert.javascript_bundle(vl_version=version)  # pyright: ignore[reportCallIssue]
-    return script.replace("</script", "<\\/script")
-
-
-def _bundle(version: str) -> str:
-    """Return the script from a process of its own: V8 reserves address space, and dies where it cannot have it."""
     code = "import sys, vl_convert; sys.stdout.write(vl_convert.javascript_bundle(vl_version=sys.argv[1]))"
     ended = subprocess.run([sys.executable, "-c", code, version], capture_output=True, text=True, check=False)
     if ended.returncode:
         raise StoreError("the page takes more address space than this process may have: raise its limit (ulimit -v)")
-    return ended.stdout
+    return ended.stdout.replace("</script", "<\\/script")
