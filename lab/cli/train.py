@@ -1,7 +1,9 @@
 """Commands that train: a config to start from, an experiment, one share of it, and the experiments of claims."""
 
 import contextlib
+import importlib
 import shlex
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -144,22 +146,30 @@ def run(
     if prepare:
         _prepare(experiment, out, accept_changes)
         return
-    from lab import figures
-
     elsewhere = None
     if engine == "ray":
         from lab.training import distributed
 
         elsewhere = distributed.on_ray(experiment, trust_code)
+    threading.Thread(target=_import_ahead, daemon=True).start()
     with _mirrored(tracker) as mirror:
         stored = train(experiment, out, accept_changes, elsewhere=elsewhere, mirror=mirror)
         results, rows = print_run(stored)
+        from lab import figures
+
         with waiting(DRAWING):
             path = figures.build(report.as_json(results, rows), inner_folder(stored.path, "figures"))
         print_figures(path)
         _print_what_next(results, stored.path)
         if mirror:
             mirror.end(stored, rows)
+
+
+def _import_ahead() -> None:
+    """Import what comes after training while the training is compiled, which leaves cores free."""
+    for name in ("lab.training.engine", "lab.figures", "matplotlib.backends.backend_agg"):
+        importlib.import_module(name)
+    importlib.import_module("matplotlib.backends.backend_pdf")
 
 
 def _print_what_next(results: Results, folder: Path) -> None:
