@@ -2,6 +2,8 @@
 
 Command:   python -m experiments.pages
 
+The verdicts on claims are judged first, where they follow from other counts or code than before, and kept.
+
 A block of a page begins with a comment that names the function of `experiments.blocks` that makes it, and ends with
 `<!-- end -->`. A block that is named after a run in figures/ is the table of that run.
 """
@@ -12,6 +14,7 @@ from collections.abc import Callable
 
 from experiments.blocks import answer, claims, published, runs, settings, speed, studies
 from experiments.blocks.text import ROOT
+from lab.claims import book as claims_book
 from lab.results.store import publish
 
 PAGES = [
@@ -67,5 +70,6 @@ def fill(text: str) -> str:
 
 if __name__ == "__main__":
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    claims_book.keep_verdicts()
     for page in PAGES:
         publish(page, fill(page.read_text()).encode())

@@ -12,9 +12,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lab.statistics import PARTS, QUANTITIES, Estimate
+if TYPE_CHECKING:
+    from lab.statistics import Estimate
 
 Json = dict[str, Any]  # what `json.loads` makes of an object: plain values, whatever they are
 JsonNumber = float | str | None
@@ -51,13 +52,15 @@ def number_from_json(value: JsonNumber) -> float:
     return math.nan if value is None else float(value)
 
 
-def estimate_json(estimate: Estimate) -> Json:
+def estimate_json(estimate: "Estimate") -> Json:
     """Return an `Estimate` as {"value", "low", "high"}."""
     return {key: number_json(value) for key, value in estimate._asdict().items()}
 
 
-def estimate_from_json(value: Mapping[str, JsonNumber]) -> Estimate:
+def estimate_from_json(value: Mapping[str, JsonNumber]) -> "Estimate":
     """Return the `Estimate` that `estimate_json` wrote; further keys are ignored."""
+    from lab.statistics import Estimate
+
     return Estimate(*(number_from_json(value[key]) for key in Estimate._fields))
 
 
@@ -91,11 +94,12 @@ def bound(value: float, upwards: bool, digits: int = 2) -> str:
     return _text(exact, _rounded(exact, decimals, UP if upwards else DOWN), decimals, exact.adjusted() < SMALL)
 
 
-def with_interval(estimate: Estimate) -> str:
+def with_interval(estimate: "Estimate") -> str:
     """Return "value [low, high]", or the value alone if it is known exactly.
 
     An interval that is open on one side reads "at least" or "at most" its limit, alone where the value is infinite.
 
+    >>> from lab.statistics import Estimate
     >>> with_interval(Estimate(0.354, 0.3253, 0.3838)), with_interval(Estimate(3e-4, 2.61e-4, 3.44e-4))
     ('0.354 [0.325, 0.384]', '3.0e-4 [2.6e-4, 3.5e-4]')
     >>> with_interval(Estimate(math.inf, 94.3, math.inf)), with_interval(Estimate(1.0, 1.0, 1.0))
@@ -112,18 +116,20 @@ def with_interval(estimate: Estimate) -> str:
     return interval[1:-1] if math.isinf(estimate.value) else f"{value} {interval}"
 
 
-def rounded(estimate: Estimate) -> str:
+def rounded(estimate: "Estimate") -> str:
     """Return the value of an estimate alone, with the digits that its interval supports.
 
+    >>> from lab.statistics import Estimate
     >>> rounded(Estimate(10.894, 8.98, 13.27)), rounded(Estimate(2.8287, 2.6, 3.1))
     ('10.9', '2.8')
     """
     return value_and_limits(*estimate)[0]
 
 
-def limits(estimate: Estimate) -> str:
+def limits(estimate: "Estimate") -> str:
     """Return the interval of an estimate alone, as `with_interval` has it behind a value.
 
+    >>> from lab.statistics import Estimate
     >>> limits(Estimate(0.354, 0.3253, 0.3838)), limits(Estimate(-1.5, -math.inf, -0.24))
     ('[0.325, 0.384]', '(at most -0.24)')
     """
@@ -385,6 +391,8 @@ def quantity_words(quantity: str) -> str:
     >>> quantity_words("base_rate"), quantity_words("expected_runs")
     ('base rate, P(A)', 'runs per accepted model')
     """
+    from lab.statistics import QUANTITIES
+
     described = QUANTITIES[quantity]
     with_symbol = described.unit in ("probability", "odds")
     return f"{described.words}, {described.symbol}" if with_symbol else described.words
@@ -396,5 +404,7 @@ def part_words(part: str) -> str:
     >>> part_words("base_rate"), part_words("likelihood_ratio")
     ('base rate', 'test (LR)')
     """
+    from lab.statistics import PARTS, QUANTITIES
+
     words = PARTS[part].words
     return f"{words} ({QUANTITIES[part].symbol})" if part == "likelihood_ratio" else words

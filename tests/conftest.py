@@ -11,6 +11,8 @@ from jaxtyping import install_import_hook
 
 import tests.shapes  # noqa: F401  the hook looks for it by name
 
+os.environ["PROXY_LAB_CACHE"] = ""  # what is asserted of a program must not hang on what an earlier process has kept
+
 # what trains is checked: every argument and result has the type and the shape that its signature says
 install_import_hook(["lab.training", "lab.tasks"], "tests.shapes.check")
 

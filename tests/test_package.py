@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 import lab
 
@@ -25,6 +28,32 @@ codes += [main(["run", "mine.yaml", "--seeds", "2", "--out", "run"]), main(["sho
 claims = [main(words) for words in (["claims"], ["experiment", "all"], ["experiment", "budget"], ["figures", "budget"])]
 print(json.dumps([lab.__file__, lab.load("quickstart").name, codes, claims]))
 """
+
+
+def pins(name):
+    """Each line of a lock that names a package: its version and where it is installed, hashes left out."""
+    return re.findall(r"^[\w.-]+==[^\\\n]*", (ROOT / name).read_text(), re.MULTILINE)
+
+
+def test_the_lock_of_the_tests_pins_all_that_running_needs_in_the_same_versions():
+    running, tests = (set(pins(name)) for name in ("requirements.lock", "requirements-test.lock"))
+    assert running < tests
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        project = tomllib.load(file)["project"]
+    here, there = ({canonicalize_name(pin.partition("==")[0]) for pin in lock} for lock in (running, tests))
+    needed, extra = (
+        {canonicalize_name(re.split(r"[<>=\[]", line)[0]) for line in lines}
+        for lines in (project["dependencies"], project["optional-dependencies"]["test"])
+    )
+    assert needed <= here
+    assert extra - {"proxy-lab"} <= there
+    assert not (extra - needed) & here
+
+
+def test_no_lock_names_a_place_that_packages_come_from():
+    for name in ("requirements.lock", "requirements-test.lock"):
+        lines = (ROOT / name).read_text().splitlines()
+        assert [line for line in lines if "/" in line or line.startswith("-")] == []
 
 
 @pytest.fixture(scope="module")

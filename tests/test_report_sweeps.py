@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from lab.report.sweeps import grid, impact_tables
+from lab.report.sweeps import grid, sweep_impact_tables
 from lab.results.summary import Summary
 from lab.statistics import Counts, Estimate, LogImpact
 from lab.words import setting
@@ -32,7 +32,7 @@ def summaries(*regimens):
 
 def net_table(rows):
     """The heading and the rows of the table of nets, as lists of cells."""
-    sheet = impact_tables(rows, "over hold out")[-1]
+    sheet = sweep_impact_tables(rows, "over hold out")[-1]
     return list(sheet.columns), [list(row.cells) for row in sheet.rows]
 
 

@@ -15,7 +15,7 @@ from lab.config.experiment import parse
 from lab.decision import Choice, Plan
 from lab.figures.worlds import worlds_at, worlds_figure
 from lab.report import as_json
-from lab.report.worlds import Planned, Spread, many_worlds, over_plans, over_worlds, plan_table
+from lab.report.worlds import Planned, Spread, many_worlds, over_plans, over_worlds, worlds_plan_table
 from lab.results import shards
 from lab.results.store import Run
 from lab.results.summary import Summary, summarise
@@ -86,7 +86,7 @@ def test_plans_of_worlds_are_means_and_numbers_of_worlds():
 def test_worlds_where_nobody_does_the_job_are_planned_apart():
     able = {name: "world=3" not in name for plan in plans() for name in (row.name for row in plan.choices[7])}
     console = Console(width=200, file=io.StringIO())
-    console.print(plan_table(list(plans()), able, "hold_out"))
+    console.print(worlds_plan_table(list(plans()), able, "hold_out"))
     text = console.file.getvalue()
     assert "at least 95% do the job held out, size = 2, 3 worlds" in text
     assert "fewer than 95% do the job held out, size = 2, 1 world" in text

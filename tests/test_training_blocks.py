@@ -9,7 +9,7 @@ import pytest
 from lab.config.experiment import load, parse
 from lab.results import shards, summary
 from lab.results.store import Run, StoreError
-from lab.training import distributed, engine, tree
+from lab.training import distributed, engine, population, tree
 from lab.training.blocks import Blocks, Lanes
 from tests.acting import acting
 from tests.races import only, race, scores
@@ -44,6 +44,27 @@ regimens:
 """
 
 
+def test_what_is_done_is_told_from_when_all_is_compiled_on(tmp_path, monkeypatch):
+    """Two programs. Blocks of 4 lanes each: 40 steps for both regimens, then 60 for one and 60 for the other."""
+    only, events = jax.devices()[:1], []
+    monkeypatch.setattr(engine.jax, "devices", lambda: only)
+    own = population.compiled
+
+    def compiled(*arguments):
+        program = own(*arguments)
+        events.append("compiled")
+        return program
+
+    monkeypatch.setattr(population, "compiled", compiled)
+    text = (
+        "name: told\ntask: race\nseeds: 4\ntraining: {steps: 100, segments: 5, block_width: 4}\n"
+        "regimens: {hold_out: [{until: 1}], late: [{until: 0.4}, {until: 1, weights: {test: 1}}]}\n"
+    )
+    engine.run(parse(text), tmp_path / "run", progress=lambda done, total: events.append((done, total)))
+    steps = [0, 160, 400, 640]
+    assert events == ["compiled", "compiled", *((done, 640) for done in steps)]
+
+
 def test_lanes_that_a_gate_stops_free_their_place_and_change_nothing_else(tmp_path, monkeypatch):
     """Without `stop_rejected` every run goes on and is judged afterwards: survivors and costs must agree with that."""
     only = jax.devices()[:1]
@@ -71,6 +92,7 @@ def test_lanes_that_a_gate_stops_free_their_place_and_change_nothing_else(tmp_pa
     # shares the common beginning of hold_out
     survivors = -(-int(survives[2].sum()) // 8) * 8
     assert marks[-1][0] == 40 * 1000 + survivors * 500 + 40 * 100
+    assert marks[0][0] == 0
     late, strict = summary.summarise(stopped)[2:]
     known = summary.summarise(after)[2]
     assert late.counts.unjudged == 37 - survives[2].sum()

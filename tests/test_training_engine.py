@@ -311,7 +311,8 @@ def test_killed_at_a_write_and_run_again_gives_the_same_bytes(tmp_path, whole):
     points = ["before-write:1", "during-write:1", "after-rename:1", "before-write:4", "during-write:5"]
     points += ["before-rename:6", "after-rename:8"]
     (tmp_path / "race.yaml").write_text(RACE.format(seeds=32, rate=0.02))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    programs = {"PROXY_LAB_CACHE": str(tmp_path / "programs")}  # the first of them compiles
+    environment = {**os.environ, **programs, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", KILLED, *points]
     died = subprocess.run(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     assert [int(code) for code in died.stdout.split()] == [-signal.SIGKILL] * len(points)

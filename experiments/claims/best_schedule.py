@@ -25,13 +25,13 @@ from lab.config.experiment import Experiment, from_values
 from lab.figures import name_task
 from lab.figures.studies import draw_rivals, draw_schedule
 from lab.figures.style import GREY, VERMILION, WIDTH, Figure, Line, subplots
-from lab.report import estimate_json, optimised_json
+from lab.report import optimised_json
 from lab.results import shards
 from lab.statistics import Estimate
 from lab.studies import schedules, search
 from lab.studies.schedules import LEARNED, Standing
 from lab.studies.study import About
-from lab.words import Json, with_interval
+from lab.words import Json, estimate_json, with_interval
 
 GOAL = search.Goal("accepted_aligned", 3)
 EFFORT = search.Effort(starts=3, iterations=40)

@@ -40,13 +40,12 @@ from lab.config.experiment import Experiment, from_values
 from lab.figures import name_task
 from lab.figures.studies import draw_moments
 from lab.figures.style import BLUE, GREY, SMALLEST, WHITE, Figure, Line, grid
-from lab.report import estimate_json
 from lab.results import outcomes, shards, summary
 from lab.results.outcomes import Results
 from lab.statistics import Counts, Estimate
 from lab.statistics.counts import UNABLE_SHOWN
 from lab.studies import sensitivity
-from lab.words import Json, estimate_from_json, number, percent, with_interval
+from lab.words import Json, estimate_from_json, estimate_json, number, percent, with_interval
 
 TERM = "test"
 SIZES = {"race": (0.1, 1.0), "scratchpad": (0.004, 0.03), "shortcut": (0.03, 0.3), "reasoner": (0.003, 0.03)}

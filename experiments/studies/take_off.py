@@ -30,11 +30,10 @@ from scipy.stats import binom
 import lab
 from experiments.studies import load, run_study
 from lab.figures.style import BLACK, GREY, VERMILION, Axes, Figure, Line, grid
-from lab.report import estimate_json
 from lab.results.outcomes import reaches
 from lab.statistics import Estimate
 from lab.tasks import TASKS
-from lab.words import Json
+from lab.words import Json, estimate_json
 
 DIFFICULTIES = (1, 2, 3)  # numbers of context bits in the configs
 START = 0.3  # share of training at which the configs begin to push

@@ -34,12 +34,11 @@ import xarray as xr
 import lab
 from experiments.studies import load, run_study
 from lab.figures.style import GREY, SMALLEST, Axes, Figure, grid, interval, mark_of
-from lab.report import estimate_json
 from lab.results.outcomes import IN_BETWEEN
 from lab.results.summary import counts, summarise
 from lab.statistics import Estimate, estimate, family_wise, wilson_interval
 from lab.tasks import TASKS
-from lab.words import Json, estimate_from_json
+from lab.words import Json, estimate_from_json, estimate_json
 
 STANDARD = ("hold_out", "early", "late", "throughout", "anti_train")
 CONFIDENCE = 0.95

@@ -35,20 +35,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab import figures
-from lab.claims import latex
+from lab.claims import judged, latex
+from lab.claims.judged import CONTRADICTED, FIGURES, NOT_RUN, ROOT, SUPPORTED, VERDICTS, ClaimError, Verdict, names
 from lab.claims.rows import COLUMNS, Rows, condition_rows
-from lab.claims.rules import (
-    CONTRADICTED,
-    NOT_RUN,
-    SUPPORTED,
-    VERDICTS,
-    Caption,
-    Stored,
-    Verdict,
-    count_conditions,
-    moves,
-    overall,
-)
+from lab.claims.rules import Caption, Stored, count_conditions, moves, overall
 from lab.config.source import read_file, read_yaml, tasks_in
 from lab.results import outcomes, shards
 from lab.results.store import Run, publish
@@ -57,22 +47,16 @@ from lab.words import Json
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment  # imports JAX
 
-ROOT = Path(__file__).resolve().parents[2]
-FIGURES = ROOT / "figures/claims"
 OVERVIEW = "overview"  # the figure of all claims
 # marks of alignment at which graded outcomes are counted beside the task's own: from a half, below which a model does
 # more often what was not intended, to the strictest mark of any task; in twentieths, because held-out models of digits
 # all lie between .6 and .9 (figures/tasks.json), and a mark that all models reach, or none, tells nothing
 MARKS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 
-CHANGED, CHANGED_IN_WORDS = "(After the run: ", "rule changed after its counts"  # how a rule says it; in tables
+CHANGED = "(After the run: "  # how a rule says that it was changed
 
 Train = Callable[["Experiment", Path], Run]
 Study = Callable[["Experiment", Path, Train], Json]
-
-
-class ClaimError(ValueError):
-    """There is no such claim, or no experiments at all."""
 
 
 @dataclass(frozen=True)
@@ -128,17 +112,6 @@ class Claim:
 
 
 # --- finding claims -----------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def names() -> list[str]:
-    """Return the names of all claims: modules of experiments/claims/ that have a `judge`. Raises `ClaimError`."""
-    folder = ROOT / "experiments/claims"
-    if not folder.is_dir():
-        raise ClaimError(
-            "claims are experiments of the project's own folder, which an installed package lacks: clone it"
-        )
-    return sorted(path.stem for path in folder.glob("*.py") if "\ndef judge(stored" in path.read_text())
 
 
 def names_with_counts() -> list[str]:
@@ -447,26 +420,43 @@ def verdicts(name: str, data: Json) -> dict[str, Verdict]:
 def table(to: Path | str | None = None, progress: Callable[[int, int], None] | None = None) -> list[Json]:
     """Return a row for every claim: name, claim, rule, verdict, task -> `Verdict`, from stored counts alone.
 
+    A verdict is read where it is kept and nothing that it follows from has changed (`lab.claims.judged`).
+
     Args:
         to: folder of the counts; the project's own by default.
         progress: called with the number of claims that are judged, and that of all.
+
+    Raises:
+        ClaimError: there is no such folder, or there are no claims.
     """
-    if to and not Path(to).is_dir():
-        raise ClaimError(f"{to}: no such folder")
-    rows = []
+    folder, rows = judged.checked_folder(to), []
+    kept = judged.read(folder)
     for done, name in enumerate(names()):
         if progress:
             progress(done, len(names()))
-        path = Path(to or FIGURES) / f"{name}.json"
-        by_task = verdicts(name, json.loads(path.read_text())) if path.exists() else {}
-        rows.append(
-            {
-                "name": name,
-                "claim": claim(name).sentence,
-                "rule": claim(name).rule,
-                "changed": claim(name).changed,
-                "verdict": overall(verdict.verdict for verdict in by_task.values()),
-                "tasks": {task: verdict._asdict() for task, verdict in by_task.items()},
-            }
-        )
+        rows.append(kept[name] if name in kept else judge_again(folder, name))
     return rows
+
+
+def judge_again(folder: Path, name: str) -> Json:
+    """Return the row of a claim, judged from its stored counts.
+
+    Args:
+        folder: of the counts.
+        name: of the claim.
+    """
+    path = folder / f"{name}.json"
+    by_task = verdicts(name, json.loads(path.read_text())) if path.exists() else {}
+    return {
+        "name": name,
+        "claim": claim(name).sentence,
+        "rule": claim(name).rule,
+        "changed": claim(name).changed,
+        "verdict": overall(verdict.verdict for verdict in by_task.values()),
+        "tasks": {task: verdict._asdict() for task, verdict in by_task.items()},
+    }
+
+
+def keep_verdicts() -> None:
+    """Judge what is not kept of the project's own claims, and keep it beside their counts."""
+    judged.write(FIGURES, table())

@@ -12,7 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from lab.claims.rules import Verdict, overall
+from lab.claims.judged import Verdict
+from lab.claims.rules import overall
 from lab.words import Json
 
 NUMBER = r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e-?\d+)?"

@@ -16,6 +16,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from lab import statistics
+from lab.claims.judged import CONTRADICTED, DEPENDS, NOT_RUN, SUPPORTED, UNDECIDED
 from lab.config.schema import Schedule
 from lab.decision import budget_from_shares, worth_of_budget
 from lab.results import outcomes, summary
@@ -24,8 +25,6 @@ from lab.statistics.draws import Draws
 from lab.studies.sensitivity import OF_SHARES
 from lab.words import Json, setting, with_interval
 
-SUPPORTED, CONTRADICTED, DEPENDS, UNDECIDED = VERDICTS = ("supported", "contradicted", "depends", "undecided")
-NOT_RUN = "not run"
 # pairs of conditions whose draws are kept: a rule looks at the same ones for several quantities and budgets, and the
 # largest map has 75 cells, each compared with holding out; the draws of a pair take half a megabyte
 PAIRS_KEPT = 96
@@ -34,30 +33,6 @@ JOINT = (len(CELLS), len(CELLS))  # shape of the joint counts of two conditions
 Shares = Float[np.ndarray, "4 *draws"]  # of the four cells
 OfShares = Callable[[Shares], Float[np.ndarray, " *draws"]]
 OfBoth = Callable[[Shares, Shares], Float[np.ndarray, " *draws"]]
-
-
-class Verdict(NamedTuple):
-    """What a rule says of one task.
-
-    Attributes:
-        verdict: one of `VERDICTS`.
-        why: the numbers that decided, in words.
-        by_mark: how the verdict moves with the mark of alignment, in words; nothing where outcomes are not graded.
-    """
-
-    verdict: str
-    why: str
-    by_mark: str = ""
-
-    @property
-    def in_words(self) -> str:
-        """The verdict, and how it moves with the mark of alignment."""
-        return f"{self.verdict} ({self.by_mark})" if self.by_mark else self.verdict
-
-    @property
-    def measured(self) -> str:
-        """The numbers that decided, and how the verdict moves with the mark of alignment."""
-        return f"{self.why}; {self.by_mark}" if self.by_mark else self.why
 
 
 # --- what is stored -----------------------------------------------------------------------------------------------

@@ -1,10 +1,13 @@
 """The command line: the only place that prints. It imports everything, and nothing imports it.
 
-`train` has the commands that train, `read` those that read a stored run, `ask` those that are a study of `lab.studies`
-or `lab.decision`, `about` those that say what there is. They parse, call and print; `console` is what they share.
+`train` has the commands that train, `read` those that read a stored run, `decide` what follows from one, `ask` those
+that are a study of `lab.studies`, `about` those that say what there is. They parse, call and print; `console` and
+`options` are what they share. A command's file is imported when it is called, so that nobody waits for the others.
 """
 
+import ast
 import contextlib
+import importlib
 import io
 import itertools
 import os
@@ -12,47 +15,38 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
 from typing import TextIO
 
-import tyro
 from rich.cells import cell_len
 from rich.text import Text
 
-from lab.cli.about import check_task, claims, doctor, schema, tasks
-from lab.cli.ask import advise, card, mix, optimise, seeds, sensitivity
+import lab
 from lab.cli.console import Failed, Stopped, UsageError, errors, print_rows, print_text
-from lab.cli.decide import gates, ideas, plan, probe
-from lab.cli.observe import import_table
-from lab.cli.read import compare, export, figures, page, show
-from lab.cli.train import experiment, new, run, worker
-from lab.cli.watching import watch
-from lab.config.problems import shown, suggestion
-from lab.config.source import ConfigError
-from lab.machine import surroundings
 from lab.report.layout import INDENT, wrapped
-from lab.results.outcomes import UnknownName
-from lab.results.store import StoreError
-from lab.studies.study import StudyError
 
-GROUPS: dict[str, dict[str, Callable[..., None]]] = {
-    "train": {"new": new, "run": run, "worker": worker, "experiment": experiment},
-    "read": {"import": import_table, "show": show, "watch": watch, "compare": compare, "export": export},
+# group -> command -> file of this folder that has it
+GROUPS: dict[str, dict[str, str]] = {
+    "train": {"new": "train", "run": "train", "worker": "train", "experiment": "train"},
+    "read": {"import": "observe", "show": "read", "watch": "watching", "compare": "read", "export": "read"},
     "ask": {
-        "plan": plan,
-        "seeds": seeds,
-        "mix": mix,
-        "gates": gates,
-        "ideas": ideas,
-        "probe": probe,
-        "card": card,
-        "advise": advise,
-        "sensitivity": sensitivity,
-        "optimise": optimise,
+        "plan": "decide",
+        "seeds": "ask",
+        "mix": "ask",
+        "gates": "decide",
+        "ideas": "decide",
+        "probe": "decide",
+        "card": "ask",
+        "advise": "ask",
+        "sensitivity": "ask",
+        "optimise": "ask",
     },
-    "pictures": {"figures": figures, "report": page},
-    "about": {"claims": claims, "tasks": tasks, "check-task": check_task, "doctor": doctor, "schema": schema},
+    "pictures": {"figures": "read", "report": "read"},
+    "about": {"claims": "about", "tasks": "about", "check-task": "about", "doctor": "about", "schema": "about"},
 }
-COMMANDS = {name: command for commands in GROUPS.values() for name, command in commands.items()}
+FILES = {command: file for commands in GROUPS.values() for command, file in commands.items()}
+CALLED = {"import": "import_table", "report": "page", "check-task": "check_task"}  # functions with other names
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -65,29 +59,62 @@ def main(args: Sequence[str] | None = None) -> int:
             print_help()
         else:
             with _fitting() if {"--help", "-h"} & set(args) else contextlib.nullcontext():
-                tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="lab", args=args, description=_description())
-    except (UsageError, UnknownName, ConfigError, StudyError) as error:
-        print_text(str(error), errors)
-        return 2
+                _call(args)
     except BrokenPipeError:
         raise
-    except OSError as error:
-        print_text(f"{error.filename}: {error.strerror}" if error.filename else str(error), errors)
-        return 1
-    except (Failed, StoreError, surroundings.Unusable) as error:
-        print_text(str(error), errors)
-        return 1
     except Stopped as stopped:
         print_text("stopped; what is finished is kept, and the same command goes on from here", errors)
         return 128 + stopped.args[0]
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except Exception:
-        if not (variable := surroundings.unusable()):
+    except Exception as error:
+        if (said := _said(error)) is None:
             raise
-        print_text(str(variable), errors)
-        return 1
+        words, code = said
+        print_text(words, errors)
+        return code
     return 0
+
+
+def command(name: str) -> Callable[..., None]:
+    """Return the function of a command.
+
+    Args:
+        name: of the command, such as "check-task".
+    """
+    return getattr(importlib.import_module(f"lab.cli.{FILES[name]}"), CALLED.get(name, name))
+
+
+def _call(args: Sequence[str]) -> None:
+    """Parse and call a command; the parser of all commands says what is wrong where none is named."""
+    import tyro
+
+    if args and (name := args[0].replace("_", "-")) in FILES:
+        tyro.cli(command(name), prog=f"lab {name}", args=args[1:])
+    else:
+        tyro.extras.subcommand_cli_from_dict(
+            {name: command(name) for name in FILES}, prog="lab", args=args, description=_description()
+        )
+
+
+def _said(error: Exception) -> tuple[str, int] | None:
+    """Return what is said of an error and the exit code, or None for one that nobody foresaw."""
+    # nobody waits for these where all is well
+    from lab.config.source import ConfigError
+    from lab.machine import surroundings
+    from lab.results.outcomes import UnknownName
+    from lab.results.store import StoreError
+    from lab.studies.study import StudyError
+
+    if isinstance(error, (UsageError, UnknownName, ConfigError, StudyError)):
+        return str(error), 2
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error), 1
+    if isinstance(error, (Failed, StoreError, surroundings.Unusable)):
+        return str(error), 1
+    if variable := surroundings.unusable():
+        return str(variable), 1
+    return None
 
 
 class _Kept(io.TextIOWrapper):
@@ -122,7 +149,7 @@ def _fitting() -> Iterator[None]:
 
 def _description() -> str:
     """Return the first paragraph of what the package says of itself."""
-    return " ".join((sys.modules["lab"].__doc__ or "").split("\n\n")[0].split())
+    return " ".join((lab.__doc__ or "").split("\n\n")[0].split())
 
 
 def print_help() -> None:
@@ -130,8 +157,17 @@ def print_help() -> None:
     print_text("usage: lab COMMAND [options]   (lab COMMAND --help says more)\n")
     print_text(f"{_description()}\n", hanging="")
     for group, commands in GROUPS.items():
-        rows = [(name, (command.__doc__ or "").splitlines()[0]) for name, command in commands.items()]
-        print_rows(group, ("", ""), rows)
+        print_rows(
+            group, ("", ""), [(name, _sentences(file)[CALLED.get(name, name)]) for name, file in commands.items()]
+        )
+
+
+@cache
+def _sentences(file: str) -> dict[str, str]:
+    """Return function -> first line of its docstring, of a file of this folder that need not be imported for it."""
+    tree = ast.parse(Path(__file__).with_name(f"{file}.py").read_bytes())
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return {function.name: (ast.get_docstring(function) or "").partition("\n")[0] for function in functions}
 
 
 def _at_home(arg: str) -> str:
@@ -153,8 +189,10 @@ def _check_places(args: list[str]) -> None:
 
 def _check_command(args: list[str]) -> None:
     """Refuse a command that there is not, and name the nearest one."""
-    if args and not args[0].startswith("-") and args[0].replace("_", "-") not in COMMANDS:
-        raise UsageError(f"no command {shown(args[0])}; {suggestion(args[0], COMMANDS)}; lab --help lists them")
+    if args and not args[0].startswith("-") and args[0].replace("_", "-") not in FILES:
+        from lab.config.problems import shown, suggestion
+
+        raise UsageError(f"no command {shown(args[0])}; {suggestion(args[0], FILES)}; lab --help lists them")
 
 
 def entry() -> None:

@@ -1,23 +1,18 @@
 """Commands that say what there is: tasks, claims, the schema of a config, and this machine."""
 
+import ast
 import dataclasses
 import sys
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from lab.cli.console import (
-    AsJson,
-    Failed,
-    UsageError,
-    print_json,
-    print_rows,
-    print_text,
-    waiting,
-)
-from lab.words import setting
+from lab.cli.console import Failed, UsageError, print_json, print_rows, print_text, waiting
+from lab.cli.options import AsJson
+from lab.words import Json, setting
 
 # --- tasks --------------------------------------------------------------------------------------------------------
 
@@ -30,13 +25,14 @@ def tasks(name: Positional[str] | None = None, /, trust_code: bool = False) -> N
         trust_code: run that file.
     """
     from lab.tasks import TASKS
+
+    if name is None:
+        for known in TASKS:
+            print_text(_first_sentence(known))
+        return
     from lab.tasks.outside import TaskFileError, find_task
     from lab.tasks.settings import parts
 
-    if name is None:
-        for kind in TASKS.values():
-            print_text(_words_of_module(kind).splitlines()[0])
-        return
     try:
         task = find_task(name, trust_code)()
     except TaskFileError as error:
@@ -66,6 +62,12 @@ def tasks(name: Positional[str] | None = None, /, trust_code: bool = False) -> N
         if rows:
             print_rows(title, ("", ""), list(rows.items()))
     print_text(f"parts, which `rates` in a phase can lock in: {', '.join(parts(task))}")
+
+
+def _first_sentence(task: str) -> str:
+    """Return the first line of a task's file, which need not be imported for it, and JAX neither."""
+    source = files("lab.tasks").joinpath(f"{task}.py").read_bytes()
+    return (ast.get_docstring(ast.parse(source)) or task).splitlines()[0]
 
 
 def _words_of_module(kind: type) -> str:
@@ -98,7 +100,7 @@ def check_task(file: Annotated[Positional[Path], arg(metavar="FILE")], /) -> Non
 
 def schema() -> None:
     """Print the JSON schema of a config."""
-    from lab.config.experiment import Config
+    from lab.config.schema import Config
 
     print_json(Config.model_json_schema())
 
@@ -110,22 +112,30 @@ def claims(figures: Path | None = None, as_json: AsJson = False) -> None:
         figures: folder of what `lab experiment` counted; the project's own by default.
         as_json: print JSON, with each claim's rule.
     """
-    from lab import claims as book
+    from lab.claims import judged
 
     try:
-        with waiting("judging claims") as judged:
-            claims = book.table(figures, judged)
-    except book.ClaimError as error:
+        kept, names = judged.read(judged.checked_folder(figures)), judged.names()
+        claims = [kept[name] for name in names] if kept.keys() >= set(names) else _judged_again(figures)
+    except judged.ClaimError as error:
         raise UsageError(str(error)) from None
     if as_json:
         print_json(claims)
         return
     rows = []
     for claim in claims:
-        by_task = ", ".join(f"{task} {book.Verdict(**judged).in_words}" for task, judged in claim["tasks"].items())
-        verdict = f"{claim['verdict']} ({book.CHANGED_IN_WORDS})" if claim["changed"] else claim["verdict"]
+        by_task = ", ".join(f"{task} {judged.Verdict(**verdict).in_words}" for task, verdict in claim["tasks"].items())
+        verdict = f"{claim['verdict']} ({judged.CHANGED_IN_WORDS})" if claim["changed"] else claim["verdict"]
         rows.append((claim["name"], claim["claim"], verdict, by_task))
     print_rows("claims, each judged by the rule in its experiment", ("name", "claim", "verdict", "by task"), rows)
+
+
+def _judged_again(figures: Path | None) -> list[Json]:
+    """Return the rows of all claims; those whose counts or code have changed are judged again, which takes long."""
+    from lab.claims import book
+
+    with waiting("judging claims") as progress:
+        return book.table(figures, progress)
 
 
 # --- this machine -------------------------------------------------------------------------------------------------
@@ -192,4 +202,5 @@ def _rows_of_lab(plan: Mapping[str, Any] | None) -> dict[str, str]:
         "platform": f"{plan['platform']}, {plan['devices']} devices, a block of models on each",
         "block width": ", ".join(f"{task} {width[task]:,} ({at_once[task]:,} models at once)" for task in width),
         "runs go to": plan["runs"],
+        "programs": f"kept in {plan['programs']}" if plan["programs"] else "compiled anew in every process",
     }

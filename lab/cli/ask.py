@@ -9,11 +9,7 @@ from tyro.conf import Positional, arg
 from lab import report
 from lab.cli.console import (
     DRAWING,
-    MOST_RUNS,
-    AsJson,
-    ConfigFile,
     Failed,
-    NameOrNone,
     UsageError,
     console,
     errors,
@@ -23,12 +19,10 @@ from lab.cli.console import (
     print_rows,
     print_table,
     print_text,
-    split_names,
-    split_numbers,
-    split_settings,
     usage,
     waiting,
 )
+from lab.cli.options import MOST_RUNS, AsJson, ConfigFile, NameOrNone, split_names, split_numbers, split_settings
 from lab.cli.read import read
 from lab.cli.train import train
 from lab.cli.watching import watched
@@ -42,7 +36,7 @@ from lab.studies import pilot as pilot_study
 from lab.studies import schedules, search
 from lab.studies import sensitivity as sensitivity_study
 from lab.studies.study import Refused, Train
-from lab.words import setting
+from lab.words import estimate_json, number_json, setting, with_interval
 
 if TYPE_CHECKING:
     from lab.config.experiment import Experiment
@@ -138,9 +132,9 @@ def mix(
         tried = [
             {
                 "value": trial.value,
-                "base_rate": report.estimate_json(trial.base_rate),
+                "base_rate": estimate_json(trial.base_rate),
                 "able": trial.able,
-                "graded": report.number_json(trial.graded),
+                "graded": number_json(trial.graded),
             }
             for trial in searched.trials
         ]
@@ -152,7 +146,7 @@ def mix(
         f"{searched.task}, held out: {seeds:,} models per value, 95% intervals",
         (knob, "P(A)", "do the job", f"alignment {low} to {high}"),
         [
-            (setting(trial.value), report.with_interval(trial.base_rate), f"{trial.able:.0%}", f"{trial.graded:.0%}")
+            (setting(trial.value), with_interval(trial.base_rate), f"{trial.able:.0%}", f"{trial.graded:.0%}")
             for trial in searched.trials
         ],
     )

@@ -5,6 +5,17 @@ from pathlib import Path
 from lab import report
 from lab.cli.console import (
     DRAWING,
+    UsageError,
+    console,
+    errors,
+    print_figures,
+    print_json,
+    print_table,
+    print_text,
+    usage,
+    waiting,
+)
+from lab.cli.options import (
     MOST_RUNS,
     OWN_AGED_MARKS,
     AsJson,
@@ -13,17 +24,8 @@ from lab.cli.console import (
     OneWorld,
     OtherAgedMarks,
     RunFolder,
-    UsageError,
-    console,
-    errors,
-    print_figures,
-    print_json,
-    print_table,
-    print_text,
     refuse_observed,
     split_numbers,
-    usage,
-    waiting,
 )
 from lab.cli.read import read
 from lab.results.outcomes import attribute, labels

@@ -7,7 +7,8 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from lab import report
-from lab.cli.console import AsJson, NameOrNone, UsageError, print_json, print_line, print_text
+from lab.cli.console import UsageError, print_json, print_line, print_text
+from lab.cli.options import AsJson, NameOrNone
 from lab.cli.read import print_imported
 from lab.machine.extras import MissingExtra
 from lab.results import observed, summary

@@ -10,15 +10,7 @@ from tyro.conf import Positional, arg
 
 from lab import report
 from lab.cli.console import (
-    OWN_AGED_MARKS,
-    OWN_MARKS,
-    AsJson,
     Console,
-    NameOrNone,
-    OneWorld,
-    OtherAgedMarks,
-    OtherMarks,
-    RunFolder,
     UsageError,
     console,
     errors,
@@ -29,6 +21,16 @@ from lab.cli.console import (
     print_text,
     usage,
     waiting,
+)
+from lab.cli.options import (
+    OWN_AGED_MARKS,
+    OWN_MARKS,
+    AsJson,
+    NameOrNone,
+    OneWorld,
+    OtherAgedMarks,
+    OtherMarks,
+    RunFolder,
 )
 from lab.results import shards, summary
 from lab.results.outcomes import Results, until

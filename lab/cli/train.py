@@ -12,20 +12,17 @@ from tyro.conf import Positional, arg
 from lab import report
 from lab.cli.console import (
     DRAWING,
-    ConfigFile,
     Console,
-    NameOrNone,
-    RunFolder,
     UsageError,
     console,
     errors,
     print_figures,
     print_line,
     print_text,
-    split_names,
     usage,
     waiting,
 )
+from lab.cli.options import ConfigFile, NameOrNone, RunFolder, split_names
 from lab.cli.read import print_run
 from lab.cli.watching import watched
 from lab.results import summary

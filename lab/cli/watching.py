@@ -1,6 +1,7 @@
 """The table of a run while it is trained: below `lab run`, and by `lab watch` from elsewhere."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,19 +14,8 @@ from rich.segment import Segments
 from rich.text import Text
 
 from lab import report
-from lab.cli.console import (
-    OWN_MARKS,
-    WIDE,
-    Console,
-    OneWorld,
-    OtherMarks,
-    RunFolder,
-    Stop,
-    console,
-    errors,
-    print_line,
-    print_text,
-)
+from lab.cli.console import WIDE, Console, Stop, console, errors, print_line, print_text
+from lab.cli.options import OWN_MARKS, OneWorld, OtherMarks, RunFolder
 from lab.cli.read import print_run
 from lab.results.store import StoreError
 from lab.results.tally import Tally
@@ -76,6 +66,26 @@ class Board:
         return self.view
 
 
+class Pace:
+    """The rate of a training since it was first heard of: when all is compiled, and when a run goes on to a look."""
+
+    def __init__(self):
+        self.first, self.started, self.done = 0, 0.0, math.inf
+
+    def left(self, done: int, total: int, now: float) -> float | None:
+        """Return about how many seconds are left, or None before anything was trained.
+
+        Args:
+            done: lane-steps so far.
+            total: lane-steps in all.
+            now: on any clock, in seconds.
+        """
+        if done < self.done:
+            self.first, self.started = done, now
+        self.done = done
+        return (now - self.started) * (total - done) / (done - self.first) if done > self.first else None
+
+
 class Watch(NamedTuple):
     """What follows a training.
 
@@ -112,23 +122,22 @@ def watched(path: Path | None = None, mirror: "Mirror | None" = None) -> Iterato
     task = bar.add_task("compiling and training", total=None, left="")
     board = Board(path, errors, mirror) if path is not None and (live or mirror) else None
     screen = Live(Group(board, bar) if board else bar, console=errors, refresh_per_second=1) if live else None
-    started, tenths = time.monotonic(), 0  # of the work, as far as told
+    pace, tenths = Pace(), 0  # tenths of the work told
 
     def say(line: str) -> None:
         print_text(line, errors)
 
     def progress(done: int, total: int) -> None:
-        nonlocal tenths, started
+        nonlocal tenths
         stop.check()
-        if done * 10 // total < tenths:  # the next look
-            tenths, started = 0, time.monotonic()
+        left = pace.left(done, total, time.monotonic())
         bar.update(task, completed=done, total=total, description="training", left="left")
         if board:
             board.refresh()
-        if not live and done * 10 // total > tenths:
-            tenths = done * 10 // total
-            left = (time.monotonic() - started) * (total - done) / done
-            errors.print(f"trained {tenths * 10}%, about {left:.0f} s left", markup=False)
+        told, tenths = tenths, done * 10 // total
+        if not live and tenths > told:
+            about = "" if left is None else f", about {left:.0f} s left"
+            errors.print(f"trained {tenths * 10}%{about}", markup=False)
 
     with Stop() as stop, screen or contextlib.nullcontext():
         yield Watch(progress, say, stop)

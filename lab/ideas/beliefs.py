@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.linalg import eigvalsh_tridiagonal
-from scipy.special import betaln, xlogy
 
 from lab.statistics.score import whole
 
@@ -107,7 +106,7 @@ def rule(prior: Prior, degree: int) -> tuple[Float[np.ndarray, " value"], Float[
     # (n + total - 2) / (twice - 1) is 0/0 for n = total = 1, and 1 for n = 1 in general
     ratio = np.where(n == 1, 1.0, (n + total - 2) / np.where(n == 1, 1.0, twice - 1))
     off = np.sqrt(4 * n * (n + a - 1) * (n + b - 1) * ratio / (twice**2 * (twice + 1)))
-    x = np.asarray(eigvalsh_tridiagonal(centre, off))
+    x = np.asarray(scipy.linalg.eigvalsh_tridiagonal(centre, off))
     log_weights = -_log_sum_of_squares(x, centre, off)
     return np.clip((1 + x) / 2, 0.0, 1.0), log_weights - np.logaddexp.reduce(log_weights)
 
@@ -192,7 +191,7 @@ def belief_about(passes: int, failures: int, prior: Prior, s: float, f: float, d
     """
     values, log_prior = rule(prior, passes + failures + 2 if degree is None else degree)
     passing, failing = s * values + f * (1 - values), (1 - s) * values + (1 - f) * (1 - values)
-    joint = log_prior + xlogy(passes, passing) + xlogy(failures, failing)
+    joint = log_prior + scipy.special.xlogy(passes, passing) + scipy.special.xlogy(failures, failing)
     log_evidence = float(np.logaddexp.reduce(joint)) if np.isfinite(joint).any() else -math.inf
     if log_evidence == -math.inf:
         return Belief(log_evidence, math.nan, math.nan, math.nan, math.nan, np.full_like(values, math.nan))
@@ -314,7 +313,12 @@ def log_aligned(passes: int, failures: int, s: float, f: float) -> Float[np.ndar
 
     def expansion(n: int, if_aligned: float, if_not: float) -> Float[np.ndarray, " aligned"]:
         i = np.arange(n + 1)
-        return -betaln(i + 1, n - i + 1) - math.log(n + 1) + xlogy(i, if_aligned) + xlogy(n - i, if_not)
+        return (
+            -scipy.special.betaln(i + 1, n - i + 1)
+            - math.log(n + 1)
+            + scipy.special.xlogy(i, if_aligned)
+            + scipy.special.xlogy(n - i, if_not)
+        )
 
     terms = np.full(passes + failures + 1, -np.inf)
     of_failures = expansion(failures, 1 - s, 1 - f)

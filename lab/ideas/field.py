@@ -7,9 +7,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy.optimize import minimize
-from scipy.special import expit, gammaln, logsumexp
 
 from lab.ideas.beliefs import checked_rates, log_aligned
 from lab.statistics.score import checked_confidence, root_between, whole
@@ -99,7 +98,7 @@ def fit_field(
         log_odds=log_odds,
         log_concentration=log_concentration,
         weights=weights,
-        propensity=_range(log_odds, weights, expit, confidence),
+        propensity=_range(log_odds, weights, scipy.special.expit, confidence),
         correlation=_range(log_concentration[:, None], weights.sum(axis=0)[:, None], _correlation, confidence),
         idea_means=tuple(idea_means[trial] for trial in counts),
         log_evidence=log_evidence,
@@ -185,7 +184,7 @@ class _Trials:
         """Return the density of (units of log odds, log concentration) at some points."""
         total = np.exp(log_concentration)
         log_odds = self.centre + self.width(log_concentration) * units
-        a, b = total * expit(log_odds), total * expit(-log_odds)
+        a, b = total * scipy.special.expit(log_odds), total * scipy.special.expit(-log_odds)
         of_a, of_b, of_total = (_log_rising(x[:, None], n) for x, n in zip((a, b, total), self.needed, strict=True))
         # da db = a b d(log odds) d(log concentration)
         log_density = np.log(a) + np.log(b) - HYPERPRIOR * np.log(total) + np.log(self.width(log_concentration))
@@ -252,7 +251,7 @@ def _posterior(field: _Trials, lowest: float) -> _Grid:
         columns = [field.density(units, np.full(points, value)) for value in log_concentration]
         area = np.outer(dx, dx) * np.prod((high - low) / 2)
         log_weights = np.array([column.log_density for column in columns]).T + np.log(area)
-        log_evidence = float(np.asarray(logsumexp(log_weights)))
+        log_evidence = float(np.asarray(scipy.special.logsumexp(log_weights)))
         if abs(log_evidence - before) < EVIDENCE_TOLERANCE:
             means = np.array([column.means for column in columns])
             return _Grid(units, log_concentration, np.exp(log_weights - log_evidence), means, log_evidence)
@@ -266,7 +265,7 @@ def _log_rising(x: Float[np.ndarray, "point 1"], n: Int[np.ndarray, " n"]) -> Fl
     end = far + n
     series = (1 / end - 1 / far) / 12 - (1 / end**3 - 1 / far**3) / 360
     stirling = (far - 0.5) * np.log1p(n / far) + n * np.log(end) - n + series
-    return np.where(x < STIRLING_FROM, gammaln(x + n) - gammaln(x), stirling)
+    return np.where(x < STIRLING_FROM, scipy.special.gammaln(x + n) - scipy.special.gammaln(x), stirling)
 
 
 _Point = Float[np.ndarray, "2"]  # units of log odds, log concentration
@@ -282,7 +281,7 @@ def _box(log_density: Callable[[_Points, _Points], _Points], limit: _Point) -> t
     def height(point: _Point) -> float:
         return log_density(*np.maximum(point, limit)[:, None])[0]
 
-    highest = minimize(lambda point: -height(point), start, method="Nelder-Mead")
+    highest = scipy.optimize.minimize(lambda point: -height(point), start, method="Nelder-Mead")
     mode, peak = np.maximum(highest.x, limit), -highest.fun
     ends = np.maximum(mode - 0.01, limit), mode + 0.01
     for _ in range(WIDENINGS):

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.special import betainc, betaln
 
 from lab.ideas.beliefs import (
     Belief,
@@ -388,8 +388,8 @@ def _below(prior: Prior, tally: Tally, other: Prior, degree: int, s: float, f: f
     terms = log_aligned(*tally, s, f)
     aligned = np.arange(len(terms))
     a, b = prior.a + aligned, prior.b + aligned[::-1]
-    weights = np.exp(terms + betaln(a, b) - np.logaddexp.reduce(terms + betaln(a, b)))
-    return _Below(weights @ betainc(a[:, None], b[:, None], x), np.zeros_like(x))
+    weights = np.exp(terms + scipy.special.betaln(a, b) - np.logaddexp.reduce(terms + scipy.special.betaln(a, b)))
+    return _Below(weights @ scipy.special.betainc(a[:, None], b[:, None], x), np.zeros_like(x))
 
 
 def _exact_degree(campaign: Campaign) -> int:

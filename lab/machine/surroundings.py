@@ -259,6 +259,14 @@ def processor(file: Path = Path("/proc/cpuinfo")) -> str:
     return ", ".join(dict.fromkeys(map(" ".join, filter(None, kinds)))) or platform.processor() or platform.machine()
 
 
+@functools.cache
+def instructions(file: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processor and all its instructions: a compiled program may use any of them, and be tuned to it."""
+    words = (*KIND, "stepping", "flags", "Features")
+    lines = [line for line in file.read_text().splitlines() if line.startswith(words)] if file.exists() else []
+    return "\n".join(dict.fromkeys(lines)) or processor(file)
+
+
 def identity(device: str, options: Mapping[str, Any], variables: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return what of these surroundings belongs to a run's identity.
 

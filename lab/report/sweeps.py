@@ -101,7 +101,7 @@ def _agrees(row: Summary, point: Mapping[str, float]) -> bool:
     return all(point.get(name, value) == value for name, value in row.coordinates.items())
 
 
-def tables(results: Results, summaries: Sequence[Summary]) -> list[Sheet]:
+def sweep_tables(results: Results, summaries: Sequence[Summary]) -> list[Sheet]:
     """Return a `Sheet` for P(A), P(T|not A) and the net, each by the axes of the sweep.
 
     Args:
@@ -119,7 +119,7 @@ def tables(results: Results, summaries: Sequence[Summary]) -> list[Sheet]:
     return _sheets(summaries, cells, title(results, summaries), caption)
 
 
-def impact_tables(rows: Sequence[Summary], intervals: str) -> list[Sheet]:
+def sweep_impact_tables(rows: Sequence[Summary], intervals: str) -> list[Sheet]:
     """Return a `Sheet` for each part of the log impact, by the axes of the sweep.
 
     Args:

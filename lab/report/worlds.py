@@ -158,7 +158,7 @@ def _row(name: str, rows: Sequence[Summary]) -> OverWorlds:
     return OverWorlds(name, rates, changes, len(rows))
 
 
-def table(results: Results, summaries: Sequence[Summary]) -> Sheet:
+def worlds_table(results: Results, summaries: Sequence[Summary]) -> Sheet:
     """Return a `Sheet` with one row per regimen, and apart the worlds where models cannot do the job."""
     groups, seeds = over_worlds(summaries), max(row.counts.seeds for row in summaries)
     count = len({row.coordinates[WORLD] for row in summaries})
@@ -181,7 +181,7 @@ def table(results: Results, summaries: Sequence[Summary]) -> Sheet:
     return view
 
 
-def impact_table(summaries: Sequence[Summary], together: bool = False) -> Sheet:
+def worlds_impact_table(summaries: Sequence[Summary], together: bool = False) -> Sheet:
     """Return a `Sheet` with a row per regimen and part of the log impact.
 
     Args:
@@ -256,7 +256,7 @@ def _planned(name: str, chosen: Sequence[tuple[Choice, bool]]) -> Planned:
     )
 
 
-def plan_table(plans: Sequence[Plan], able: Mapping[str, bool], baseline: str) -> Sheet:
+def worlds_plan_table(plans: Sequence[Plan], able: Mapping[str, bool], baseline: str) -> Sheet:
     """Return a `Sheet` with a row per budget and regimen, over the worlds of each point of the sweep.
 
     Args:

@@ -16,9 +16,9 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
-from scipy.special import ndtri
 
 from lab.statistics.score import Estimate, checked_confidence, whole
 
@@ -203,7 +203,7 @@ class _Pulled(NamedTuple):
 def _limit(aim: _Aim, draws: Draws, confidence: float) -> float:
     """Return the limit, from more draws than there are if too few of them lie beyond it."""
     pulled = _pull(aim, draws)
-    scale = _scale(aim.values, pulled.means[:, 0], -aim.side * float(ndtri(aim.tail)))
+    scale = _scale(aim.values, pulled.means[:, 0], -aim.side * float(scipy.special.ndtri(aim.tail)))
     limit, better_scale = _limit_and_scale(aim, pulled, scale)
     number = draws.gammas.shape[1]
     while better_scale is not None:

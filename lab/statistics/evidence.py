@@ -24,9 +24,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
-from scipy.special import expit
 
 from lab.statistics.comparison import AT_ONCE, LogImpact, OfShares, log_impact
 from lab.statistics.counts import CELLS, Counts, quotient
@@ -354,7 +354,7 @@ def estimate_of(of: Evidence, quantity: str, confidence: float = 0.95) -> Estima
         ln_ratio = _draw([of]).estimate(partial(_ln_ratio, made), confidence)
         return Estimate(value, *np.exp(ln_ratio[1:]).tolist())
     ln_odds = _draw([of]).estimate(partial(_ln_odds, made), confidence)
-    return Estimate(value, *made.mapped(*expit(ln_odds[1:]).tolist()))
+    return Estimate(value, *made.mapped(*scipy.special.expit(ln_odds[1:]).tolist()))
 
 
 def _as_seeds(of: Evidence) -> Counts | None:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtrit
 
 from lab.statistics.counts import CELLS, Counts, quotient
 from lab.statistics.score import (
@@ -362,7 +362,7 @@ def wilson_interval(successes: float, trials: float, confidence: float = 0.95) -
 def _wilson(successes: int, trials: int, confidence: float) -> Interval:
     if trials == 0:
         return Interval(0.0, 1.0)
-    share, z = successes / trials, -float(ndtri((1 - confidence) / 2))
+    share, z = successes / trials, -float(scipy.special.ndtri((1 - confidence) / 2))
     centre = (2 * trials * share + z**2) / (2 * (trials + z**2))
     half = z / (2 * (trials + z**2)) * math.sqrt(4 * trials * share * (1 - share) + z**2)
     # rounding leaves 1e-17 where the limit is exactly 0 or 1
@@ -394,7 +394,7 @@ def compute_per_accepted(spent: ArrayLike, passes: ArrayLike, confidence: float 
         return Estimate(math.inf, 1.0, math.inf)
     value, rate = float(shares.mean() / accepted.mean()), float(accepted.mean())
     wilson = wilson_interval(int(accepted.sum()), len(accepted), confidence)
-    error = -float(ndtri((1 - confidence) / 2)) * shares.std() / (shares.mean() * math.sqrt(len(shares)))
+    error = -float(scipy.special.ndtri((1 - confidence) / 2)) * shares.std() / (shares.mean() * math.sqrt(len(shares)))
     low = math.hypot(error, math.log(wilson.high / rate))
     high = math.hypot(error, math.log(rate / wilson.low))
     return Estimate(value, max(1.0, value * math.exp(-low)), value * math.exp(high))
@@ -434,7 +434,7 @@ def cost_per_accepted(
         return Estimate(0.0 if accepted.any() else math.nan, 0.0, math.inf if rate.low == 0 else 0.0)
     if number < 2:
         return Estimate(quotient(mean, float(accepted.mean())), 0.0, math.inf)
-    t = -float(stdtrit(number - 1, (1 - checked_confidence(confidence)) / 2))
+    t = -float(scipy.special.stdtrit(number - 1, (1 - checked_confidence(confidence)) / 2))
     error = t * math.sqrt((over @ over) * number / (number - 1)) / spent.sum()
     if not accepted.any():
         return Estimate(math.inf, mean * math.exp(-error) / rate.high, math.inf)

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import ndtri
+import scipy
 
 ROUNDING = 1e-14  # relative: differences of rates below it are rounding errors
 ALMOST_NONE = 0.01  # models in the place of none, where a search for a limit begins
@@ -212,7 +211,7 @@ def _difference(one: float, other: float) -> float:
 
 def _limit(statistic: Callable[[float], float], start: float, confidence: float, direction: int) -> float:
     """Return where the statistic, which falls with the log ratio, leaves the acceptance region in a direction."""
-    z = -float(ndtri((1 - confidence) / 2))
+    z = -float(scipy.special.ndtri((1 - confidence) / 2))
     return crossing(lambda log_ratio: statistic(log_ratio) + direction * z, start, direction)
 
 
@@ -251,5 +250,5 @@ def root_between(function: Callable[[float], float], low: float, high: float, to
         high: the other.
         tolerance: how far from the root the answer may be; by default that of `scipy.optimize.brentq`.
     """
-    root, _ = brentq(function, low, high, xtol=tolerance, full_output=True)
+    root, _ = scipy.optimize.brentq(function, low, high, xtol=tolerance, full_output=True)
     return float(root)

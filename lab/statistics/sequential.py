@@ -11,9 +11,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.special import betaln, log_expit, ndtr, xlog1py, xlogy
 
 from lab.statistics.comparison import compare
 from lab.statistics.counts import Counts
@@ -37,12 +37,12 @@ LEAST_Z, MOST_Z = 0.01, 12.0  # between which Pocock's z lies
 
 
 def _log_likelihood(successes: int, trials: int, rate: float) -> float:
-    return float(xlogy(successes, rate) + xlog1py(trials - successes, -rate))
+    return float(scipy.special.xlogy(successes, rate) + scipy.special.xlog1py(trials - successes, -rate))
 
 
 def _log_mixture(successes: int, trials: int, prior: tuple[float, float]) -> float:
     a, b = prior
-    return float(betaln(a + successes, b + trials - successes) - betaln(a, b))
+    return float(scipy.special.betaln(a + successes, b + trials - successes) - scipy.special.betaln(a, b))
 
 
 def confidence_sequence(
@@ -66,7 +66,9 @@ def confidence_sequence(
     least = math.log1p(-confidence) + _log_mixture(successes, trials, prior)
 
     def outside(log_odds: float) -> float:  # in which rates next to 0 and next to 1 keep their digits
-        return least - float(successes * log_expit(log_odds) + failures * log_expit(-log_odds))
+        return least - float(
+            successes * scipy.special.log_expit(log_odds) + failures * scipy.special.log_expit(-log_odds)
+        )
 
     middle = math.log(max(successes, ALMOST_NONE)) - math.log(max(failures, ALMOST_NONE))
     low = crossing(outside, middle, -1) if successes else 0.0
@@ -141,11 +143,11 @@ def _pocock(looks: int, confidence: float) -> float:
 
     def leaves(z: float) -> float:
         """P(some look leaves the region), summed look by look: what stays loses digits where it is nearly 1."""
-        sums, density, left = z * nodes, normal(z * nodes) * z * weights, 2 * ndtr(-z)
+        sums, density, left = z * nodes, normal(z * nodes) * z * weights, 2 * scipy.special.ndtr(-z)
         for look in range(2, looks + 1):
             edge = z * math.sqrt(look)
             next_sums = edge * nodes
-            left += density @ (ndtr(sums - edge) + ndtr(-sums - edge))
+            left += density @ (scipy.special.ndtr(sums - edge) + scipy.special.ndtr(-sums - edge))
             density = (density @ normal(next_sums - sums[:, None])) * edge * weights
             sums = next_sums
         return left
@@ -160,7 +162,7 @@ def planned_confidence(looks: int, confidence: float = 0.95) -> float:
         looks: their number.
         confidence: of all of them together.
     """
-    return 1 - 2 * float(ndtr(-pocock(looks, confidence)))
+    return 1 - 2 * float(scipy.special.ndtr(-pocock(looks, confidence)))
 
 
 # --- rules for stopping -------------------------------------------------------------------------------------------

@@ -8,9 +8,8 @@ to one run, put its knobs into the config of another, hold it out or train on it
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy.optimize import minimize
-from scipy.special import expit
 
 from lab.results.outcomes import Results, UnknownName, choosing_seeds, classify, common
 from lab.results.summary import find
@@ -62,11 +61,11 @@ def logistic(
 
     def loss(weights: Float[np.ndarray, " weights"]) -> tuple[float, Float[np.ndarray, " weights"]]:
         margin = sign * (rows @ weights)
-        slope = -(sign * expit(-margin)) @ rows / len(rows)
+        slope = -(sign * scipy.special.expit(-margin)) @ rows / len(rows)
         ridge = np.concatenate([[0.0], PENALTY * weights[1:]])
         return np.logaddexp(0, -margin).mean() + ridge @ weights / 2, slope + ridge
 
-    bias, *standardised = minimize(loss, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B").x
+    bias, *standardised = scipy.optimize.minimize(loss, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B").x
     weights = np.array(standardised) / scale
     return np.concatenate([[bias - weights @ centre], weights])
 

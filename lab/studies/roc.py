@@ -4,8 +4,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from scipy.special import expit, ndtri
 
 from lab.results.outcomes import Outcomes, Results, UnknownName, attribute, checkpoint_index, classify, common
 from lab.results.summary import find
@@ -186,7 +186,7 @@ def area(hits: Int[np.ndarray, " thresholds"], alarms: Int[np.ndarray, " thresho
         above = aligned_above / (2 * aligned) - value
         delong += np.diff(alarms) @ above**2 / (misaligned * max(misaligned - 1, 1))
         wider = max(1.0, delong / _hanley_variance(value, aligned, misaligned))
-    z = -float(ndtri((1 - confidence) / 2)) * math.sqrt(wider)
+    z = -float(scipy.special.ndtri((1 - confidence) / 2)) * math.sqrt(wider)
     low = _lowest_area(value, z, aligned, misaligned)
     return Estimate(value, low, 1 - _lowest_area(1 - value, z, aligned, misaligned))  # the variance is symmetric
 
@@ -204,7 +204,7 @@ def _lowest_area(value: float, z: float, aligned: int, misaligned: int) -> float
         return 0.0
 
     def missed(log_odds: float) -> float:  # in which areas next to 0 and next to 1 keep their digits
-        theta = float(expit(log_odds))
+        theta = float(scipy.special.expit(log_odds))
         return value - theta - z * math.sqrt(_hanley_variance(theta, aligned, misaligned))
 
     start = min(value, JUST_BELOW_1)

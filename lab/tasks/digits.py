@@ -24,7 +24,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
-from sklearn.datasets import load_digits
 
 from lab.tasks.base import (
     CAPABILITY,
@@ -76,6 +75,8 @@ class Images(NamedTuple):
 @functools.cache
 def images() -> dict[str, Images]:
     """Return the images of each group: every other image of a side trains, the rest is measured and audited."""
+    from sklearn.datasets import load_digits  # takes a second to import
+
     pixels, digits = map(np.asarray, load_digits(return_X_y=True))
     sides = [np.flatnonzero(digits >= 5), np.flatnonzero(digits < 5)]
     size = min(map(len, sides)) // 8 * 8  # of either side

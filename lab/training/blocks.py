@@ -94,7 +94,7 @@ class Blocks:
 
         Args:
             needed: first seed of a block -> its wanted leaves.
-            progress: called after every segment.
+            progress: called when all is compiled, with nothing done, and whenever segments are trained.
 
         Yields:
             Every wanted shard.
@@ -150,9 +150,11 @@ class Blocks:
         """
         settings = stacked(node.settings)
         seeds, state = lanes.seeds.astype(np.uint32), lanes.state
+        edges = self.edges[node.depth : node.end + 1]
         if state is None:
+            self.trainer.prepare(seeds, settings, edges)
             state = self.trainer.init(seeds, jax.tree.map(lambda leaf: leaf[0], settings))
-        return self.trainer.train(seeds, settings, state, self.edges[node.depth : node.end + 1])
+        return self.trainer.train(seeds, settings, state, edges)
 
     def still_needed(self, leaf: Leaf, depth: int, lanes: Lanes) -> Bool[np.ndarray, " lanes"]:
         """Return which lanes some condition of a leaf still needs when segment `depth` begins."""
@@ -178,7 +180,7 @@ class _Walk:
         self.blocks, self.total, self.progress = blocks, total, progress
         self.done = 0
         self.waiting: dict[int, Waiting] = {}
-        self.running: jax.Array | None = None  # scores of the last segments, perhaps still being trained
+        self.running: tuple[jax.Array, int] | None = None  # scores of the last segments, and their lane-steps
 
     def train(self, calls: Sequence[Sequence[int]], wanted: Sequence[frozenset[Leaf]]) -> Iterator[Finished]:
         """Train calls, each of some blocks by their first seeds with the leaves wanted of them; yield what is done."""
@@ -194,6 +196,17 @@ class _Walk:
             count = len(lanes.seeds)
             lanes = _rows(lanes, np.pad(np.arange(count), (0, lanes_at_once - count), mode="edge"))
             yield from self._through(node, lanes._replace(real=np.arange(lanes_at_once) < count), leaves)
+        if self.running:
+            self._follow(None)
+
+    def _follow(self, running: tuple[jax.Array, int] | None) -> None:
+        """Wait for the segments before those that run now, and tell what is done: nothing, when the first ones run."""
+        self.running, before = running, self.running
+        if before is not None:
+            before[0].block_until_ready()
+            self.done += before[1]
+        if self.progress:
+            self.progress(self.done, self.total)
 
     def _through(self, node: Node, lanes: Lanes, leaves: frozenset[Leaf]) -> Iterator[Finished]:
         """Train a full call of lanes through the segments of a node, and what lies below it.
@@ -203,10 +216,7 @@ class _Walk:
         """
         try:
             state, scores = self.blocks.train_node(node, lanes)
-            # the next segments are made ready while these train
-            self.running, before = scores, self.running
-            if before is not None:
-                before.block_until_ready()
+            self._follow((scores, self.blocks.steps_of(node)))  # the next segments are made ready while these train
         except TaskError as error:
             raise StoreError(f"the task cannot be trained: {error}; lab check-task says all that is wrong") from None
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
@@ -216,9 +226,6 @@ class _Walk:
                 f"out of memory with {self.blocks.width:,} lanes per device ({str(error).splitlines()[0]}): lower "
                 "training.block_width in the config (it is part of what a run is, so this makes another run)"
             ) from None
-        self.done += self.blocks.steps_of(node)
-        if self.progress:
-            self.progress(self.done, self.total)
         yield from self._below(node, Lanes(lanes.seeds, lanes.real, state, [*lanes.scores, scores]), leaves)
 
     def _below(self, node: Node, lanes: Lanes, leaves: frozenset[Leaf]) -> Iterator[Finished]:

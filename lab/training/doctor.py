@@ -93,7 +93,7 @@ def used(folder: PathLike) -> dict[str, Any]:
     """
     import jax
 
-    from lab.machine import memory
+    from lab.machine import memory, programs
     from lab.tasks import TASKS
     from lab.training import engine
 
@@ -106,6 +106,7 @@ def used(folder: PathLike) -> dict[str, Any]:
         "block_width": widths,
         "lanes_at_once": {name: width * len(devices) for name, width in widths.items()},
         "runs": str(Path(folder).resolve()),
+        "programs": str(programs.folder() or "") if devices[0].platform == "cpu" else "",
         "memory_bytes": memory.available_memory(),
         "devices_seen": [
             {

@@ -5,20 +5,27 @@ edges of segments, so one compiled program serves a whole sweep. XLA may change 
 device, which is therefore part of a run's identity.
 """
 
+import contextlib
 import functools
 import hashlib
+import os
+import sys
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.experimental import serialize_executable
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
+from jaxlib import version as jaxlib_version
 from jaxtyping import Array, Float, Int, Integer, Key, PyTree
 
-from lab.machine import surroundings
+from lab.machine import programs, surroundings
+from lab.machine.cores import allowed_cores
 from lab.machine.fixed import PRNG, compile_options, fixed
 from lab.tasks.base import Task, Training, draw, initial_state, measured
 from lab.tasks.settings import Settings
@@ -189,6 +196,27 @@ def segments(
     return jax.lax.fori_loop(0, count, segment, (state, table))
 
 
+class _Call(NamedTuple):
+    """A call of a program.
+
+    Attributes:
+        kind: init or train.
+        lane: what is done to one lane.
+        axes: which axis of each argument lanes lie on, None where they share it.
+        block: the arguments, or their shapes where it is only compiled.
+    """
+
+    kind: str
+    lane: Callable[..., PyTree]
+    axes: tuple[Any, ...]
+    block: tuple[PyTree, ...]
+
+    @property
+    def key(self) -> tuple[str, tuple[Any, ...]]:
+        """What decides which program it is."""
+        return self.kind, self.axes
+
+
 class Trainer:
     """The compiled programs of a run: `init` and `train` act on blocks of lanes, sharded over devices.
 
@@ -231,6 +259,38 @@ class Trainer:
         self._compiled: dict[tuple[str, tuple[Any, ...]], jax.stages.Compiled] = {}
 
     @fixed()
+    def prepare(
+        self,
+        seeds: Integer[ArrayLike, " lanes"],
+        settings: Settings,
+        edges: Int[np.ndarray, " edges"] | Sequence[int],
+    ) -> None:
+        """Compile both programs for blocks like this one: one is traced while the other is compiled.
+
+        Without it, each program is compiled by its first call.
+
+        Args:
+            seeds: as for `train`.
+            settings: as for `train`.
+            edges: as for `train`.
+
+        Raises:
+            MemoryError: a program needs more memory than there is.
+        """
+        first = self._of_init(seeds, jax.tree.map(lambda leaf: leaf[0], settings))
+        if first.key in self._compiled:
+            return
+        with ThreadPoolExecutor(1) as other:
+            traced = self._traced(first)
+            compiling = other.submit(fixed()(self._compile), first, traced.lower())
+            state = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, weak_type=leaf.weak_type), traced.out_avals
+            )
+            second = self._of_train(seeds, settings, state, edges)
+            self._compile(second, self._traced(second).lower())
+            compiling.result()
+
+    @fixed()
     def init(self, seeds: Integer[ArrayLike, " lanes"], settings: Settings) -> State:
         """Return the state of a block before training.
 
@@ -238,8 +298,7 @@ class Trainer:
             seeds: of the lanes, uint32.
             settings: of all lanes, or with a row per lane.
         """
-        lane = functools.partial(init, self.task, self.training)
-        return self._run("init", lane, (0, _lane_axes(settings, 0)), seeds, settings)
+        return self._run(self._of_init(seeds, settings))
 
     @fixed()
     def train(
@@ -263,6 +322,22 @@ class Trainer:
         Raises:
             MemoryError: the program needs more memory than there is.
         """
+        state, scores = self._run(self._of_train(seeds, settings, state, edges))
+        return state, scores[:, : len(edges) - 1]
+
+    def _of_init(self, seeds: Integer[ArrayLike, " lanes"], settings: Settings) -> "_Call":
+        """Return the call that makes the state of a block before training."""
+        lane = functools.partial(init, self.task, self.training)
+        return _Call("init", lane, (0, _lane_axes(settings, 0)), (seeds, settings))
+
+    def _of_train(
+        self,
+        seeds: Integer[ArrayLike, " lanes"],
+        settings: Settings,
+        state: PyTree,
+        edges: Int[np.ndarray, " edges"] | Sequence[int],
+    ) -> "_Call":
+        """Return the call that trains a block through consecutive segments."""
         count, axes = len(edges) - 1, _lane_axes(settings, 1)
         short = self.most_segments - count
         edges = np.pad(np.asarray(edges, np.int32), (0, short), mode="edge")
@@ -275,26 +350,32 @@ class Trainer:
 
         settings = Settings._make(map(padded, settings, axes))
         lane = functools.partial(segments, self.task, self.training, np.float32(self.training.steps), used=self.used)
-        block = (seeds, settings, state, edges, np.int32(count))
-        state, scores = self._run("train", lane, (0, axes, 0, None, None), *block)
-        return state, scores[:, :count]
+        return _Call("train", lane, (0, axes, 0, None, None), (seeds, settings, state, edges, np.int32(count)))
 
-    def _run(self, kind: str, lane: Callable[..., PyTree], axes: tuple[Any, ...], *block: PyTree) -> Any:
-        """Return what a program makes of a block; compile it first if lanes share other things than before."""
+    def _traced(self, call: "_Call") -> jax.stages.Traced:
+        """Return the program of a call, traced."""
 
         def whole(*block: PyTree) -> PyTree:
-            self.traces += kind == "train"
-            return jax.vmap(lane, in_axes=axes)(*block)
+            self.traces += call.kind == "train"
+            return jax.vmap(call.lane, in_axes=call.axes)(*block)
 
-        if (kind, axes) not in self._compiled:
-            specs = jax.tree.map(lambda axis: LANES if axis == 0 else SHARED, axes, is_leaf=lambda axis: axis is None)
-            sharded = jax.shard_map(whole, mesh=self.mesh, in_specs=specs, out_specs=LANES, check_vma=False)
-            shardings = jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), specs)
-            # with unused inputs, or two programs that differ in which inputs they use could have the same text
-            program = compiled(jax.jit(sharded, in_shardings=shardings, keep_unused=True).lower(*block), self.devices)
-            self._check_memory(program)
-            self._compiled[kind, axes] = program
-        return self._compiled[kind, axes](*block)
+        specs = jax.tree.map(lambda axis: LANES if axis == 0 else SHARED, call.axes, is_leaf=lambda axis: axis is None)
+        sharded = jax.shard_map(whole, mesh=self.mesh, in_specs=specs, out_specs=LANES, check_vma=False)
+        shardings = jax.tree.map(lambda spec: NamedSharding(self.mesh, spec), specs)
+        # with unused inputs, or two programs that differ in which inputs they use could have the same text
+        return jax.jit(sharded, in_shardings=shardings, keep_unused=True).trace(*call.block)
+
+    def _compile(self, call: "_Call", lowered: jax.stages.Lowered) -> None:
+        """Compile the program of a call. Raises a MemoryError if it takes more than there is."""
+        program = compiled(lowered, self.devices)
+        self._check_memory(program)
+        self._compiled[call.key] = program
+
+    def _run(self, call: "_Call") -> Any:
+        """Return what a program makes of a block; compile it first if lanes share other things than before."""
+        if call.key not in self._compiled:
+            self._compile(call, self._traced(call).lower())
+        return self._compiled[call.key](*call.block)
 
     def _check_memory(self, program: jax.stages.Compiled) -> None:
         """Raise a MemoryError if a program takes more than there is."""
@@ -320,10 +401,43 @@ def compiled(lowered: jax.stages.Lowered, devices: Sequence[Device]) -> jax.stag
         return lowered.compile(compiler_options=options)
     recorded = surroundings.recorded_options(jax.config.values)
     key = hashlib.sha256(text.encode()).digest(), lowered.in_tree, lowered.out_tree, tuple(devices), recorded
-    program = _programs.pop(key, None) or lowered.compile(compiler_options=options)
+    program = _programs.pop(key, None) or _from_disk(lowered, text, devices, recorded)
     _programs[key] = program
     if len(_programs) > KEPT:
         _programs.pop(next(iter(_programs)))
+    return program
+
+
+def _from_disk(lowered: jax.stages.Lowered, text: str, devices: Sequence[Device], recorded: str) -> jax.stages.Compiled:
+    """Return the program that an earlier process compiled and kept, or compile it and keep it.
+
+    A program that was read runs the very machine code that was kept, so its bytes are those of that process
+    (`tests/test_machine_programs.py`). It is kept for the same text, versions, processor and cores alone.
+
+    JAX has a cache like this. With zstandard it runs what has changed on the disk (190 of 300 flipped bits passed), it
+    writes files in place, and without `filelock` it grows for ever. Before jaxlib 0.10.2, whatever reads a program for
+    a processor with AVX-512 says on stderr that the processor is another one (jax-ml/jax#38445). GPUs were not tried.
+
+    Args:
+        lowered: as for `compiled`.
+        text: of the program.
+        devices: as for `compiled`.
+        recorded: options of JAX.
+    """
+    options = compile_options()
+    if devices[0].platform != "cpu" or jaxlib_version.__version_info__ < (0, 10, 2):
+        return lowered.compile(compiler_options=options)
+    versions = jax.__version__, jaxlib_version.__version__, np.__version__, sys.version
+    machine = surroundings.instructions(), os.cpu_count(), allowed_cores(), [device.id for device in devices]
+    settings = sorted(options.items()), recorded, os.environ.get("XLA_FLAGS")
+    key = repr((text, str(lowered.in_tree), str(lowered.out_tree), versions, machine, settings))
+    if (kept := programs.load(key)) is not None:
+        with contextlib.suppress(Exception):  # whatever it is, a program that cannot be read is compiled
+            client = devices[0].client
+            return serialize_executable.deserialize_and_load(kept, lowered.in_tree, lowered.out_tree, client, devices)
+    program = lowered.compile(compiler_options=options)
+    with contextlib.suppress(ValueError, NotImplementedError):  # it is of a kind that cannot be kept
+        programs.save(key, serialize_executable.serialize(program)[0])
     return program
 
 
