@@ -135,7 +135,9 @@ def write_shard(run: Run, leaf: str, seed: int, variables: Variables) -> None:
     buffer = io.BytesIO(_empty_shard(layout, run.manifest["trains"], run.maker))
     with h5py.File(buffer, "r+") as file:
         for name, (_, values) in variables.items():
-            _dataset(file, name)[...] = values
+            dataset = file[name]
+            assert isinstance(dataset, h5py.Dataset), "as an empty shard has it"
+            dataset[...] = values
         file.attrs.modify("leaf", np.array([int(leaf, 16)], np.uint64))
         file.attrs.modify("first_seed", [seed])
     data = buffer.getvalue()
@@ -165,22 +167,15 @@ def read_shard(run: Run, path: Path) -> Arrays:
         _check_heaps(data)
         with h5py.File(io.BytesIO(data)) as file:  # h5py alone reads in 2 ms what xarray reads in 40
             _check_attributes(run, path, file)
-            if problem := _misshapen(file, names, width, checkpoints):
-                raise StoreError(f"{path} {problem}; take it away")
-            arrays = {name: _dataset(file, name)[()] for name in names}
+            variables = _variables(file, names, width, checkpoints)
+            if isinstance(variables, str):
+                raise StoreError(f"{path} {variables}; take it away")
+            arrays = {name: variables[name][()] for name in names}
     except (OSError, ValueError, KeyError, OverflowError, RuntimeError, TypeError):  # whatever HDF5 stumbles over
         raise ValueError("it is not a shard") from None
     if problem := _untrue(run.manifest, arrays, int(match["seed"])):
         raise StoreError(f"{path}: {problem}; take it away")
     return arrays
-
-
-def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
-    """Return a variable of a file that is known to be an array. Raises a KeyError if it is none after all."""
-    dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset):
-        raise KeyError(name)
-    return dataset
 
 
 def _check_attributes(run: Run, path: Path, file: h5py.File) -> None:
@@ -225,13 +220,13 @@ def _check_heaps(data: bytes) -> None:
             raise ValueError("its texts do not end")
 
 
-def _misshapen(file: h5py.File, names: Sequence[str], width: int, checkpoints: int) -> str | None:
-    """Return in which way a file does not hold arrays of the right kind and shape in its own bytes, or None.
+def _variables(file: h5py.File, names: Sequence[str], width: int, checkpoints: int) -> dict[str, h5py.Dataset] | str:
+    """Return the arrays in a file, or in which way they are not of the right kind and shape in its own bytes.
 
     Nothing is read yet: a file of a few bytes may declare any amount of numbers, or keep them in other files.
     """
     kinds = {"seed": "<i8", "checkpoint": "<f8"}
-    seeds = None
+    variables, seeds = {}, None
     for name in sorted({*names, *map(str, file)}, key=lambda name: name != "seed"):
         if name not in names:
             return f"holds {name}, which is none of its scores"
@@ -249,7 +244,8 @@ def _misshapen(file: h5py.File, names: Sequence[str], width: int, checkpoints: i
             return f"holds {name} of shape {variable.shape}, not {shape}"
         if variable.external or variable.is_virtual or variable.chunks:
             return f"holds {name}, whose numbers are elsewhere or packed"
-    return None
+        variables[name] = variable
+    return variables
 
 
 def _untrue(manifest: ManifestJson, arrays: Arrays, seed: int) -> str | None:

@@ -95,14 +95,18 @@ def explorer(
         lines = _shares_data(datasets, score, _of_shown(shares, shown))
         single = _seeds_data(datasets, score, _of_shown(seeds, shown))
         views += [_course(f"{score}, and share {reached}", lines, single, known, param, moments) for param in "ab"]
-    return (
-        alt.concat(*views, columns=3, spacing=26)
-        .resolve_scale(color="independent", shape="independent", x="independent", y="independent")
-        .add_params(*(alt.param(name=name, value=value) for name, value in chosen._asdict().items()))
-        .properties(datasets=datasets)
-        .configure(**charts.config())
-        .to_dict(validate=False)
-    )
+    context = {"top_level": False, "datasets": datasets}
+    # put together here, because altair copies all views for each of these, which takes longer than making them
+    return {
+        "$schema": alt.SCHEMA_URL,
+        "config": charts.config(),
+        "concat": [view.to_dict(validate=False, context=context) for view in views],
+        "columns": 3,
+        "spacing": 26,
+        "resolve": {"scale": dict.fromkeys(("color", "shape", "x", "y"), "independent")},
+        "params": [{"name": name, "value": value} for name, value in chosen._asdict().items()],
+        "datasets": datasets,
+    }
 
 
 def _names_data(

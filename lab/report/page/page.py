@@ -10,6 +10,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import altair
 import jinja2
@@ -44,8 +45,14 @@ def page(results: xr.Dataset, manifest: Json, other: tuple[xr.Dataset, Json] | N
     Raises:
         ValueError: the two runs have nothing in common that could be compared.
     """
-    runs = [told(results, manifest), *([told(*other, suffix="-2")] if other else [])]
-    compared = comparison(runs[0], runs[1]) if other else None
+    with ThreadPoolExecutor(1) as pool:
+        vega = pool.submit(_vega)  # takes a second, in which Python goes on
+        return _rendered([told(results, manifest), *([told(*other, suffix="-2")] if other else [])], vega)
+
+
+def _rendered(runs: Sequence[Told], vega: Future[str]) -> str:
+    """Return the page of a run, or of two."""
+    compared = comparison(*runs) if len(runs) == 2 else None
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lab.report.page", "."),
         autoescape=True,
@@ -59,7 +66,7 @@ def page(results: xr.Dataset, manifest: Json, other: tuple[xr.Dataset, Json] | N
         setting=setting,
         style=Markup(_source("page.css")),
         script=Markup(_source("page.js")),
-        vega=Markup(_vega()),
+        vega=Markup(vega.result()),
     )
 
 
