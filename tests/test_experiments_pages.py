@@ -10,7 +10,7 @@ import lab
 from experiments import headers, pages
 from experiments.blocks import claims, settings
 from experiments.blocks.text import claims_table
-from lab.cli import COMMANDS
+from lab.cli import FILES
 from lab.config.experiment import parse
 from lab.statistics import Counts, interval
 
@@ -103,7 +103,7 @@ def test_the_python_example_names_what_there_is():
 
 def test_the_first_page_says_what_every_command_is_for():
     table = "".join(line for line in README.splitlines() if line.startswith("| "))
-    assert set(re.findall(r"`lab ([\w-]+)`", table)) == set(COMMANDS)
+    assert set(re.findall(r"`lab ([\w-]+)`", table)) == set(FILES)
 
 
 def test_every_figure_says_which_command_makes_it():

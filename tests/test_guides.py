@@ -92,8 +92,9 @@ def parsed(monkeypatch, words):
 
         return note
 
-    monkeypatch.setattr(cli, "COMMANDS", {name: noted(name, own) for name, own in cli.COMMANDS.items()})
-    with monkeypatch.context():
+    with monkeypatch.context() as patched:
+        own = cli.command
+        patched.setattr(cli, "command", lambda name: noted(name, own(name)))
         try:
             code = cli.main(words)
         except SystemExit as ended:

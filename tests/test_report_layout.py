@@ -191,7 +191,7 @@ def test_what_there_is_fits_too(printed, words):
     same_words(printed(words), printed(words, NARROW))
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS)
+@pytest.mark.parametrize("command", cli.FILES)
 def test_the_help_of_a_command_fits_a_narrow_terminal(command, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(NARROW))
     with pytest.raises(SystemExit):

@@ -292,33 +292,34 @@ def test_a_second_driver_is_told_who_holds_the_run(tmp_path):
     engine.run(race(4), tmp_path / "run")
 
 
-CHILD = (
-    "import sys; from lab.training import engine; from lab.config.experiment import load; "
-    "engine.run(load(sys.argv[1]), sys.argv[2])"
-)
+KILLED = """
+import os, sys
+from lab.config.experiment import load
+from lab.training import engine
+
+for point in sys.argv[1:]:
+    if not (child := os.fork()):  # before JAX has started, which each of them does by itself
+        os.environ["LAB_FAILPOINT"] = point
+        engine.run(load("race.yaml"), point)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        "before-write:1",
-        "during-write:1",
-        "after-rename:1",
-        "before-write:4",
-        "during-write:5",
-        "before-rename:6",
-        "after-rename:8",
-    ],
-)
-def test_killed_at_a_write_and_run_again_gives_the_same_bytes(tmp_path, whole, point):
+def test_killed_at_a_write_and_run_again_gives_the_same_bytes(tmp_path, whole):
     """The first write is the manifest; the others are shards (2 conditions x 4 blocks)."""
+    points = ["before-write:1", "during-write:1", "after-rename:1", "before-write:4", "during-write:5"]
+    points += ["before-rename:6", "after-rename:8"]
     (tmp_path / "race.yaml").write_text(RACE.format(seeds=32, rate=0.02))
-    command = [sys.executable, "-c", CHILD, str(tmp_path / "race.yaml"), str(tmp_path / "run")]
-    died = subprocess.run(command, env={**os.environ, "LAB_FAILPOINT": point}, check=False)
-    assert died.returncode == -signal.SIGKILL
-    assert content(tmp_path / "run") != content(whole)
-    engine.run(parse((tmp_path / "race.yaml").read_text()), tmp_path / "run")
-    assert content(tmp_path / "run") == content(whole)
+    programs = {"PROXY_LAB_CACHE": str(tmp_path / "programs")}  # the first of them compiles
+    environment = {**os.environ, **programs, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", KILLED, *points]
+    died = subprocess.run(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    assert [int(code) for code in died.stdout.split()] == [-signal.SIGKILL] * len(points)
+    for point in points:
+        assert content(tmp_path / point) != content(whole), point
+        engine.run(parse((tmp_path / "race.yaml").read_text()), tmp_path / point)
+        assert content(tmp_path / point) == content(whole), point
 
 
 def test_a_full_disk_is_named_and_nothing_half_written_stays(tmp_path, monkeypatch):

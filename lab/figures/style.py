@@ -511,11 +511,7 @@ def wrapped(text: str, width: float, size: float, weight: str = "normal") -> lis
 
 
 def extent(text: str, size: float, weight: str = "normal") -> float:
-    """Return how many inches wide a line of text is at most, in letters of so many points.
-
-    By the points that hold its outlines: to follow each curve takes a hundred times as long and differs by a hundredth
-    of a letter.
-    """
+    """Return how many inches wide a line of text is at most, in letters of so many points."""
     letters = matplotlib.font_manager.FontProperties(family=FONT, size=size, weight=weight)
     outline = matplotlib.textpath.TextPath((0, 0), label(text), prop=letters)
     points = outline.vertices[outline.codes != outline.CLOSEPOLY, 0]  # curves of a font turn at points of theirs

@@ -321,7 +321,7 @@ def classify(
         if name not in marks:
             raise ValueError(f"thresholds have no pass mark of {name!r}")
     index = checkpoint_index(results, checkpoint)
-    ends = results.coords.to_dataset().isel(checkpoint=index)
+    ends = results.coords.to_dataset().isel(checkpoint=index, missing_dims="ignore")
     everywhere = np.ones((results.sizes["condition"], results.sizes["seed"]), bool)
     trained, survives, stopped = (
         ends[name].values if name in ends else everywhere & default for name, default in FLAGS.items()
