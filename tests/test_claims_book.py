@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lab import claims
-from lab.claims import latex
+from lab.claims import book, judged, latex
 from lab.cli import main
 from lab.figures.claim import MOST
 from tests.hand_made_claims import BETTER, HELD, SURE, WORSE, regimens
@@ -40,6 +40,32 @@ def test_a_verdict_is_computed_from_what_is_stored_and_from_nothing_else(tmp_pat
     assert rows["four_regimens"] == claims.UNDECIDED
     assert main(["experiment", "no_such_claim"]) == 2
     assert "no_such_claim" in capsys.readouterr().err
+
+
+def test_a_kept_verdict_is_read_only_while_counts_and_code_are_as_they_were(tmp_path, monkeypatch):
+    stored = regimens(BETTER, SURE, WORSE, BETTER)
+    path = tmp_path / "four_regimens.json"
+    path.write_text(json.dumps({"tasks": {"made": {"baseline": "hold_out", **stored.data}}}))
+    assert judged.read(tmp_path) == {}
+    (row,) = (row for row in claims.table(tmp_path) if row["name"] == "four_regimens")
+    judged.write(tmp_path, [row])
+    assert judged.read(tmp_path) == {"four_regimens": row}
+    monkeypatch.setattr("lab.claims.judged.code_checksum", lambda: "of other code")
+    assert judged.read(tmp_path) == {}
+    monkeypatch.undo()
+    path.write_text(path.read_text() + " ")
+    assert judged.read(tmp_path) == {}
+    (tmp_path / judged.FILE).write_text("{")
+    assert judged.read(tmp_path) == {}
+
+
+def test_the_verdicts_that_are_kept_are_those_of_the_counts_and_the_code_as_they_are():
+    """`python -m experiments.pages` keeps them; the small ones are judged again here."""
+    kept = judged.read(judged.FIGURES)
+    assert set(kept) == set(claims.names())
+    for name in claims.names_with_counts():
+        if (claims.FIGURES / f"{name}.json").stat().st_size < 50_000:
+            assert kept[name] == book.judge_again(claims.FIGURES, name)
 
 
 def test_numbers_and_words_of_claims_are_what_the_stored_counts_say():
