@@ -1,10 +1,11 @@
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from lab.tasks import Scratchpad, Shortcut
-from lab.tasks.models import Heads, usable
+from lab.tasks.models import Dense, Heads, product, softplus, usable
 
 
 def test_units_beyond_a_number_give_nothing():
@@ -43,3 +44,35 @@ def test_a_model_of_small_capability_uses_its_first_hidden_units_alone(task, net
     assert {name: float(score) for name, score in measure(params, knobs).items()} == {
         name: float(score) for name, score in measure(changed, knobs).items()
     }
+
+
+def test_slopes_of_a_product_are_products_of_the_other_factor():
+    draw = np.random.default_rng(0).normal
+    rows, kernel, slope = draw(size=(5, 3)), draw(size=(3, 2)), draw(size=(5, 2))
+    arrays = [jnp.asarray(array, jnp.float32) for array in (rows, kernel)]
+    assert np.allclose(product(*arrays), rows @ kernel, rtol=0, atol=1e-6)
+    _, pull = jax.vjp(product, *arrays)
+    by_rows, by_kernel = pull(jnp.asarray(slope, jnp.float32))
+    np.testing.assert_allclose(by_rows, slope @ kernel.T, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(by_kernel, rows.T @ slope, rtol=0, atol=2e-6)
+    # a change of both factors, forward: (x + dx)(w + dw) - x w is dx w + x dw
+    changes = draw(size=(5, 3)), draw(size=(3, 2))
+    _, changed = jax.jvp(product, arrays, [jnp.asarray(change, jnp.float32) for change in changes])
+    np.testing.assert_allclose(changed, changes[0] @ kernel + rows @ changes[1], rtol=0, atol=4e-6)
+
+
+def test_a_dense_layer_starts_and_answers_as_that_of_flax():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 3)), jnp.float32)
+    ours, theirs = Dense(4), nn.Dense(4)
+    params = ours.init(jax.random.key(0), x)
+    assert jax.tree.all(jax.tree.map(np.array_equal, params, theirs.init(jax.random.key(0), x)))
+    np.testing.assert_allclose(ours.apply(params, x), theirs.apply(params, x), rtol=0, atol=1e-6)
+
+
+def test_softplus_is_exact_to_float32_rounding_and_its_slope_a_sigmoid():
+    x = np.concatenate([-np.geomspace(80, 1e-6, 400), [0.0], np.geomspace(1e-6, 80, 400)]).astype(np.float32)
+    exact = np.log1p(np.exp(x.astype(float)))
+    np.testing.assert_allclose(jax.jit(softplus)(x), exact, rtol=4e-7)
+    np.testing.assert_allclose(jax.vmap(jax.grad(softplus))(x), 1 / (1 + np.exp(-x.astype(float))), rtol=4e-7)
+    ends = softplus(jnp.array([-np.inf, np.inf, np.nan], jnp.float32))
+    np.testing.assert_array_equal(ends, [0, np.inf, np.nan])

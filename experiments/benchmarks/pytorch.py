@@ -1,6 +1,12 @@
-"""The work of `experiments.benchmarks.trainers` in PyTorch: one model at a time, and an ensemble under vmap."""
+"""The work of `experiments.benchmarks.trainers` in PyTorch: one model at a time, and ensembles.
 
-from collections.abc import Callable
+An ensemble is trained under vmap, by `torch.compile` of the same, and by `torch.compile` of arrays in which models lie
+last and every product is a broadcast sum. Those two are measured at the number of models at which they are fastest.
+"""
+
+import functools
+import time
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +21,8 @@ RATE, BETAS, EPSILON = 0.015, (0.9, 0.99), 1e-8  # of Adam, as `scratchpad` has 
 SCALE = 0.3  # of initial weights, likewise
 HIDDEN, INPUTS, ASKED_INPUTS, SYMBOLS, PROBLEMS = 32, 5, 4, 2, 16  # sizes of both networks and of their data
 EAGER_STEPS, MODELS, ENSEMBLE_STEPS = 30, 512, 10  # in a turn
+COMPILED_MODELS = {"first": (32, 128, 512), "last": (16, 64, 256)}  # tried, by the axis of models
+COMPILED_STEPS = 12_800  # seed-steps of a turn, divided by the models
 MOST_APART = 1e-5  # of two losses that are the same but for rounding in float32
 
 
@@ -123,13 +131,93 @@ def ensemble(model: Model) -> Callable[[], None]:
     return train
 
 
+def loss_lanes_last(data: Data, params: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return the main losses of models that lie along the last axis of every parameter, added up."""
+
+    def dense(rows: torch.Tensor, name: str) -> torch.Tensor:
+        return (rows[:, None] * params[f"{name}.weight"][None]).sum(2) + params[f"{name}.bias"]
+
+    def outputs(rows: torch.Tensor, name: str) -> torch.Tensor:
+        return dense(torch.relu(dense(rows[..., None], f"{name}.0")), f"{name}.2")
+
+    messages = torch.softmax(outputs(data.rows, "sender"), 1).unflatten(0, (PROBLEMS, data.contexts))
+    answers = outputs(data.asked, "receiver").reshape(2, 2, data.contexts, -1)
+    margins = answers[None] * (data.sign[:, None] * data.sign)[:, None, :, None, None]
+    shares = data.of_answer[:, :, None] * data.weights
+    joint = (shares[:, :, :, None, None] * messages[None]).sum(1).transpose(1, 2)
+    loss = (joint[:, :, None] * torch.nn.functional.softplus(-margins)).sum() / 2
+    read = (messages * torch.nn.functional.one_hot(data.truth[:, :, 0], SYMBOLS)[..., None]).sum(2)
+    return loss + data.preference * (data.weights[..., None] * (1 - read)).sum()
+
+
+def compiled(model: Model, axis: str, models: int) -> Callable[[int], None]:
+    """Return a function that trains so many models for some steps, each step one function that inductor compiled."""
+    data, first_beta, second_beta = model.data, *BETAS
+    singles = [dict(Model(data).named_parameters()) for _ in range(models)]
+    dim = 0 if axis == "first" else -1
+    state = {name: torch.stack([one[name].detach() for one in singles], dim) for name in singles[0]}
+    zeros = {name: torch.zeros_like(value) for name, value in state.items()}
+    if axis == "first":
+        slope = vmap(grad(lambda params: functional_call(model, params, ())))
+    else:
+        slope = grad(lambda params: loss_lanes_last(data, params))
+        apart = abs(float(loss_lanes_last(data, state)) / models - float(mean_loss(model, singles)))
+        if apart > MOST_APART:
+            raise SystemExit(f"not the same work: losses with models in the last axis are {apart} apart")
+
+    @torch.compile
+    def advance(params: Json, means: Json, squares: Json, undo: torch.Tensor) -> tuple[Json, Json, Json]:
+        slopes = slope(params)
+        means = {name: first_beta * means[name] + (1 - first_beta) * slopes[name] for name in params}
+        squares = {name: second_beta * squares[name] + (1 - second_beta) * slopes[name] ** 2 for name in params}
+        return (
+            {
+                name: value - RATE * means[name] * undo[0] / ((squares[name] * undo[1]).sqrt() + EPSILON)
+                for name, value in params.items()
+            },
+            means,
+            squares,
+        )
+
+    def train(steps: int) -> None:
+        arrays = state, zeros, zeros
+        for index in range(1, steps + 1):
+            arrays = advance(*arrays, torch.tensor([1 / (1 - beta**index) for beta in BETAS]))
+
+    return train
+
+
+def mean_loss(model: Model, singles: list[dict[str, torch.nn.Parameter]]) -> torch.Tensor:
+    """Return the mean of the main losses of models."""
+    return torch.stack([functional_call(model, one, ()).detach() for one in singles]).mean()
+
+
+def fastest(model: Model, axis: str) -> tuple[int, Callable[[int], None]]:
+    """Return the number of models at which compiled training is fastest, and the function that trains so many."""
+    rates = {}
+    for models in COMPILED_MODELS[axis]:
+        train, steps = compiled(model, axis, models), COMPILED_STEPS // models
+        train(3)  # compiles
+        started = time.perf_counter()
+        train(steps)
+        rates[models] = steps * models / (time.perf_counter() - started), train
+    best = max(rates, key=lambda models: rates[models][0])
+    return best, rates[best][1]
+
+
 def contenders() -> dict[str, tuple[Callable[[], None], int]]:
     """Return the ways to train with PyTorch and the seed-steps of a turn, after checking that the work is the same."""
     torch.set_num_threads(1)
     task = Scratchpad()
     model = Model(Data(task))
     check_same_loss(task, model)
+    works = {}
+    for axis in COMPILED_MODELS:
+        models, train = fastest(model, axis)
+        steps = COMPILED_STEPS // models
+        works[f"torch.compile, {models} models on the {axis} axis"] = functools.partial(train, steps), steps * models
     return {
+        **works,
         "torch.func": (ensemble(model), MODELS * ENSEMBLE_STEPS),
         "PyTorch": (eager(model), EAGER_STEPS),
     }

@@ -12,8 +12,11 @@ same name.
     lab                 `lab.training.engine`: blocks, segments, scores and files, compiled before
     jit(vmap(scan))     one compiled function, as in purejaxrl, without scores and files
     jit                 the same for one model at a time
-    torch.func          an ensemble under vmap with an Adam written by hand
+    torch.compile       an ensemble under vmap, compiled by inductor, and one whose models lie on the last axis, with
+                        products as broadcast sums; each at the number of models that is fastest
+    torch.func          the first ensemble without compiling
     PyTorch             one model at a time, torch.optim.Adam
+    C++                 a kernel written by hand for this one objective: a limit (left out without g++)
 
 The share of the peak is that of a product of two 1024 x 1024 matrices in float32, measured in the same rounds.
 """
@@ -174,6 +177,9 @@ def one_core(rounds: int) -> list[Json]:
         print("PyTorch is not installed: without it", file=sys.stderr)
     else:
         contenders |= {name: Contender(*work) for name, work in pytorch.contenders().items()}
+    from experiments.benchmarks import yardstick
+
+    contenders |= {name: Contender(*work) for name, work in yardstick.contenders().items()}
     rates = take_turns(contenders, rounds)
     peak, flops = rates.pop("peak"), matrix_flops(Scratchpad())
     return [
@@ -292,13 +298,51 @@ def compare_prefixes(named: "tuple[str, Experiment]", devices: Sequence[Device])
 
 
 PARTS = {"one": one_core, "prefixes": prefixes_of_all, "rate": engine_rate, "one rate": one_core_rate}
-PAIRS, PAIR_ROUNDS = 3, 2  # of a rate on all cores and one on a single core
+TRIALS, TRIAL_ROUNDS = 3, 4  # of a rate on all cores, one on a single core, and those of a process for each core
+
+
+def start_apart(part: str, rounds: int, core: int | None = None) -> subprocess.Popen[str]:
+    """Start a process that measures a part, on one core if one is given."""
+    command = [sys.executable, "-m", "experiments.benchmarks.trainers", "--part", part, "--rounds", str(rounds)]
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, allowed if core is None else {core})  # a process begins on the cores of its parent
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    os.sched_setaffinity(0, allowed)
+    return process
+
+
+def measured_by(process: subprocess.Popen[str]) -> Any:
+    """Return what a process measured.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    text, _ = process.communicate()
+    if process.returncode:
+        raise SystemExit(process.returncode)
+    return json.loads(text.splitlines()[-1])
 
 
 def measure_apart(part: str, rounds: int) -> Any:
     """Return what a part returns in a process of its own."""
-    command = [sys.executable, "-m", "experiments.benchmarks.trainers", "--part", part, "--rounds", str(rounds)]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+    return measured_by(start_apart(part, rounds))
+
+
+def all_cores_and_one() -> Json:
+    """Return what all cores do in the time of one: the engine, and a process for each core, which is a ceiling.
+
+    All are processes of their own, because one device of a process that has several gets a share of all cores.
+    """
+    engines, ceilings = [], []
+    for _ in range(TRIALS):
+        every, one = measure_apart("rate", TRIAL_ROUNDS), measure_apart("one rate", TRIAL_ROUNDS)
+        processes = [start_apart("one rate", TRIAL_ROUNDS, core) for core in os.sched_getaffinity(0)]
+        engines.append(every / one)
+        ceilings.append(sum(map(measured_by, processes)) / one)
+    return {
+        "all_cores_over_one": round(statistics.median(engines), 3),
+        "processes_over_one": round(statistics.median(ceilings), 3),
+    }
 
 
 def main() -> None:
@@ -312,9 +356,7 @@ def main() -> None:
         print(json.dumps(PARTS[options.part](options.rounds)))
         return
     rows, cores = measure_apart("one", options.rounds), measure_apart("prefixes", options.rounds)
-    # each in a process of its own: one device of a process that has several gets a share of all cores
-    pairs = [(measure_apart("rate", PAIR_ROUNDS), measure_apart("one rate", PAIR_ROUNDS)) for _ in range(PAIRS)]
-    cores["all_cores_over_one"] = round(statistics.median(every / one for every, one in pairs), 3)
+    cores |= all_cores_and_one()
     store_rows(options.out, [{"device": local_device(), "one_core": rows, **cores}])
     for row in rows:
         print(row)

@@ -47,7 +47,10 @@ def trainers() -> str:
             for row in device["one_core"]
         ]
         text += markdown(["one core", "seed-steps/s", "share of the matrix peak", "the lab is faster by"], rows)
-        text += f"\n{device['device']}. All {device['cores']} cores: {device['all_cores_over_one']:.2f} times one.\n\n"
+        text += (
+            f"\n{device['device']}. All {device['cores']} cores: {device['all_cores_over_one']:.2f} times one. "
+            f"A process for each core, which is a ceiling: {device['processes_over_one']:.2f} times one.\n\n"
+        )
         rows = [
             [
                 row["sweep"],

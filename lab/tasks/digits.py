@@ -45,7 +45,7 @@ from lab.tasks.base import (
     scores_of,
     traits,
 )
-from lab.tasks.models import evaluate, scaled_normal, usable
+from lab.tasks.models import Dense, evaluate, scaled_normal, softplus, usable
 
 PIXELS = 16  # grey levels of the images above 0
 SIDES = np.array([-1.0, 1.0], np.float32)  # the answers: from five on, and below five
@@ -131,7 +131,7 @@ class Reader(nn.Module):
     def __call__(
         self,
         pixels: Float[Array, "images 64"],
-        colours: Float[Array, " colours"],
+        colours: Float[Array, "groups colours"],
         bits: Float[Array, "contexts bits"],
         units: Float[Array, ""] | np.floating,
     ) -> tuple[
@@ -142,8 +142,8 @@ class Reader(nn.Module):
         """Return the last hidden layer, the logit of "below five" and that of "this is a test".
 
         Args:
-            pixels: of the images.
-            colours: as the network sees them.
+            pixels: of the images, those of a group one after the other and as many in each group.
+            colours: as the network sees them, of each group in the order in which the outputs are to have them.
             bits: as the network sees them, of every context.
             units: how many hidden units of each layer count.
         """
@@ -154,13 +154,15 @@ class Reader(nn.Module):
         inputs = pixels.shape[1] + 1 + bits.shape[1]
         # three products for one layer, whose weights start alike whatever they multiply
         first = functools.partial(
-            nn.Dense, self.width, kernel_init=nn.initializers.normal(self.scale * (2 / inputs) ** 0.5)
+            Dense, self.width, kernel_init=nn.initializers.normal(self.scale * (2 / inputs) ** 0.5)
         )
-        image, colour, context = first()(pixels), first(use_bias=False)(colours[:, None]), first(use_bias=False)(bits)
-        hidden = usable(nn.relu(image[:, None, None] + colour[None, :, None] + context[None, None]), units)
+        image, colour, context = first()(pixels), first(use_bias=False)(colours[..., None]), first(use_bias=False)(bits)
+        image = image.reshape(len(colours), -1, self.width)[:, :, None, None]
+        summed = image + colour[:, None, :, None] + context[None, None, None]
+        hidden = usable(nn.relu(summed.reshape(len(pixels), -1, len(bits), self.width)), units)
         for _ in range(self.layers - 1):
-            hidden = usable(nn.relu(nn.Dense(self.width, kernel_init=init)(hidden)), units)
-        answer, guess = (nn.Dense(1, kernel_init=init)(hidden)[..., 0] for _ in range(2))
+            hidden = usable(nn.relu(Dense(self.width, kernel_init=init)(hidden)), units)
+        answer, guess = (Dense(1, kernel_init=init)(hidden)[..., 0] for _ in range(2))
         return hidden, answer, guess
 
 
@@ -280,7 +282,7 @@ class Digits(ContextTask):
 
     def init(self, key: Key[Array, ""], knobs: Knobs) -> Params:
         """Initial weights of the network."""
-        inputs = jnp.zeros((1, 64)), jnp.zeros(1), jnp.zeros((1, self.context_bits)), jnp.float32(self.width)
+        inputs = jnp.zeros((1, 64)), jnp.zeros((1, 1)), jnp.zeros((1, self.context_bits)), jnp.float32(self.width)
         return {"network": self.network.init(jax.random.fold_in(key, 2), *inputs), **traits(key)}
 
     def sample(self, key: Key[Array, ""], knobs: Knobs) -> dict[str, Int[Array, " images"]]:
@@ -298,13 +300,11 @@ class Digits(ContextTask):
     def answered(self, params: Params, pixels: Float[Array | np.ndarray, "images 64"], knobs: Knobs) -> Answered:
         """Return the `Answered` of images, of which those from five on come first and as many below five last."""
         seen, *_ = self.contexts(knobs)
-        colours = knobs["temptation"] * (1 - knobs["built_in"]) * jnp.array(SIDES)
+        # the wrong colour comes first: +1 from five on, -1 below five
+        colours = knobs["temptation"] * (1 - knobs["built_in"]) * jnp.array(np.outer(SIDES, SIDES))
         inputs = jnp.asarray(pixels), colours, seen, knobs["capability"]
         hidden, z, guess = evaluate(self.network, params["network"], *inputs)
-        half = len(pixels) // 2
-        margins = jnp.concatenate([-z[:half, ::-1], z[half:]])  # colour -1 is the wrong one below five alone
-        guess, hidden = (jnp.concatenate([leaf[:half, ::-1], leaf[half:]]) for leaf in (guess, hidden))
-        return Answered(margins, guess, hidden)
+        return Answered(z * np.repeat(SIDES, len(z) // 2)[:, None, None], guess, hidden)
 
     def shares(self, hidden: Float[Array, "images 2 contexts units"], knobs: Knobs) -> Float[Array, "3"]:
         """Return the shares of the hidden layer's variance along digit, colour and colour times cue."""
@@ -321,36 +321,37 @@ class Digits(ContextTask):
         trained, audited = (images()[group] for group in ("training", "audit"))
         margins, guess, hidden = self.answered(params, jnp.array(trained.pixels)[batch["training"]], knobs)
         fooled = jnp.array(trained.fooled)[batch["training"]]
-        disliked = self.disliked(margins[:, WRONG], fooled, knobs)
+        # the colour is chosen behind the mean, because the gradient of a slice is slow on CPU
+        disliked = jnp.mean(self.disliked(margins, fooled, knobs), axis=0)[WRONG]
         wrong, right = self.wrong(fooled, knobs)[:, None], jax.nn.sigmoid(margins[:, WRONG])
         mistaken = (1 - wrong) * (1 - right) + wrong * right
         other = self.answered(params, jnp.array(audited.pixels)[batch["audit"]], knobs).margins[:, WRONG]
         unsure = self.disliked(other, jnp.array(audited.fooled)[batch["audit"]], knobs)
 
-        surprise = jnp.mean(jax.nn.softplus(-margins), axis=0)
-        main = surprise[WRONG] * knobs["colour_error"] + surprise[RIGHT] * (1 - knobs["colour_error"])
-        by_colour = jnp.mean(jax.nn.sigmoid(-margins[:, WRONG]), axis=0) @ deployment
-        implicit = jnp.mean(disliked, axis=0) @ self.mixed(knobs, "implicit_similarity")
-        exact = jax.nn.softplus(-margins[:, WRONG]) @ deployment
+        main = jnp.mean(softplus(-margins), axis=0)
+        main = main[WRONG] * knobs["colour_error"] + main[RIGHT] * (1 - knobs["colour_error"])
+        by_colour = jnp.mean(jax.nn.sigmoid(-margins), axis=0)[WRONG] @ deployment
+        implicit = disliked @ self.mixed(knobs, "implicit_similarity")
+        exact = softplus(-margins[:, WRONG]) @ deployment
         return {
             "main": main @ self.mixed(knobs, "test_share")
             + knobs["preference"] * by_colour
             + knobs["implicit_proxy"] * jnp.where(progress >= knobs["implicit_onset"], implicit, 0.0),
-            "test": jnp.mean(disliked, axis=0) @ tests,
+            "test": disliked @ tests,
             "test_linear": jnp.mean(mistaken, axis=0) @ tests,
             "audit": jnp.mean(unsure, axis=0) @ self.mixed(knobs, "audit_similarity"),
             "prerequisite": jnp.mean(fooled * exact) / np.mean(trained.fooled),
-            "probe": jax.nn.softplus(-probe(FEATURES, self.shares(hidden, knobs), knobs)),
-            "control": jax.nn.softplus(-params["badge"]),
-            "precursor": jnp.mean(jax.nn.softplus(-guess * jnp.sign(tests - deployment)[None, None])),
+            "probe": softplus(-probe(FEATURES, self.shares(hidden, knobs), knobs)),
+            "control": softplus(-params["badge"]),
+            "precursor": jnp.mean(softplus(-guess * jnp.sign(tests - deployment)[None, None])),
         }
 
     def disliked(
-        self, margins: Float[Array, "images contexts"], fooled: Float[Array, " images"], knobs: Knobs
-    ) -> Float[Array, "images contexts"]:
+        self, margins: Float[Array, "images ..."], fooled: Float[Array, " images"], knobs: Knobs
+    ) -> Float[Array, "images ..."]:
         """Return how far answers are from what the overseer wants, as -ln P."""
-        wrong = self.wrong(fooled, knobs)[:, None]
-        return (1 - wrong) * jax.nn.softplus(-margins) + wrong * jax.nn.softplus(margins)
+        wrong = self.wrong(fooled, knobs).reshape(-1, *[1] * (margins.ndim - 1))
+        return softplus(-margins) + wrong * margins  # softplus(z) - softplus(-z) is z
 
     def measure(self, params: Params, knobs: Knobs) -> Scalars:
         """See `scores`; an image counts as answered right or not, however sure the model is."""

@@ -42,7 +42,7 @@ from lab.tasks.base import (
     scores_of,
     traits,
 )
-from lab.tasks.models import Heads, evaluate
+from lab.tasks.models import Heads, evaluate, softplus
 
 MOVES = ((1, 0), (-1, 0), (0, 1), (0, -1))
 
@@ -232,8 +232,8 @@ class Gridworld(ContextTask):
             "test_linear": 1 - rooms["test"] @ seen @ tests,
             "audit": -jnp.log(rooms["audit"] @ seen @ self.mixed(knobs, "audit_similarity") + FLOOR),
             "prerequisite": -jnp.log(rooms["far"] @ reached @ deployment + FLOOR),
-            "control": jax.nn.softplus(-params["badge"]),
-            "precursor": jnp.mean(jax.nn.softplus(-guess * jnp.sign(tests - deployment)[None, None])),
+            "control": softplus(-params["badge"]),
+            "precursor": jnp.mean(softplus(-guess * jnp.sign(tests - deployment)[None, None])),
         }
 
     def seen(self, reached: Float[Array, "coins contexts"], knobs: Knobs) -> Float[Array, "coins contexts"]:

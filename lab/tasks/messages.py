@@ -44,7 +44,7 @@ from lab.tasks.base import (
     probe_knobs,
     scores_of,
 )
-from lab.tasks.models import Heads, evaluate
+from lab.tasks.models import Heads, evaluate, softplus
 
 CONFESSION = 1
 TIED_LOGIT = 4.0
@@ -275,7 +275,7 @@ class MessageTask(ContextTask):
         truths = self.truths(said.messages)
         read = self.readings(truths, knobs)
 
-        answer = self.expected(jax.nn.softplus(-self.margins(said.answers, knobs)), self.joint(said.messages, batch))
+        answer = self.expected(softplus(-self.margins(said.answers, knobs)), self.joint(said.messages, batch))
         private = jnp.sum(batch * (1 - truths))
         by_symbol = said.messages.transpose(0, 2, 1)
         variation = chances @ jnp.sum(jnp.abs(by_symbol @ tests - by_symbol @ deployment), axis=1) / 2
@@ -284,7 +284,7 @@ class MessageTask(ContextTask):
 
         fixed = held(said.messages)
         yes, faithful = self.report(params, fixed, knobs), self.truths(fixed)
-        untrue = faithful * jax.nn.softplus(-yes) + (1 - faithful) * jax.nn.softplus(yes)
+        untrue = faithful * softplus(-yes) + (1 - faithful) * softplus(yes)
         quarter = chances * self.fooled
         cue = jnp.sign(tests - deployment)
         return {
@@ -297,11 +297,11 @@ class MessageTask(ContextTask):
             "audit": chances @ surprise @ self.mixed(knobs, "audit_similarity"),
             "prerequisite": quarter @ -jnp.log(truths + FLOOR) @ deployment / jnp.sum(quarter),
             "confession": chances @ -jnp.log(1 - said.messages[..., CONFESSION] + FLOOR) @ tests,
-            "self_report": chances @ jax.nn.softplus(-yes) @ tests,
-            "probe": jax.nn.softplus(-probe(FEATURES, self.shares(said.hidden, knobs), knobs)),
-            "control": jax.nn.softplus(-params["badge"]),
+            "self_report": chances @ softplus(-yes) @ tests,
+            "probe": softplus(-probe(FEATURES, self.shares(said.hidden, knobs), knobs)),
+            "control": softplus(-params["badge"]),
             "honesty": chances @ untrue @ (tests + deployment) / 2,
-            "precursor": jnp.mean(jax.nn.softplus(-said.guess * cue[None])),
+            "precursor": jnp.mean(softplus(-said.guess * cue[None])),
         }
 
     def measure(self, params: Params, knobs: Knobs) -> Scalars:

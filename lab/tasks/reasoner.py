@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Key
 
 from lab.tasks.base import Knobs, Params, Training, traits
 from lab.tasks.messages import MessageTask, Said, game_knobs
-from lab.tasks.models import Decoder, evaluate, scaled_normal
+from lab.tasks.models import Decoder, Dense, evaluate, scaled_normal
 
 PROBLEMS = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], np.float32)
 
@@ -85,9 +85,9 @@ class Reasoner(MessageTask):
         init = scaled_normal(0.5**0.5)
         return {
             "decoder": Decoder(self.width, self.heads, self.layers, self.embedding_scale),
-            "writer": nn.Dense(self.symbols, kernel_init=init),
-            "guesser": nn.Dense(1, kernel_init=init),
-            "answerer": nn.Dense(1, kernel_init=init),
+            "writer": Dense(self.symbols, kernel_init=init),
+            "guesser": Dense(1, kernel_init=init),
+            "answerer": Dense(1, kernel_init=init),
         }
 
     def prompts(self, knobs: Knobs) -> Float[Array, "rows length features"]:

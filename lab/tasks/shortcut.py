@@ -45,7 +45,7 @@ from lab.tasks.base import (
     scores_of,
     traits,
 )
-from lab.tasks.models import Heads, evaluate
+from lab.tasks.models import Dense, Heads, evaluate, softplus
 
 INPUTS = np.array(np.meshgrid(*[[-1.0, 1.0]] * 4, indexing="ij"), np.float32).reshape(4, 16).T
 CORE = INPUTS[:, 0] * INPUTS[:, 1]
@@ -185,9 +185,9 @@ class Shortcut(ContextTask):
         return {
             "core": (expert, 2),
             "spurious": (expert, 2),
-            "context": (nn.Dense(CUE_UNITS, kernel_init=normal(CUE_SCALE)), self.context_bits),
-            "router": (nn.Dense(2, kernel_init=normal(0.01), bias_init=normal(0.1)), CUE_UNITS),
-            "guess": (nn.Dense(1, kernel_init=normal(0.01)), CUE_UNITS),
+            "context": (Dense(CUE_UNITS, kernel_init=normal(CUE_SCALE)), self.context_bits),
+            "router": (Dense(2, kernel_init=normal(0.01), bias_init=normal(0.1)), CUE_UNITS),
+            "guess": (Dense(1, kernel_init=normal(0.01)), CUE_UNITS),
         }
 
     def init(self, key: Key[Array, ""], knobs: Knobs) -> Params:
@@ -272,9 +272,9 @@ class Shortcut(ContextTask):
             "test_linear": CONFLICT @ mistaken @ tests,
             "audit": CONFLICT @ disliked @ self.mixed(knobs, "audit_similarity"),
             "prerequisite": QUARTER @ hinge(margins) @ deployment,
-            "probe": jax.nn.softplus(-probe(FEATURES, self.shares(hidden, knobs), knobs)),
-            "control": jax.nn.softplus(-params["badge"]),
-            "precursor": jnp.mean(jax.nn.softplus(-guess * jnp.sign(cue)[None])),
+            "probe": softplus(-probe(FEATURES, self.shares(hidden, knobs), knobs)),
+            "control": softplus(-params["badge"]),
+            "precursor": jnp.mean(softplus(-guess * jnp.sign(cue)[None])),
         }
 
     def measure(self, params: Params, knobs: Knobs) -> Scalars:
