@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int8
+from jaxtyping import Float, Int, Int8
 from numpy.typing import ArrayLike
 
 from lab import statistics
@@ -33,6 +33,7 @@ from lab.statistics.evidence import Evidence, estimate_of, evidence, evidence_po
 from lab.statistics.score import checked_confidence, whole
 
 TIE = 1e-12  # values closer than this are equal, so that rounding decides nothing
+BUDGETS_AT_ONCE = 1_000  # that are compared in one array
 MOST_RUNS = 10**9  # that a budget of costs allows
 MOST_SHARED = 10_000  # runs that share a propensity: the Gauss rule of so many takes about a second
 
@@ -163,13 +164,23 @@ def budget_from_shares(
         runs: most runs allowed.
         accept_last: whether the last run is accepted in any case.
     """
-    runs = whole("runs", runs, 1)
-    aligned_pass, aligned_fail = np.asarray(aligned_pass, float), np.asarray(aligned_fail, float)
-    pass_rate = np.minimum(1.0, aligned_pass + np.asarray(misaligned_pass, float))
+    one, two, three = (np.asarray(share, float) for share in (aligned_pass, aligned_fail, misaligned_pass))
+    return _budgets(one, two, three, np.asarray(whole("runs", runs, 1)), accept_last)
+
+
+def _budgets(
+    aligned_pass: Float[np.ndarray, "..."],
+    aligned_fail: Float[np.ndarray, "..."],
+    misaligned_pass: Float[np.ndarray, "..."],
+    runs: Int[np.ndarray, "..."],
+    accept_last: bool = True,
+) -> Budgets:
+    """Return what `budget_from_shares` does, of shares and budgets whose shapes go together."""
+    pass_rate = np.minimum(1.0, aligned_pass + misaligned_pass)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_fail = np.log1p(-pass_rate)
-        expected = np.where(pass_rate > 0, -np.expm1(runs * log_fail) / pass_rate, float(runs))
-        before_last = np.exp((runs - 1) * log_fail) if runs > 1 else np.ones_like(pass_rate)
+        expected = np.where(pass_rate > 0, -np.expm1(runs * log_fail) / pass_rate, 1.0 * runs)
+        before_last = np.where(runs > 1, np.exp((runs - 1) * log_fail), 1.0)
     accepted = aligned_pass * expected
     return Budgets(
         accepted_aligned=accepted + aligned_fail * before_last if accept_last else accepted,
@@ -458,13 +469,17 @@ def best_by_runs(
     """
     aligned_pass, aligned_fail, misaligned_pass, _ = shares.T
     changes: list[tuple[int, tuple[str, ...]]] = []
-    for runs in range(1, most + 1):
-        outcome = budget_from_shares(aligned_pass, aligned_fail, misaligned_pass, runs)
-        equal = outcome.accepted_aligned > outcome.accepted_aligned.max() - TIE
-        cheapest = outcome.expected_runs <= outcome.expected_runs[equal].min() + TIE
-        best = tuple(names[index] for index in np.flatnonzero(equal & cheapest).tolist())
-        if not changes or changes[-1][1] != best:
-            changes.append((runs, best))
+    for first in range(1, most + 1, BUDGETS_AT_ONCE):
+        budgets = np.arange(first, min(first + BUDGETS_AT_ONCE, most + 1))
+        outcome = _budgets(aligned_pass, aligned_fail, misaligned_pass, budgets[:, None])
+        equal = outcome.accepted_aligned > outcome.accepted_aligned.max(axis=1, keepdims=True) - TIE
+        least = np.where(equal, outcome.expected_runs, np.inf).min(axis=1, keepdims=True)
+        best = equal & (outcome.expected_runs <= least + TIE)
+        differs = np.append(True, (best[1:] != best[:-1]).any(axis=1))
+        for runs, row in zip(budgets[differs].tolist(), best[differs], strict=True):
+            chosen = tuple(names[index] for index in np.flatnonzero(row).tolist())
+            if not changes or changes[-1][1] != chosen:
+                changes.append((runs, chosen))
     return changes
 
 
