@@ -30,3 +30,8 @@ def test_every_proxy_of_the_labs_tasks_has_a_line_for_each_of_its_terms_and_for_
             assert set(proxy.lines) == set(proxy.terms)
             assert all(proxy.lines.values()) and proxy.score, name
             assert proxy.against in proxy.terms
+
+
+def test_a_task_that_there_is_not_is_not_in_the_list():
+    assert "rase" not in TASKS
+    assert TASKS.get("rase") is None

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab.tasks.gridworld import Gridworld
+from lab.tasks import Gridworld
 from lab.training.check import check
 from tests.task_inputs import knobs_of
 

@@ -1,5 +1,6 @@
 from .base import ContextTask, Knob, Proxy, Task, Training
 from .digits import Digits
+from .gridworld import Gridworld
 from .race import Race
 from .reasoner import Reasoner
 from .registry import TASKS
@@ -10,6 +11,7 @@ __all__ = [
     "TASKS",
     "ContextTask",
     "Digits",
+    "Gridworld",
     "Knob",
     "Proxy",
     "Race",

@@ -21,6 +21,8 @@ class Tasks(Mapping[str, "type[Task]"]):
     """The classes of all tasks by the name of their file."""
 
     def __getitem__(self, name: str) -> "type[Task]":
+        if name not in CLASSES:
+            raise KeyError(name)
         return getattr(importlib.import_module(f"lab.tasks.{name}"), CLASSES[name])
 
     def __iter__(self) -> Iterator[str]:
