@@ -165,7 +165,7 @@ def compiled(model: Model, axis: str, models: int) -> Callable[[int], None]:
         if apart > MOST_APART:
             raise SystemExit(f"not the same work: losses with models in the last axis are {apart} apart")
 
-    @torch.compile
+    @torch.compile(dynamic=False)
     def advance(params: Json, means: Json, squares: Json, undo: torch.Tensor) -> tuple[Json, Json, Json]:
         slopes = slope(params)
         means = {name: first_beta * means[name] + (1 - first_beta) * slopes[name] for name in params}
@@ -208,6 +208,7 @@ def fastest(model: Model, axis: str) -> tuple[int, Callable[[int], None]]:
 def contenders() -> dict[str, tuple[Callable[[], None], int]]:
     """Return the ways to train with PyTorch and the seed-steps of a turn, after checking that the work is the same."""
     torch.set_num_threads(1)
+    torch._dynamo.config.recompile_limit = 64  # one program per number of models; what is beyond the limit runs eagerly
     task = Scratchpad()
     model = Model(Data(task))
     check_same_loss(task, model)
