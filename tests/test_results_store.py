@@ -215,7 +215,7 @@ def test_kills_at_random_times_leave_no_trace(tmp_path, whole):
     clock = random.Random(3)
     for _ in range(3):
         victim = child(tmp_path, "run")
-        time.sleep(clock.uniform(1, 5))
+        time.sleep(clock.uniform(3, 9))
         victim.kill()
         victim.communicate()
     engine.run(parse((tmp_path / "config.yaml").read_text()), tmp_path / "run")
