@@ -39,7 +39,7 @@ MADE: dict[str, Callable[[], str]] = {
     for function in (
         *(runs.plan, runs.headline, runs.your_runs),
         *(speed.memory, speed.throughput, speed.sweeps, speed.pages, speed.trainers),
-        *(speed.native, speed.scale, speed.bookkeeping),
+        *(speed.native, speed.step, speed.scale, speed.bookkeeping),
         *(
             studies.calibration,
             studies.groups_and_judges,

@@ -13,7 +13,7 @@ import pytest
 
 from lab.tasks import Race, Scratchpad
 from lab.tasks.settings import Settings
-from lab.training.population import MEASURING, State, Trainer, init, key_of, optimizer, scale_parts, step
+from lab.training.population import MEASURING, State, Trainer, init, key_of, needed_leaves, optimizer, scale_parts, step
 from tests import acting
 from tests.acting import Acting
 from tests.task_inputs import lane
@@ -166,3 +166,33 @@ def test_tasks_that_keep_nothing_have_no_array_more():
     assert "threefry" not in str(
         jax.make_jaxpr(lambda seed: init(Race(), Race.training, seed, lane(Race())).task)(jnp.uint32(0))
     )
+
+
+def test_a_parameter_that_no_used_term_depends_on_is_not_needed():
+    params = {"a": jnp.float32(2), "b": jnp.float32(3), "c": (jnp.float32(5),)}
+
+    def loss(params):
+        losses = {"first": params["a"] ** 2, "second": params["a"] * params["c"][0], "third": params["b"]}
+        return losses["first"] + losses["second"]
+
+    assert needed_leaves(loss, params) == {"a": True, "b": False, "c": (True,)}
+
+
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+def test_a_step_that_leaves_out_what_has_no_weight_is_the_step_with_everything(kind):
+    task = Scratchpad(width=2)
+    training, settings = dataclasses.replace(task.training, optimizer=kind), lane(task)
+    start = init(task, training, 0, settings)
+
+    @functools.partial(jax.jit, static_argnames="used")
+    def trained(used):
+        state = start
+        for index in range(3):
+            state = step(task, training, 3, key_of(0, 0), settings, index, state, used)
+        return state
+
+    without, full = trained(("main",)), trained(None)
+    for one, other in zip(jax.tree.leaves(without), jax.tree.leaves(full), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    assert np.array_equal(without.params["badge"], start.params["badge"])
+    assert not np.array_equal(without.params["sender"]["params"]["Dense_1"]["bias"], [0, 0])

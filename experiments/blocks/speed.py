@@ -66,6 +66,30 @@ def trainers() -> str:
     return text
 
 
+def step() -> str:
+    """What a step of training consists of, by task, before and after it was made faster."""
+    rows = [
+        [
+            f"`{row['task']}`",
+            row["label"],
+            f"{row['microseconds']:,.0f}",
+            f"{row['operations']:,}",
+            f"{row['kib_written']:,}",
+            "; ".join(f"`{source}` {took:.0f}" for source, took in row["largest"]),
+        ]
+        for row in sorted(stored("step.json"), key=lambda row: (row["device"], row["task"], row["label"]))
+    ]
+    header = [
+        "32 lanes, one core",
+        "code",
+        "µs",
+        "operations",
+        "KiB written",
+        "largest three, µs in the profiler",
+    ]
+    return markdown(header, rows)
+
+
 def native() -> str:
     """What a native operation for the dense stack could do at best."""
     data = stored("native.json")

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.experimental import serialize_executable
+from jax.interpreters.partial_eval import dce_jaxpr
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 from jaxlib import version as jaxlib_version
@@ -91,6 +92,18 @@ def scale_parts(updates: PyTree, rates: Float[ArrayLike, "*parts"]) -> PyTree:
     }
 
 
+def needed_leaves(function: Callable[[PyTree], Array], params: PyTree) -> PyTree:
+    """Return for each leaf of some parameters whether a function of them depends on it, as its program says.
+
+    Args:
+        function: of the parameters; it is traced.
+        params: for it.
+    """
+    program = jax.make_jaxpr(function)(params).jaxpr
+    _, needed = dce_jaxpr(program, [True])
+    return jax.tree.unflatten(jax.tree.structure(params), needed)
+
+
 def key_of(purpose: int, seed: Integer[ArrayLike, ""]) -> Key[Array, ""]:
     """Return the PRNG key of a seed for a purpose, one of the constants above."""
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(0, impl=PRNG), purpose), seed)
@@ -126,15 +139,28 @@ def step(
     progress = jnp.asarray(index, jnp.float32) / total
     knobs = dict(zip(task.knobs, settings.training_knobs, strict=True))
     batch, kept = draw(task, jax.random.fold_in(seed_key, index), knobs, state.params, state.task)
-    grads = jax.grad(lambda params: objective(task, params, batch, settings.weights, knobs, progress, used))(
-        state.params
-    )
+
+    def loss(params: PyTree) -> Float[Array, ""]:
+        return objective(task, params, batch, settings.weights, knobs, progress, used)
+
+    grads = jax.grad(loss)(state.params)
     floor = settings.final_learning_rate
     rate = settings.learning_rate * (floor + (1 - floor) * (1 + jnp.cos(jnp.pi * progress)) / 2)
     # the product with an array of JAX is one of JAX, which NumPy's types do not say
     transform = optimizer(training.optimizer, rate, training.momentum, eps_root)  # pyright: ignore[reportArgumentType]
     updates, optimizer_state = transform.update(grads, state.optimizer, state.params)
-    return State(optax.apply_updates(state.params, scale_parts(updates, settings.part_rates)), optimizer_state, kept)
+    params = optax.apply_updates(state.params, scale_parts(updates, settings.part_rates))
+
+    def chosen(new: Array, old: Array, needed: bool) -> Array:
+        return new if needed else old
+
+    # slopes and moments of the others are 0 throughout: said like this, XLA computes nothing for them
+    needed = needed_leaves(loss, state.params)
+    moments_needed = optax.tree_map_params(
+        transform, lambda _, needed: needed, optimizer_state, needed, transform_non_params=lambda _: True
+    )
+    optimizer_state = jax.tree.map(chosen, optimizer_state, state.optimizer, moments_needed)
+    return State(jax.tree.map(chosen, params, state.params, needed), optimizer_state, kept)
 
 
 def init(task: Task, training: Training, seed: Integer[ArrayLike, ""], settings: Settings) -> State:
