@@ -46,9 +46,10 @@ def test_a_model_of_small_capability_uses_its_first_hidden_units_alone(task, net
     }
 
 
-def test_slopes_of_a_product_are_products_of_the_other_factor():
+@pytest.mark.parametrize("outputs", [1, 3, 7])
+def test_slopes_of_a_product_are_products_of_the_other_factor(outputs):
     draw = np.random.default_rng(0).normal
-    rows, kernel, slope = draw(size=(5, 3)), draw(size=(3, 2)), draw(size=(5, 2))
+    rows, kernel, slope = draw(size=(5, 3)), draw(size=(3, outputs)), draw(size=(5, outputs))
     arrays = [jnp.asarray(array, jnp.float32) for array in (rows, kernel)]
     assert np.allclose(product(*arrays), rows @ kernel, rtol=0, atol=1e-6)
     _, pull = jax.vjp(product, *arrays)
@@ -56,7 +57,7 @@ def test_slopes_of_a_product_are_products_of_the_other_factor():
     np.testing.assert_allclose(by_rows, slope @ kernel.T, rtol=0, atol=2e-6)
     np.testing.assert_allclose(by_kernel, rows.T @ slope, rtol=0, atol=2e-6)
     # a change of both factors, forward: (x + dx)(w + dw) - x w is dx w + x dw
-    changes = draw(size=(5, 3)), draw(size=(3, 2))
+    changes = draw(size=(5, 3)), draw(size=(3, outputs))
     _, changed = jax.jvp(product, arrays, [jnp.asarray(change, jnp.float32) for change in changes])
     np.testing.assert_allclose(changed, changes[0] @ kernel + rows @ changes[1], rtol=0, atol=4e-6)
 

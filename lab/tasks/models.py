@@ -10,6 +10,8 @@ from flax.linen.initializers import variance_scaling
 from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float
 
+FEW_OUTPUTS = 4  # of a kernel that is turned before a product
+
 
 def scaled_normal(scale: float) -> Initializer:
     """Return an initialiser that draws N(0, (scale * sqrt(2 / fan_in))^2)."""
@@ -23,11 +25,14 @@ def evaluate(module: nn.Module, params: Any, *inputs: Any) -> Any:
 
 @jax.custom_jvp
 def product(rows: Float[Array, "rows inputs"], kernel: Float[Array, "inputs outputs"]) -> Float[Array, "rows outputs"]:
-    """Return `rows @ kernel`, whose gradient by the kernel XLA multiplies as fast on a CPU as the product itself.
+    """Return `rows @ kernel` in forms that XLA multiplies fast on a CPU, and so its gradient by the kernel.
 
     That gradient sums over rows, which lie first in both of its factors, and for many small products of that form XLA
-    takes a slow path. So the slopes are turned first. The barriers keep XLA from undoing that; they change no number.
+    takes a slow path. So the narrower factor is turned first, as is a kernel of few outputs. The barriers keep XLA from
+    undoing that; they change no number.
     """
+    if kernel.shape[1] <= FEW_OUTPUTS:
+        return jnp.inner(jax.lax.optimization_barrier(kernel.T), rows).T
     return rows @ kernel
 
 
@@ -35,7 +40,11 @@ def product(rows: Float[Array, "rows inputs"], kernel: Float[Array, "inputs outp
 def _product_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
     (rows, kernel), (of_rows, of_kernel) = primals, tangents
     barrier = jax.lax.optimization_barrier
-    return rows @ kernel, of_rows @ kernel + barrier(jnp.inner(barrier(of_kernel.T), rows)).T
+    if kernel.shape[0] <= kernel.shape[1]:
+        by_kernel = jnp.einsum("ir,io->ro", barrier(rows.T), barrier(of_kernel))
+    else:
+        by_kernel = barrier(jnp.inner(barrier(of_kernel.T), rows)).T
+    return product(rows, kernel), of_rows @ kernel + by_kernel
 
 
 class Dense(nn.Module):
