@@ -38,7 +38,7 @@ MADE: dict[str, Callable[[], str]] = {
     function.__name__: function
     for function in (
         *(runs.plan, runs.headline, runs.your_runs),
-        *(speed.memory, speed.throughput, speed.sweeps, speed.pages, speed.trainers),
+        *(speed.memory, speed.throughput, speed.sweeps, speed.pages, speed.commands, speed.trainers),
         *(speed.native, speed.step, speed.scale, speed.bookkeeping),
         *(
             studies.calibration,

@@ -52,7 +52,9 @@ def test_what_says_what_there_is_imports_next_to_nothing(args, names):
 
 
 @pytest.mark.parametrize(
-    "args", [["show"], ["compare"], ["plan"], ["watch", "--once"], ["gates"]], ids=lambda value: " ".join(value)
+    "args",
+    [["show"], ["compare"], ["plan"], ["watch", "--once"], ["gates"], ["report"]],
+    ids=lambda value: " ".join(value),
 )
 def test_what_reads_a_run_imports_what_holds_it_and_intervals(folder, args):
     names = imported(*args, folder)

@@ -4,7 +4,7 @@ import pytest
 
 from lab import claims, figures
 from lab.figures.claim import entries, explain_marks, marks_by_name
-from lab.figures.style import STYLES
+from lab.figures.palette import STYLES
 from tests.hand_made_claims import population, world
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lab import figures
+from lab.figures.palette import OUTCOMES, PART_COLOURS
 from lab.figures.response import ROWS, columns_left_out, draw_response, response_figure, response_title
-from lab.figures.run import OUTCOMES, PART_COLOURS
 from tests.colours import DEUTERANOPIA, linear
 
 

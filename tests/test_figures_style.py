@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from lab import cli, figures
-from lab.figures.style import OTHERS, STYLES, grid, ink, kind_of, luminance, style_of, write_unable
+from lab.figures.palette import OTHERS, STYLES, kind_of, style_of
+from lab.figures.style import grid, ink, luminance, write_unable
 from lab.report.page.charts import SHAPES
 from lab.results.store import StoreError
 from tests.colours import DEUTERANOPIA, linear

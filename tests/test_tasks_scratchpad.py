@@ -75,12 +75,11 @@ def test_sizes_out_of_range_are_refused(field):
 
 
 def test_the_four_stories_in_the_default_world(tmp_path, quick_to_train):
-    """Bounds that were set before the task was built, on 512 seeds that no setting was chosen on."""
+    """Bounds that were set before the task was built, on 1,024 seeds that no setting was chosen on."""
     text = """
 name: stories
 task: scratchpad
-seeds: {first: 7000000, count: 512}
-training: {segments: 10}
+seeds: {first: 7000000, count: 1024}
 regimens:
   hold_out: [{until: 1}]
   train_early: [{until: 0.1, weights: {test: 0.005}}, {until: 1}]

@@ -4,8 +4,7 @@ import re
 
 from experiments.blocks.text import ROOT, markdown
 from lab.config.seeds import USES
-from lab.figures.run import OUTCOMES
-from lab.figures.style import STYLES
+from lab.figures.palette import OUTCOMES, STYLES
 
 # what matplotlib calls the styles of `lab.figures.style`, in words; colours are called as Okabe and Ito called them
 COLOURS = {

@@ -38,6 +38,12 @@ def pages() -> str:
     return measured("page.json", columns)
 
 
+def commands() -> str:
+    """How long each command takes, beside importing NumPy."""
+    columns = {"device": "device", "command": "command", "seconds": "median (s)", "ratio": "times NumPy"}
+    return measured("commands.json", {**columns, "rounds": "rounds"})
+
+
 def trainers() -> str:
     """The lab beside other trainers, on one core of each device."""
     text = ""
@@ -47,6 +53,8 @@ def trainers() -> str:
             for row in device["one_core"]
         ]
         text += markdown(["one core", "seed-steps/s", "share of the matrix peak", "the lab is faster by"], rows)
+        ahead = [f"{row['trainer']} ({1 / row['ratio']:.2f} times)" for row in device["one_core"] if row["ratio"] < 1]
+        text += f"\nAhead of the lab: {', '.join(ahead) or 'none'}.\n"
         text += (
             f"\n{device['device']}. All {device['cores']} cores: {device['all_cores_over_one']:.2f} times one. "
             f"A process for each core, which is a ceiling: {device['processes_over_one']:.2f} times one.\n\n"

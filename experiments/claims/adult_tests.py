@@ -48,7 +48,8 @@ from lab import claims, figures
 from lab.claims.rules import describe_conditions
 from lab.config.experiment import Experiment
 from lab.figures import name_task
-from lab.figures.style import BLACK, WIDTH, Axes, Mark, interval, subplots
+from lab.figures.palette import BLACK
+from lab.figures.style import WIDTH, Axes, Mark, interval, subplots
 from lab.results import outcomes, shards
 from lab.statistics import Estimate
 from lab.words import Json, estimate_from_json, estimate_json

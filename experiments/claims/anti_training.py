@@ -38,19 +38,8 @@ from jaxtyping import Float
 from experiments.claims.runs_to_discard import discarded
 from lab import claims, figures
 from lab.figures import name_task
-from lab.figures.run import OUTCOMES
-from lab.figures.style import (
-    GREY,
-    WIDTH,
-    Axes,
-    Line,
-    Mark,
-    interval,
-    mark_of,
-    name_rows,
-    subplots,
-    unable_in_words,
-)
+from lab.figures.palette import GREY, OUTCOMES
+from lab.figures.style import WIDTH, Axes, Line, Mark, interval, mark_of, name_rows, subplots, unable_in_words
 from lab.statistics import Estimate
 from lab.words import Json, estimate_from_json, estimate_json
 

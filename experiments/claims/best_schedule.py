@@ -23,8 +23,9 @@ from pathlib import Path
 from lab import claims
 from lab.config.experiment import Experiment, from_values
 from lab.figures import name_task
+from lab.figures.palette import GREY, VERMILION
 from lab.figures.studies import draw_rivals, draw_schedule
-from lab.figures.style import GREY, VERMILION, WIDTH, Figure, Line, subplots
+from lab.figures.style import WIDTH, Figure, Line, subplots
 from lab.report import optimised_json
 from lab.results import shards
 from lab.statistics import Estimate

@@ -35,7 +35,8 @@ import numpy as np
 from experiments.claims.four_regimens import TRAINED
 from lab import claims, figures
 from lab.figures.claim import name_task_over_row
-from lab.figures.style import GREY, INK, VERMILION, WIDTH, Axes, Line, Mark, interval, say_unable, subplots
+from lab.figures.palette import GREY, INK, VERMILION
+from lab.figures.style import WIDTH, Axes, Line, Mark, interval, say_unable, subplots
 from lab.statistics import Estimate
 from lab.words import Json, estimate_from_json, estimate_json, setting, with_interval
 

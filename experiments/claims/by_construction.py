@@ -28,19 +28,8 @@ from collections.abc import Mapping
 from lab import claims
 from lab.figures import name_task
 from lab.figures.claim import UNABLE_FACE
-from lab.figures.style import (
-    BLUE,
-    GREY,
-    VERMILION,
-    WIDTH,
-    Axes,
-    Figure,
-    Line,
-    Mark,
-    Patch,
-    interval,
-    subplots,
-)
+from lab.figures.palette import BLUE, GREY, VERMILION
+from lab.figures.style import WIDTH, Axes, Figure, Line, Mark, Patch, interval, subplots
 from lab.statistics import Estimate, wilson_interval
 from lab.statistics.counts import UNABLE_SHOWN
 from lab.words import Json, estimate_from_json, estimate_json, setting, span

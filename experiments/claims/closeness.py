@@ -38,7 +38,8 @@ from scipy.stats import quantile_test
 from lab import claims
 from lab.config.experiment import Condition, Experiment
 from lab.figures import name_task
-from lab.figures.style import BLACK, SKY, SMALLEST, VERMILION, Axes, Figure, Line, Mark, grid, holds, interval
+from lab.figures.palette import BLACK, SKY, VERMILION
+from lab.figures.style import SMALLEST, Axes, Figure, Line, Mark, grid, holds, interval
 from lab.results import outcomes, shards, summary
 from lab.statistics import CELLS, Estimate
 from lab.statistics.counts import UNABLE_SHOWN

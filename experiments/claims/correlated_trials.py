@@ -27,7 +27,8 @@ from jaxtyping import Float
 from experiments.claims.throwaway_runs import estimates
 from lab import claims
 from lab.figures import name_task
-from lab.figures.style import BLACK, SKY, VERMILION, Figure, Style, grid
+from lab.figures.palette import BLACK, SKY, VERMILION, Style
+from lab.figures.style import Figure, grid
 from lab.ideas import Discrete, field_posterior
 from lab.statistics import Estimate
 from lab.words import Json, estimate_from_json, estimate_json, rounded, with_interval

@@ -37,23 +37,8 @@ from typing import NamedTuple
 from lab import claims, statistics
 from lab.config.experiment import Experiment
 from lab.figures.claim import UNABLE_FACE, name_task_over_row
-from lab.figures.style import (
-    BLUE,
-    GREY,
-    INK,
-    ORANGE,
-    PURPLE,
-    VERMILION,
-    WIDTH,
-    Axes,
-    Figure,
-    Mark,
-    Patch,
-    draw_schedules,
-    interval,
-    name_rows,
-    subplots,
-)
+from lab.figures.palette import BLUE, GREY, INK, ORANGE, PURPLE, VERMILION
+from lab.figures.style import WIDTH, Axes, Figure, Mark, Patch, draw_schedules, interval, name_rows, subplots
 from lab.results import outcomes, shards
 from lab.statistics import Counts, Estimate
 from lab.statistics.counts import UNABLE_SHOWN

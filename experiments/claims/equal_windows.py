@@ -21,7 +21,8 @@ from collections.abc import Mapping, Sequence
 
 from lab import claims
 from lab.figures import name_task
-from lab.figures.style import BLACK, GREY, SKY, SMALLEST, Axes, Figure, Line, Mark, grid, interval
+from lab.figures.palette import BLACK, GREY, SKY
+from lab.figures.style import SMALLEST, Axes, Figure, Line, Mark, grid, interval
 from lab.statistics.counts import UNABLE_SHOWN
 from lab.words import Json, estimate_from_json, estimate_json, number
 

@@ -31,7 +31,8 @@ from jaxtyping import Float
 
 from experiments.claims.throwaway_runs import Shares, estimates
 from lab import claims, figures
-from lab.figures.style import BLACK, GREY, SKY, SMALLEST, VERMILION, Axes, grid
+from lab.figures.palette import BLACK, GREY, SKY, VERMILION
+from lab.figures.style import SMALLEST, Axes, grid
 from lab.ideas.kinds import Rates, rejection_on_one
 from lab.statistics import Estimate, family_wise
 from lab.words import Json, estimate_from_json, estimate_json

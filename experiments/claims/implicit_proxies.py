@@ -23,22 +23,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from lab import claims, figures
-from lab.figures.style import (
-    BLUE,
-    GREY,
-    INK,
-    ORANGE,
-    SMALLEST,
-    WHITE,
-    WIDTH,
-    Axes,
-    Line,
-    Mark,
-    holds,
-    interval,
-    name_rows,
-    subplots,
-)
+from lab.figures.palette import BLUE, GREY, INK, ORANGE, WHITE
+from lab.figures.style import SMALLEST, WIDTH, Axes, Line, Mark, holds, interval, name_rows, subplots
 from lab.statistics import Estimate
 from lab.statistics.counts import UNABLE_SHOWN
 from lab.words import Json, estimate_from_json, estimate_json, setting

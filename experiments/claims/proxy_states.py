@@ -30,7 +30,8 @@ from pathlib import Path
 
 from lab import claims, figures
 from lab.config.experiment import Experiment, load
-from lab.figures.style import BLACK, GREY, WIDTH, Axes, Line, Mark, Patch, interval, label
+from lab.figures.palette import BLACK, GREY
+from lab.figures.style import WIDTH, Axes, Line, Mark, Patch, interval, label
 from lab.results import shards
 from lab.statistics import Estimate
 from lab.statistics.counts import UNABLE_SHOWN

@@ -38,8 +38,9 @@ import numpy as np
 from lab import claims
 from lab.config.experiment import Experiment, from_values
 from lab.figures import name_task
+from lab.figures.palette import BLUE, GREY, WHITE
 from lab.figures.studies import draw_moments
-from lab.figures.style import BLUE, GREY, SMALLEST, WHITE, Figure, Line, grid
+from lab.figures.style import SMALLEST, Figure, Line, grid
 from lab.results import outcomes, shards, summary
 from lab.results.outcomes import Results
 from lab.statistics import Counts, Estimate

@@ -37,11 +37,8 @@ from jaxtyping import Float, Int
 from lab import claims
 from lab.config.experiment import Experiment
 from lab.figures import name_task
+from lab.figures.palette import BLACK, GREY, SKY, VERMILION
 from lab.figures.style import (
-    BLACK,
-    GREY,
-    SKY,
-    VERMILION,
     WIDTH,
     Axes,
     Figure,

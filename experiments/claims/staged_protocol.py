@@ -30,19 +30,8 @@ from typing import NamedTuple
 from lab import claims, figures
 from lab.config.experiment import Experiment
 from lab.figures import name_task
-from lab.figures.style import (
-    BLACK,
-    GREY,
-    VERMILION,
-    WIDTH,
-    Line,
-    Mark,
-    holds,
-    interval,
-    name_rows,
-    subplots,
-    unable_in_words,
-)
+from lab.figures.palette import BLACK, GREY, VERMILION
+from lab.figures.style import WIDTH, Line, Mark, holds, interval, name_rows, subplots, unable_in_words
 from lab.results import shards
 from lab.statistics import Estimate, wilson_interval
 from lab.words import Json, estimate_from_json, estimate_json, setting

@@ -34,7 +34,8 @@ import numpy as np
 from jaxtyping import Float
 
 from lab import claims, figures, statistics
-from lab.figures.style import BLACK, GREY, SKY, VERMILION, Axes, Line, Mark, grid, holds, interval
+from lab.figures.palette import BLACK, GREY, SKY, VERMILION
+from lab.figures.style import Axes, Line, Mark, grid, holds, interval
 from lab.ideas import kinds
 from lab.statistics import Counts, Estimate, draw_shares, family_wise, from_draws
 from lab.words import Json, estimate_from_json, estimate_json, setting, with_interval

@@ -24,8 +24,8 @@ looks. 6,000 seeds would tell .77 from .75, but the answer there is that P(A) do
 import math
 
 from lab import claims, figures
-from lab.figures.run import OUTCOMES
-from lab.figures.style import GREY, WIDTH, Axes, Line, Patch, interval, mark_of
+from lab.figures.palette import GREY, OUTCOMES
+from lab.figures.style import WIDTH, Axes, Line, Patch, interval, mark_of
 from lab.statistics.counts import UNABLE_SHOWN
 from lab.words import Json, estimate_from_json, setting
 

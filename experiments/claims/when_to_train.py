@@ -32,12 +32,9 @@ from lab.config.experiment import Condition, Experiment, parse
 from lab.config.schema import Schedule
 from lab.config.seeds import CLAIMS, REFINED
 from lab.figures import name_task
+from lab.figures.palette import BLACK, INK, VERMILION, WHITE, style_of
 from lab.figures.style import (
-    BLACK,
-    INK,
     SMALLEST,
-    VERMILION,
-    WHITE,
     WIDTH,
     Axes,
     Figure,
@@ -47,7 +44,6 @@ from lab.figures.style import (
     matplotlib,
     say_unable,
     schedule_box,
-    style_of,
     subplots,
 )
 from lab.results import outcomes, shards, summary

@@ -28,20 +28,8 @@ from lab import claims
 from lab.claims.rules import describe_conditions
 from lab.config.experiment import Experiment
 from lab.figures import name_task
-from lab.figures.style import (
-    ORANGE,
-    VERMILION,
-    WIDTH,
-    Axes,
-    Figure,
-    Line,
-    Mark,
-    interval,
-    mark_of,
-    matplotlib,
-    name_rows,
-    subplots,
-)
+from lab.figures.palette import ORANGE, VERMILION
+from lab.figures.style import WIDTH, Axes, Figure, Line, Mark, interval, mark_of, matplotlib, name_rows, subplots
 from lab.results import outcomes, shards
 from lab.results.outcomes import Results
 from lab.statistics import Estimate, draw_shares, from_draws

@@ -2,21 +2,8 @@
 
 import math
 
-from lab.figures.style import (
-    BLACK,
-    GREY,
-    SMALLEST,
-    WHITE,
-    WIDTH,
-    Axes,
-    Figure,
-    Line,
-    Mark,
-    holds,
-    interval,
-    label,
-    subplots,
-)
+from lab.figures.palette import BLACK, GREY, WHITE
+from lab.figures.style import SMALLEST, WIDTH, Axes, Figure, Line, Mark, holds, interval, label, subplots
 from lab.statistics import Estimate
 from lab.words import Json, estimate_from_json
 

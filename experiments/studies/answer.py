@@ -38,7 +38,8 @@ from experiments.studies.law_rules import ABLE
 from experiments.studies.worlds import Worlds, read
 from lab import claims, statistics
 from lab.figures import save
-from lab.figures.style import BLACK, VERMILION, Axes, Figure, Mark, grid, holds, interval, name_rows
+from lab.figures.palette import BLACK, VERMILION
+from lab.figures.style import Axes, Figure, Mark, grid, holds, interval, name_rows
 from lab.results.outcomes import choosing_seeds
 from lab.statistics import CELLS, Counts, Estimate
 from lab.tasks import TASKS

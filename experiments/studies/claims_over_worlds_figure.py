@@ -2,21 +2,8 @@
 
 from lab import claims
 from lab.figures.claim import VERDICT_MARKS
-from lab.figures.style import (
-    BLACK,
-    GREY,
-    SKY,
-    SMALLEST,
-    VERMILION,
-    WHITE,
-    WIDTH,
-    Axes,
-    Figure,
-    Patch,
-    label,
-    name_rows,
-    subplots,
-)
+from lab.figures.palette import BLACK, GREY, SKY, VERMILION, WHITE
+from lab.figures.style import SMALLEST, WIDTH, Axes, Figure, Patch, label, name_rows, subplots
 from lab.tasks import TASKS
 from lab.words import Json, estimate_from_json, number, with_interval
 

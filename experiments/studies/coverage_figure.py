@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from lab.figures.style import BLACK, GREEN, GREY, OTHERS, VERMILION, WIDTH, Axes, Figure, Line, Style, name_rows
+from lab.figures.palette import BLACK, GREEN, GREY, OTHERS, VERMILION, Style
+from lab.figures.style import WIDTH, Axes, Figure, Line, name_rows
 from lab.words import bound, number
 
 Row = dict[str, Any]  # of the JSON

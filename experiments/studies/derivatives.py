@@ -50,7 +50,8 @@ from experiments.studies import ROOT
 from lab.config.experiment import Condition, Experiment, from_values, parse
 from lab.config.seeds import DERIVATIVES
 from lab.figures import save
-from lab.figures.style import BLACK, GREEN, GREY, SKY, VERMILION, Axes, Figure, Line, grid
+from lab.figures.palette import BLACK, GREEN, GREY, SKY, VERMILION
+from lab.figures.style import Axes, Figure, Line, grid
 from lab.results import outcomes, shards
 from lab.studies import estimators, sensitivity
 from lab.studies.regimens import Subject

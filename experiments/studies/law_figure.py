@@ -5,7 +5,8 @@ from typing import Any
 from matplotlib.patches import Rectangle
 
 from experiments.studies.law_rules import USES
-from lab.figures.style import BLACK, GREY, SMALLEST, Figure, Line, Mark, grid, interval, style_of
+from lab.figures.palette import BLACK, GREY, style_of
+from lab.figures.style import SMALLEST, Figure, Line, Mark, grid, interval
 from lab.statistics import Estimate, wilson_interval
 from lab.studies.advice import BUDGETS
 from lab.words import Json

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from lab.figures.claim import VERDICT_MARKS
-from lab.figures.style import BLACK, GREY, SMALLEST, STYLES, VERMILION, WIDTH, Axes, Figure, Line, subplots
+from lab.figures.palette import BLACK, GREY, STYLES, VERMILION
+from lab.figures.style import SMALLEST, WIDTH, Axes, Figure, Line, subplots
 from lab.words import Json
 
 JUDGED = "additive"  # the model that the rule is about

@@ -29,7 +29,8 @@ from scipy.stats import binom
 
 import lab
 from experiments.studies import load, run_study
-from lab.figures.style import BLACK, GREY, VERMILION, Axes, Figure, Line, grid
+from lab.figures.palette import BLACK, GREY, VERMILION
+from lab.figures.style import Axes, Figure, Line, grid
 from lab.results.outcomes import reaches
 from lab.statistics import Estimate
 from lab.tasks import TASKS

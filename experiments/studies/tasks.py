@@ -33,7 +33,8 @@ import xarray as xr
 
 import lab
 from experiments.studies import load, run_study
-from lab.figures.style import GREY, SMALLEST, Axes, Figure, grid, interval, mark_of
+from lab.figures.palette import GREY
+from lab.figures.style import SMALLEST, Axes, Figure, grid, interval, mark_of
 from lab.results.outcomes import IN_BETWEEN
 from lab.results.summary import counts, summarise
 from lab.statistics import Estimate, estimate, family_wise, wilson_interval

@@ -4,14 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lab.figures.run import OUTCOMES
+from lab.figures.palette import BLACK, GREY, OUTCOMES, WHITE, kind_of, styles_of
 from lab.figures.style import (
-    BLACK,
-    GREY,
     SCHEDULE,
     SCHEDULE_GAP,
     SMALLEST,
-    WHITE,
     WIDTH,
     Axes,
     Figure,
@@ -21,10 +18,8 @@ from lab.figures.style import (
     extent,
     holds,
     interval,
-    kind_of,
     label,
     matplotlib,
-    styles_of,
     subplots,
     wrapped,
 )

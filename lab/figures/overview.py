@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lab.figures.style import BLACK, WHITE, WIDTH, Axes, Figure, label, subplots
+from lab.figures.palette import BLACK, WHITE
+from lab.figures.style import WIDTH, Axes, Figure, label, subplots
 from lab.words import Json
 
 MARKS: dict[str, dict[str, Any]] = {  # told apart by their shapes, in the order of the legend

@@ -4,22 +4,8 @@ import math
 from collections.abc import Sequence
 
 from lab.config.schema import WORLD
-from lab.figures.style import (
-    GREY,
-    WHITE,
-    WIDTH,
-    Axes,
-    Figure,
-    Line,
-    Mark,
-    Style,
-    coordinate,
-    interval,
-    label,
-    matplotlib,
-    styles_of,
-    subplots,
-)
+from lab.figures.palette import GREY, WHITE, Style, styles_of
+from lab.figures.style import WIDTH, Axes, Figure, Line, Mark, coordinate, interval, label, matplotlib, subplots
 from lab.statistics import Estimate
 from lab.words import Json, World, estimate_from_json, number_from_json, setting
 

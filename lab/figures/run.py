@@ -4,12 +4,10 @@ import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
+from lab.figures.palette import BLACK, GREY, OUTCOMES, PART_COLOURS, styles_of
 from lab.figures.response import AMONG_ABLE, columns_left_out, response_axis, response_figure, response_title
 from lab.figures.style import (
-    BLACK,
-    GREY,
     PAPER,
     WIDTH,
     Axes,
@@ -27,7 +25,6 @@ from lab.figures.style import (
     matplotlib,
     name_rows,
     save,
-    styles_of,
     subplots,
     write_world,
 )
@@ -44,31 +41,6 @@ from lab.words import (
     setting,
 )
 
-
-class Outcome(NamedTuple):
-    """How models of one outcome are drawn.
-
-    Attributes:
-        words: what they are.
-        colour: of their share.
-        hatch: over it.
-    """
-
-    words: str
-    colour: str
-    hatch: str | None
-
-
-# any two outcomes may touch, where no model is in between: all differ in grey, hatched alike or not
-OUTCOMES = {
-    "aligned_pass": Outcome("aligned, passes", "#1c4e80", None),
-    "aligned_fail": Outcome("aligned, fails", "#5a8cc0", "////"),
-    "misaligned_fail": Outcome("misaligned, fails", "#f5bd97", "\\\\\\\\"),
-    "misaligned_pass": Outcome("misaligned, passes", "#e8843f", None),
-    "unjudged": Outcome("stopped by a gate", "#696969", "xxxx"),
-    "unable": Outcome("cannot do the job", "#e4e4e4", None),
-}
-PART_COLOURS = {"base_rate": "#5b8db5", "likelihood_ratio": "#e3c07a", "net": "#666666"}
 BARS = ("base_rate", "likelihood_ratio")  # parts that are stacked; the net is a point over them
 UNBOUNDED = "...."  # hatch of a bar that nothing bounds
 MOST_NAMED = 6  # regimens in a title

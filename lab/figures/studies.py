@@ -8,11 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from lab.figures.palette import BLUE, GREY, VERMILION, WHITE, style_of
 from lab.figures.style import (
-    BLUE,
-    GREY,
-    VERMILION,
-    WHITE,
     WIDTH,
     Axes,
     Figure,
@@ -26,7 +23,6 @@ from lab.figures.style import (
     matplotlib,
     name_rows,
     save,
-    style_of,
     subplots,
     write_world,
 )

@@ -8,7 +8,6 @@ import contextlib
 import io
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from tueplots import figsizes, fontsizes
 
 from lab.config.schema import Schedule
+from lab.figures.palette import ALARM, GREY, INK, WHITE, style_of
 from lab.results.store import StoreError, publish
 from lab.results.summary import worlds
 from lab.statistics import Estimate
@@ -96,60 +96,8 @@ class Edition(NamedTuple):
 
 PAPER = Edition()
 
-# --- the palette: Okabe and Ito's, but for two that are darker, so that regimens differ in grey as well --------------
-
-GREY, BLUE, ORANGE, GREEN, PURPLE = "#5a5a5a", "#0072B2", "#E69F00", "#009E73", "#8a2d7d"
-INK, VERMILION, SKY, BLACK = "#2b2b2b", "#D55E00", "#56B4E9", "#000000"
-WHITE, ALARM = "white", "#b8420f"  # the face of hollow marks; what is not complete
 CONTRAST = 4.5  # of text against white, at least: what WCAG 2.2 asks for small letters
 SMALLEST = 6.0  # points of a letter
-
-
-Dashes = Any  # a name, or (offset, lengths), as matplotlib takes them
-
-
-class Style(NamedTuple):
-    """How a regimen looks in every figure; its marker and its line are a second cue beside the colour.
-
-    Attributes:
-        colour: of its marks and its name.
-        marker: of its points.
-        line: of its curves.
-    """
-
-    colour: str
-    marker: str
-    line: Dashes
-
-
-STYLES = {  # the first of these that a word in a regimen's name begins with decides
-    "anti": Style(PURPLE, "v", ":"),
-    "hold": Style(INK, "s", "-"),
-    "early": Style(BLUE, "o", "-"),
-    "late": Style(ORANGE, "^", "--"),
-    "throughout": Style(GREEN, "D", "-."),
-}
-OTHERS = [Style(VERMILION, "p", "-"), Style(SKY, "P", "--"), Style(BLACK, "*", ":")]
-
-
-def kind_of(regimen: str) -> str | None:
-    """Return the key in `STYLES` that a word of a regimen's name begins with, or None: "related" is not late."""
-    name = re.sub("(^|[ _-])held", r"\1hold", regimen.lower())  # both words are used for it
-    return next((kind for kind in STYLES if re.search(rf"(?:^|[ _-]){kind}", name)), None)
-
-
-def style_of(regimen: str, position: int = 0) -> Style:
-    """Return the style that a regimen has in every figure.
-
-    Args:
-        regimen: its name.
-        position: among those of the figure that are of no kind; no two of the first nine look alike.
-    """
-    if kind := kind_of(regimen):
-        return STYLES[kind]
-    colour = OTHERS[position % len(OTHERS)].colour
-    _, marker, line = OTHERS[(position + position // len(OTHERS)) % len(OTHERS)]
-    return Style(colour, marker, line)
 
 
 def linear(colour: str) -> np.ndarray:
@@ -170,23 +118,6 @@ def ink(colour: str) -> str:
     light = linear(colour) * share
     shares = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return matplotlib.colors.to_hex(tuple(shares.tolist())) if share < 1 else colour
-
-
-def styles_of(regimens: Sequence[str]) -> dict[str, Style]:
-    """Return the style of each regimen of a figure; a second one of a kind has its colour, another marker and line.
-
-    Args:
-        regimens: their names, in the order of the figure.
-    """
-    styles: dict[str, Style] = {}
-    for name in dict.fromkeys(regimens):
-        kind = kind_of(name)
-        rank = sum(kind_of(other) == kind for other in styles)
-        styles[name] = style_of(name, rank)
-        if kind and rank:
-            another = OTHERS[(rank - 1) % len(OTHERS)]
-            styles[name] = Style(STYLES[kind].colour, another.marker, (0, (rank, 1)))
-    return styles
 
 
 # --- the mark of an estimate --------------------------------------------------------------------------------------

@@ -6,18 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lab.config.schema import WORLD
-from lab.figures.style import (
-    GREY,
-    WIDTH,
-    Axes,
-    Figure,
-    Line,
-    holds,
-    label,
-    matplotlib,
-    style_of,
-    subplots,
-)
+from lab.figures.palette import GREY, style_of
+from lab.figures.style import WIDTH, Axes, Figure, Line, holds, label, matplotlib, subplots
 from lab.statistics import QUANTITIES
 from lab.words import Json, estimate_from_json, name_in_world, number_from_json, plural
 

@@ -1,6 +1,7 @@
-"""Compiled programs, as bytes, kept on disk from process to process in the user's cache folder.
+"""What takes long to make, as bytes, kept on disk from process to process in the user's cache folder.
 
-Whoever keeps a program names all that it depends on; `lab.training.population.compiled` does. A file is published
+That are compiled programs (`lab.training.population.compiled`) and the scripts of a page (`lab.report.page`). Whoever
+keeps one names all that it depends on. A file is published
 whole, holds the checksum of its bytes, and is no longer there if those do not fit. Whatever is wrong with the folder,
 programs are then compiled as if there were none. Nothing here imports JAX.
 """

@@ -11,9 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 import altair as alt
 
-from lab.figures.run import OUTCOMES, PART_COLOURS
-from lab.figures.style import BLACK, PURPLE, styles_of
-from lab.figures.style import INK as NEARLY_BLACK
+from lab.figures.palette import BLACK, OUTCOMES, PART_COLOURS, PURPLE, styles_of
+from lab.figures.palette import INK as NEARLY_BLACK
 from lab.report.page.names import Names, place_words
 from lab.results.summary import Summary, worlds
 from lab.statistics import CELLS, Estimate

@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from lab.figures.style import VERMILION
+from lab.figures.palette import VERMILION
 from lab.report.page import charts
 from lab.report.page.charts import INK, Datasets, Kind, Line, inline
 from lab.report.page.table import cell

@@ -123,7 +123,7 @@ def _count(
     """
     trained, aligned = ends["trained"].values, ends["aligned"].values
     unable = {kind: int(ends[kind].sum()) for kind in ("incompetent", "diverged")}
-    able = trained & ~(ends["incompetent"] | ends["diverged"] | ends["unjudged"]).values
+    able = trained & ~np.any([ends[kind].values for kind in ("incompetent", "diverged", "unjudged")], axis=0)
     good, all_models = int(aligned.sum()), int(trained.sum())
     passes = able[:, None, None] & reaches(scores[:, :, None], marks)
     right = (passes & aligned[:, None, None]).sum(0)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import metadata
 
 import altair
 import jinja2
@@ -18,6 +19,7 @@ from markupsafe import Markup
 
 from lab import decision
 from lab.decision import Plan
+from lab.machine import programs
 from lab.report.observed import COST_WORDS, observed_json, unit, warnings
 from lab.report.page import budgets, charts, courses, explorer, regimens, sweeps, verdict
 from lab.report.page.comparison import comparison
@@ -266,15 +268,20 @@ def _explorer(run: Told, table: Grid, verdicts: Sequence[Json]) -> Json:
 def _vega() -> str:
     """Return one script with Vega, Vega-Lite and what shows them, of the version that altair writes.
 
-    A process of its own bundles it, while this one goes on. V8 reserves address space too, and dies where it cannot
-    have it.
+    A process of its own bundles it, while this one goes on, and what it made is kept (`lab.machine.programs`). V8
+    reserves address space too, and dies where it cannot have it.
 
     Raises:
         StoreError: there is too little address space.
     """
     version = ".".join(altair.VEGALITE_VERSION.split(".")[:2])
+    key = f"scripts of Vega-Lite {version}, bundled by vl-convert {metadata.version('vl-convert-python')}"
+    if (kept := programs.load(key)) is not None:
+        return kept.decode()
     code = "import sys, vl_convert; sys.stdout.write(vl_convert.javascript_bundle(vl_version=sys.argv[1]))"
     ended = subprocess.run([sys.executable, "-c", code, version], capture_output=True, text=True, check=False)
     if ended.returncode:
         raise StoreError("the page takes more address space than this process may have: raise its limit (ulimit -v)")
-    return ended.stdout.replace("</script", "<\\/script")
+    script = ended.stdout.replace("</script", "<\\/script")
+    programs.save(key, script.encode())
+    return script
