@@ -41,8 +41,8 @@ def imported(*args):
     ("args", "names"),
     [
         (["--help"], []),
-        (["tasks"], ["numpy", "tyro"]),
-        (["claims"], ["numpy", "tyro"]),
+        (["tasks"], ["tyro"]),
+        (["claims"], ["tyro"]),
         (["schema"], ["numpy", "tyro"]),
     ],
     ids=lambda value: " ".join(value),

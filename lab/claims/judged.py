@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from lab.results.store import publish
 from lab.words import Json
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,5 +127,7 @@ def write(folder: Path, rows: Iterable[Json]) -> None:
         folder: of the counts.
         rows: of `lab.claims.book.table`.
     """
+    from lab.results.store import publish
+
     claims = {row["name"]: {"counts": counts_checksum(folder, row["name"]), "row": row} for row in rows}
     publish(folder / FILE, (json.dumps({"code": code_checksum(), "claims": claims}, indent=1) + "\n").encode())

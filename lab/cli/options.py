@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 from tyro.conf import Positional, arg
 
 from lab.cli.console import UsageError, usage
 from lab.config.source import read_yaml, shortened
-from lab.results.store import Run
+
+if TYPE_CHECKING:  # a command that reads no run does not wait for what opens one
+    from lab.results.store import Run
 
 
 def _not_empty(words: list[str]) -> str:
@@ -42,8 +44,10 @@ class Marks:
     proxy: NameOrNone = None
     """score that decides who passes, instead of the run's own"""
 
-    def open(self, folder: Path) -> Run:
+    def open(self, folder: Path) -> "Run":
         """Return a stored run that is read with these marks."""
+        from lab.results.store import Run
+
         marks = split_settings("--mark", self.mark)
         if wrong := [name for name, mark in marks.items() if type(mark) not in (int, float)]:
             raise UsageError(f"--mark {wrong[0]}: must be a number, not {shortened(repr(marks[wrong[0]]))}")
@@ -72,7 +76,7 @@ class AgedMarks(Marks):
     """share of training at which models are looked at, of those recorded, instead of its end"""
 
 
-def refuse_observed(run: Run, why: str) -> Run:
+def refuse_observed(run: "Run", why: str) -> "Run":
     """Return a run that was trained here. Raises a UsageError with the reason why a table of runs does not do."""
     if run.observed:
         raise UsageError(f"{run.path}: its runs were trained elsewhere: {why}")
