@@ -25,6 +25,8 @@ CODE = (  # what a verdict follows from, beside its counts
     "lab/claims/*.py",
     "lab/statistics/*.py",
     "lab/ideas/*.py",
+    "lab/results/*.py",
+    "lab/studies/*.py",
     "lab/decision.py",
     "lab/words.py",
 )
@@ -113,7 +115,7 @@ def read(folder: Path) -> dict[str, Json]:
         kept = json.loads((folder / FILE).read_text())
     except (FileNotFoundError, ValueError):  # not kept, or damaged: judging again is no loss
         return {}
-    if kept["code"] != code_checksum():
+    if kept.get("code") != code_checksum():
         return {}
     return {
         name: entry["row"] for name, entry in kept["claims"].items() if entry["counts"] == counts_checksum(folder, name)
